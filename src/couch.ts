@@ -1,0 +1,163 @@
+import { map, mergeMap, throwError } from 'rxjs';
+import { Database } from './database.ts';
+import { isNotFound, isPreconditionFailed } from './errors/status-errors.ts';
+import { Connection, DEFAULT_URL } from './http/connection.ts';
+import type { Answer, ConnectionOptions } from './http/connection.ts';
+import { Operation } from './http/operation.ts';
+import type { AnyFields } from './model/document.ts';
+import { allDbs, createDatabase, deleteDatabase, version } from './server/databases.ts';
+import type { AllDbsOptions, CreateOptions } from './server/databases.ts';
+import { uuids } from './server/uuids.ts';
+
+/** How a `Couch` reaches its server. */
+export type CouchOptions = ConnectionOptions;
+
+/** How `couch.db(name)` opens a database. */
+export interface OpenOptions extends CreateOptions {
+  /** Whether a database that is not there is created. @defaultValue false */
+  readonly createIfMissing?: boolean;
+}
+
+/**
+ * A CouchDB server: its databases, and what concerns it as a whole.
+ *
+ * Making one sends nothing. Every method returns a cold `Operation`: it sends its request at each
+ * subscription, emits once, completes, errors with a `CorduroyError`, and aborts the exchange on
+ * unsubscribe.
+ *
+ * @example
+ * const couch = new Couch('http://127.0.0.1:5984', { auth: ['admin', 'password'] });
+ * couch.version().subscribe((version) => console.log(version));
+ */
+export class Couch {
+  readonly #connection: Connection;
+
+  /**
+   * @param url - The server's URL; a path stays, and credentials in it are taken out and used.
+   * @param options - Who asks, and how.
+   * @throws TypeError for what is not a URL, and for incomplete credentials.
+   */
+  constructor(url: string = DEFAULT_URL, options: CouchOptions = {}) {
+    this.#connection = new Connection(url, options);
+  }
+
+  /** The server's URL, without credentials. */
+  get url(): string {
+    return this.#connection.url;
+  }
+
+  /**
+   * Returns a database of this server, without asking whether it exists. All databases made here
+   * share one pool of sockets, and their feeds share connections.
+   *
+   * @throws TypeError for a name that CouchDB would refuse.
+   */
+  use<T extends object = AnyFields>(name: string): Database<T> {
+    return new Database<T>(name, this.#connection);
+  }
+
+  /**
+   * Emits a database after having asked whether it is there.
+   *
+   * Cold. Errors with `NotFound` where it is not, unless `createIfMissing` is set; should somebody
+   * else create it at the same moment, that is a success.
+   *
+   * @see https://docs.couchdb.org/en/stable/api/database/common.html#get--db
+   */
+  db<T extends object = AnyFields>(
+    name: string,
+    options: OpenOptions = {},
+  ): Operation<Database<T>> {
+    const { createIfMissing = false, ...layout } = options;
+    const database = this.use<T>(name);
+    const emit = (code: number, headers: Answer<unknown>['headers']): Answer<Database<T>> => ({
+      value: database,
+      code,
+      headers,
+    });
+    const create = createDatabase(this.#connection, name, layout).status();
+    return new Operation(
+      database
+        .info()
+        .status()
+        .pipe(
+          mergeMap((status) => {
+            if (status.ok) return [emit(status.code, status.headers)];
+            if (!createIfMissing || !isNotFound(status.exception)) {
+              return throwError(() => status.exception);
+            }
+            return create.pipe(
+              map((created) => {
+                if (!created.ok && !isPreconditionFailed(created.exception))
+                  throw created.exception;
+                return emit(created.code, created.headers);
+              }),
+            );
+          }),
+        ),
+    );
+  }
+
+  /**
+   * Creates a database, and emits it.
+   *
+   * Cold. Errors with `PreconditionFailed` where there is one of this name already.
+   *
+   * @throws TypeError for a name that CouchDB would refuse.
+   * @see https://docs.couchdb.org/en/stable/api/database/common.html#put--db
+   */
+  create<T extends object = AnyFields>(
+    name: string,
+    options: CreateOptions = {},
+  ): Operation<Database<T>> {
+    const database = this.use<T>(name);
+    return createDatabase(this.#connection, name, options).mapValue(() => database);
+  }
+
+  /**
+   * Deletes a database with all that is in it; emits `true`.
+   *
+   * Cold. Errors with `NotFound` where there is none.
+   *
+   * @see https://docs.couchdb.org/en/stable/api/database/common.html#delete--db
+   */
+  delete(name: string): Operation<true> {
+    return deleteDatabase(this.#connection, name);
+  }
+
+  /**
+   * Emits the names of the databases, in order. CouchDB 3 tells only administrators.
+   *
+   * Cold. Errors with `Unauthorized` for everybody else.
+   *
+   * @see https://docs.couchdb.org/en/stable/api/server/common.html#all-dbs
+   */
+  allDbs(options: AllDbsOptions = {}): Operation<string[]> {
+    return allDbs(this.#connection, options);
+  }
+
+  /**
+   * Emits ids made by the server. Any number: more than it makes at once (1,000) are asked for in
+   * several requests.
+   *
+   * @param count - How many.
+   * @throws RangeError for what is not a whole number from 1.
+   * @see https://docs.couchdb.org/en/stable/api/server/common.html#uuids
+   */
+  uuids(count = 1): Operation<string[]> {
+    return uuids(this.#connection, count);
+  }
+
+  /**
+   * Emits the server's version, as in `'3.5.0'`.
+   *
+   * @see https://docs.couchdb.org/en/stable/api/server/common.html#get--
+   */
+  version(): Operation<string> {
+    return version(this.#connection);
+  }
+
+  toString(): string {
+    return `<Couch: ${this.url}>`;
+  }
+}

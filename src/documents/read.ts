@@ -1,0 +1,155 @@
+/**
+ * The documents room: reading and writing documents. It sees http and below.
+ */
+import { httpError } from '../errors/from-response.ts';
+import { asArray, arrayField, asObject } from '../http/decode.ts';
+import { operation } from '../http/operation.ts';
+import type { Operation } from '../http/operation.ts';
+import { count, custom, flag, json, text, toQuery } from '../http/query.ts';
+import type { DatabaseScope } from '../http/scope.ts';
+import { documentPath, isDotSegment, requireId } from '../http/url.ts';
+import type { AnyFields, Document } from '../model/document.ts';
+
+/** What is read of a document. */
+export interface GetOptions {
+  /** The revision to read. Default: the winner. */
+  readonly rev?: string;
+  /** Adds `_revisions`, the ancestry. */
+  readonly revs?: boolean;
+  /** Adds `_revs_info`: the known revisions, and which of them can still be read. */
+  readonly revsInfo?: boolean;
+  /** Adds `_conflicts`: the other live leaf revisions. */
+  readonly conflicts?: boolean;
+  /** Adds `_deleted_conflicts`: the deleted leaf revisions. */
+  readonly deletedConflicts?: boolean;
+  /** Adds `_local_seq`. */
+  readonly localSeq?: boolean;
+  /** The same as `conflicts`, `deletedConflicts` and `revsInfo` together. */
+  readonly meta?: boolean;
+  /** With `rev`: reads the leaf that came of it. */
+  readonly latest?: boolean;
+  /** Reads attachments too, as base64 in `_attachments`. */
+  readonly attachments?: boolean;
+  /** Adds the encoding of attachments that are kept compressed. */
+  readonly attEncodingInfo?: boolean;
+  /** Reads only the attachments that came after these revisions. */
+  readonly attsSince?: readonly string[];
+  /** How many copies must agree, on a cluster. */
+  readonly r?: number;
+}
+
+const GET = {
+  rev: text('rev'),
+  revs: flag('revs'),
+  revsInfo: flag('revs_info'),
+  conflicts: flag('conflicts'),
+  deletedConflicts: flag('deleted_conflicts'),
+  localSeq: flag('local_seq'),
+  meta: flag('meta'),
+  latest: flag('latest'),
+  attachments: flag('attachments'),
+  attEncodingInfo: flag('att_encoding_info'),
+  attsSince: json('atts_since'),
+  r: count('r'),
+};
+
+export function getDocument<T extends object = AnyFields>(
+  db: DatabaseScope,
+  id: string,
+  options: GetOptions,
+): Operation<Document<T>> {
+  requireId(id);
+  const query = toQuery(GET, options, 'get');
+  if (isDotSegment(id)) return getThroughBulk(db, id, options);
+  return operation(
+    db.connection,
+    () => ({ method: 'GET', path: `${db.path}${documentPath(id)}${query}` }),
+    (body) => asObject(body) as Document<T>,
+  );
+}
+
+/** What is read of each of several documents. */
+export interface GetManyOptions {
+  /** Adds `_conflicts` to each. */
+  readonly conflicts?: boolean;
+  /** Reads attachments too, as base64. */
+  readonly attachments?: boolean;
+  /** Adds the encoding of attachments that are kept compressed. */
+  readonly attEncodingInfo?: boolean;
+  readonly descending?: boolean;
+  readonly limit?: number;
+  readonly skip?: number;
+}
+
+const GET_MANY = {
+  conflicts: flag('conflicts'),
+  attachments: flag('attachments'),
+  attEncodingInfo: flag('att_encoding_info'),
+  descending: flag('descending'),
+  limit: count('limit'),
+  skip: count('skip'),
+  includeDocs: custom('include_docs', () => 'true'),
+};
+
+export function getDocuments<T extends object = AnyFields>(
+  db: DatabaseScope,
+  ids: readonly string[],
+  options: GetManyOptions,
+): Operation<(Document<T> | null)[]> {
+  ids.forEach((id, i) => requireId(id, `get: ids[${i}]`));
+  const query = toQuery(GET_MANY, { ...options, includeDocs: true }, 'get');
+  return operation(
+    db.connection,
+    () => ({ method: 'POST', path: `${db.path}/_all_docs${query}`, json: { keys: ids } }),
+    (body) => arrayField(body, 'rows').map((row) => docOf<T>(row)),
+  );
+}
+
+/** How many documents `get()` without an id reads. */
+export const FIRST = 50;
+
+export function getFirstDocuments<T extends object = AnyFields>(
+  db: DatabaseScope,
+): Operation<Document<T>[]> {
+  const query = toQuery(GET_MANY, { limit: FIRST, includeDocs: true }, 'get');
+  return operation(
+    db.connection,
+    () => ({ method: 'GET', path: `${db.path}/_all_docs${query}` }),
+    (body) =>
+      arrayField(body, 'rows')
+        .map((row) => docOf<T>(row))
+        .filter((doc) => doc !== null),
+  );
+}
+
+function docOf<T extends object>(row: unknown): Document<T> | null {
+  return (asObject(row)['doc'] ?? null) as Document<T> | null;
+}
+
+/** Reads a document whose id cannot stand in a URL. */
+function getThroughBulk<T extends object>(
+  db: DatabaseScope,
+  id: string,
+  options: GetOptions,
+): Operation<Document<T>> {
+  const { rev, ...rest } = options;
+  const query = toQuery(GET, rest, 'get');
+  const path = `${db.path}/_bulk_get${query}`;
+  return operation(
+    db.connection,
+    () => ({ method: 'POST', path, json: { docs: [{ id, ...(rev !== undefined && { rev }) }] } }),
+    (body, response) => {
+      const [result] = arrayField(body, 'results');
+      const [answer] = asArray(asObject(result)['docs']);
+      const { ok, error } = asObject(answer) as { ok?: Document<T>; error?: { reason?: string } };
+      if (ok !== undefined && !('_deleted' in ok)) return ok;
+      throw httpError({
+        status: 404,
+        error: 'not_found',
+        reason: ok === undefined ? (error?.reason ?? 'missing') : 'deleted',
+        headers: response.headers,
+        request: { method: 'POST', url: `${db.connection.url}${path}` },
+      });
+    },
+  );
+}

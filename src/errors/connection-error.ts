@@ -1,0 +1,26 @@
+import { CorduroyError, hasBrand } from './corduroy-error.ts';
+import type { CorduroyErrorOptions } from './corduroy-error.ts';
+
+/** Thrown when no answer came: connection refused, reset, an unknown host, a bad certificate. */
+export class ConnectionError extends CorduroyError {
+  override readonly name = 'ConnectionError' as const;
+  /** The platform's word for it (`'ECONNREFUSED'`, `'ENOTFOUND'`…), or null in browsers. */
+  readonly code: string | null;
+
+  constructor(
+    message: string,
+    options: CorduroyErrorOptions & { readonly code?: string | null } = {},
+  ) {
+    super(message, options);
+    this.code = options.code ?? null;
+  }
+
+  get [Symbol.for('corduroy.ConnectionError')](): true {
+    return true;
+  }
+}
+
+/** Tells whether an error is a {@link ConnectionError}. */
+export function isConnectionError(error: unknown): error is ConnectionError {
+  return hasBrand(error, 'ConnectionError');
+}

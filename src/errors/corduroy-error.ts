@@ -1,0 +1,51 @@
+/**
+ * The errors room: the tree, the funnel from an answer to an error, and the one table of what is
+ * worth trying again. It imports only the model.
+ */
+
+/** The request that failed, without credentials. */
+export interface RequestSummary {
+  readonly method: string;
+  readonly url: string;
+}
+
+export interface CorduroyErrorOptions {
+  readonly request?: RequestSummary | undefined;
+  readonly transient?: boolean | undefined;
+  /** What the platform said; it must have been through `describeCause`. */
+  readonly cause?: unknown;
+}
+
+/**
+ * The base of everything that fails in Corduroy.
+ *
+ * `instanceof` works within one copy of the package; the guards (`isNotFound(e)`…) work across
+ * copies and realms as well.
+ */
+export abstract class CorduroyError extends Error {
+  abstract override readonly name: string;
+  /** The request that failed, or null where none was sent. */
+  readonly request: RequestSummary | null;
+  /** Whether the same request may succeed when it is sent again later. */
+  readonly transient: boolean;
+
+  constructor(message: string, options: CorduroyErrorOptions = {}) {
+    super(message, options.cause === undefined ? undefined : { cause: options.cause });
+    this.request = options.request ?? null;
+    this.transient = options.transient ?? false;
+  }
+
+  get [Symbol.for('corduroy.CorduroyError')](): true {
+    return true;
+  }
+}
+
+/** Tells whether a value carries the brand of an error class of Corduroy, from whatever copy. */
+export function hasBrand(error: unknown, name: string): boolean {
+  return typeof error === 'object' && error !== null && Symbol.for(`corduroy.${name}`) in error;
+}
+
+/** Tells whether an error came from Corduroy. */
+export function isCorduroyError(error: unknown): error is CorduroyError {
+  return hasBrand(error, 'CorduroyError');
+}

@@ -1,0 +1,91 @@
+import { Observable, catchError, map, of, throwError } from 'rxjs';
+import { isHTTPError } from '../errors/http-error.ts';
+import type { Answer, Connection, RequestSpec } from './connection.ts';
+import type { Status } from './status.ts';
+import type { TransportResponse } from './transport.ts';
+
+/**
+ * What every one-shot method returns: an Observable with its answer's status within reach.
+ *
+ * - **Temperature:** cold. Nothing is sent until it is subscribed to; each subscription sends its
+ *   own request, with the arguments as they are then.
+ * - **Emits** one value, and **completes**.
+ * - **Errors** with a `CorduroyError`.
+ * - **On unsubscribe** the exchange is aborted at once.
+ */
+export class Operation<T> extends Observable<T> {
+  readonly #answers: Observable<Answer<T>>;
+
+  /** @internal */
+  constructor(answers: Observable<Answer<T>>) {
+    super((subscriber) =>
+      answers.subscribe({
+        next: (answer) => subscriber.next(answer.value),
+        error: (error: unknown) => subscriber.error(error),
+        complete: () => subscriber.complete(),
+      }),
+    );
+    this.#answers = answers;
+  }
+
+  /**
+   * Returns the answer with its code and headers, whether the server agreed or not.
+   *
+   * Cold. Emits one `Status` and completes. Errors only where there was no HTTP answer. On
+   * unsubscribe the exchange is aborted.
+   *
+   * @example
+   * db.get('some-id').status().subscribe((status) => {
+   *   if (status.error === NotFound) console.log('never heard of it');
+   * });
+   */
+  status(): Observable<Status<T>> {
+    return this.#answers.pipe(
+      map(({ value, code, headers }): Status<T> => ({
+        ok: true,
+        code,
+        headers,
+        value,
+        error: null,
+        exception: null,
+      })),
+      catchError((error: unknown) => {
+        if (!isHTTPError(error)) return throwError(() => error);
+        return of<Status<T>>({
+          ok: false,
+          code: error.status,
+          headers: error.headers,
+          value: null,
+          error: error.constructor as Status<T> extends { error: infer E } ? NonNullable<E> : never,
+          exception: error,
+        });
+      }),
+    );
+  }
+
+  /**
+   * Returns an operation that answers something else with the same status.
+   * @internal
+   */
+  mapValue<R>(project: (value: T) => R): Operation<R> {
+    return new Operation(
+      this.#answers.pipe(
+        map(({ value, code, headers }) => ({ value: project(value), code, headers })),
+      ),
+    );
+  }
+
+  /** Lets `yield* operation` inside `relax` give the value, typed. */
+  *[Symbol.iterator](): Generator<Observable<T>, T, T> {
+    return yield this;
+  }
+}
+
+/** Makes the operation that sends one request and decodes its answer. */
+export function operation<T>(
+  connection: Connection,
+  describe: () => RequestSpec,
+  decode: (body: unknown, response: TransportResponse) => T,
+): Operation<T> {
+  return new Operation(connection.json(describe, decode));
+}

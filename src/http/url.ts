@@ -1,0 +1,118 @@
+import { isWellFormed } from '../model/json.ts';
+import { ANONYMOUS, authorize } from './auth.ts';
+import type { Authorization } from './auth.ts';
+
+/** A server's address, taken apart: the URL without credentials, and the credentials. */
+export interface Address {
+  /** Without userinfo, query, fragment or trailing slash. */
+  readonly url: string;
+  readonly authorization: Authorization;
+}
+
+/**
+ * Takes a server's URL apart.
+ *
+ * @throws TypeError when it is not an absolute http or https URL, or carries a query.
+ */
+export function parseAddress(text: string): Address {
+  let url: URL;
+  try {
+    url = new URL(text);
+  } catch {
+    throw new TypeError(`Not a URL: ${quote(text)}; expected something like http://127.0.0.1:5984`);
+  }
+  if (url.protocol !== 'http:' && url.protocol !== 'https:') {
+    throw new TypeError(`The URL must begin with http:// or https://, not ${url.protocol}`);
+  }
+  if (url.search !== '' || url.hash !== '') {
+    throw new TypeError('The URL of a server or database has no query and no fragment');
+  }
+  const authorization =
+    url.username === ''
+      ? ANONYMOUS
+      : authorize({ username: decode(url.username), password: decode(url.password) });
+  return { url: url.origin + url.pathname.replace(/\/+$/, ''), authorization };
+}
+
+/** Takes the URL of a database apart: the server's address, and the database's name. */
+export function parseDatabaseUrl(text: string): { readonly server: string; readonly name: string } {
+  const { url } = parseAddress(text);
+  const { pathname } = new URL(url);
+  const slash = pathname.lastIndexOf('/');
+  const name = decode(pathname.slice(slash + 1));
+  if (name === '') throw new TypeError(`The URL names no database: ${url}`);
+  const server = new URL(text);
+  server.pathname = pathname.slice(0, slash);
+  return { server: server.href, name };
+}
+
+/** Tells a URL from a bare database name. */
+export function isUrl(text: string): boolean {
+  return /^[a-z][a-z0-9+.-]*:\/\//i.test(text);
+}
+
+/** Encodes one segment of a path: `/`, `+`, `%`, `?` and `#` as well. */
+export function segment(text: string): string {
+  return encodeURIComponent(text);
+}
+
+/** Makes the path of a database. */
+export function databasePath(name: string): string {
+  return `/${segment(name)}`;
+}
+
+/** Makes the path of a document in its database; the slash of `_design/` and `_local/` stays. */
+export function documentPath(id: string): string {
+  const prefix = /^_(?:design|local)\//.exec(id)?.[0] ?? '';
+  return `/${prefix}${segment(id.slice(prefix.length))}`;
+}
+
+/**
+ * Tells whether an id cannot stand in a URL: `.` and `..` mean directories to every URL parser,
+ * however they are encoded. Such documents are read and written through the bulk calls.
+ */
+export function isDotSegment(id: string): boolean {
+  return id === '.' || id === '..';
+}
+
+const NAME = /^[a-z][a-z0-9_$()+/-]*$/;
+const SYSTEM_NAME = /^_[a-z][a-z_]*$/;
+
+/** Refuses a name that CouchDB would not take for a database. */
+export function requireDatabaseName(name: unknown): asserts name is string {
+  if (typeof name === 'string' && (NAME.test(name) || SYSTEM_NAME.test(name))) return;
+  throw new TypeError(
+    `Not a database name: ${quote(name)}; it must begin with a lower-case letter, and go on with ` +
+      'lower-case letters, digits and _ $ ( ) + - /',
+  );
+}
+
+/** Refuses what cannot be a document's id. */
+export function requireId(id: unknown, what = 'The id of a document'): asserts id is string {
+  if (typeof id !== 'string') throw new TypeError(`${what} must be a string, not ${typeName(id)}`);
+  if (id === '') throw new TypeError(`${what} must not be empty`);
+  if (id.startsWith('_') && !/^_(?:design|local)\/./.test(id)) {
+    throw new TypeError(`${what} must not begin with an underscore: ${quote(id)}`);
+  }
+  if (!isWellFormed(id)) throw new TypeError(`${what} is not well-formed Unicode: ${quote(id)}`);
+}
+
+/** Shows a value in a message, shortened; a URL loses its userinfo. */
+export function quote(value: unknown): string {
+  if (typeof value !== 'string') return typeName(value);
+  const safe = value.replace(/\/\/[^/?#]*@/, '//***@');
+  return JSON.stringify(safe.length > 80 ? `${safe.slice(0, 77)}...` : safe);
+}
+
+function typeName(value: unknown): string {
+  if (value === null) return 'null';
+  return Array.isArray(value) ? 'an array' : typeof value;
+}
+
+function decode(text: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
+}

@@ -1,0 +1,2 @@
+/** The door for browsers, workers, Deno and Bun: everything public, over fetch. */
+export * from './public.ts';

@@ -1,0 +1,95 @@
+/**
+ * Every public name, by room. The two doors re-export this list, and add the transport that is
+ * their platform's own.
+ */
+
+// The facades
+export { Couch } from './couch.ts';
+export type { CouchOptions, OpenOptions } from './couch.ts';
+export { Database } from './database.ts';
+
+// Operations
+export { Operation } from './http/operation.ts';
+export type { Status } from './http/status.ts';
+export { lastOf, relax } from './relax.ts';
+export type { Relaxed, Relaxing } from './relax.ts';
+
+// Documents
+export type {
+  AnyFields,
+  Attachments,
+  AttachmentStub,
+  Document,
+  DocumentRef,
+  Draft,
+  InlineAttachment,
+  StoredFields,
+  Tombstone,
+} from './model/document.ts';
+export { isTombstone } from './model/document.ts';
+export type { GetManyOptions, GetOptions } from './documents/read.ts';
+export type { WriteOptions } from './documents/write.ts';
+export type { Deleted } from './documents/delete.ts';
+export { ConflictResolution } from './conflicts/resolution.ts';
+export type { PendingWrite } from './conflicts/resolution.ts';
+
+// Views
+export { Row, View } from './model/view.ts';
+export type { RowWithDoc, ViewHead } from './model/view.ts';
+export type { ViewOptions } from './queries/view.ts';
+
+// Changes
+export type { Change, ChangesBatch, ChangesResult, Sequence } from './model/change.ts';
+export type { ChangesOptions } from './changes/one-shot.ts';
+export type { ChangesParameters } from './changes/parameters.ts';
+export { ChangesFeed } from './changes/changes-feed.ts';
+export type { ChangesFeedOptions } from './changes/changes-feed.ts';
+export type { FeedState } from './changes/feed-state.ts';
+export type { BackoffOptions } from './operators/backoff.ts';
+
+// The server
+export type { AllDbsOptions, CreateOptions } from './server/databases.ts';
+export type { DatabaseInfo } from './server/database-info.ts';
+
+// Errors
+export { CorduroyError, isCorduroyError } from './errors/corduroy-error.ts';
+export type { RequestSummary } from './errors/corduroy-error.ts';
+export { ConnectionError, isConnectionError } from './errors/connection-error.ts';
+export { HTTPError, isHTTPError } from './errors/http-error.ts';
+export { isProtocolError, ProtocolError } from './errors/protocol-error.ts';
+export { isTimeoutError, TimeoutError } from './errors/timeout-error.ts';
+export { isTransient } from './errors/transient.ts';
+export {
+  BadRequest,
+  Conflict,
+  Forbidden,
+  isBadRequest,
+  isConflict,
+  isForbidden,
+  isNotFound,
+  isPayloadTooLarge,
+  isPreconditionFailed,
+  isServerError,
+  isTooManyRequests,
+  isUnauthorized,
+  NotFound,
+  PayloadTooLarge,
+  PreconditionFailed,
+  ServerError,
+  TooManyRequests,
+  Unauthorized,
+} from './errors/status-errors.ts';
+export type { Resolvable } from './errors/status-errors.ts';
+
+// Reaching a server
+export type { Auth, BasicCredentials } from './http/auth.ts';
+export type { ConnectionOptions, JsonCodec } from './http/connection.ts';
+export { fetchTransport } from './http/fetch-transport.ts';
+export type { FetchTransportOptions } from './http/fetch-transport.ts';
+export type {
+  RequestBody,
+  ResponseHeaders,
+  Transport,
+  TransportRequest,
+  TransportResponse,
+} from './http/transport.ts';

@@ -1,0 +1,158 @@
+/**
+ * The queries room: views and what else finds documents. It sees http and below.
+ */
+import { arrayField, asObject, numberOrNull, sequence } from '../http/decode.ts';
+import { operation } from '../http/operation.ts';
+import type { Operation } from '../http/operation.ts';
+import { count, custom, flag, json, oneOf, text, toQuery } from '../http/query.ts';
+import type { DatabaseScope } from '../http/scope.ts';
+import { quote, segment } from '../http/url.ts';
+import { assertJson } from '../model/json.ts';
+import { Row, View } from '../model/view.ts';
+
+/** Which rows of a view are read, and how. */
+export interface ViewOptions {
+  /** Only the rows with this key: any JSON value, `null`, `false`, `0` and `''` as well. */
+  readonly key?: unknown;
+  /** Only the rows with one of these keys, in this order. */
+  readonly keys?: readonly unknown[];
+  /** The key to begin with. */
+  readonly startKey?: unknown;
+  /** The key to end with. */
+  readonly endKey?: unknown;
+  /** Among the rows with `startKey`: the document id to begin with. */
+  readonly startKeyDocId?: string;
+  /** Among the rows with `endKey`: the document id to end with. */
+  readonly endKeyDocId?: string;
+  /** Whether the rows with `endKey` are among those read. @defaultValue true */
+  readonly inclusiveEnd?: boolean;
+  /** Reads backwards; exchange `startKey` and `endKey` as well. @defaultValue false */
+  readonly descending?: boolean;
+  readonly limit?: number;
+  readonly skip?: number;
+  /** Adds to each row the document that emitted it. @defaultValue false */
+  readonly includeDocs?: boolean;
+  /** With `includeDocs`: adds `_conflicts` to each document. @defaultValue false */
+  readonly conflicts?: boolean;
+  /** With `includeDocs`: reads attachments too, as base64. @defaultValue false */
+  readonly attachments?: boolean;
+  readonly attEncodingInfo?: boolean;
+  /** Whether the view's reduce function is used. @defaultValue true where there is one */
+  readonly reduce?: boolean;
+  /** One reduced row a key. @defaultValue false */
+  readonly group?: boolean;
+  /** One reduced row for each distinct beginning of this many elements of array keys. */
+  readonly groupLevel?: number | 'exact';
+  /** Whether the index is brought up to date first, afterwards, or not. @defaultValue true */
+  readonly update?: boolean | 'lazy';
+  /** Whether the same copies of the index are read each time. @defaultValue false */
+  readonly stable?: boolean;
+  /**
+   * The old way to say `stable: true` with `update: false` (`'ok'`) or `'lazy'` (`'update_after'`).
+   * @deprecated use `stable` and `update`
+   */
+  readonly stale?: 'ok' | 'update_after';
+  /** Says in `updateSeq` how far the index had come. @defaultValue false */
+  readonly updateSeq?: boolean;
+  /** Whether the rows are sorted; unsorted ones come faster from many shards. @defaultValue true */
+  readonly sorted?: boolean;
+}
+
+const VIEW = {
+  key: json('key'),
+  startKey: json('startkey'),
+  endKey: json('endkey'),
+  startKeyDocId: text('startkey_docid'),
+  endKeyDocId: text('endkey_docid'),
+  inclusiveEnd: flag('inclusive_end'),
+  descending: flag('descending'),
+  limit: count('limit'),
+  skip: count('skip'),
+  includeDocs: flag('include_docs'),
+  conflicts: flag('conflicts'),
+  attachments: flag('attachments'),
+  attEncodingInfo: flag('att_encoding_info'),
+  reduce: flag('reduce'),
+  group: flag('group'),
+  groupLevel: count('group_level'),
+  update: custom('update', (value, name) =>
+    value === 'lazy' ? 'lazy' : flag('update').encode(value, name),
+  ),
+  stable: flag('stable'),
+  updateSeq: flag('update_seq'),
+  sorted: flag('sorted'),
+};
+const STALE = oneOf('stale', 'ok', 'update_after');
+
+export function queryView<Key, Value, Doc>(
+  db: DatabaseScope,
+  name: string,
+  options: ViewOptions,
+): Operation<View<Row<Key, Value, Doc>, ViewOptions>> {
+  const path = `${db.path}${viewPath(name)}`;
+  const { keys, ...rest } = options;
+  const query = toQuery(VIEW, translate(rest), 'view');
+  if (keys !== undefined) requireKeys(keys);
+  return operation(
+    db.connection,
+    () =>
+      keys === undefined
+        ? { method: 'GET', path: `${path}${query}` }
+        : { method: 'POST', path: `${path}${query}`, json: { keys } },
+    (body) => decodeView<Key, Value, Doc>(body, options),
+  );
+}
+
+/** Makes the path of a view: of `'ddoc/name'`, or of `'_all_docs'`. */
+export function viewPath(name: unknown): string {
+  if (name === '_all_docs' || name === '_design_docs' || name === '_local_docs') return `/${name}`;
+  const slash = typeof name === 'string' ? name.indexOf('/') : -1;
+  if (typeof name !== 'string' || slash < 1 || slash === name.length - 1 || name.startsWith('_')) {
+    throw new TypeError(
+      `Not a view: ${quote(name)}; it is named 'design-document/view', or '_all_docs'`,
+    );
+  }
+  return `/_design/${segment(name.slice(0, slash))}/_view/${segment(name.slice(slash + 1))}`;
+}
+
+function translate(options: ViewOptions): ViewOptions {
+  const { stale, groupLevel, ...rest } = options;
+  const translated: { -readonly [Name in keyof ViewOptions]: ViewOptions[Name] } = rest;
+  if (stale !== undefined) {
+    translated.stable = true;
+    translated.update = STALE.encode(stale, 'view: stale') === 'ok' ? false : 'lazy';
+  }
+  if (groupLevel === 'exact') translated.group = true;
+  else if (groupLevel !== undefined) translated.groupLevel = groupLevel;
+  return translated;
+}
+
+function requireKeys(keys: unknown): void {
+  if (!Array.isArray(keys)) throw new TypeError('view: keys must be an array');
+  assertJson(keys, 'view: keys');
+}
+
+function decodeView<Key, Value, Doc>(
+  body: unknown,
+  options: ViewOptions,
+): View<Row<Key, Value, Doc>, ViewOptions> {
+  const { total_rows: total, offset, update_seq: seq } = asObject(body);
+  const rows = arrayField(body, 'rows').map((row) => decodeRow<Key, Value, Doc>(row));
+  const head = {
+    totalRows: numberOrNull(total),
+    offset: numberOrNull(offset),
+    updateSeq: seq === undefined || seq === null ? null : sequence(seq),
+  };
+  return new View(rows, head, options);
+}
+
+function decodeRow<Key, Value, Doc>(raw: unknown): Row<Key, Value, Doc> {
+  const row = raw as { id?: string; key: Key; value?: Value; doc?: Doc; error?: string };
+  return new Row(
+    row.id ?? null,
+    row.key,
+    (row.value ?? null) as Value,
+    (row.doc ?? null) as Doc,
+    row.error ?? null,
+  );
+}
