@@ -53,7 +53,7 @@ async function exchange(
   signal: AbortSignal,
   subscriber: Subscriber<TransportResponse>,
 ): Promise<void> {
-  const body = request.body === undefined ? null : await whole(request.body);
+  const body = request.body === undefined ? null : await whole(request.body, signal);
   // The subscriber may have left while the body was being gathered.
   if (signal.aborted) return;
   const response = await fetch(request.url, {
@@ -93,11 +93,18 @@ async function pump(
   }
 }
 
-async function whole(body: RequestBody): Promise<string | Uint8Array<ArrayBuffer>> {
+async function whole(
+  body: RequestBody,
+  signal: AbortSignal,
+): Promise<string | Uint8Array<ArrayBuffer>> {
   if (typeof body === 'string') return body;
   if (body instanceof Uint8Array) return body as Uint8Array<ArrayBuffer>;
   const parts: Uint8Array<ArrayBuffer>[] = [];
-  for await (const part of body) parts.push(part as Uint8Array<ArrayBuffer>);
+  for await (const part of body) {
+    // Leaving the loop releases the source.
+    if (signal.aborted) break;
+    parts.push(part as Uint8Array<ArrayBuffer>);
+  }
   return new Uint8Array(await new Blob(parts).arrayBuffer());
 }
 

@@ -3,52 +3,72 @@ import {
   bufferTime,
   catchError,
   concat,
+  connect,
   defer,
+  exhaustMap,
   filter,
   map,
   mergeMap,
+  startWith,
+  takeWhile,
   throwError,
 } from 'rxjs';
-import type { MonoTypeOperatorFunction, SchedulerLike } from 'rxjs';
+import type { MonoTypeOperatorFunction, Observable, SchedulerLike } from 'rxjs';
 
 /**
- * Gathers arrays of items into one array each `latency` milliseconds; windows without items give
- * none. With a latency of 0 each item comes by itself, as soon as it is there.
+ * Gathers arrays of items into one array at most every `latency` milliseconds. The first item after
+ * a silence opens a window; with a latency of 0 each item comes by itself, as soon as it is there.
  *
- * What is in an open window when the source completes or errors is emitted before the end:
- * `bufferTime` alone would lose it on an error.
+ * What is in an open window when the source completes or errors is emitted before the end.
  *
  * ```
- * source:                 -a--b-----c-#
- * bufferLatency(5):       -----(x)----(y#)    x: ab, y: c
+ * source:                 -a--b---------c-#
+ * bufferLatency(5):       ------x---------(y#)    x: ab, y: c
  * ```
  */
 export function bufferLatency<T>(
   latency: number,
   scheduler: SchedulerLike,
 ): MonoTypeOperatorFunction<readonly T[]> {
-  if (latency === 0) {
-    return mergeMap((items) => items.map((item) => [item]));
-  }
+  if (latency === 0) return mergeMap((items) => items.map((item) => [item]));
   return (source) =>
-    defer(() => {
-      let failure: { readonly error: unknown } | undefined;
-      const withoutError = source.pipe(
-        catchError((error: unknown) => {
-          failure = { error };
-          return EMPTY;
-        }),
-      );
-      return concat(
-        withoutError.pipe(
-          bufferTime(latency, scheduler),
-          map((window) => window.flat()),
-          filter((items) => items.length > 0),
+    afterError(source, (items$) =>
+      items$.pipe(
+        filter((items) => items.length > 0),
+        connect((shared$) =>
+          shared$.pipe(
+            // `bufferTime` alone would tick for ever, at rest as well, and keep virtual time running.
+            exhaustMap((first) =>
+              shared$.pipe(
+                startWith(first),
+                bufferTime(latency, scheduler),
+                takeWhile((window) => window.length > 0),
+              ),
+            ),
+          ),
         ),
-        defer(() => {
-          const failed = failure;
-          return failed === undefined ? EMPTY : throwError(() => failed.error);
-        }),
-      );
+        map((window) => window.flat()),
+      ),
+    );
+}
+
+/** Lets a stream end as if there were no error, and errors then: `bufferTime` drops its window. */
+function afterError<T, R>(
+  source: Observable<T>,
+  project: (withoutError: Observable<T>) => Observable<R>,
+): Observable<R> {
+  return defer(() => {
+    let failure: { readonly error: unknown } | undefined;
+    const withoutError = source.pipe(
+      catchError((error: unknown) => {
+        failure = { error };
+        return EMPTY;
+      }),
+    );
+    const end = defer(() => {
+      const failed = failure;
+      return failed === undefined ? EMPTY : throwError(() => failed.error);
     });
+    return concat(project(withoutError), end);
+  });
 }
