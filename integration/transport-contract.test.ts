@@ -2,7 +2,8 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/glo
 import { gzipSync } from 'node:zlib';
 import { fetchTransport, gotTransport } from 'corduroy';
 import type { Transport, TransportRequest, TransportResponse } from 'corduroy';
-import { Observable, firstValueFrom, forkJoin, map, mergeMap, reduce } from 'rxjs';
+import { firstValueFrom, forkJoin, map, mergeMap, reduce } from 'rxjs';
+import type { Observable } from 'rxjs';
 import { startStub } from './helpers/stub-server.ts';
 import type { StubServer } from './helpers/stub-server.ts';
 

@@ -2,7 +2,7 @@
  * The documents room: reading and writing documents. It sees http and below.
  */
 import { httpError } from '../errors/from-response.ts';
-import { asArray, arrayField, asObject } from '../http/decode.ts';
+import { asArray, arrayField, asObject, stringField } from '../http/decode.ts';
 import { operation } from '../http/operation.ts';
 import type { Operation } from '../http/operation.ts';
 import { count, custom, flag, json, text, toQuery } from '../http/query.ts';
@@ -64,7 +64,7 @@ export function getDocument<T extends object = AnyFields>(
   return operation(
     db.connection,
     () => ({ method: 'GET', path: `${db.path}${documentPath(id)}${query}` }),
-    (body) => asObject(body) as Document<T>,
+    (body) => asDocument<T>(body),
   );
 }
 
@@ -120,6 +120,11 @@ export function getFirstDocuments<T extends object = AnyFields>(
         .map((row) => docOf<T>(row))
         .filter((doc) => doc !== null),
   );
+}
+
+function asDocument<T extends object>(body: unknown): Document<T> {
+  stringField(body, '_id');
+  return body as Document<T>;
 }
 
 function docOf<T extends object>(row: unknown): Document<T> | null {

@@ -1,0 +1,37 @@
+import { createDatabase, rawFetch, type RawInit } from './server.ts';
+
+// Plain HTTP for specs that look at a server itself.
+
+export interface Answer {
+  readonly status: number;
+  readonly headers: Headers;
+  readonly text: string;
+  /** The JSON of the body, or an empty object where it is none. */
+  readonly body: Record<string, unknown>;
+}
+
+export async function call(path: string, init?: RawInit): Promise<Answer> {
+  const response = await rawFetch(path, init);
+  const text = await response.text();
+  let body: unknown;
+  try {
+    body = JSON.parse(text);
+  } catch {
+    body = {};
+  }
+  return { status: response.status, headers: response.headers, text, body: body as Answer['body'] };
+}
+
+type Headed = Record<string, string>;
+
+export const put = (path: string, body: unknown, headers: Headed = {}): Promise<Answer> =>
+  call(path, { method: 'PUT', body, headers });
+
+export const post = (path: string, body: unknown, headers: Headed = {}): Promise<Answer> =>
+  call(path, { method: 'POST', body, headers });
+
+export const del = (path: string, headers: Headed = {}): Promise<Answer> =>
+  call(path, { method: 'DELETE', headers });
+
+/** The path of a new database. */
+export const newDatabase = async (): Promise<string> => `/${await createDatabase()}`;

@@ -1,0 +1,32 @@
+import type { ServerKind } from './running-server.ts';
+
+/** What the embedded server lacks, by the name that a spec asks for with needs(). */
+export const embeddedLacks = {
+  purge: 'The memory adapter cannot forget a revision, so _purge and _purged_infos_limit are 501.',
+  restart: 'Its data are in memory and end with its process.',
+  'active-tasks': 'It runs no task that could be listed: _active_tasks is always empty.',
+  statistics: 'Its counters do not count.',
+  scheduler: 'There is no _scheduler; a _replicator document carries its own state.',
+  collation: 'Keys are ordered by code point (A, B, a, b) and not by ICU (a, A, b, B).',
+  'view-paging': 'startkey_docid and endkey_docid are ignored, and a view offset is only the skip.',
+  range: 'Attachments are sent whole: Range is ignored.',
+  partitions: 'There are no partitioned databases.',
+  'db-updates': 'There is no _db_updates feed.',
+  'explain-find': '_find has no execution_stats and no warnings, and _explain explains less.',
+  'design-functions-quickjs': 'Functions run in this Node, without the limits of a query server.',
+  cluster: 'There is one node, and no _cluster_setup, _reshard or _shards.',
+  'attachment-encoding': 'Attachments are never compressed: no encoding or encoded_length.',
+  'local-seq': 'local_seq is ignored.',
+  'compaction-state': 'compact_running is never true and sizes are estimates.',
+} as const satisfies Record<string, string>;
+
+export type Capability = keyof typeof embeddedLacks | 'process';
+
+/** Why a server lacks a capability; undefined where it has it. */
+export function lack(kind: ServerKind, capability: Capability): string | undefined {
+  if (kind === 'given') return notOurs.has(capability) ? 'a given server' : undefined;
+  return kind === 'embedded' && capability in embeddedLacks ? 'the embedded server' : undefined;
+}
+
+/** A server given by $COUCHDB_URL is not ours to kill or to start again. */
+const notOurs = new Set<Capability>(['process', 'restart']);

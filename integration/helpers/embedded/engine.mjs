@@ -1,0 +1,166 @@
+import { randomBytes } from 'node:crypto';
+import { createRequire } from 'node:module';
+import { IncomingMessage, ServerResponse } from 'node:http';
+import { Socket } from 'node:net';
+import { devNull } from 'node:os';
+import { missing, Refusal } from './answers.mjs';
+
+const require = createRequire(import.meta.url);
+
+/**
+ * express-pouchdb over memory, called as a function: a request goes in, a finished answer comes out.
+ * Nothing of it writes to a client's socket, so its stray headers cannot reach one.
+ */
+export class Engine {
+  #app;
+  #instances = new Map();
+  #handles = new Map();
+
+  constructor() {
+    // Only the memory adapter is loaded, which makes it the default. Naming it as the default would
+    // open http:// replication endpoints as memory databases.
+    const PouchDB = require('pouchdb-core')
+      .plugin(require('pouchdb-adapter-memory'))
+      .plugin(require('pouchdb-adapter-http'))
+      .plugin(require('pouchdb-mapreduce'))
+      .plugin(require('pouchdb-replication'));
+    this.PouchDB = PouchDB.defaults({});
+    this.#app = require('express-pouchdb')(this.PouchDB, {
+      inMemoryConfig: true,
+      // It insists on a log. To nowhere: a server that is killed then leaves nothing behind.
+      logPath: devNull,
+      // Compression holds back streamed bytes; Fauxton is not served.
+      overrideMode: { exclude: ['compression', 'routes/fauxton', 'routes/http-log'] },
+    });
+  }
+
+  /** A name as express-pouchdb can hold it: it would drop a slash. '!' is in no CouchDB name. */
+  static inner(name) {
+    return name.replaceAll('/', '!');
+  }
+
+  static outer(name) {
+    return name.replaceAll('!', '/');
+  }
+
+  async names() {
+    const all = await this.PouchDB.allDbs();
+    // Byte order, as CouchDB lists them.
+    return all
+      .filter((name) => !name.startsWith('pouch__') && !name.includes('-mrview-'))
+      .map((name) => Engine.outer(name))
+      .toSorted((a, b) => (a < b ? -1 : 1));
+  }
+
+  async has(name) {
+    return (await this.names()).includes(name);
+  }
+
+  async need(name) {
+    if (!(await this.has(name))) throw missing('Database does not exist.');
+  }
+
+  /** What tells this database from an earlier one of the same name: part of every sequence. */
+  instance(name) {
+    let found = this.#instances.get(name);
+    if (!found) {
+      found = {
+        id: randomBytes(8).toString('hex'),
+        startTime: String(Math.floor(Date.now() / 1000)),
+      };
+      this.#instances.set(name, found);
+    }
+    return found;
+  }
+
+  /** A plain PouchDB handle on the same data, beside express-pouchdb's wrapped one. */
+  async open(name) {
+    await this.need(name);
+    let handle = this.#handles.get(name);
+    if (!handle) {
+      handle = this.#follow(new this.PouchDB(Engine.inner(name)));
+      this.#handles.set(name, handle);
+    }
+    return (await handle).db;
+  }
+
+  /** One live listener a database, however many feeds are open on it: they hear 'moved' and read. */
+  async #follow(handle) {
+    handle.setMaxListeners(0);
+    const { update_seq: since } = await handle.info();
+    handle
+      .changes({ live: true, since, return_docs: false })
+      .on('change', () => handle.emit('moved'));
+    // A PouchDB is a thenable, which await would unwrap.
+    return { db: handle };
+  }
+
+  /** To be called when a database is gone: its handle is dead, its sequences are void. */
+  async forget(name) {
+    const handle = this.#handles.get(name);
+    this.#handles.delete(name);
+    this.#instances.delete(name);
+    (await handle)?.db.emit('gone');
+  }
+
+  /** Has express-pouchdb answer a request. */
+  ask(request) {
+    const segments = request.segments.map((segment, i) =>
+      i === 0 ? Engine.inner(segment) : segment,
+    );
+    const inner = request.with({ segments });
+    const incoming = new IncomingMessage(new Socket());
+    incoming.method = inner.method;
+    incoming.url = inner.url;
+    incoming.httpVersion = '1.1';
+    // Credentials were looked at already; an Accept for JSON makes it say application/json.
+    const { authorization: _a, cookie: _c, 'transfer-encoding': _t, ...headers } = inner.headers;
+    incoming.headers = {
+      ...headers,
+      accept: 'application/json',
+      'content-length': String(inner.body.length),
+    };
+    incoming.push(inner.body);
+    incoming.push(null);
+    return capture(incoming, (response) => this.#app(incoming, response));
+  }
+}
+
+/** Runs an express app on a response without a socket and collects what it sends. */
+function capture(incoming, run) {
+  const response = new ServerResponse(incoming);
+  const chunks = [];
+  const keep = (chunk, encoding) => {
+    if (chunk && typeof chunk !== 'function') {
+      chunks.push(
+        typeof chunk === 'string' ? Buffer.from(chunk, encoding || 'utf8') : Buffer.from(chunk),
+      );
+    }
+  };
+  return new Promise((resolve, reject) => {
+    // Some malformed requests make express-pouchdb forget the client; better a late error than none.
+    const lost = setTimeout(
+      () =>
+        reject(new Refusal(500, 'internal_server_error', 'The embedded server gave no answer.')),
+      20_000,
+    );
+    response.write = (chunk, encoding) => {
+      keep(chunk, encoding);
+      return true;
+    };
+    response.end = (chunk, encoding) => {
+      keep(chunk, encoding);
+      clearTimeout(lost);
+      const headers = { ...response.getHeaders() };
+      // It sends both lengths for _list, and a hash of the body as every ETag.
+      for (const name of ['transfer-encoding', 'content-length', 'x-powered-by', 'vary']) {
+        delete headers[name];
+      }
+      if (/^W\/|undefined/.test(String(headers.etag))) delete headers.etag;
+      resolve({ status: response.statusCode, headers, body: Buffer.concat(chunks) });
+      response.emit('finish');
+      return response;
+    };
+    run(response);
+  });
+}

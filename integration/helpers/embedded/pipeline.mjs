@@ -1,0 +1,94 @@
+import { json, notAllowed, Refusal } from './answers.mjs';
+import { attachments } from './attachments.mjs';
+import { bulk } from './bulk.mjs';
+import { changes } from './feeds.mjs';
+import { databases } from './databases.mjs';
+import { documents } from './documents.mjs';
+import { find } from './find.mjs';
+import { queries } from './queries.mjs';
+import { readRequest } from './request.mjs';
+import { upkeep } from './upkeep.mjs';
+
+const METHODS = 'DELETE,GET,HEAD,POST,PUT,COPY';
+
+/**
+ * One request from end to end. The handlers are asked in turn; the first that answers wins, and
+ * express-pouchdb answers what none of them knew.
+ */
+export class Pipeline {
+  #engine;
+  #handlers;
+  #cors;
+
+  constructor({ engine, auth, cors, handlers }) {
+    this.#engine = engine;
+    this.#cors = cors;
+    this.#handlers = [
+      (request) => auth.handle(request),
+      ...handlers,
+      databases,
+      feed,
+      upkeep,
+      bulk,
+      queries,
+      find,
+      attachments,
+      documents,
+    ];
+  }
+
+  /** A handler of node's http server. */
+  async serve(incoming, response) {
+    // A client that leaves half-way is no news.
+    response.on('error', () => {});
+    let head = incoming.method === 'HEAD';
+    let answer;
+    try {
+      this.#cors?.allow(incoming, response);
+      const request = await readRequest(incoming);
+      ({ head } = request);
+      answer = this.#cors?.preflight(request) ?? (await this.#answer(request));
+    } catch (failure) {
+      answer = asAnswer(failure);
+    }
+    if (typeof answer === 'function') await answer(response);
+    else send(response, answer, head);
+  }
+
+  async #answer(request) {
+    if (!METHODS.split(',').includes(request.method)) throw notAllowed(METHODS);
+    for (const handler of this.#handlers) {
+      // In turn and not at once: each relies on what the one before let pass.
+      // eslint-disable-next-line no-await-in-loop
+      const answer = await handler(request, this.#engine);
+      if (answer !== undefined) return answer;
+    }
+    return this.#engine.ask(request);
+  }
+}
+
+function feed(request, engine) {
+  const { segments } = request;
+  return segments.length === 2 && segments[1] === '_changes' ? changes(request, engine) : undefined;
+}
+
+function asAnswer(failure) {
+  if (failure instanceof Refusal) return failure.answer;
+  // PouchDB's own errors know their status.
+  const { status = 500, name, reason, message } = failure;
+  return json(status, {
+    error: status === 500 ? 'internal_server_error' : name,
+    reason: String(reason ?? message),
+  });
+}
+
+function send(response, { status, headers, body }, head) {
+  if (response.destroyed) return;
+  response.writeHead(status, {
+    server: 'express-pouchdb/4.2.0 (embedded)',
+    'cache-control': 'must-revalidate',
+    ...headers,
+    ...(status !== 304 && { 'content-length': body.length }),
+  });
+  response.end(head || status === 304 ? undefined : body);
+}

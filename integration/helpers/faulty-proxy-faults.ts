@@ -1,0 +1,95 @@
+/** A request as the proxy saw it, its body complete. */
+export interface SeenRequest {
+  readonly method: string;
+  /** Path and query, as sent. */
+  readonly url: string;
+  readonly headers: Readonly<Record<string, string | string[] | undefined>>;
+  readonly body: string;
+}
+
+/** Which requests a fault is for; without one it is for all. */
+export type Match = (request: SeenRequest) => boolean;
+
+export interface FaultLimits {
+  readonly match?: Match;
+  /** How many requests it strikes before it is spent. */
+  readonly times?: number;
+}
+
+export interface OwnAnswer extends FaultLimits {
+  readonly status?: number;
+  readonly headers?: Readonly<Record<string, string>>;
+  readonly body?: string | Uint8Array;
+}
+
+/** What may happen to an exchange between its first byte and its last. */
+export type Fault =
+  | { readonly kind: 'answer'; readonly answer: OwnAnswer }
+  | { readonly kind: 'cutAfter'; readonly bytes: number; readonly of: 'body' | 'wire' }
+  | { readonly kind: 'truncate'; readonly bytes: number }
+  | { readonly kind: 'delay'; readonly milliseconds: number };
+
+interface Planned {
+  readonly fault: Fault;
+  readonly match: Match;
+  left: number;
+}
+
+/** The faults that a test has planned, in the order it did. */
+export class FaultPlan {
+  #planned: Planned[] = [];
+
+  /** Gives back how to call it off. */
+  add(fault: Fault, { match = () => true, times = Infinity }: FaultLimits = {}): () => void {
+    const planned = { fault, match, left: times };
+    this.#planned.push(planned);
+    return () => {
+      this.#planned = this.#planned.filter((other) => other !== planned);
+    };
+  }
+
+  /** The first fault of each kind that strikes this request; its count is used up by that. */
+  take(request: SeenRequest): Partial<{ [K in Fault['kind']]: Extract<Fault, { kind: K }> }> {
+    const taken: Partial<Record<Fault['kind'], Fault>> = {};
+    for (const planned of this.#planned) {
+      const { kind } = planned.fault;
+      if (taken[kind] !== undefined || planned.left <= 0 || !planned.match(request)) continue;
+      planned.left -= 1;
+      taken[kind] = planned.fault;
+    }
+    this.#planned = this.#planned.filter(({ left }) => left > 0);
+    return taken as ReturnType<FaultPlan['take']>;
+  }
+
+  clear(): void {
+    this.#planned = [];
+  }
+}
+
+/** Holds back the bytes of matching requests while it is shut. */
+export class Gate {
+  #match: Match | undefined;
+  #opened = Promise.resolve();
+  #open: () => void = () => {};
+
+  shut(match: Match): void {
+    this.open();
+    this.#match = match;
+    this.#opened = new Promise((resolve) => {
+      this.#open = resolve;
+    });
+  }
+
+  open(): void {
+    this.#match = undefined;
+    this.#open();
+  }
+
+  /** Resolves at once for a request that the gate is not shut for. */
+  async pass(request: SeenRequest): Promise<void> {
+    for (;;) {
+      if (!this.#match?.(request)) return;
+      await this.#opened;
+    }
+  }
+}

@@ -1,0 +1,119 @@
+// Owns one installed CouchDB: its folder, its processes, its end. Forked by installed-server.ts;
+// when the parent lets go or dies, everything it made is gone.
+
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+
+const folder = mkdtempSync(join(tmpdir(), 'couchdb-under-test-'));
+let settings;
+let server;
+let ended;
+
+const requests = {
+  start(request) {
+    settings = request;
+    configure(request);
+    return launch();
+  },
+  async restart() {
+    await end();
+    return launch();
+  },
+  async awaitEnd() {
+    await ended;
+    return server.pid;
+  },
+};
+
+process.on('message', async (message) => {
+  const [[name, value]] = Object.entries(message);
+  try {
+    process.send({ pid: await requests[name](value) });
+  } catch (error) {
+    process.send({ error: String(error) });
+  }
+});
+
+process.on('disconnect', async () => {
+  await end();
+  rmSync(folder, { recursive: true, force: true });
+  process.exit(0);
+});
+
+// Only the parent ends a keeper: a signal to the whole group must not stop the cleaning up.
+for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(name, () => {});
+
+function configure({ launcher, port, username, password }) {
+  const home = dirname(dirname(launcher));
+  for (const name of ['data', 'views']) mkdirSync(join(folder, name));
+  writeFileSync(
+    join(folder, 'local.ini'),
+    `[couchdb]
+single_node = true
+database_dir = ${join(folder, 'data')}
+view_index_dir = ${join(folder, 'views')}
+uri_file = ${join(folder, 'couch.uri')}
+[chttpd]
+port = ${port}
+bind_address = 127.0.0.1
+[cluster]
+q = 2
+n = 1
+[smoosh]
+state_dir = ${join(folder, 'data')}
+[log]
+writer = file
+file = ${join(folder, 'couch.log')}
+level = warning
+[admins]
+${username} = ${password}
+`,
+  );
+  // Its own arguments without a node name: an Erlang node that is not distributed can clash with no
+  // other, listens on no other port, and needs no epmd, which would outlive it.
+  const args = readFileSync(join(home, 'etc', 'vm.args'), 'utf8');
+  writeFileSync(
+    join(folder, 'vm.args'),
+    args.replaceAll(/^\s*-(name|sname|setcookie|kernel inet_dist\w*)\s.*$/gm, ''),
+  );
+  settings.ini = `${join(home, 'etc', 'default.ini')} ${join(folder, 'local.ini')}`;
+}
+
+async function launch() {
+  server = spawn(settings.launcher, [], {
+    cwd: folder,
+    detached: true,
+    stdio: 'ignore',
+    env: {
+      ...process.env,
+      COUCHDB_INI_FILES: settings.ini,
+      COUCHDB_ARGS_FILE: join(folder, 'vm.args'),
+      ERL_FLAGS: '',
+    },
+  });
+  ended = once(server, 'exit');
+  await once(server, 'spawn');
+  return server.pid;
+}
+
+/** Ends the server and whatever it started, politely first. */
+async function end() {
+  if (!server) return;
+  const late = setTimeout(() => killGroup('SIGKILL'), 5_000);
+  killGroup('SIGCONT');
+  killGroup('SIGTERM');
+  if (server.exitCode === null && server.signalCode === null) await ended;
+  clearTimeout(late);
+  killGroup('SIGKILL');
+}
+
+function killGroup(name) {
+  try {
+    process.kill(-server.pid, name);
+  } catch {
+    // Nobody of the group is left.
+  }
+}

@@ -1,0 +1,175 @@
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { inspect } from 'node:util';
+import fc from 'fast-check';
+import { Couch, fetchTransport, gotTransport, isCorduroyError } from 'corduroy';
+import type { Auth, CorduroyError, Operation, Transport } from 'corduroy';
+import { firstValueFrom } from 'rxjs';
+import { startStub } from './helpers/stub-server.ts';
+import type { StubHandler, StubServer } from './helpers/stub-server.ts';
+
+let stub: StubServer;
+beforeAll(async () => {
+  stub = await startStub();
+});
+afterAll(() => stub.close());
+
+/** Every way in which a request can fail; each echoes the secrets as badly as it can. */
+const failures: Record<string, StubHandler> = {
+  'an error that echoes': (request, response) => {
+    response.writeHead(500, {
+      'content-type': 'application/json',
+      'set-cookie': 'AuthSession=cookie-secret',
+      'x-echo': latin1(request.headers.authorization ?? ''),
+    });
+    response.end(JSON.stringify({ error: 'echo', reason: echo(request.headers) }));
+  },
+  'HTML that echoes': (request, response) => {
+    response.writeHead(502, { 'content-type': 'text/html' });
+    response.end(`<h1>Bad gateway</h1> ${echo(request.headers)}`);
+  },
+  'no JSON under 200': (request, response) => response.end(echo(request.headers)),
+  'not what CouchDB answers': (_, response) => response.end('{"wrong":true}'),
+  'a body that is cut': (request, response) => {
+    response.writeHead(200, { 'content-length': '5000' });
+    response.write(echo(request.headers));
+    setImmediate(() => response.destroy());
+  },
+  'no answer': (_, response) => response.socket?.destroy(),
+  'no HTTP': (request, response) => response.socket?.end(`${echo(request.headers)}\r\n\r\n`),
+  'a redirect to nowhere': (_, response) =>
+    response.writeHead(302, { location: 'http://user:cookie-secret@no-such-host.invalid/' }).end(),
+  silence: () => {},
+};
+
+const echo = (headers: object): string => {
+  const authorization = String((headers as { authorization?: string }).authorization ?? '');
+  const decoded = Buffer.from(authorization.replace('Basic ', ''), 'base64').toString();
+  return `you sent ${authorization} that is ${decoded} cookie-secret? ${JSON.stringify(headers)}`;
+};
+const latin1 = (text: string): string => text.replace(/[^\u0020-\u007e]/g, '?');
+
+/** Everything of an error that somebody may see or log. */
+function shown(error: unknown): string {
+  const parts = [
+    String(error),
+    inspect(error, { depth: 10, showHidden: true }),
+    JSON.stringify(error),
+  ];
+  for (let one = error; one instanceof Object; one = (one as Error).cause) {
+    const { message, stack, name } = one as Error;
+    parts.push(String(message), String(stack), String(name), JSON.stringify(one));
+    for (const key of Object.getOwnPropertyNames(one))
+      parts.push(inspect(Reflect.get(one, key), { depth: 10 }));
+  }
+  return parts.join('\n');
+}
+
+/** Long enough that finding it is no chance, and with what URLs and JSON have to escape. */
+const secret = fc
+  .string({
+    unit: fc.constantFrom(...'abcXYZ019:/?#[]@!$&\'()*+,;=%" \\ßé世'),
+    minLength: 8,
+    maxLength: 20,
+  })
+  .map((text) => `s3${text}t`);
+
+async function failureOf(operation: Operation<unknown>): Promise<CorduroyError> {
+  const error: unknown = await firstValueFrom(operation).then(
+    () => 'it did not fail',
+    (thrown: unknown) => thrown,
+  );
+  expect(isCorduroyError(error)).toBe(true);
+  return error as CorduroyError;
+}
+
+function expectHidden(error: unknown, ...secrets: string[]): void {
+  const text = shown(error);
+  for (const one of secrets) {
+    for (const form of [one, encodeURIComponent(one), JSON.stringify(one).slice(1, -1)]) {
+      expect(text).not.toContain(form);
+    }
+  }
+}
+
+const transports: [string, Transport][] = [
+  ['gotTransport', gotTransport()],
+  ['fetchTransport', fetchTransport()],
+];
+
+describe.each(transports)('no credential is shown by an error over %s', (_, transport) => {
+  it.each(Object.keys(failures))('of %s', async (kind) => {
+    stub.answer(failures[kind] as StubHandler);
+    const numRuns = kind === 'silence' ? 3 : 15;
+    await fc.assert(
+      fc.asyncProperty(secret, fc.boolean(), async (password, inUrl) => {
+        const options = { transport, timeout: kind === 'silence' ? 20 : 2000 };
+        const basic = Buffer.from(`ada:${password}`).toString('base64');
+        const url = new URL(stub.url);
+        if (inUrl) {
+          url.username = 'ada';
+          url.password = encodeURIComponent(password);
+        }
+        const auth: Auth = { username: 'ada', password };
+        const couch = inUrl
+          ? new Couch(url.href, options)
+          : new Couch(stub.url, { ...options, auth });
+        expectHidden(await failureOf(couch.version()), password, basic);
+        expectHidden(await failureOf(couch.use('db').get('id')), password, basic);
+        expectHidden(couch, password, basic);
+      }),
+      { numRuns },
+    );
+  });
+
+  it('of a refused connection, an unknown host and a bearer token', async () => {
+    await fc.assert(
+      fc.asyncProperty(secret, async (password) => {
+        const token = Buffer.from(password).toString('base64url');
+        const auth = { bearer: token };
+        const refused = new Couch('http://127.0.0.1:1', { transport, auth });
+        expectHidden(await failureOf(refused.version()), token);
+        const unknown = new Couch('http://no-such-host.invalid', {
+          transport,
+          auth: ['ada', password],
+        });
+        expectHidden(await failureOf(unknown.version()), password);
+        stub.answer(failures['an error that echoes'] as StubHandler);
+        const echoed = new Couch(stub.url, { transport, auth, headers: { 'X-Api-Key': token } });
+        expectHidden(await failureOf(echoed.version()), token, 'cookie-secret=');
+      }),
+      { numRuns: 10 },
+    );
+  });
+});
+
+it('a server that reports a URL with credentials of its own does not get them shown', async () => {
+  stub.answer((_, response) => {
+    response
+      .writeHead(404)
+      .end('{"error":"db_not_found","reason":"could not open http://bob:hunter2@other:5984/x/"}');
+  });
+  const error = await failureOf(new Couch(stub.url).version());
+  expectHidden(error, 'hunter2');
+  expect(error.message).toContain('http://***@other:5984/x/');
+});
+
+it('what is wrong with a URL or with credentials is said without them', () => {
+  const attempts = [
+    () => new Couch('http//ada:hunter22@host'),
+    () => new Couch('ftp://ada:hunter22@host'),
+    () => new Couch('http://ada:hunter22@host/?q=1'),
+    () => new Couch('http://ada:hunter22@ho st'),
+    () => new Couch('http://host', { auth: ['a:da', 'hunter22'] }),
+    () => new Couch('http://host', { auth: ['', 'hunter22'] }),
+  ];
+  for (const attempt of attempts) {
+    let thrown: unknown;
+    try {
+      attempt();
+    } catch (error) {
+      thrown = error;
+    }
+    expect((thrown as Error).name).toBe('TypeError');
+    expectHidden(thrown, 'hunter22');
+  }
+});
