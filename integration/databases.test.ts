@@ -63,7 +63,7 @@ describe('a server', () => {
   });
 
   it('errors with Unauthorized for wrong credentials', async () => {
-    const stranger = new Couch(server.url, { auth: [server.username, 'wrong-password'] });
+    const stranger = new Couch(server.url, { auth: ['somebody-else', 'wrong-password'] });
     expect(await fails(stranger.allDbs())).toBeInstanceOf(Unauthorized);
   });
 
@@ -145,7 +145,7 @@ describe('a database', () => {
   });
 
   it('exists() errors where the server does not say', async () => {
-    const stranger = new Couch(server.url, { auth: [server.username, 'wrong-password'] });
+    const stranger = new Couch(server.url, { auth: ['somebody-else', 'wrong-password'] });
     expect(await fails(stranger.use('anything').exists())).toBeInstanceOf(Unauthorized);
   });
 

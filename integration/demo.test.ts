@@ -149,14 +149,15 @@ describe('npm run demo', () => {
     PATIENCE,
   );
 
-  it(
-    'ends when npm is killed',
-    async () => {
+  it.each(['SIGKILL', 'SIGTERM'] as const)(
+    'ends when npm is ended with %s',
+    async (signal) => {
       const run = new Demo('npm', ['run', 'demo']);
       const [page, database] = [await run.page(), await run.database()];
-      run.child.kill('SIGKILL');
+      run.child.kill(signal);
       expect(await eventually(async () => !(await answers(page)))).toBe(true);
       expect(await eventually(async () => !(await answers(database)))).toBe(true);
+      expect(await eventually(async () => readdirSync(temporary).length === 0)).toBe(true);
     },
     PATIENCE,
   );
@@ -261,6 +262,10 @@ const args = [
   '--disable-sync',
 ];
 
+async function statsOf(url: string): Promise<Stats> {
+  return (await (await fetch(new URL('stats', url))).json()) as Stats;
+}
+
 /** Opens the demo's page in a browser; `errors` gathers what its console complains of. */
 async function browse(url: string, use: (page: Page, errors: string[]) => Promise<void>) {
   const browser = await chromium.launch({ executablePath: executablePath ?? '', args });
@@ -294,8 +299,7 @@ describe('the page', () => {
         const text = (id: string): Promise<string> => page.locator(`#${id}`).innerText();
         const changes = async (): Promise<number> =>
           Number((await text('changes')).replaceAll(',', ''));
-        const stats = async (): Promise<Stats> =>
-          (await (await fetch(new URL('stats', url))).json()) as Stats;
+        const stats = (): Promise<Stats> => statsOf(url);
         const badge = (status: string) =>
           page.waitForSelector(`#badge[data-status=${status}]`, { timeout: 15_000 });
 
@@ -332,8 +336,8 @@ describe('the page', () => {
         expect(await eventually(async () => (await changes()) > atCut + 20)).toBe(true);
         expect(await eventually(async () => (await stats()).openFeeds === 2)).toBe(true);
         // The browser itself notes each request that failed, whoever handles it.
-        const own = errors.filter((line) => !/^Failed to load resource: net::ERR_/.test(line));
-        expect(own).toEqual([]);
+        const noted = 'Failed to load resource: net::ERR_';
+        expect(errors.filter((line) => !line.startsWith(noted))).toEqual([]);
       });
       run.child.kill('SIGINT');
       expect(await run.ended()).toBe(0);

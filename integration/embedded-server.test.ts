@@ -67,7 +67,7 @@ describe('credentials', () => {
   });
 
   it('are refused when wrong, and the server goes on', async () => {
-    const wrong = { authorization: `Basic ${btoa('admin:wrong')}` };
+    const wrong = { authorization: `Basic ${btoa('somebody-else:wrong')}` };
     const path = await newDatabase();
     for (const method of ['GET', 'DELETE']) {
       expect(await call(path, { method, headers: wrong })).toMatchObject({

@@ -42,7 +42,7 @@ const failures: Record<string, StubHandler> = {
 };
 
 const echo = (headers: object): string => {
-  const authorization = String((headers as { authorization?: string }).authorization ?? '');
+  const { authorization = '' } = headers as { authorization?: string };
   const decoded = Buffer.from(authorization.replace('Basic ', ''), 'base64').toString();
   return `you sent ${authorization} that is ${decoded} cookie-secret? ${JSON.stringify(headers)}`;
 };
@@ -57,7 +57,7 @@ function shown(error: unknown): string {
   ];
   for (let one = error; one instanceof Object; one = (one as Error).cause) {
     const { message, stack, name } = one as Error;
-    parts.push(String(message), String(stack), String(name), JSON.stringify(one));
+    parts.push(`${message} ${stack} ${name} ${JSON.stringify(one)}`);
     for (const key of Object.getOwnPropertyNames(one))
       parts.push(inspect(Reflect.get(one, key), { depth: 10 }));
   }
@@ -67,7 +67,7 @@ function shown(error: unknown): string {
 /** Long enough that finding it is no chance, and with what URLs and JSON have to escape. */
 const secret = fc
   .string({
-    unit: fc.constantFrom(...'abcXYZ019:/?#[]@!$&\'()*+,;=%" \\ßé世'),
+    unit: fc.constantFrom(...Array.from('abcXYZ019:/?#[]@!$&\'()*+,;=%" \\ßé世')),
     minLength: 8,
     maxLength: 20,
   })

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import { gzipSync } from 'node:zlib';
-import { fetchTransport, gotTransport } from 'corduroy';
+import { Couch, fetchTransport, gotTransport } from 'corduroy';
 import type { Transport, TransportRequest, TransportResponse } from 'corduroy';
 import { firstValueFrom, forkJoin, map, mergeMap, reduce } from 'rxjs';
 import type { Observable } from 'rxjs';
@@ -231,6 +231,20 @@ describe.each(transports)('%s', (name, make) => {
         });
         expect(await failure(get('/cut'))).toHaveProperty('message');
       }
+    });
+
+    it('what fails after the head is told from what fails before it', async () => {
+      const couch = new Couch(stub.url, { transport });
+      const name = (): Promise<string> =>
+        firstValueFrom(couch.version()).catch((error: Error) => error.name);
+      stub.answer((_, response) => {
+        response.writeHead(200, { 'content-length': '100' });
+        response.write('{');
+        setTimeout(() => response.destroy(), 20);
+      });
+      expect(await name()).toBe('ProtocolError');
+      stub.answer((_, response) => response.destroy());
+      expect(await name()).toBe('ConnectionError');
     });
 
     it('connection refused errors', async () => {

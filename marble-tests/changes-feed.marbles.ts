@@ -1,5 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
-import { EMPTY, NEVER, Observable, map, of } from 'rxjs';
+import { EMPTY, NEVER, map, of } from 'rxjs';
+import type { Observable } from 'rxjs';
 import type { TestScheduler } from 'rxjs/testing';
 import { Couch } from 'corduroy';
 import type { ChangesFeedOptions, Database, TransportRequest, TransportResponse } from 'corduroy';

@@ -12,6 +12,7 @@ import { changesRequest } from './parameters.ts';
 import type { ChangesParameters } from './parameters.ts';
 import { SharedFeed } from './shared-feed.ts';
 import type { FeedParameters } from './shared-feed.ts';
+import { mustBe } from '../model/must-be.ts';
 
 /** What a feed of changes can be given. */
 export interface ChangesFeedOptions extends ChangesParameters {
@@ -27,7 +28,10 @@ export interface ChangesFeedOptions extends ChangesParameters {
    * @defaultValue 10000
    */
   readonly heartbeat?: number;
-  /** How long to wait before connecting again. */
+  /**
+   * How long to wait before connecting again. It is no part of what feeds have to agree on to share
+   * a connection: those of the feed that was made first hold.
+   */
   readonly backoff?: BackoffOptions;
 }
 
@@ -53,9 +57,15 @@ export class ChangesFeed<T extends object = AnyFields> extends Observable<Change
   /** @internal */
   constructor(db: DatabaseScope, options: ChangesFeedOptions) {
     const { latency = 1000, heartbeat = 10_000, backoff = {}, ...parameters } = options;
-    if (!(latency >= 0)) throw new RangeError('changes$: latency must be milliseconds from 0');
+    if (!(latency >= 0))
+      throw mustBe('changes$: latency', 'milliseconds from 0', latency, RangeError);
     if (!Number.isSafeInteger(heartbeat) || heartbeat < 1 || heartbeat > 60_000) {
-      throw new RangeError('changes$: heartbeat must be whole milliseconds from 1 to 60000');
+      throw mustBe(
+        'changes$: heartbeat',
+        'whole milliseconds from 1 to 60000',
+        heartbeat,
+        RangeError,
+      );
     }
     // Misuse is told now, not when somebody subscribes.
     changesRequest(parameters, {}, 'changes$');
@@ -110,9 +120,10 @@ function sharedFeed<T extends object>(
 ): SharedFeed<T> {
   const registry = registries.get(db.connection) ?? new Map<string, WeakRef<SharedFeed<never>>>();
   registries.set(db.connection, registry);
+  const { backoff: _pace, ...agreed } = parameters;
   const key = JSON.stringify([
     db.path,
-    Object.entries(parameters).sort(([a], [b]) => (a < b ? -1 : 1)),
+    Object.entries(agreed).sort(([a], [b]) => (a < b ? -1 : 1)),
   ]);
   const known = registry.get(key)?.deref();
   if (known !== undefined) return known;

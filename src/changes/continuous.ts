@@ -1,6 +1,8 @@
 import { Observable, concat, mergeMap, of } from 'rxjs';
 import type { OperatorFunction } from 'rxjs';
-import { ProtocolError } from '../errors/protocol-error.ts';
+import type { RequestSummary } from '../errors/corduroy-error.ts';
+import type { ProtocolError } from '../errors/protocol-error.ts';
+import { protocolError } from '../http/connection.ts';
 import { asObject, sequence } from '../http/decode.ts';
 import type { DatabaseScope } from '../http/scope.ts';
 import type { Change, Sequence } from '../model/change.ts';
@@ -34,25 +36,21 @@ export function continuous<T extends object>(
 ): Observable<FeedEvent<T>> {
   const { query, ...rest } = request;
   const path = `${db.path}/_changes${query}`;
-  const summary = { method: rest.method, url: `${db.connection.url}${path}` };
-  const broken = (what: string): ProtocolError =>
-    new ProtocolError(`${summary.method} ${summary.url}: ${what}`, {
-      request: summary,
-      transient: true,
-    });
   return db.connection
     .send(() => ({ ...rest, path, endless: true, timeout: silence }))
     .pipe(
-      mergeMap((response) => concat(of(OPEN), response.body.pipe(lines(), events<T>(db, broken)))),
+      mergeMap((exchange) =>
+        concat(of(OPEN), exchange.body.pipe(lines(), events<T>(db, exchange.request))),
+      ),
     );
 }
 
-type Broken = (what: string) => ProtocolError;
-
 function events<T extends object>(
   db: DatabaseScope,
-  broken: Broken,
+  request: RequestSummary,
 ): OperatorFunction<readonly string[], FeedEvent<T>> {
+  const broken = (what: string): ProtocolError =>
+    protocolError(request, `the feed ${what}`, { transient: true });
   return (blocks) =>
     new Observable((subscriber) => {
       let ended = false;
@@ -69,7 +67,7 @@ function events<T extends object>(
               else changes.push(decodeChange<T>(row));
             }
           } catch (error) {
-            subscriber.error(broken(`the feed holds what is not a change: ${String(error)}`));
+            subscriber.error(broken(`holds what is not a change: ${String(error)}`));
             return;
           }
           subscriber.next(changes.length === 0 ? HEARTBEAT : { type: 'changes', changes });
@@ -80,7 +78,7 @@ function events<T extends object>(
         error: (error: unknown) => subscriber.error(error),
         complete: () => {
           if (ended) subscriber.complete();
-          else subscriber.error(broken('the feed ended early'));
+          else subscriber.error(broken('ended early'));
         },
       });
     });

@@ -1,10 +1,10 @@
-import { asObject, sequence } from '../http/decode.ts';
+import { asObject, sequence, stringField } from '../http/decode.ts';
 import type { Change, Sequence } from '../model/change.ts';
 
 /** Reads a change: the row as the server sent it, with its sequence made a string. */
 export function decodeChange<T extends object>(row: unknown): Change<T> {
-  const change = asObject(row) as { seq?: unknown; id?: unknown };
-  if (typeof change.id !== 'string') throw new TypeError("expected a change with an 'id'");
+  const change = asObject(row) as { seq?: unknown };
+  stringField(change, 'id');
   const { seq } = change;
   if (seq !== null && typeof seq !== 'string') change.seq = sequence(seq);
   return change as unknown as Change<T>;

@@ -34,7 +34,7 @@ export function readChanges<T extends object = AnyFields>(
 export function readLastSequence(db: DatabaseScope): Operation<Sequence> {
   return operation(
     db.connection,
-    () => ({ method: 'GET', path: `${db.path}/_changes?since=now&limit=0` }),
+    () => ({ path: `${db.path}/_changes?since=now&limit=0` }),
     (body) => sequence(asObject(body)['last_seq']),
   );
 }

@@ -1,11 +1,11 @@
 /**
  * The changes room: the history of a database, once or for ever. It sees http and below.
  */
-import { custom, count, flag, json, oneOf, text, toQuery } from '../http/query.ts';
+import { count, flag, oneOf, text, toQuery } from '../http/query.ts';
 import type { Parameters } from '../http/query.ts';
-import { quote } from '../http/url.ts';
 import type { Sequence } from '../model/change.ts';
 import { assertJson } from '../model/json.ts';
+import { mustBe } from '../model/must-be.ts';
 
 /** Which changes the server sends, and what of them. */
 export interface ChangesParameters {
@@ -37,26 +37,23 @@ export interface ChangesParameters {
 }
 
 const CHANGES: Parameters = {
-  since: custom('since', (value, name) => {
+  since: (value, name) => {
     if (value === 0 || (typeof value === 'string' && value !== '')) return String(value);
-    throw new TypeError(
-      `${name} must be a sequence that CouchDB gave, 'now' or 0, not ${quote(value)}`,
-    );
-  }),
-  limit: count('limit'),
-  includeDocs: flag('include_docs'),
-  conflicts: flag('conflicts'),
-  attachments: flag('attachments'),
-  attEncodingInfo: flag('att_encoding_info'),
-  style: oneOf('style', 'main_only', 'all_docs'),
-  view: text('view'),
-  filter: text('filter'),
-  seqInterval: count('seq_interval'),
-  descending: flag('descending'),
-  feed: text('feed'),
-  heartbeat: count('heartbeat'),
-  timeout: count('timeout'),
-  lastEventId: json('last-event-id'),
+    throw mustBe(name, "a sequence that CouchDB gave, 'now' or 0", value);
+  },
+  limit: count,
+  includeDocs: flag,
+  conflicts: flag,
+  attachments: flag,
+  attEncodingInfo: flag,
+  style: oneOf('main_only', 'all_docs'),
+  view: text,
+  filter: text,
+  seqInterval: count,
+  descending: flag,
+  feed: text,
+  heartbeat: count,
+  timeout: count,
 };
 
 /** A request for changes as it goes over the wire. */

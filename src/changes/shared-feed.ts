@@ -100,7 +100,12 @@ export class SharedFeed<T extends object> {
     return connect.pipe(
       tap(note),
       // The server ends feeds for reasons of its own (its limits, its maintenance).
-      repeat({ delay: () => timer(backoff(1, pace), scheduler) }),
+      repeat({
+        delay: () => {
+          this.state$.next({ status: 'connecting', attempt });
+          return timer(backoff(1, pace), scheduler);
+        },
+      }),
       retry({
         delay: (error: CorduroyError) =>
           isTransient(error) ? wait(error) : throwError(() => error),

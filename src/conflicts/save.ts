@@ -1,8 +1,8 @@
-import { defer, map, mergeMap, of } from 'rxjs';
+import { catchError, defer, map, mergeMap, of } from 'rxjs';
 import type { Observable } from 'rxjs';
-import { requireDraft, writeMany, writeOne } from '../documents/write.ts';
+import { requireDraft, requireShape, writeMany, writeOne } from '../documents/write.ts';
 import type { Write, WriteOptions, WriteOutcome } from '../documents/write.ts';
-import { Conflict } from '../errors/status-errors.ts';
+import { Conflict, isConflict } from '../errors/status-errors.ts';
 import type { Answer } from '../http/connection.ts';
 import { Operation } from '../http/operation.ts';
 import type { DatabaseScope } from '../http/scope.ts';
@@ -20,10 +20,21 @@ export function saveOne<T extends object = AnyFields>(
   const identify = identifier(db, [doc]);
   return new Operation(
     defer(() => {
-      requireDraft(doc);
+      // It may have changed since the call; what is in it is looked at when it is written.
+      requireShape(doc, 'The document');
       return identify().pipe(
-        mergeMap(([write]) => writeOne<T>(db, write as Write<T>, options)),
-        map((answer) => resolve([answer.value], answer)),
+        mergeMap(([write]) => {
+          const { id } = write as Write<T>;
+          return writeOne<T>(db, { id, doc }, options).pipe(
+            map((answer) => resolve([answer.value], answer)),
+            catchError((failure: unknown) => {
+              if (!isConflict(failure)) throw failure;
+              const { error, reason } = failure;
+              const resolution = new ConflictResolution([{ ok: false, id, error, reason, doc }]);
+              throw new Conflict(failure, resolution);
+            }),
+          );
+        }),
       );
     }),
   );
@@ -38,7 +49,7 @@ export function saveMany<T extends object = AnyFields>(
   const identify = identifier(db, docs);
   return new Operation(
     defer(() => {
-      docs.forEach((doc, i) => requireDraft(doc, `docs[${i}]`));
+      docs.forEach((doc, i) => requireShape(doc, `docs[${i}]`));
       return identify().pipe(
         mergeMap((writes) => writeMany<T>(db, writes, options)),
         map((answer) => resolve(answer.value, answer)),
@@ -75,12 +86,5 @@ function resolve<T extends object>(
   for (const outcome of outcomes) {
     if (outcome.ok) noteRevision(outcome.doc, outcome.id, outcome.rev);
   }
-  const value = new ConflictResolution(outcomes);
-  const [first] = outcomes;
-  // A document that was saved alone fails alone.
-  if (outcomes.length === 1 && first?.ok === false && first.exception !== undefined) {
-    const { status, error, reason, headers, request } = first.exception;
-    throw new Conflict({ status, error, reason, headers, request }, value);
-  }
-  return { value, code: answer.code, headers: answer.headers };
+  return { value: new ConflictResolution(outcomes), code: answer.code, headers: answer.headers };
 }

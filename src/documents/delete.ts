@@ -2,8 +2,9 @@ import { stringField } from '../http/decode.ts';
 import { operation } from '../http/operation.ts';
 import type { Operation } from '../http/operation.ts';
 import type { DatabaseScope } from '../http/scope.ts';
-import { documentPath, isDotSegment, quote, requireId } from '../http/url.ts';
+import { documentPath, isDotSegment, requireId } from '../http/url.ts';
 import type { DocumentRef } from '../model/document.ts';
+import { show } from '../model/must-be.ts';
 
 /** What the deletion of a document answers: the revision is that of its tombstone. */
 export interface Deleted {
@@ -32,7 +33,7 @@ export function deleteDocument(db: DatabaseScope, doc: DocumentRef): Operation<D
 /** Refuses what does not name a revision of a document. */
 export function requireRef(doc: unknown, what: string): asserts doc is DocumentRef {
   if (typeof doc !== 'object' || doc === null) {
-    throw new TypeError(`${what} takes a document with _id and _rev, not ${quote(doc)}`);
+    throw new TypeError(`${what} takes a document with _id and _rev, not ${show(doc)}`);
   }
   const { _id: id, _rev: rev } = doc as { _id?: unknown; _rev?: unknown };
   requireId(id, `${what}: the document's _id`);

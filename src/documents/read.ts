@@ -2,13 +2,14 @@
  * The documents room: reading and writing documents. It sees http and below.
  */
 import { httpError } from '../errors/from-response.ts';
-import { asArray, arrayField, asObject, stringField } from '../http/decode.ts';
+import { arrayField, asObject, stringField } from '../http/decode.ts';
 import { operation } from '../http/operation.ts';
 import type { Operation } from '../http/operation.ts';
-import { count, custom, flag, json, text, toQuery } from '../http/query.ts';
+import { count, flag, json, text, toQuery } from '../http/query.ts';
 import type { DatabaseScope } from '../http/scope.ts';
 import { documentPath, isDotSegment, requireId } from '../http/url.ts';
 import type { AnyFields, Document } from '../model/document.ts';
+import { show } from '../model/must-be.ts';
 
 /** What is read of a document. */
 export interface GetOptions {
@@ -39,18 +40,18 @@ export interface GetOptions {
 }
 
 const GET = {
-  rev: text('rev'),
-  revs: flag('revs'),
-  revsInfo: flag('revs_info'),
-  conflicts: flag('conflicts'),
-  deletedConflicts: flag('deleted_conflicts'),
-  localSeq: flag('local_seq'),
-  meta: flag('meta'),
-  latest: flag('latest'),
-  attachments: flag('attachments'),
-  attEncodingInfo: flag('att_encoding_info'),
-  attsSince: json('atts_since'),
-  r: count('r'),
+  rev: text,
+  revs: flag,
+  revsInfo: flag,
+  conflicts: flag,
+  deletedConflicts: flag,
+  localSeq: flag,
+  meta: flag,
+  latest: flag,
+  attachments: flag,
+  attEncodingInfo: flag,
+  attsSince: json,
+  r: count,
 };
 
 export function getDocument<T extends object = AnyFields>(
@@ -60,10 +61,13 @@ export function getDocument<T extends object = AnyFields>(
 ): Operation<Document<T>> {
   requireId(id);
   const query = toQuery(GET, options, 'get');
-  if (isDotSegment(id)) return getThroughBulk(db, id, options);
+  if (isDotSegment(id)) {
+    if (query === '') return getThroughBulk(db, id);
+    throw new TypeError(`get: no URL can hold the id ${show(id)}, so it is read without options`);
+  }
   return operation(
     db.connection,
-    () => ({ method: 'GET', path: `${db.path}${documentPath(id)}${query}` }),
+    () => ({ path: `${db.path}${documentPath(id)}${query}` }),
     (body) => asDocument<T>(body),
   );
 }
@@ -82,13 +86,13 @@ export interface GetManyOptions {
 }
 
 const GET_MANY = {
-  conflicts: flag('conflicts'),
-  attachments: flag('attachments'),
-  attEncodingInfo: flag('att_encoding_info'),
-  descending: flag('descending'),
-  limit: count('limit'),
-  skip: count('skip'),
-  includeDocs: custom('include_docs', () => 'true'),
+  conflicts: flag,
+  attachments: flag,
+  attEncodingInfo: flag,
+  descending: flag,
+  limit: count,
+  skip: count,
+  includeDocs: flag,
 };
 
 export function getDocuments<T extends object = AnyFields>(
@@ -114,7 +118,7 @@ export function getFirstDocuments<T extends object = AnyFields>(
   const query = toQuery(GET_MANY, { limit: FIRST, includeDocs: true }, 'get');
   return operation(
     db.connection,
-    () => ({ method: 'GET', path: `${db.path}/_all_docs${query}` }),
+    () => ({ path: `${db.path}/_all_docs${query}` }),
     (body) =>
       arrayField(body, 'rows')
         .map((row) => docOf<T>(row))
@@ -131,30 +135,21 @@ function docOf<T extends object>(row: unknown): Document<T> | null {
   return (asObject(row)['doc'] ?? null) as Document<T> | null;
 }
 
-/** Reads a document whose id cannot stand in a URL. */
-function getThroughBulk<T extends object>(
-  db: DatabaseScope,
-  id: string,
-  options: GetOptions,
-): Operation<Document<T>> {
-  const { rev, ...rest } = options;
-  const query = toQuery(GET, rest, 'get');
-  const path = `${db.path}/_bulk_get${query}`;
+/** Reads a document whose id cannot stand in a URL, of which the winner alone is in reach. */
+function getThroughBulk<T extends object>(db: DatabaseScope, id: string): Operation<Document<T>> {
   return operation(
     db.connection,
-    () => ({ method: 'POST', path, json: { docs: [{ id, ...(rev !== undefined && { rev }) }] } }),
-    (body, response) => {
-      const [result] = arrayField(body, 'results');
-      const [answer] = asArray(asObject(result)['docs']);
-      const { ok, error } = asObject(answer) as { ok?: Document<T>; error?: { reason?: string } };
-      if (ok !== undefined && !('_deleted' in ok)) return ok;
-      throw httpError({
-        status: 404,
-        error: 'not_found',
-        reason: ok === undefined ? (error?.reason ?? 'missing') : 'deleted',
-        headers: response.headers,
-        request: { method: 'POST', url: `${db.connection.url}${path}` },
-      });
+    () => ({
+      method: 'POST',
+      path: `${db.path}/_all_docs?include_docs=true`,
+      json: { keys: [id] },
+    }),
+    (body, { headers, request }) => {
+      const [row] = arrayField(body, 'rows');
+      const doc = docOf<T>(row);
+      if (doc !== null) return doc;
+      const reason = asObject(row)['id'] === undefined ? 'missing' : 'deleted';
+      throw httpError({ status: 404, error: 'not_found', reason, headers, request });
     },
   );
 }

@@ -1,7 +1,4 @@
-import { catchError, map, of, throwError } from 'rxjs';
 import type { Observable } from 'rxjs';
-import { isConflict } from '../errors/status-errors.ts';
-import type { Conflict } from '../errors/status-errors.ts';
 import type { Answer } from '../http/connection.ts';
 import { asArray, asObject, stringField } from '../http/decode.ts';
 import { count, oneOf, toQuery } from '../http/query.ts';
@@ -9,6 +6,7 @@ import type { DatabaseScope } from '../http/scope.ts';
 import { documentPath, isDotSegment, requireId } from '../http/url.ts';
 import type { AnyFields, Draft } from '../model/document.ts';
 import { assertJson } from '../model/json.ts';
+import { mustBe, show } from '../model/must-be.ts';
 
 /** How the server is to write. */
 export interface WriteOptions {
@@ -18,7 +16,7 @@ export interface WriteOptions {
   readonly w?: number;
 }
 
-const WRITE = { batch: oneOf('batch', 'ok'), w: count('w') };
+const WRITE = { batch: oneOf('ok'), w: count };
 
 /** What became of one document. */
 export type WriteOutcome<T extends object = AnyFields> =
@@ -34,8 +32,6 @@ export type WriteOutcome<T extends object = AnyFields> =
       readonly error: string;
       readonly reason: string;
       readonly doc: Draft<T>;
-      /** The error of a document that was written alone. */
-      readonly exception?: Conflict;
     };
 
 /** A document and the id it is written under, which need not be in it yet. */
@@ -50,16 +46,21 @@ export interface Write<T extends object = AnyFields> {
  * @throws TypeError that names the document and the path to what is wrong.
  */
 export function requireDraft(doc: unknown, what = 'The document'): void {
+  requireShape(doc, what);
+  const { _id: id } = doc as { _id?: unknown };
+  assertJson(doc, id === undefined ? what : `${what} ${show(id)}`);
+}
+
+/** Refuses what is no object, or has an `_id` that is none. */
+export function requireShape(doc: unknown, what: string): void {
   if (typeof doc !== 'object' || doc === null || Array.isArray(doc)) {
-    const found = doc === null ? 'null' : Array.isArray(doc) ? 'an array' : `a ${typeof doc}`;
-    throw new TypeError(`${what} must be an object, not ${found}`);
+    throw mustBe(what, 'an object', doc);
   }
   const { _id: id } = doc as { _id?: unknown };
   if (id !== undefined) requireId(id, `The _id of ${what.replace(/^The/, 'the')}`);
-  assertJson(doc, typeof id === 'string' ? `${what} ${JSON.stringify(id)}` : what);
 }
 
-/** Writes one document. A conflict is an outcome; every other failure is an error. */
+/** Writes one document, alone; a failure is an error. */
 export function writeOne<T extends object>(
   db: DatabaseScope,
   write: Write<T>,
@@ -67,29 +68,17 @@ export function writeOne<T extends object>(
 ): Observable<Answer<WriteOutcome<T>>> {
   const { id, doc } = write;
   const query = toQuery(WRITE, options, 'save');
-  return db.connection
-    .json(
-      () =>
-        isDotSegment(id)
-          ? { method: 'POST', path: `${db.path}${query}`, json: withId(write) }
-          : { method: 'PUT', path: `${db.path}${documentPath(id)}${query}`, json: doc },
-      (body): WriteOutcome<T> => {
-        const rev = asObject(body)['rev'];
-        if (rev === undefined && options.batch !== 'ok') throw new TypeError('no revision');
-        return { ok: true, id: stringField(body, 'id'), rev: rev as string | undefined, doc };
-      },
-    )
-    .pipe(
-      catchError((exception: unknown) => {
-        if (!isConflict(exception)) return throwError(() => exception);
-        const { error, reason, status: code, headers } = exception;
-        return of({
-          value: { ok: false as const, id, error, reason, doc, exception },
-          code,
-          headers,
-        });
-      }),
-    );
+  return db.connection.json(
+    () =>
+      isDotSegment(id)
+        ? { method: 'POST', path: `${db.path}${query}`, json: withId(write) }
+        : { method: 'PUT', path: `${db.path}${documentPath(id)}${query}`, json: doc },
+    (body): WriteOutcome<T> => {
+      const rev = asObject(body)['rev'];
+      if (rev === undefined && options.batch !== 'ok') throw new TypeError('no revision');
+      return { ok: true, id: stringField(body, 'id'), rev: rev as string | undefined, doc };
+    },
+  );
 }
 
 /** Writes several documents in one request. Whatever becomes of each is an outcome, in order. */
@@ -99,47 +88,28 @@ export function writeMany<T extends object>(
   options: WriteOptions,
 ): Observable<Answer<WriteOutcome<T>[]>> {
   const query = toQuery({ w: WRITE.w }, options, 'save of several documents');
-  return db.connection
-    .json(
-      () => ({
-        method: 'POST',
-        path: `${db.path}/_bulk_docs${query}`,
-        json: { docs: writes.map(withId) },
-      }),
-      (body) => asArray(body),
-    )
-    .pipe(map((answer) => ({ ...answer, value: match(writes, answer.value) })));
+  return db.connection.json(
+    () => ({
+      method: 'POST',
+      path: `${db.path}/_bulk_docs${query}`,
+      json: { docs: writes.map(withId) },
+    }),
+    (body) => match(writes, asArray(body)),
+  );
 }
 
 function withId<T extends object>({ id, doc }: Write<T>): Draft<T> {
   return doc._id === id ? doc : { ...doc, _id: id };
 }
 
-/** Results come in the order of the documents; where a server has it otherwise, the ids tell. */
+/** Results come in the order of the documents. */
 function match<T extends object>(
   writes: readonly Write<T>[],
   results: readonly unknown[],
 ): WriteOutcome<T>[] {
-  const inOrder = writes.every(({ id }, i) => idOf(results[i]) === id);
-  const left = [...results];
+  if (results.length !== writes.length) throw new TypeError('expected a result for each document');
   return writes.map(({ id, doc }, i): WriteOutcome<T> => {
-    const found = inOrder ? i : left.findIndex((result) => idOf(result) === id);
-    const result = inOrder ? results[i] : found === -1 ? undefined : left.splice(found, 1)[0];
-    if (result === undefined) {
-      return {
-        ok: false,
-        id,
-        error: 'no_answer',
-        reason: 'The server did not answer for it.',
-        doc,
-      };
-    }
-    const { error, reason, rev } = result as { error?: string; reason?: string; rev?: string };
-    if (error !== undefined) return { ok: false, id, error, reason: reason ?? '', doc };
-    return { ok: true, id, rev, doc };
+    const { error, reason = '', rev } = asObject(results[i]) as Readonly<Record<string, string>>;
+    return error === undefined ? { ok: true, id, rev, doc } : { ok: false, id, error, reason, doc };
   });
-}
-
-function idOf(result: unknown): unknown {
-  return typeof result === 'object' && result !== null && 'id' in result ? result.id : undefined;
 }

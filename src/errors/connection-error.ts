@@ -1,4 +1,4 @@
-import { CorduroyError, hasBrand } from './corduroy-error.ts';
+import { CorduroyError, isKind } from './corduroy-error.ts';
 import type { CorduroyErrorOptions } from './corduroy-error.ts';
 
 /** Thrown when no answer came: connection refused, reset, an unknown host, a bad certificate. */
@@ -14,13 +14,9 @@ export class ConnectionError extends CorduroyError {
     super(message, options);
     this.code = options.code ?? null;
   }
-
-  get [Symbol.for('corduroy.ConnectionError')](): true {
-    return true;
-  }
 }
 
 /** Tells whether an error is a {@link ConnectionError}. */
 export function isConnectionError(error: unknown): error is ConnectionError {
-  return hasBrand(error, 'ConnectionError');
+  return isKind(error, 'ConnectionError');
 }

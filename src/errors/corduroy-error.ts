@@ -35,17 +35,28 @@ export abstract class CorduroyError extends Error {
     this.transient = options.transient ?? false;
   }
 
-  get [Symbol.for('corduroy.CorduroyError')](): true {
-    return true;
+  static {
+    brand(this, 'CorduroyError');
   }
 }
 
-/** Tells whether a value carries the brand of an error class of Corduroy, from whatever copy. */
-export function hasBrand(error: unknown, name: string): boolean {
-  return typeof error === 'object' && error !== null && Symbol.for(`corduroy.${name}`) in error;
+/**
+ * Marks the errors of a class, and of those below it, with a name. The mark holds across copies of
+ * the package and across realms, where `instanceof` does not; an error's own name is one as well.
+ */
+export function brand(Class: { readonly prototype: CorduroyError }, name: string): void {
+  Object.defineProperty(Class.prototype, Symbol.for(`corduroy.${name}`), { value: true });
+}
+
+/** Tells whether a value is an error of the class of this name, from whatever copy of Corduroy. */
+export function isKind(error: unknown, name: string): boolean {
+  if (typeof error !== 'object' || error === null) return false;
+  if (Symbol.for(`corduroy.${name}`) in error) return true;
+  const isOurs = Symbol.for('corduroy.CorduroyError') in error;
+  return isOurs && 'name' in error && error.name === name;
 }
 
 /** Tells whether an error came from Corduroy. */
 export function isCorduroyError(error: unknown): error is CorduroyError {
-  return hasBrand(error, 'CorduroyError');
+  return isKind(error, 'CorduroyError');
 }

@@ -25,7 +25,6 @@ const CLASSES: Readonly<Record<number, new (details: HTTPErrorDetails) => HTTPEr
   429: TooManyRequests,
 };
 
-const WITHOUT_TAGS = /<(style|script|title)[^>]*>[^]*?<\/\1>|<[^>]*>/gi;
 const LONGEST_REASON = 300;
 
 /** The funnel: turns an answer other than 2xx into the error of its class, without credentials. */
@@ -75,7 +74,7 @@ function explain(body: string): { error: string; reason: string } {
   } catch {
     // Not JSON: no answer of CouchDB itself.
   }
-  const words = body.replace(WITHOUT_TAGS, ' ').replace(/\s+/g, ' ').trim();
+  const words = body.replace(/(<[^>]*>|\s)+/g, ' ').trim();
   return { error: '', reason: words.slice(0, LONGEST_REASON) };
 }
 

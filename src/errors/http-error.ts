@@ -1,4 +1,4 @@
-import { CorduroyError, hasBrand } from './corduroy-error.ts';
+import { CorduroyError, brand, isKind } from './corduroy-error.ts';
 import type { RequestSummary } from './corduroy-error.ts';
 import { isTransientStatus } from './transient.ts';
 
@@ -37,12 +37,12 @@ export class HTTPError extends CorduroyError {
     this.headers = details.headers;
   }
 
-  get [Symbol.for('corduroy.HTTPError')](): true {
-    return true;
+  static {
+    brand(this, 'HTTPError');
   }
 }
 
 /** Tells whether an error is an answer of the server other than 2xx. */
 export function isHTTPError(error: unknown): error is HTTPError {
-  return hasBrand(error, 'HTTPError');
+  return isKind(error, 'HTTPError');
 }

@@ -1,15 +1,11 @@
-import { CorduroyError, hasBrand } from './corduroy-error.ts';
+import { CorduroyError, isKind } from './corduroy-error.ts';
 
 /** Thrown when an answer ended early or cannot be understood: truncated, not JSON, not CouchDB's. */
 export class ProtocolError extends CorduroyError {
   override readonly name = 'ProtocolError' as const;
-
-  get [Symbol.for('corduroy.ProtocolError')](): true {
-    return true;
-  }
 }
 
 /** Tells whether an error is a {@link ProtocolError}. */
 export function isProtocolError(error: unknown): error is ProtocolError {
-  return hasBrand(error, 'ProtocolError');
+  return isKind(error, 'ProtocolError');
 }

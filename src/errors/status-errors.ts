@@ -1,29 +1,20 @@
-import { hasBrand } from './corduroy-error.ts';
+import { isKind } from './corduroy-error.ts';
 import { HTTPError } from './http-error.ts';
 import type { HTTPErrorDetails } from './http-error.ts';
 
 /** Thrown when the server cannot make sense of the request (400). */
 export class BadRequest extends HTTPError {
   override readonly name = 'BadRequest' as const;
-  get [Symbol.for('corduroy.BadRequest')](): true {
-    return true;
-  }
 }
 
 /** Thrown when credentials are missing or wrong (401). */
 export class Unauthorized extends HTTPError {
   override readonly name = 'Unauthorized' as const;
-  get [Symbol.for('corduroy.Unauthorized')](): true {
-    return true;
-  }
 }
 
 /** Thrown when these credentials may not do this, or a validation function refused it (403). */
 export class Forbidden extends HTTPError {
   override readonly name = 'Forbidden' as const;
-  get [Symbol.for('corduroy.Forbidden')](): true {
-    return true;
-  }
 }
 
 /** Thrown when there is no such database, document, attachment, view… (404). */
@@ -35,10 +26,6 @@ export class NotFound extends HTTPError {
   constructor(details: HTTPErrorDetails) {
     super(details);
     this.deleted = details.reason === 'deleted';
-  }
-
-  get [Symbol.for('corduroy.NotFound')](): true {
-    return true;
   }
 }
 
@@ -52,72 +39,54 @@ export interface Resolvable {
 export class Conflict extends HTTPError {
   override readonly name = 'Conflict' as const;
   /** The unfinished save, to be resolved or overwritten; null for requests other than a save. */
-  readonly resolution: Resolvable | null;
+  declare readonly resolution: Resolvable | null;
 
   constructor(details: HTTPErrorDetails, resolution: Resolvable | null = null) {
     super(details);
     // A resolution holds documents and a connection: it is no part of what a log should show.
     Object.defineProperty(this, 'resolution', { value: resolution, enumerable: false });
-    this.resolution = resolution;
-  }
-
-  get [Symbol.for('corduroy.Conflict')](): true {
-    return true;
   }
 }
 
 /** Thrown when what should be made exists already (412). */
 export class PreconditionFailed extends HTTPError {
   override readonly name = 'PreconditionFailed' as const;
-  get [Symbol.for('corduroy.PreconditionFailed')](): true {
-    return true;
-  }
 }
 
 /** Thrown when a document, an attachment or a request is larger than the server takes (413). */
 export class PayloadTooLarge extends HTTPError {
   override readonly name = 'PayloadTooLarge' as const;
-  get [Symbol.for('corduroy.PayloadTooLarge')](): true {
-    return true;
-  }
 }
 
 /** Thrown when the server, or a proxy in front of it, throttles (429). */
 export class TooManyRequests extends HTTPError {
   override readonly name = 'TooManyRequests' as const;
-  get [Symbol.for('corduroy.TooManyRequests')](): true {
-    return true;
-  }
 }
 
 /** Thrown when the server failed (5xx). */
 export class ServerError extends HTTPError {
   override readonly name = 'ServerError' as const;
-  get [Symbol.for('corduroy.ServerError')](): true {
-    return true;
-  }
 }
 
 /** Tells whether an error is a {@link BadRequest}. */
-export const isBadRequest = (error: unknown): error is BadRequest => hasBrand(error, 'BadRequest');
+export const isBadRequest = (error: unknown): error is BadRequest => isKind(error, 'BadRequest');
 /** Tells whether an error is an {@link Unauthorized}. */
 export const isUnauthorized = (error: unknown): error is Unauthorized =>
-  hasBrand(error, 'Unauthorized');
+  isKind(error, 'Unauthorized');
 /** Tells whether an error is a {@link Forbidden}. */
-export const isForbidden = (error: unknown): error is Forbidden => hasBrand(error, 'Forbidden');
+export const isForbidden = (error: unknown): error is Forbidden => isKind(error, 'Forbidden');
 /** Tells whether an error is a {@link NotFound}. */
-export const isNotFound = (error: unknown): error is NotFound => hasBrand(error, 'NotFound');
+export const isNotFound = (error: unknown): error is NotFound => isKind(error, 'NotFound');
 /** Tells whether an error is a {@link Conflict}. */
-export const isConflict = (error: unknown): error is Conflict => hasBrand(error, 'Conflict');
+export const isConflict = (error: unknown): error is Conflict => isKind(error, 'Conflict');
 /** Tells whether an error is a {@link PreconditionFailed}. */
 export const isPreconditionFailed = (error: unknown): error is PreconditionFailed =>
-  hasBrand(error, 'PreconditionFailed');
+  isKind(error, 'PreconditionFailed');
 /** Tells whether an error is a {@link PayloadTooLarge}. */
 export const isPayloadTooLarge = (error: unknown): error is PayloadTooLarge =>
-  hasBrand(error, 'PayloadTooLarge');
+  isKind(error, 'PayloadTooLarge');
 /** Tells whether an error is a {@link TooManyRequests}. */
 export const isTooManyRequests = (error: unknown): error is TooManyRequests =>
-  hasBrand(error, 'TooManyRequests');
+  isKind(error, 'TooManyRequests');
 /** Tells whether an error is a {@link ServerError}. */
-export const isServerError = (error: unknown): error is ServerError =>
-  hasBrand(error, 'ServerError');
+export const isServerError = (error: unknown): error is ServerError => isKind(error, 'ServerError');

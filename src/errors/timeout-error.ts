@@ -1,4 +1,4 @@
-import { CorduroyError, hasBrand } from './corduroy-error.ts';
+import { CorduroyError, isKind } from './corduroy-error.ts';
 import type { RequestSummary } from './corduroy-error.ts';
 
 /** Thrown when the server was silent for longer than the `timeout` option allows. */
@@ -14,13 +14,9 @@ export class TimeoutError extends CorduroyError {
     });
     this.timeout = timeout;
   }
-
-  get [Symbol.for('corduroy.TimeoutError')](): true {
-    return true;
-  }
 }
 
 /** Tells whether an error is Corduroy's {@link TimeoutError}. */
 export function isTimeoutError(error: unknown): error is TimeoutError {
-  return hasBrand(error, 'TimeoutError');
+  return isKind(error, 'TimeoutError');
 }

@@ -1,7 +1,11 @@
 import { Observable, asyncScheduler, catchError, map, mergeMap, throwError, timeout } from 'rxjs';
-import type { SchedulerLike } from 'rxjs';
+import type { MonoTypeOperatorFunction, SchedulerLike } from 'rxjs';
 import { ConnectionError } from '../errors/connection-error.ts';
-import type { CorduroyError, RequestSummary } from '../errors/corduroy-error.ts';
+import type {
+  CorduroyError,
+  CorduroyErrorOptions,
+  RequestSummary,
+} from '../errors/corduroy-error.ts';
 import { isCorduroyError } from '../errors/corduroy-error.ts';
 import { errorFromResponse } from '../errors/from-response.ts';
 import { ProtocolError } from '../errors/protocol-error.ts';
@@ -13,8 +17,15 @@ import { authorize } from './auth.ts';
 import type { Auth } from './auth.ts';
 import { readText } from './body.ts';
 import { defaultTransport } from './default-transport.ts';
-import type { RequestBody, ResponseHeaders, Transport, TransportResponse } from './transport.ts';
+import type {
+  RequestBody,
+  ResponseHeaders,
+  Transport,
+  TransportRequest,
+  TransportResponse,
+} from './transport.ts';
 import { parseAddress } from './url.ts';
+import { mustBe } from '../model/must-be.ts';
 
 /** The server that is meant where none is named. */
 export const DEFAULT_URL = 'http://127.0.0.1:5984';
@@ -56,7 +67,8 @@ export interface ConnectionOptions {
 
 /** A request as an operation describes it: relative, and without credentials. */
 export interface RequestSpec {
-  readonly method: string;
+  /** @defaultValue 'GET' */
+  readonly method?: string;
   /** The path below the server's URL, encoded, with the query string. */
   readonly path: string;
   /** A body to be written as JSON. */
@@ -67,6 +79,11 @@ export interface RequestSpec {
   /** Overrides the connection's `timeout`, in milliseconds. */
   readonly timeout?: number;
   readonly endless?: boolean;
+}
+
+/** An answer whose head has come, with the request that it is to. */
+export interface Exchange extends TransportResponse {
+  readonly request: RequestSummary;
 }
 
 /** A decoded answer with its head. */
@@ -90,7 +107,7 @@ export class Connection {
   constructor(url: string, options: ConnectionOptions = {}) {
     const address = parseAddress(url);
     const { auth, headers = {}, timeout: silence = 120_000 } = options;
-    if (!(silence >= 0)) throw new RangeError('timeout must be a number of milliseconds from 0');
+    if (!(silence >= 0)) throw mustBe('timeout', 'milliseconds from 0', silence, RangeError);
     const authorization = auth === undefined ? address.authorization : authorize(auth);
     const own = lowerCase(headers);
     this.url = address.url;
@@ -113,30 +130,24 @@ export class Connection {
    * has been read; errors with the class of any other status, or with what kept the answer away.
    * `describe` is asked anew each time.
    */
-  send(describe: () => RequestSpec): Observable<TransportResponse> {
+  send(describe: () => RequestSpec): Observable<Exchange> {
     return new Observable((subscriber) => {
       const spec = describe();
-      const request = this.#complete(spec);
-      const summary = { method: spec.method, url: this.#redact(request.url) };
+      const request = { method: spec.method ?? 'GET', url: this.#redact(this.url + spec.path) };
       const silence = spec.timeout ?? this.#timeout;
-      const answer = this.#transport.send(request);
-      return this.#within(silence, 'first', answer, summary)
+      return this.#transport
+        .send(this.#complete(spec))
         .pipe(
-          catchError((error: unknown) => throwError(() => this.#unreachable(error, summary))),
-          mergeMap((response) => {
-            const body = this.#within(silence, 'each', response.body, summary).pipe(
-              catchError((error: unknown) => throwError(() => this.#cutShort(error, summary))),
-            );
-            if (response.status >= 200 && response.status < 300) {
-              return [{ ...response, body }];
+          this.#guard('first', silence, request, unreachable),
+          mergeMap(({ status, headers, body: raw }) => {
+            const body = raw.pipe(this.#guard('each', silence, request, cutShort));
+            if (status >= 200 && status < 300) {
+              return [{ status, headers: withoutCookies(headers), body, request }];
             }
-            return readText(body).pipe(
-              mergeMap((text) =>
-                throwError(() =>
-                  errorFromResponse(response.status, response.headers, text, summary, this.#redact),
-                ),
-              ),
-            );
+            const refuse = (text: string): never => {
+              throw errorFromResponse(status, headers, text, request, this.#redact);
+            };
+            return readText(body).pipe(map(refuse));
           }),
         )
         .subscribe(subscriber);
@@ -146,38 +157,22 @@ export class Connection {
   /** Sends one request at each subscription, and emits its answer decoded from JSON. */
   json<T>(
     describe: () => RequestSpec,
-    decode: (body: unknown, response: TransportResponse) => T,
+    decode: (body: unknown, exchange: Exchange) => T,
   ): Observable<Answer<T>> {
-    return new Observable((subscriber) => {
-      let summary: RequestSummary | undefined;
-      const remember = (): RequestSpec => {
-        const spec = describe();
-        summary = { method: spec.method, url: this.#redact(this.url + spec.path) };
-        return spec;
-      };
-      return this.send(remember)
-        .pipe(
-          mergeMap((response) =>
-            readText(response.body).pipe(
-              map((text) => ({
-                value: this.#decode(text, response, decode, summary),
-                code: response.status,
-                headers: withoutCookies(response.headers),
-              })),
-            ),
-          ),
-        )
-        .subscribe(subscriber);
-    });
+    return this.send(describe).pipe(
+      mergeMap((exchange) =>
+        readText(exchange.body).pipe(
+          map((text) => ({
+            value: this.#decode(text, exchange, decode),
+            code: exchange.status,
+            headers: exchange.headers,
+          })),
+        ),
+      ),
+    );
   }
 
-  #complete(spec: RequestSpec): {
-    method: string;
-    url: string;
-    headers: Record<string, string>;
-    body: RequestBody | undefined;
-    endless: boolean;
-  } {
+  #complete(spec: RequestSpec): TransportRequest {
     const headers: Record<string, string> = Object.assign({}, this.#headers, spec.headers);
     let { body } = spec;
     if (spec.json !== undefined) {
@@ -185,89 +180,88 @@ export class Connection {
       body = this.codec.stringify(spec.json);
       headers['content-type'] = 'application/json';
     }
-    return {
-      method: spec.method,
-      url: this.url + spec.path,
-      headers,
-      body,
-      endless: spec.endless === true,
-    };
+    const { method = 'GET', path, endless } = spec;
+    return { method, url: this.url + path, headers, body, endless };
   }
 
-  #within<T>(
-    silence: number,
+  /** Ends a silence, and turns what a platform threw into an error of ours. */
+  #guard<T>(
     which: 'first' | 'each',
-    source: Observable<T>,
+    silence: number,
     request: RequestSummary,
-  ): Observable<T> {
-    if (silence === 0) return source;
-    return source.pipe(
-      timeout({
-        [which]: silence,
-        scheduler: this.scheduler,
-        with: () => throwError(() => new TimeoutError(silence, request)),
-      }),
-    );
+    explain: (cause: Error, request: RequestSummary) => CorduroyError,
+  ): MonoTypeOperatorFunction<T> {
+    return (source) => {
+      const watched =
+        silence === 0
+          ? source
+          : source.pipe(
+              timeout({
+                [which]: silence,
+                scheduler: this.scheduler,
+                with: () => throwError(() => new TimeoutError(silence, request)),
+              }),
+            );
+      return watched.pipe(
+        catchError((error: unknown) => {
+          throw isCorduroyError(error)
+            ? error
+            : explain(describeCause(innermost(error), this.#redact), request);
+        }),
+      );
+    };
   }
 
   #decode<T>(
     text: string,
-    response: TransportResponse,
-    decode: (body: unknown, response: TransportResponse) => T,
-    request: RequestSummary | undefined,
+    exchange: Exchange,
+    decode: (body: unknown, exchange: Exchange) => T,
   ): T {
-    const where = request === undefined ? '' : `${request.method} ${request.url}: `;
     let body: unknown;
     try {
       body = text === '' ? null : this.codec.parse(text);
     } catch (error) {
       const start = JSON.stringify(this.#redact(text.slice(0, 200)).slice(0, 60));
-      const cause = describeCause(error, this.#redact);
-      throw new ProtocolError(
-        `${where}the answer under status ${response.status} is not JSON: it begins with ${start}`,
-        { request, cause, transient: true },
+      throw protocolError(
+        exchange.request,
+        `the answer under status ${exchange.status} is not JSON: it begins with ${start}`,
+        { cause: describeCause(error, this.#redact), transient: true },
       );
     }
     try {
-      return decode(body, response);
+      return decode(body, exchange);
     } catch (error) {
       if (isCorduroyError(error)) throw error;
       const cause = describeCause(error, this.#redact);
-      throw new ProtocolError(`${where}the answer is not what CouchDB answers: ${cause.message}`, {
-        request,
-        cause,
-      });
+      const what = `the answer is not what CouchDB answers: ${cause.message}`;
+      throw protocolError(exchange.request, what, { cause });
     }
-  }
-
-  #unreachable(error: unknown, request: RequestSummary): CorduroyError {
-    if (isCorduroyError(error)) return error;
-    const cause = describeCause(innermost(error), this.#redact);
-    const code = 'code' in cause && typeof cause.code === 'string' ? cause.code : null;
-    return new ConnectionError(
-      `${request.method} ${request.url}: no connection: ${cause.message}`,
-      {
-        request,
-        code,
-        cause,
-        transient: code === null || !PERMANENT.test(code),
-      },
-    );
-  }
-
-  #cutShort(error: unknown, request: RequestSummary): CorduroyError {
-    if (isCorduroyError(error)) return error;
-    const cause = describeCause(innermost(error), this.#redact);
-    return new ProtocolError(
-      `${request.method} ${request.url}: the answer ended early: ${cause.message}`,
-      { request, cause, transient: true },
-    );
   }
 }
 
-/** Certificates and URLs do not mend themselves. */
-const PERMANENT =
-  /^ERR_TLS|CERT|SELF_SIGNED|UNABLE_TO_VERIFY|ERR_INVALID|ERR_UNSUPPORTED|REDIRECTS/;
+function unreachable(cause: Error & { code?: string }, request: RequestSummary): ConnectionError {
+  const { code = null } = cause;
+  // Certificates do not mend themselves.
+  const transient = !/CERT|VERIFY/.test(code ?? '');
+  const what = `${request.method} ${request.url}: no connection: ${cause.message}`;
+  return new ConnectionError(what, { request, code, cause, transient });
+}
+
+function cutShort(cause: Error, request: RequestSummary): ProtocolError {
+  return protocolError(request, `the answer ended early: ${cause.message}`, {
+    cause,
+    transient: true,
+  });
+}
+
+/** Makes the error of an answer that cannot be used. */
+export function protocolError(
+  request: RequestSummary,
+  what: string,
+  options: CorduroyErrorOptions,
+): ProtocolError {
+  return new ProtocolError(`${request.method} ${request.url}: ${what}`, { request, ...options });
+}
 
 /** fetch says only "fetch failed"; what happened is in the cause. */
 function innermost(error: unknown): unknown {

@@ -1,29 +1,30 @@
-/** Reads an answer that must be an object. What it throws becomes a `ProtocolError`. */
+/** Says what an answer lacks; what is thrown here becomes a `ProtocolError`. */
+function expected(what: string): TypeError {
+  return new TypeError(`expected ${what}`);
+}
+
+/** Reads an answer that must be an object. */
 export function asObject(body: unknown): Readonly<Record<string, unknown>> {
-  if (typeof body === 'object' && body !== null && !Array.isArray(body)) {
-    return body as Readonly<Record<string, unknown>>;
-  }
-  throw new TypeError('expected an object');
+  if (typeof body !== 'object' || body === null || Array.isArray(body)) throw expected('an object');
+  return body as Readonly<Record<string, unknown>>;
 }
 
 /** Reads an answer that must be an array. */
-export function asArray(body: unknown): readonly unknown[] {
-  if (Array.isArray(body)) return body;
-  throw new TypeError('expected an array');
+export function asArray(body: unknown, what = 'an array'): readonly unknown[] {
+  if (!Array.isArray(body)) throw expected(what);
+  return body;
 }
 
 /** Reads a string field. */
 export function stringField(body: unknown, name: string): string {
   const value = asObject(body)[name];
-  if (typeof value === 'string') return value;
-  throw new TypeError(`expected a string as '${name}'`);
+  if (typeof value !== 'string') throw expected(`a string as '${name}'`);
+  return value;
 }
 
 /** Reads an array field. */
 export function arrayField(body: unknown, name: string): readonly unknown[] {
-  const value = asObject(body)[name];
-  if (Array.isArray(value)) return value;
-  throw new TypeError(`expected an array as '${name}'`);
+  return asArray(asObject(body)[name], `an array as '${name}'`);
 }
 
 /** Reads a number field, or null where there is none. */
@@ -36,5 +37,5 @@ export function sequence(value: unknown): string {
   if (typeof value === 'string') return value;
   // Cloudant's older clusters answer [number, string]; each comes back as it was given.
   if (typeof value === 'number' || Array.isArray(value)) return JSON.stringify(value);
-  throw new TypeError('expected a sequence');
+  throw expected('a sequence');
 }

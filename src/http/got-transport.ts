@@ -3,7 +3,7 @@ import type { IncomingHttpHeaders, IncomingMessage } from 'node:http';
 import { Agent as HttpsAgent } from 'node:https';
 import { Readable } from 'node:stream';
 import { got } from 'got';
-import type { Got, NormalizedOptions, Options, Request } from 'got';
+import type { Got, NormalizedOptions, Options } from 'got';
 import { Observable } from 'rxjs';
 import type {
   RequestBody,
@@ -70,8 +70,8 @@ function prepare(
 
 function exchange(instance: Got, request: TransportRequest): Observable<TransportResponse> {
   return new Observable((subscriber) => {
-    const { method, body } = request;
-    const upload = toUpload(body);
+    const { method } = request;
+    const upload = toUpload(request.body);
     const stream = instance.stream(request.url, {
       method: method as 'GET',
       headers: request.headers,
@@ -83,38 +83,32 @@ function exchange(instance: Got, request: TransportRequest): Observable<Transpor
         : method !== 'GET' && method !== 'HEAD' && { body: '' }),
     });
     let open = true;
+    // Once the head is out, what goes wrong concerns the body.
+    let fail = (error: unknown): void => subscriber.error(error);
     stream.once('response', (response: IncomingMessage) => {
       if (!open) return;
-      subscriber.next({
-        status: response.statusCode ?? 0,
-        headers: joinHeaders(response.headers),
-        body: chunks(stream, () => {
+      const body = new Observable<Uint8Array>((chunks) => {
+        fail = (error) => chunks.error(error);
+        stream.on('data', (chunk: Uint8Array) => chunks.next(chunk));
+        stream.once('end', () => {
           open = false;
+          chunks.complete();
           subscriber.complete();
-        }),
+        });
       });
+      const { statusCode: status = 0, headers } = response;
+      subscriber.next({ status, headers: joinHeaders(headers), body });
     });
     // Stays for good: got may report once more after the first error, to nobody's use.
     stream.on('error', (error: unknown) => {
       open = false;
-      subscriber.error(error);
+      fail(error);
     });
     return () => {
       if (upload instanceof Readable) upload.destroy();
       if (open) stream.destroy();
       open = false;
     };
-  });
-}
-
-function chunks(stream: Request, finished: () => void): Observable<Uint8Array> {
-  return new Observable((subscriber) => {
-    stream.on('error', (error: unknown) => subscriber.error(error));
-    stream.on('data', (chunk: Uint8Array) => subscriber.next(chunk));
-    stream.once('end', () => {
-      subscriber.complete();
-      finished();
-    });
   });
 }
 

@@ -1,8 +1,7 @@
 import { Observable, catchError, map, of, throwError } from 'rxjs';
 import { isHTTPError } from '../errors/http-error.ts';
-import type { Answer, Connection, RequestSpec } from './connection.ts';
+import type { Answer, Connection, Exchange, RequestSpec } from './connection.ts';
 import type { Status } from './status.ts';
-import type { TransportResponse } from './transport.ts';
 
 /**
  * What every one-shot method returns: an Observable with its answer's status within reach.
@@ -85,7 +84,7 @@ export class Operation<T> extends Observable<T> {
 export function operation<T>(
   connection: Connection,
   describe: () => RequestSpec,
-  decode: (body: unknown, response: TransportResponse) => T,
+  decode: (body: unknown, exchange: Exchange) => T,
 ): Operation<T> {
   return new Operation(connection.json(describe, decode));
 }

@@ -1,63 +1,56 @@
 import { assertJson } from '../model/json.ts';
+import { mustBe } from '../model/must-be.ts';
 
-/** How an option is written in a query string: its name on the wire, and its value. */
-interface Parameter {
-  readonly wire: string;
-  readonly encode: (value: unknown, name: string) => string;
-}
+/** How the value of an option is written in a query string; `name` is for what is said of it. */
+export type Parameter = (value: unknown, name: string) => string;
 
-/** The options an operation takes, by name. */
+/** The options that an operation takes, by name. */
 export type Parameters = Readonly<Record<string, Parameter>>;
 
 /** A number that is whole and not negative. */
-export const count = (wire: string): Parameter => ({
-  wire,
-  encode: (value, name) => {
-    if (typeof value === 'number' && Number.isSafeInteger(value) && value >= 0)
-      return String(value);
-    throw new RangeError(`${name} must be a whole number from 0, not ${show(value)}`);
-  },
-});
+export const count: Parameter = (value, name) => {
+  if (typeof value === 'number' && Number.isSafeInteger(value) && value >= 0) return String(value);
+  throw mustBe(name, 'a whole number from 0', value, RangeError);
+};
 
 /** `true` or `false`. */
-export const flag = (wire: string): Parameter => ({
-  wire,
-  encode: (value, name) => {
-    if (typeof value === 'boolean') return String(value);
-    throw new TypeError(`${name} must be true or false, not ${show(value)}`);
-  },
-});
+export const flag: Parameter = (value, name) => {
+  if (typeof value === 'boolean') return String(value);
+  throw mustBe(name, 'true or false', value);
+};
 
 /** A string, sent as it is. */
-export const text = (wire: string): Parameter => ({
-  wire,
-  encode: (value, name) => {
-    if (typeof value === 'string' && value !== '') return value;
-    throw new TypeError(`${name} must be a string that is not empty, not ${show(value)}`);
-  },
-});
+export const text: Parameter = (value, name) => {
+  if (typeof value === 'string' && value !== '') return value;
+  throw mustBe(name, 'a string that is not empty', value);
+};
 
 /** Any JSON value, sent as JSON. */
-export const json = (wire: string): Parameter => ({
-  wire,
-  encode: (value, name) => {
-    assertJson(value, name);
-    return JSON.stringify(value);
-  },
-});
+export const json: Parameter = (value, name) => {
+  assertJson(value, name);
+  return JSON.stringify(value);
+};
 
 /** One of the given strings. */
-export const oneOf = (wire: string, ...allowed: readonly string[]): Parameter => ({
-  wire,
-  encode: (value, name) => {
+export const oneOf =
+  (...allowed: readonly string[]): Parameter =>
+  (value, name) => {
     if (typeof value === 'string' && allowed.includes(value)) return value;
-    const list = allowed.map((one) => `'${one}'`).join(', ');
-    throw new TypeError(`${name} must be one of ${list}, not ${show(value)}`);
-  },
-});
+    throw mustBe(name, `one of '${allowed.join("', '")}'`, value);
+  };
 
-/** Whatever `encode` makes of the value. */
-export const custom = (wire: string, encode: Parameter['encode']): Parameter => ({ wire, encode });
+/** Options whose name on the wire is not their own with underscores. */
+const WIRE: Readonly<Record<string, string>> = {
+  startKey: 'startkey',
+  endKey: 'endkey',
+  startKeyDocId: 'startkey_docid',
+  endKeyDocId: 'endkey_docid',
+};
+
+/** Returns what an option is called on the wire: `include_docs` for `includeDocs`. */
+export function wireName(name: string): string {
+  return WIRE[name] ?? name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
+}
 
 /**
  * Writes options as a query string, with its `?`, or `''` where there are none. Options that are
@@ -69,26 +62,19 @@ export function toQuery(parameters: Parameters, options: object, what: string): 
   let query = '';
   for (const [name, value] of Object.entries(options)) {
     if (value === undefined) continue;
-    const parameter = Object.hasOwn(parameters, name) ? parameters[name] : undefined;
-    if (parameter === undefined) throw unknownOption(parameters, name, what);
-    const encoded = encodeURIComponent(parameter.encode(value, `${what}: ${name}`));
-    query += `${query === '' ? '?' : '&'}${parameter.wire}=${encoded}`;
+    const encode = Object.hasOwn(parameters, name) ? parameters[name] : undefined;
+    if (encode === undefined) throw unknownOption(parameters, name, what);
+    const encoded = encodeURIComponent(encode(value, `${what}: ${name}`));
+    query += `${query === '' ? '?' : '&'}${wireName(name)}=${encoded}`;
   }
   return query;
 }
 
 function unknownOption(parameters: Parameters, name: string, what: string): TypeError {
-  const meant = Object.keys(parameters).find(
-    (known) => plain(known) === plain(name) || parameters[known]?.wire === name,
-  );
+  const meant = Object.keys(parameters).find((known) => plain(known) === plain(name));
   return new TypeError(
     `${what}: unknown option '${name}'${meant ? `; did you mean '${meant}'?` : ''}`,
   );
 }
 
 const plain = (word: string): string => word.replaceAll('_', '').toLowerCase();
-
-function show(value: unknown): string {
-  if (typeof value === 'string') return JSON.stringify(value);
-  return typeof value === 'object' && value !== null ? 'an object' : String(value);
-}

@@ -1,6 +1,7 @@
 import { isWellFormed } from '../model/json.ts';
 import { ANONYMOUS, authorize } from './auth.ts';
 import type { Authorization } from './auth.ts';
+import { mustBe, show } from '../model/must-be.ts';
 
 /** A server's address, taken apart: the URL without credentials, and the credentials. */
 export interface Address {
@@ -19,7 +20,7 @@ export function parseAddress(text: string): Address {
   try {
     url = new URL(text);
   } catch {
-    throw new TypeError(`Not a URL: ${quote(text)}; expected something like http://127.0.0.1:5984`);
+    throw new TypeError(`Not a URL: ${show(text)}; expected something like http://127.0.0.1:5984`);
   }
   if (url.protocol !== 'http:' && url.protocol !== 'https:') {
     throw new TypeError(`The URL must begin with http:// or https://, not ${url.protocol}`);
@@ -82,31 +83,18 @@ const SYSTEM_NAME = /^_[a-z][a-z_]*$/;
 export function requireDatabaseName(name: unknown): asserts name is string {
   if (typeof name === 'string' && (NAME.test(name) || SYSTEM_NAME.test(name))) return;
   throw new TypeError(
-    `Not a database name: ${quote(name)}; it must begin with a lower-case letter, and go on with ` +
+    `Not a database name: ${show(name)}; it must begin with a lower-case letter, and go on with ` +
       'lower-case letters, digits and _ $ ( ) + - /',
   );
 }
 
 /** Refuses what cannot be a document's id. */
 export function requireId(id: unknown, what = 'The id of a document'): asserts id is string {
-  if (typeof id !== 'string') throw new TypeError(`${what} must be a string, not ${typeName(id)}`);
-  if (id === '') throw new TypeError(`${what} must not be empty`);
+  if (typeof id !== 'string' || id === '') throw mustBe(what, 'a string that is not empty', id);
   if (id.startsWith('_') && !/^_(?:design|local)\/./.test(id)) {
-    throw new TypeError(`${what} must not begin with an underscore: ${quote(id)}`);
+    throw new TypeError(`${what} must not begin with an underscore: ${show(id)}`);
   }
-  if (!isWellFormed(id)) throw new TypeError(`${what} is not well-formed Unicode: ${quote(id)}`);
-}
-
-/** Shows a value in a message, shortened; a URL loses its userinfo. */
-export function quote(value: unknown): string {
-  if (typeof value !== 'string') return typeName(value);
-  const safe = value.replace(/\/\/[^/?#]*@/, '//***@');
-  return JSON.stringify(safe.length > 80 ? `${safe.slice(0, 77)}...` : safe);
-}
-
-function typeName(value: unknown): string {
-  if (value === null) return 'null';
-  return Array.isArray(value) ? 'an array' : typeof value;
+  if (!isWellFormed(id)) throw new TypeError(`${what} is not well-formed Unicode: ${show(id)}`);
 }
 
 function decode(text: string): string {

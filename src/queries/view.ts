@@ -4,11 +4,13 @@
 import { arrayField, asObject, numberOrNull, sequence } from '../http/decode.ts';
 import { operation } from '../http/operation.ts';
 import type { Operation } from '../http/operation.ts';
-import { count, custom, flag, json, oneOf, text, toQuery } from '../http/query.ts';
+import { count, flag, json, oneOf, text, toQuery } from '../http/query.ts';
+import type { Parameters } from '../http/query.ts';
 import type { DatabaseScope } from '../http/scope.ts';
-import { quote, segment } from '../http/url.ts';
+import { segment } from '../http/url.ts';
 import { assertJson } from '../model/json.ts';
 import { Row, View } from '../model/view.ts';
+import { mustBe, show } from '../model/must-be.ts';
 
 /** Which rows of a view are read, and how. */
 export interface ViewOptions {
@@ -58,31 +60,29 @@ export interface ViewOptions {
   readonly sorted?: boolean;
 }
 
-const VIEW = {
-  key: json('key'),
-  startKey: json('startkey'),
-  endKey: json('endkey'),
-  startKeyDocId: text('startkey_docid'),
-  endKeyDocId: text('endkey_docid'),
-  inclusiveEnd: flag('inclusive_end'),
-  descending: flag('descending'),
-  limit: count('limit'),
-  skip: count('skip'),
-  includeDocs: flag('include_docs'),
-  conflicts: flag('conflicts'),
-  attachments: flag('attachments'),
-  attEncodingInfo: flag('att_encoding_info'),
-  reduce: flag('reduce'),
-  group: flag('group'),
-  groupLevel: count('group_level'),
-  update: custom('update', (value, name) =>
-    value === 'lazy' ? 'lazy' : flag('update').encode(value, name),
-  ),
-  stable: flag('stable'),
-  updateSeq: flag('update_seq'),
-  sorted: flag('sorted'),
+const VIEW: Parameters = {
+  key: json,
+  startKey: json,
+  endKey: json,
+  startKeyDocId: text,
+  endKeyDocId: text,
+  inclusiveEnd: flag,
+  descending: flag,
+  limit: count,
+  skip: count,
+  includeDocs: flag,
+  conflicts: flag,
+  attachments: flag,
+  attEncodingInfo: flag,
+  reduce: flag,
+  group: flag,
+  groupLevel: count,
+  update: (value, name) => (value === 'lazy' ? 'lazy' : flag(value, name)),
+  stable: flag,
+  updateSeq: flag,
+  sorted: flag,
 };
-const STALE = oneOf('stale', 'ok', 'update_after');
+const STALE = oneOf('ok', 'update_after');
 
 export function queryView<Key, Value, Doc>(
   db: DatabaseScope,
@@ -97,7 +97,7 @@ export function queryView<Key, Value, Doc>(
     db.connection,
     () =>
       keys === undefined
-        ? { method: 'GET', path: `${path}${query}` }
+        ? { path: `${path}${query}` }
         : { method: 'POST', path: `${path}${query}`, json: { keys } },
     (body) => decodeView<Key, Value, Doc>(body, options),
   );
@@ -109,7 +109,7 @@ export function viewPath(name: unknown): string {
   const slash = typeof name === 'string' ? name.indexOf('/') : -1;
   if (typeof name !== 'string' || slash < 1 || slash === name.length - 1 || name.startsWith('_')) {
     throw new TypeError(
-      `Not a view: ${quote(name)}; it is named 'design-document/view', or '_all_docs'`,
+      `Not a view: ${show(name)}; it is named 'design-document/view', or '_all_docs'`,
     );
   }
   return `/_design/${segment(name.slice(0, slash))}/_view/${segment(name.slice(slash + 1))}`;
@@ -120,7 +120,7 @@ function translate(options: ViewOptions): ViewOptions {
   const translated: { -readonly [Name in keyof ViewOptions]: ViewOptions[Name] } = rest;
   if (stale !== undefined) {
     translated.stable = true;
-    translated.update = STALE.encode(stale, 'view: stale') === 'ok' ? false : 'lazy';
+    translated.update = STALE(stale, 'view: stale') === 'ok' ? false : 'lazy';
   }
   if (groupLevel === 'exact') translated.group = true;
   else if (groupLevel !== undefined) translated.groupLevel = groupLevel;
@@ -128,7 +128,7 @@ function translate(options: ViewOptions): ViewOptions {
 }
 
 function requireKeys(keys: unknown): void {
-  if (!Array.isArray(keys)) throw new TypeError('view: keys must be an array');
+  if (!Array.isArray(keys)) throw mustBe('view: keys', 'an array', keys);
   assertJson(keys, 'view: keys');
 }
 

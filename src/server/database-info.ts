@@ -22,7 +22,7 @@ export interface DatabaseInfo {
 export function databaseInfo(db: DatabaseScope): Operation<DatabaseInfo> {
   return operation(
     db.connection,
-    () => ({ method: 'GET', path: db.path }),
+    () => ({ path: db.path }),
     (body) => {
       const raw = asObject(body);
       const sizes = (raw['sizes'] ?? {}) as Partial<DatabaseInfo['sizes']>;
@@ -33,11 +33,7 @@ export function databaseInfo(db: DatabaseScope): Operation<DatabaseInfo> {
         deletedDocCount: Number(raw['doc_del_count'] ?? 0),
         updateSeq: sequence(raw['update_seq']),
         compactRunning: raw['compact_running'] === true,
-        sizes: {
-          file: sizes.file ?? 0,
-          active: sizes.active ?? 0,
-          external: sizes.external ?? 0,
-        },
+        sizes: { file: 0, active: 0, external: 0, ...sizes },
         partitioned: props.partitioned === true,
         raw,
       };

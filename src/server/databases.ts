@@ -19,19 +19,19 @@ export interface AllDbsOptions {
 }
 
 const ALL_DBS = {
-  startKey: json('startkey'),
-  endKey: json('endkey'),
-  inclusiveEnd: flag('inclusive_end'),
-  descending: flag('descending'),
-  limit: count('limit'),
-  skip: count('skip'),
+  startKey: json,
+  endKey: json,
+  inclusiveEnd: flag,
+  descending: flag,
+  limit: count,
+  skip: count,
 };
 
 export function allDbs(connection: Connection, options: AllDbsOptions): Operation<string[]> {
   const query = toQuery(ALL_DBS, options, 'allDbs');
   return operation(
     connection,
-    () => ({ method: 'GET', path: `/_all_dbs${query}` }),
+    () => ({ path: `/_all_dbs${query}` }),
     (body) => asArray(body) as string[],
   );
 }
@@ -39,7 +39,7 @@ export function allDbs(connection: Connection, options: AllDbsOptions): Operatio
 export function version(connection: Connection): Operation<string> {
   return operation(
     connection,
-    () => ({ method: 'GET', path: '/' }),
+    () => ({ path: '/' }),
     (body) => stringField(body, 'version'),
   );
 }
@@ -54,7 +54,7 @@ export interface CreateOptions {
   readonly partitioned?: boolean;
 }
 
-const CREATE = { q: count('q'), n: count('n'), partitioned: flag('partitioned') };
+const CREATE = { q: count, n: count, partitioned: flag };
 
 export function createDatabase(
   connection: Connection,

@@ -3,6 +3,7 @@ import type { Observable } from 'rxjs';
 import type { Answer, Connection } from '../http/connection.ts';
 import { arrayField } from '../http/decode.ts';
 import { Operation } from '../http/operation.ts';
+import { mustBe } from '../model/must-be.ts';
 
 /** CouchDB refuses to make more at once (`[uuids] max_count`). */
 const MOST_AT_ONCE = 1000;
@@ -10,7 +11,7 @@ const MOST_AT_ONCE = 1000;
 /** Asks the server for ids: several times, where it would not give that many at once. */
 export function uuids(connection: Connection, wanted: number): Operation<string[]> {
   if (!Number.isSafeInteger(wanted) || wanted < 1) {
-    throw new RangeError(`uuids: count must be a whole number from 1, not ${String(wanted)}`);
+    throw mustBe('uuids: count', 'a whole number from 1', wanted, RangeError);
   }
   const gather = (had: readonly string[]): Observable<Answer<string[]>> =>
     ask(connection, Math.min(wanted - had.length, MOST_AT_ONCE)).pipe(
@@ -24,7 +25,7 @@ export function uuids(connection: Connection, wanted: number): Operation<string[
 
 function ask(connection: Connection, count: number): Observable<Answer<readonly string[]>> {
   return connection.json(
-    () => ({ method: 'GET', path: `/_uuids?count=${count}` }),
+    () => ({ path: `/_uuids?count=${count}` }),
     (body) => {
       const ids = arrayField(body, 'uuids') as readonly string[];
       if (ids.length === 0) throw new TypeError('no ids');

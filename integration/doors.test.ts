@@ -1,0 +1,53 @@
+import { describe, expect, it } from '@jest/globals';
+import { build } from 'esbuild';
+import type { BuildResult } from 'esbuild';
+import { builtinModules } from 'node:module';
+import { fileURLToPath } from 'node:url';
+import * as browser from '../src/index.browser.ts';
+import * as node from '../src/index.ts';
+
+const source = (path: string): string => fileURLToPath(new URL(`../${path}`, import.meta.url));
+
+/** Bundles as a page's bundler would; anything of Node's own fails the build. */
+function bundle(code: string): Promise<BuildResult<{ metafile: true; write: false }>> {
+  return build({
+    stdin: { contents: code, resolveDir: source('.'), loader: 'ts' },
+    bundle: true,
+    format: 'esm',
+    platform: 'browser',
+    minify: true,
+    metafile: true,
+    write: false,
+    logLevel: 'silent',
+    external: ['rxjs', 'rxjs-for-await'],
+    absWorkingDir: source('.'),
+  });
+}
+
+describe('the doors', () => {
+  it('have the same names, but for the transport that only Node has', () => {
+    const only = Object.keys(node).filter((name) => !(name in browser));
+    expect(only).toEqual(['gotTransport']);
+    expect(Object.keys(browser).filter((name) => !(name in node))).toEqual([]);
+  });
+
+  it('have these names', () => {
+    expect(Object.keys(node).sort()).toMatchSnapshot();
+  });
+
+  it('law 8: the browser door pulls in no Node built-in, no got and no Buffer', async () => {
+    const { metafile, outputFiles } = await bundle(`export * from './src/index.browser.ts'`);
+    const inputs = Object.keys(metafile.inputs);
+    expect(inputs.length).toBeGreaterThan(20);
+    expect(inputs.filter((path) => /got|node_modules/.test(path))).toEqual([]);
+    const imported = Object.values(metafile.outputs).flatMap(({ imports }) =>
+      imports.map(({ path }) => path),
+    );
+    expect(
+      imported.filter((path) => path.startsWith('node:') || builtinModules.includes(path)),
+    ).toEqual([]);
+    expect(new Set(imported)).toEqual(new Set(['rxjs', 'rxjs-for-await']));
+    const code = outputFiles[0]?.text ?? '';
+    expect(code).not.toMatch(/\bBuffer\b|\bprocess\.|\brequire\(/);
+  });
+});

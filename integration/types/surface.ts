@@ -1,0 +1,128 @@
+/**
+ * What the types promise, proven by the compiler: this file is checked by `npm test`, and run by
+ * nobody.
+ */
+import { Couch, Database, NotFound, isConflict, isNotFound, lastOf, relax } from 'corduroy';
+import type {
+  Change,
+  ChangesBatch,
+  ChangesResult,
+  ConflictResolution,
+  Document,
+  HTTPError,
+  Operation,
+  Relaxed,
+  Row,
+  Status,
+  Tombstone,
+} from 'corduroy';
+import { expectTypeOf } from 'expect-type';
+import { of } from 'rxjs';
+import type { Observable } from 'rxjs';
+
+interface Order {
+  customer: string;
+  total: number;
+}
+declare const db: Database<Order>;
+
+// Documents
+expectTypeOf(db.get('a')).toEqualTypeOf<Operation<Document<Order>>>();
+expectTypeOf(db.get(['a'])).toEqualTypeOf<Operation<(Document<Order> | null)[]>>();
+expectTypeOf(db.get()).toEqualTypeOf<Operation<Document<Order>[]>>();
+expectTypeOf(db.save({ customer: 'ada', total: 1 })).toEqualTypeOf<
+  Operation<ConflictResolution<Order>>
+>();
+db.save([{ _id: 'a', customer: 'ada', total: 1, _rev: '1-a', _deleted: true }]);
+// @ts-expect-error -- a field is missing
+db.save({ customer: 'ada' });
+// @ts-expect-error -- a field is of another type
+db.save({ customer: 'ada', total: 'much' });
+// @ts-expect-error -- a document without a revision cannot be deleted
+db.delete({ _id: 'a' });
+// @ts-expect-error -- batch is for one document
+db.save([], { batch: 'ok' });
+// @ts-expect-error -- an option that is not there
+db.get('a', { revs_info: true });
+// @ts-expect-error -- view options are none of get's
+db.get('a', { startKey: 1 });
+
+// Views
+db.view<string, number>('d/v').subscribe((view) => {
+  expectTypeOf(view.rows).toEqualTypeOf<readonly Row<string, number>[]>();
+  expectTypeOf(view.rows[0]?.doc).toEqualTypeOf<null | undefined>();
+  for (const row of view) expectTypeOf(row.key).toEqualTypeOf<string>();
+});
+db.view<string, number>('d/v', { includeDocs: true }).subscribe(({ rows: [row] }) => {
+  expectTypeOf(row?.doc).toEqualTypeOf<Document<Order> | null | undefined>();
+});
+db.view('d/v').subscribe(({ rows: [row] }) => expectTypeOf(row?.value).toEqualTypeOf<unknown>());
+
+// Changes
+expectTypeOf(db.changes()).toEqualTypeOf<Operation<ChangesResult<Order>>>();
+db.changes$().subscribe((batch) => {
+  expectTypeOf(batch).toEqualTypeOf<ChangesBatch<Order>>();
+  expectTypeOf(batch.seq).toEqualTypeOf<string>();
+  // @ts-expect-error -- sequences are no numbers: nobody counts with them
+  void (batch.seq - 1);
+});
+declare const change: Change<Order>;
+expectTypeOf(change.doc).toEqualTypeOf<Document<Order> | Tombstone | null | undefined>();
+// @ts-expect-error -- a deleted document has lost its fields
+void change.doc?.total;
+db.changes$().state$.subscribe((state) => {
+  if (state.status === 'waiting') expectTypeOf(state.delay).toEqualTypeOf<number>();
+  // @ts-expect-error -- there is a delay only while the feed waits
+  void state.delay;
+});
+
+// Status
+db.get('a')
+  .status()
+  .subscribe((status) => {
+    expectTypeOf(status).toEqualTypeOf<Status<Document<Order>>>();
+    if (status.ok) {
+      expectTypeOf(status.value.total).toEqualTypeOf<number>();
+      expectTypeOf(status.exception).toEqualTypeOf<null>();
+    } else {
+      expectTypeOf(status.exception).toEqualTypeOf<HTTPError>();
+      expectTypeOf(status.value).toEqualTypeOf<null>();
+      if (status.error === NotFound) expectTypeOf(status.code).toEqualTypeOf<number>();
+    }
+  });
+
+// relax
+expectTypeOf(
+  relax(function* () {
+    const order = yield* db.get('a');
+    expectTypeOf(order).toEqualTypeOf<Document<Order>>();
+    const three = yield* lastOf(of(1, 2, 3));
+    expectTypeOf(three).toEqualTypeOf<number>();
+    const info = yield* db.info();
+    expectTypeOf(info.docCount).toEqualTypeOf<number>();
+    return `${order.customer} ${three}`;
+  }),
+).toEqualTypeOf<Observable<string>>();
+
+class Shop {
+  show(id: string): Observable<string>;
+  @relax
+  *show(id: string): Relaxed<string> {
+    const order = yield* db.get(id);
+    return order.customer;
+  }
+}
+expectTypeOf(new Shop().show('a')).toEqualTypeOf<Observable<string>>();
+
+// Guards
+declare const error: unknown;
+if (isNotFound(error)) expectTypeOf(error.deleted).toEqualTypeOf<boolean>();
+if (isConflict(error)) expectTypeOf(error.status).toEqualTypeOf<number>();
+
+// An operation is no promise.
+// @ts-expect-error -- not a thenable
+void db.get('a').then;
+
+expectTypeOf(new Couch().use<Order>('x')).toEqualTypeOf<Database<Order>>();
+expectTypeOf(new Couch().db<Order>('x')).toEqualTypeOf<Operation<Database<Order>>>();
+expectTypeOf(new Database('x')).toEqualTypeOf<Database>();
