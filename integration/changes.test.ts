@@ -1,7 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
 import { Couch, NotFound, Unauthorized } from 'corduroy';
 import type { ChangesBatch, Database } from 'corduroy';
-import { filter, firstValueFrom, take, toArray } from 'rxjs';
+import { Subscription, filter, firstValueFrom, take, toArray } from 'rxjs';
 import { createDatabase, rawFetch, server } from './helpers/server.ts';
 import { startFaultyProxy } from './helpers/faulty-proxy.ts';
 
@@ -104,14 +104,17 @@ describe('changes$', () => {
     const states: string[] = [];
     feed.state$.subscribe(({ status }) => states.push(status));
     const seen = new Set<string>();
+    const subscription = new Subscription();
     const all = new Promise<void>((resolve, reject) => {
-      feed.subscribe({
-        next: ({ changes }: ChangesBatch<Item>) => {
-          for (const { id } of changes) seen.add(id);
-          if (seen.size === 60) resolve();
-        },
-        error: reject,
-      });
+      subscription.add(
+        feed.subscribe({
+          next: ({ changes }: ChangesBatch<Item>) => {
+            for (const { id } of changes) seen.add(id);
+            if (seen.size === 60) resolve();
+          },
+          error: reject,
+        }),
+      );
     });
     await live(feed);
     for (let round = 0; round < 6; round++) {
@@ -121,6 +124,7 @@ describe('changes$', () => {
     await all;
     expect(states).toContain('waiting');
     expect(seen.size).toBe(60);
+    subscription.unsubscribe();
     await proxy.close();
   });
 

@@ -117,10 +117,10 @@ describe('save', () => {
     ['bytes', { b: new Uint8Array(2) }, /binary data .* at b/],
     ['a hole', { list: [undefined] }, /undefined at list\[0\]/],
     ['an invalid date', { when: new Date('never') }, /an invalid date at when/],
-    ['a number', 7, /must be an object, not a number/],
+    ['a number', 7, /must be an object, not 7/],
     ['null', null, /must be an object, not null/],
-    ['an empty id', { _id: '' }, /must not be empty/],
-    ['a number as id', { _id: 7 }, /must be a string, not number/],
+    ['an empty id', { _id: '' }, /must be a string that is not empty, not ""/],
+    ['a number as id', { _id: 7 }, /must be a string that is not empty, not 7/],
     ['a private id', { _id: '_x' }, /must not begin with an underscore/],
   ])('refuses %s at the call', (_, doc, why) => {
     expect(() => db.save(doc as never)).toThrow(TypeError);
@@ -134,7 +134,7 @@ describe('save', () => {
       /"loop" cannot be written as JSON: a cycle at list\[0\]\.back/,
     );
     expect(() => db.save([{ kind: 'a' }, 'b' as never])).toThrow(
-      /^docs\[1\] must be an object, not a string/,
+      /^docs\[1\] must be an object, not "b"/,
     );
   });
 
@@ -174,7 +174,9 @@ describe('get', () => {
     const first = await firstValueFrom(db.get());
     expect(first.length).toBeGreaterThan(3);
     expect(first.every(({ _rev }) => typeof _rev === 'string')).toBe(true);
-    expect(() => db.get(undefined as never)).toThrow(/must be a string, not undefined/);
+    expect(() => db.get(undefined as never)).toThrow(
+      /must be a string that is not empty, not undefined/,
+    );
     expect(() => db.get(['a', undefined as never])).toThrow(/ids\[1\] must be a string/);
   });
 
@@ -207,7 +209,11 @@ describe('get', () => {
 describe('delete', () => {
   it.each([
     ['without _id', { _rev: '1-a' }, /_id must be a string/],
-    ['with null as _id', { _id: null, _rev: '1-a' }, /_id must be a string, not null/],
+    [
+      'with null as _id',
+      { _id: null, _rev: '1-a' },
+      /_id must be a string that is not empty, not null/,
+    ],
     ['without _rev', { _id: 'x' }, /has no _rev; read it first/],
     ['that is none', 'x', /takes a document with _id and _rev/],
   ])('refuses a document %s', (_, doc, why) => {

@@ -37,7 +37,7 @@ const failures: Record<string, StubHandler> = {
   'no answer': (_, response) => response.socket?.destroy(),
   'no HTTP': (request, response) => response.socket?.end(`${echo(request.headers)}\r\n\r\n`),
   'a redirect to nowhere': (_, response) =>
-    response.writeHead(302, { location: 'http://user:cookie-secret@no-such-host.invalid/' }).end(),
+    response.writeHead(302, { location: 'http://user:cookie-secret@127.0.0.1:1/' }).end(),
   silence: () => {},
 };
 

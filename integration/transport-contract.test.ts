@@ -27,7 +27,7 @@ const transports: [string, () => Transport][] = [
   ['fetchTransport', fetchTransport],
 ];
 
-describe.each(transports)('%s', (name, make) => {
+describe.each(transports)('%s', (kind, make) => {
   const transport = make();
 
   const get = (path: string, headers: Record<string, string> = {}): TransportRequest => ({
@@ -269,8 +269,8 @@ describe.each(transports)('%s', (name, make) => {
     it('before the head closes the socket at once', async () => {
       stub.answer(() => {});
       const closed = stub.aborted();
-      const subscription = transport.send(get(`/never/${name}`)).subscribe();
-      await stub.seen(`/never/${name}`);
+      const subscription = transport.send(get(`/never/${kind}`)).subscribe();
+      await stub.seen(`/never/${kind}`);
       subscription.unsubscribe();
       await closed;
       expect(stub.requests).toHaveLength(1);

@@ -69,6 +69,8 @@ function identifier<T extends object>(
   const given = new Map<Draft<T>, string>();
   return () => {
     const nameless = docs.filter((doc) => doc._id === undefined && !given.has(doc));
+    // Ids are asked for last: what cannot be written sends nothing.
+    for (const doc of nameless) requireDraft(doc);
     const ids = nameless.length === 0 ? of([]) : takeIds(db.connection, nameless.length);
     return ids.pipe(
       map((fresh) => {
