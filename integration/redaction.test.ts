@@ -2,8 +2,8 @@ import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { inspect } from 'node:util';
 import fc from 'fast-check';
 import { Couch, fetchTransport, gotTransport, isCorduroyError } from 'corduroy';
-import type { Auth, CorduroyError, Operation, Transport } from 'corduroy';
-import { firstValueFrom } from 'rxjs';
+import type { Auth, CorduroyError, Operation, Transport, TransportRequest } from 'corduroy';
+import { firstValueFrom, of, throwError } from 'rxjs';
 import { startStub } from './helpers/stub-server.ts';
 import type { StubHandler, StubServer } from './helpers/stub-server.ts';
 
@@ -140,6 +140,25 @@ describe.each(transports)('no credential is shown by an error over %s', (_, tran
       { numRuns: 10 },
     );
   });
+});
+
+it('a transport that throws all it was given does not get it shown', async () => {
+  await fc.assert(
+    fc.asyncProperty(secret, fc.boolean(), async (password, inBody) => {
+      const thrown = (request: TransportRequest): Error =>
+        Object.assign(new Error(`could not send ${echo(request.headers)}`), { options: request });
+      const transport: Transport = {
+        send: (request) => {
+          const failing = throwError(() => thrown(request));
+          return inBody ? of({ status: 200, headers: {}, body: failing }) : failing;
+        },
+      };
+      const couch = new Couch('http://host', { transport, auth: ['ada', password] });
+      const basic = Buffer.from(`ada:${password}`).toString('base64');
+      expectHidden(await failureOf(couch.version()), password, basic);
+    }),
+    { numRuns: 20 },
+  );
 });
 
 it('a server that reports a URL with credentials of its own does not get them shown', async () => {
