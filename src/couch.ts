@@ -5,8 +5,14 @@ import { Connection, DEFAULT_URL } from './http/connection.ts';
 import type { Answer, ConnectionOptions } from './http/connection.ts';
 import { Operation } from './http/operation.ts';
 import type { AnyFields } from './model/document.ts';
+import { configuration } from './server/configuration.ts';
+import type { ConfigOptions, ConfigSection, ConfigValue } from './server/configuration.ts';
 import { allDbs, createDatabase, deleteDatabase, version } from './server/databases.ts';
 import type { AllDbsOptions, CreateOptions } from './server/databases.ts';
+import { replicate } from './server/replication.ts';
+import type { ReplicateOptions, ReplicationResult, ReplicationSide } from './server/replication.ts';
+import { activeTasks, statistics } from './server/statistics.ts';
+import type { ActiveTask, Statistics } from './server/statistics.ts';
 import { uuids } from './server/uuids.ts';
 
 /** How a `Couch` reaches its server. */
@@ -155,6 +161,93 @@ export class Couch {
    */
   version(): Operation<string> {
     return version(this.#connection);
+  }
+
+  /**
+   * Reads or writes the configuration of a node: everything, a section, or one value.
+   *
+   * - `config()` emits everything, `config('log')` a section, `config('log/level')` a value.
+   * - `config('log/level', 'debug')` writes a value, falsy ones as well, and emits the one before
+   *   (`''` where there was none); `config('log', { level: 'debug' })` writes several.
+   * - `config('log/level', undefined, { delete: true })` removes a value, and emits it.
+   *
+   * Cold. Values are strings; numbers and booleans are written as such. Errors with `NotFound` for
+   * what is not there, `Unauthorized` for all but administrators.
+   *
+   * @see https://docs.couchdb.org/en/stable/api/server/configuration.html
+   */
+  config(): Operation<Readonly<Record<string, ConfigSection>>>;
+  config(
+    name: `${string}/${string}`,
+    value?: ConfigValue,
+    options?: ConfigOptions,
+  ): Operation<string>;
+  config(section: string, value?: undefined, options?: ConfigOptions): Operation<ConfigSection>;
+  config(
+    section: string,
+    values: Readonly<Record<string, ConfigValue>>,
+    options?: ConfigOptions,
+  ): Operation<ConfigSection>;
+  config(
+    name?: string,
+    value?: ConfigValue | Readonly<Record<string, ConfigValue>>,
+    options: ConfigOptions = {},
+  ): Operation<never> {
+    return configuration(this.#connection, name, value, options) as Operation<never>;
+  }
+
+  /**
+   * Copies what changed from one database to another, on the server's side.
+   *
+   * Cold. Each end is a full URL, the name of a database of this server, or a `Database`; the
+   * credentials of names and Databases are sent apart from their URLs. Without `continuous` it emits
+   * when everything has been copied, however long that takes. Unsubscribing lets the server go on:
+   * to end a replication, replicate with the same arguments and `cancel: true`.
+   *
+   * Errors with `NotFound` or `ServerError` where an end is missing, `Conflict` where `_id` names a
+   * replication that is there.
+   *
+   * @see https://docs.couchdb.org/en/stable/api/server/common.html#replicate
+   */
+  replicate(
+    source: ReplicationSide,
+    target: ReplicationSide,
+    options: ReplicateOptions = {},
+  ): Operation<ReplicationResult> {
+    return replicate(this.#connection, source, target, options);
+  }
+
+  /** The database whose documents are replications. */
+  get replicator(): Database {
+    return this.use('_replicator');
+  }
+
+  /** The database whose documents are users. */
+  get users(): Database {
+    return this.use('_users');
+  }
+
+  /**
+   * Emits the statistics of the node that answers, or a part: a branch or a leaf
+   * `{ value, type, desc }`.
+   *
+   * Cold. Errors with `NotFound` for a name that is not there.
+   *
+   * @param name - A path, as in `'couchdb/httpd/requests'`; `couchdb/` may be left out, as it was in
+   * CouchDB 1.x.
+   * @see https://docs.couchdb.org/en/stable/api/server/common.html#node-node-name-stats
+   */
+  stats(name?: string): Operation<Statistics> {
+    return statistics(this.#connection, name);
+  }
+
+  /**
+   * Emits what the server is doing in the background: compactions, indexing, replications.
+   *
+   * @see https://docs.couchdb.org/en/stable/api/server/common.html#active-tasks
+   */
+  tasks(): Operation<ActiveTask[]> {
+    return activeTasks(this.#connection);
   }
 
   toString(): string {

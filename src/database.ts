@@ -1,16 +1,33 @@
+import type { Observable } from 'rxjs';
 import { readChanges } from './changes/one-shot.ts';
 import type { ChangesOptions } from './changes/one-shot.ts';
 import { ChangesFeed } from './changes/changes-feed.ts';
 import type { ChangesFeedOptions } from './changes/changes-feed.ts';
 import type { ConflictResolution } from './conflicts/resolution.ts';
 import { saveMany, saveOne } from './conflicts/save.ts';
+import type { SaveOptions } from './conflicts/save.ts';
+import {
+  attachmentChunks,
+  deleteAttachment,
+  getAttachment,
+  putAttachment,
+} from './documents/attachments.ts';
+import type {
+  AttachmentChunk,
+  AttachmentOwner,
+  AttachmentWritten,
+  GetAttachmentOptions,
+  PutAttachmentOptions,
+} from './documents/attachments.ts';
 import { deleteDocument } from './documents/delete.ts';
 import type { Deleted } from './documents/delete.ts';
 import { getDocument, getDocuments, getFirstDocuments } from './documents/read.ts';
 import type { GetManyOptions, GetOptions } from './documents/read.ts';
-import type { WriteOptions } from './documents/write.ts';
+import { copyDocument, purge, revisions } from './documents/revisions.ts';
+import type { CopyEnd, PurgeResult, Written } from './documents/revisions.ts';
+import type { AttachmentContent } from './documents/upload.ts';
 import { Connection, DEFAULT_URL } from './http/connection.ts';
-import type { ConnectionOptions } from './http/connection.ts';
+import type { ConnectionOptions, ReplicationEnd } from './http/connection.ts';
 import type { Operation } from './http/operation.ts';
 import { databaseScope } from './http/scope.ts';
 import type { DatabaseScope } from './http/scope.ts';
@@ -18,8 +35,22 @@ import { isUrl, parseDatabaseUrl } from './http/url.ts';
 import type { ChangesResult } from './model/change.ts';
 import type { AnyFields, Document, DocumentRef, Draft } from './model/document.ts';
 import type { Row, RowWithDoc, View } from './model/view.ts';
+import { callUpdate, renderList, renderShow } from './queries/design-functions.ts';
+import type { FunctionParameters, Rendered, Updated } from './queries/design-functions.ts';
+import { temporaryView } from './queries/temporary-view.ts';
 import { queryView } from './queries/view.ts';
 import type { ViewOptions } from './queries/view.ts';
+import {
+  cleanup,
+  commit,
+  compact,
+  designInfo,
+  readSecurity,
+  writeSecurity,
+} from './server/maintenance.ts';
+import type { CompactOptions, DesignInfo, Security } from './server/maintenance.ts';
+import { replicate } from './server/replication.ts';
+import type { ReplicateOptions, ReplicationResult, ReplicationSide } from './server/replication.ts';
 import { databaseExists, databaseInfo } from './server/database-info.ts';
 import type { DatabaseInfo } from './server/database-info.ts';
 
@@ -74,14 +105,18 @@ export class Database<T extends object = AnyFields> {
   }
 
   /**
-   * Emits what the server knows of the database: how many documents, how large, how far.
+   * Emits what the server knows of the database, or of a design document's index.
    *
    * Cold. Errors with `NotFound` where there is none.
    *
+   * @param ddoc - The name of a design document, with or without `_design/`.
    * @see https://docs.couchdb.org/en/stable/api/database/common.html#get--db
    */
-  info(): Operation<DatabaseInfo> {
-    return databaseInfo(this.#scope);
+  info(): Operation<DatabaseInfo>;
+  info(ddoc: string): Operation<DesignInfo>;
+  info(...args: [] | [string]): Operation<DatabaseInfo> | Operation<DesignInfo> {
+    const [ddoc] = args;
+    return args.length === 0 ? databaseInfo(this.#scope) : designInfo(this.#scope, ddoc as string);
   }
 
   /**
@@ -116,20 +151,22 @@ export class Database<T extends object = AnyFields> {
    * its `_id` and `_rev` set in place, so that it can be changed and saved again; a frozen one is
    * left alone, and the new revision is in the result.
    *
-   * One document that was changed meanwhile errors with `Conflict`. Of several, those that could
-   * not be written are in `pending`, each with its reason.
+   * One document that was changed meanwhile errors with `Conflict`, whose `resolution` is the way
+   * out. Of several, those that could not be written are in `pending`, each with its reason.
+   * `merge` and `force` resolve conflicts once, with two more requests; see
+   * {@link ConflictResolution.resolve}. With `batch: 'ok'` there is no revision yet.
    *
    * @throws TypeError for what is not an object, and for what JSON cannot hold, with its path.
    * @see https://docs.couchdb.org/en/stable/api/document/common.html#put--db-docid
    */
-  save(doc: Draft<T>, options?: WriteOptions): Operation<ConflictResolution<T>>;
+  save(doc: Draft<T>, options?: SaveOptions<T>): Operation<ConflictResolution<T>>;
   save(
     docs: readonly Draft<T>[],
-    options?: Omit<WriteOptions, 'batch'>,
+    options?: Omit<SaveOptions<T>, 'batch'>,
   ): Operation<ConflictResolution<T>>;
   save(
     docs: Draft<T> | readonly Draft<T>[],
-    options: WriteOptions = {},
+    options: SaveOptions<T> = {},
   ): Operation<ConflictResolution<T>> {
     return Array.isArray(docs)
       ? saveMany<T>(this.#scope, docs, options)
@@ -167,6 +204,245 @@ export class Database<T extends object = AnyFields> {
   ): Operation<View<Row<Key, Value>, ViewOptions>>;
   view(name: string, options: ViewOptions = {}): Operation<View<Row, ViewOptions>> {
     return queryView(this.#scope, name, options);
+  }
+
+  /**
+   * Queries a view that is given as source text, and is there only for this query: in a design
+   * document of its own, which is removed on success, on error and on unsubscribe alike.
+   *
+   * Cold. The whole database is indexed for it, each time: it is for looking around. For queries
+   * that are asked again save a design document and use {@link Database.view}; for simple ones
+   * CouchDB has Mango, which needs no function.
+   *
+   * Errors with `Unauthorized` or `Forbidden` where one may not write design documents.
+   *
+   * @param map - As in `'function (doc) { emit(doc.name, null); }'`.
+   * @param reduce - A function's text, or `'_sum'`, `'_count'`, `'_stats'`.
+   * @see https://docs.couchdb.org/en/stable/ddocs/views/intro.html
+   */
+  query<Key = unknown, Value = unknown>(
+    map: string,
+    reduce: string | undefined,
+    options: ViewOptions & { readonly includeDocs: true },
+  ): Operation<View<RowWithDoc<Key, Value, T>, ViewOptions>>;
+  query<Key = unknown, Value = unknown>(
+    map: string,
+    reduce?: string,
+    options?: ViewOptions,
+  ): Operation<View<Row<Key, Value>, ViewOptions>>;
+  query(
+    map: string,
+    reduce?: string,
+    options: ViewOptions = {},
+  ): Operation<View<Row, ViewOptions>> {
+    return temporaryView(this.#scope, map, reduce, options);
+  }
+
+  /**
+   * Emits what a show function makes of a document, or of none.
+   *
+   * @param name - `'design-document/function'`.
+   * @param parameters - The function's `req.query`.
+   * @deprecated CouchDB 4 will have no show functions.
+   * @see https://docs.couchdb.org/en/stable/api/ddoc/render.html
+   */
+  show(name: string, id?: string, parameters: FunctionParameters = {}): Operation<Rendered> {
+    return renderShow(this.#scope, name, id, parameters);
+  }
+
+  /**
+   * Emits what a list function makes of the rows of a view.
+   *
+   * @param name - `'design-document/function'`.
+   * @param view - A view of the same design document, or `'other-design-document/view'`.
+   * @param parameters - The function's `req.query`, beside the options of the view.
+   * @deprecated CouchDB 4 will have no list functions.
+   * @see https://docs.couchdb.org/en/stable/api/ddoc/render.html
+   */
+  list(
+    name: string,
+    view: string,
+    options: ViewOptions = {},
+    parameters: FunctionParameters = {},
+  ): Operation<Rendered> {
+    return renderList(this.#scope, name, view, options, parameters);
+  }
+
+  /**
+   * Calls an update function, by POST without an id and by PUT with one; emits what it answers, with
+   * the `id` and `rev` of what it wrote.
+   *
+   * @param name - `'design-document/function'`.
+   * @param body - Text, which is the function's `req.body`; or an object, which is form-encoded and
+   * its `req.form`.
+   * @param parameters - The function's `req.query`.
+   * @deprecated CouchDB 4 will have no update functions.
+   * @see https://docs.couchdb.org/en/stable/api/ddoc/render.html
+   */
+  update(
+    name: string,
+    id?: string,
+    body?: string | Readonly<Record<string, string | number | boolean>>,
+    parameters: FunctionParameters = {},
+  ): Operation<Updated> {
+    return callUpdate(this.#scope, name, id, body, parameters);
+  }
+
+  /**
+   * Copies a document on the server, attachments included; emits the id and revision of the copy.
+   *
+   * Cold. Errors with `Conflict` where there is a document already, unless its `_rev` is given, and
+   * with `NotFound` where there is nothing to copy.
+   *
+   * @param source - An id, or a document, whose revision of `_rev` is copied.
+   * @param dest - An id, or a document to be overwritten, with its `_rev`.
+   * @see https://docs.couchdb.org/en/stable/api/document/common.html#copy--db-docid
+   */
+  copy(source: CopyEnd, dest: CopyEnd): Operation<Written> {
+    return copyDocument(this.#scope, source, dest);
+  }
+
+  /**
+   * Emits the revisions of a document, the newest first. Bodies of old ones may be gone.
+   *
+   * Cold. Errors with `NotFound`.
+   */
+  revisions(id: string): Operation<string[]> {
+    return revisions(this.#scope, id);
+  }
+
+  /**
+   * Forgets revisions for good: other databases are not told, as they are of a deletion. Think twice.
+   *
+   * Cold. Only leaf revisions can be purged, and only administrators may.
+   *
+   * @see https://docs.couchdb.org/en/stable/api/database/misc.html#db-purge
+   */
+  purge(docs: readonly DocumentRef[]): Operation<PurgeResult> {
+    return purge(this.#scope, docs);
+  }
+
+  /**
+   * Emits an attachment's bytes, whole, whatever its type.
+   *
+   * Cold. Errors with `NotFound`.
+   *
+   * @param owner - The document, or its id.
+   * @see https://docs.couchdb.org/en/stable/api/document/attachments.html
+   */
+  getAttachment(
+    owner: AttachmentOwner,
+    filename: string,
+    options: GetAttachmentOptions = {},
+  ): Operation<Uint8Array> {
+    return getAttachment(this.#scope, owner, filename, options);
+  }
+
+  /**
+   * Emits an attachment piece by piece, as it arrives: `{ bytes, done, total }`, in bytes.
+   *
+   * Cold. Completes with the last piece; errors with a `ProtocolError` where the rest did not come.
+   * Unsubscribing ends the transfer.
+   */
+  attachmentChunks(
+    owner: AttachmentOwner,
+    filename: string,
+    options: GetAttachmentOptions = {},
+  ): Observable<AttachmentChunk> {
+    return attachmentChunks(this.#scope, owner, filename, options);
+  }
+
+  /**
+   * Creates or replaces an attachment; emits the new revision, and notes it in the document, with a
+   * stub in `_attachments`, so that the next save keeps it.
+   *
+   * Cold. A document without `_rev` is created. Errors with `Conflict`. A stream can be sent once.
+   *
+   * @param content - Text, bytes, a Blob or File, a stream, or an Observable of bytes.
+   * @param filename - May be left out for a File, and for a stream that reads a file.
+   * @see https://docs.couchdb.org/en/stable/api/document/attachments.html
+   */
+  putAttachment(
+    doc: Draft<object> & { readonly _id: string },
+    content: AttachmentContent,
+    filename?: string,
+    options: PutAttachmentOptions = {},
+  ): Operation<AttachmentWritten> {
+    return putAttachment(this.#scope, doc, content, filename, options);
+  }
+
+  /**
+   * Removes an attachment; emits the new revision, and notes it in the document.
+   *
+   * Cold. Errors with `NotFound` and `Conflict`.
+   *
+   * @see https://docs.couchdb.org/en/stable/api/document/attachments.html
+   */
+  deleteAttachment(
+    doc: Draft<object> & { readonly _id: string; readonly _rev: string },
+    filename: string,
+  ): Operation<AttachmentWritten> {
+    return deleteAttachment(this.#scope, doc, filename);
+  }
+
+  /** Copies what changed in another database to this one; see {@link Couch.replicate}. */
+  pull(source: ReplicationSide, options: ReplicateOptions = {}): Operation<ReplicationResult> {
+    return replicate(this.#scope.connection, source, this, options);
+  }
+
+  /** Copies what changed in this database to another; see {@link Couch.replicate}. */
+  push(target: ReplicationSide, options: ReplicateOptions = {}): Operation<ReplicationResult> {
+    return replicate(this.#scope.connection, this, target, options);
+  }
+
+  /**
+   * Describes this database to a server that replicates.
+   * @internal
+   */
+  replicationEnd(): ReplicationEnd {
+    return this.#scope.connection.replicationEnd(this.name);
+  }
+
+  /**
+   * Reads or writes who may read and write the database; emits what holds now.
+   *
+   * Cold. Errors with `Unauthorized` for all but administrators.
+   *
+   * @see https://docs.couchdb.org/en/stable/api/database/security.html
+   */
+  security(value?: Security): Operation<Security> {
+    return value === undefined ? readSecurity(this.#scope) : writeSecurity(this.#scope, value);
+  }
+
+  /**
+   * Has the server write the database's file, or the index of a design document, anew and smaller.
+   *
+   * Cold. Emits when that has begun; with `wait: true`, when it has ended. Unsubscribing does not
+   * stop it.
+   *
+   * @see https://docs.couchdb.org/en/stable/api/database/compact.html
+   */
+  compact(ddoc?: string, options: CompactOptions = {}): Operation<{ readonly ok: true }> {
+    return compact(this.#scope, ddoc, options);
+  }
+
+  /**
+   * Removes the index files of views that are no more.
+   *
+   * @see https://docs.couchdb.org/en/stable/api/database/compact.html#db-view-cleanup
+   */
+  cleanup(): Operation<{ readonly ok: true }> {
+    return cleanup(this.#scope);
+  }
+
+  /**
+   * Has everything written to disk, which CouchDB does by itself since 3.0.
+   *
+   * @deprecated it has no effect any more
+   * @see https://docs.couchdb.org/en/stable/api/database/compact.html#db-ensure-full-commit
+   */
+  commit(): Operation<{ readonly ok: true }> {
+    return commit(this.#scope);
   }
 
   /**

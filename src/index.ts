@@ -1,8 +1,11 @@
 /** The door for Node: everything public, over got. */
+import mime from 'mime';
+import { setTypeOfName } from './documents/content-type.ts';
 import { setDefaultTransport } from './http/default-transport.ts';
 import { gotTransport } from './http/got-transport.ts';
 
 setDefaultTransport(gotTransport);
+setTypeOfName((name) => mime.getType(name));
 
 export * from './public.ts';
 export { gotTransport } from './http/got-transport.ts';

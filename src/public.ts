@@ -28,15 +28,27 @@ export type {
 } from './model/document.ts';
 export { isTombstone } from './model/document.ts';
 export type { GetManyOptions, GetOptions } from './documents/read.ts';
+export type { SaveOptions } from './conflicts/save.ts';
 export type { WriteOptions } from './documents/write.ts';
+export type {
+  AttachmentChunk,
+  AttachmentOwner,
+  AttachmentProgress,
+  AttachmentWritten,
+  GetAttachmentOptions,
+  PutAttachmentOptions,
+} from './documents/attachments.ts';
+export type { AttachmentContent } from './documents/upload.ts';
+export type { CopyEnd, PurgeResult, Written } from './documents/revisions.ts';
 export type { Deleted } from './documents/delete.ts';
 export { ConflictResolution } from './conflicts/resolution.ts';
-export type { PendingWrite } from './conflicts/resolution.ts';
+export type { Merge, PendingWrite } from './conflicts/resolution.ts';
 
 // Views
 export { Row, View } from './model/view.ts';
 export type { RowWithDoc, ViewHead } from './model/view.ts';
 export type { ViewOptions } from './queries/view.ts';
+export type { FunctionParameters, Rendered, Updated } from './queries/design-functions.ts';
 
 // Changes
 export type { Change, ChangesBatch, ChangesResult, Sequence } from './model/change.ts';
@@ -50,6 +62,15 @@ export type { BackoffOptions } from './operators/backoff.ts';
 // The server
 export type { AllDbsOptions, CreateOptions } from './server/databases.ts';
 export type { DatabaseInfo } from './server/database-info.ts';
+export type { ConfigOptions, ConfigSection, ConfigValue } from './server/configuration.ts';
+export type { CompactOptions, DesignInfo, Security } from './server/maintenance.ts';
+export type {
+  Replicable,
+  ReplicateOptions,
+  ReplicationResult,
+  ReplicationSide,
+} from './server/replication.ts';
+export type { ActiveTask, Statistics } from './server/statistics.ts';
 
 // Errors
 export { CorduroyError, isCorduroyError } from './errors/corduroy-error.ts';

@@ -1,4 +1,4 @@
-import { catchError, defer, map, mergeMap, of } from 'rxjs';
+import { catchError, defer, map, mergeMap, of, throwError } from 'rxjs';
 import type { Observable } from 'rxjs';
 import { requireDraft, requireShape, writeMany, writeOne } from '../documents/write.ts';
 import type { Write, WriteOptions, WriteOutcome } from '../documents/write.ts';
@@ -8,33 +8,52 @@ import { Operation } from '../http/operation.ts';
 import type { DatabaseScope } from '../http/scope.ts';
 import { noteRevision } from '../model/document.ts';
 import type { AnyFields, Draft } from '../model/document.ts';
+import { mustBe } from '../model/must-be.ts';
 import { takeIds } from '../server/uuids.ts';
 import { ConflictResolution } from './resolution.ts';
+import type { Merge } from './resolution.ts';
+
+/** How documents are saved, and what is done about conflicts. */
+export interface SaveOptions<T extends object = AnyFields> extends WriteOptions {
+  /** Called for each conflict with the local and the server's copy, to make one of them. */
+  readonly merge?: Merge<T>;
+  /** Writes over the server's copy. Prefer `merge`: this throws away what others wrote. */
+  readonly force?: boolean;
+}
 
 export function saveOne<T extends object = AnyFields>(
   db: DatabaseScope,
   doc: Draft<T>,
-  options: WriteOptions,
+  options: SaveOptions<T>,
 ): Operation<ConflictResolution<T>> {
   requireDraft(doc);
+  const { write, resolve } = split(options);
   const identify = identifier(db, [doc]);
   return new Operation(
     defer(() => {
       // It may have changed since the call; what is in it is looked at when it is written.
       requireShape(doc, 'The document');
       return identify().pipe(
-        mergeMap(([write]) => {
-          const { id } = write as Write<T>;
-          return writeOne<T>(db, { id, doc }, options).pipe(
-            map((answer) => resolve([answer.value], answer)),
+        mergeMap(([{ id } = { id: '' }]) =>
+          writeOne<T>(db, { id, doc }, write).pipe(
+            map((answer) => settle(db, [answer.value], answer)),
             catchError((failure: unknown) => {
               if (!isConflict(failure)) throw failure;
               const { error, reason } = failure;
-              const resolution = new ConflictResolution([{ ok: false, id, error, reason, doc }]);
-              throw new Conflict(failure, resolution);
+              const pending = new ConflictResolution(db, [{ ok: false, id, error, reason, doc }]);
+              const conflict = (left: ConflictResolution<T>): Observable<never> =>
+                throwError(() => new Conflict(failure, left));
+              if (resolve === undefined) return conflict(pending);
+              const answered = { code: failure.status, headers: failure.headers };
+              return resolve(pending).pipe(
+                mergeMap((value) =>
+                  // A document that was saved alone fails alone.
+                  value.pending.size > 0 ? conflict(value) : of({ ...answered, code: 201, value }),
+                ),
+              );
             }),
-          );
-        }),
+          ),
+        ),
       );
     }),
   );
@@ -43,19 +62,43 @@ export function saveOne<T extends object = AnyFields>(
 export function saveMany<T extends object = AnyFields>(
   db: DatabaseScope,
   docs: readonly Draft<T>[],
-  options: WriteOptions,
+  options: SaveOptions<T>,
 ): Operation<ConflictResolution<T>> {
   docs.forEach((doc, i) => requireDraft(doc, `docs[${i}]`));
+  const { write, resolve } = split(options);
   const identify = identifier(db, docs);
   return new Operation(
     defer(() => {
       docs.forEach((doc, i) => requireShape(doc, `docs[${i}]`));
       return identify().pipe(
-        mergeMap((writes) => writeMany<T>(db, writes, options)),
-        map((answer) => resolve(answer.value, answer)),
+        mergeMap((writes) => writeMany<T>(db, writes, write)),
+        map((answer) => settle(db, answer.value, answer)),
+        mergeMap((answer) =>
+          resolve === undefined
+            ? of(answer)
+            : resolve(answer.value).pipe(map((value) => ({ ...answer, value }))),
+        ),
       );
     }),
   );
+}
+
+type Resolve<T extends object> = (of: ConflictResolution<T>) => Observable<ConflictResolution<T>>;
+
+function split<T extends object>(
+  options: SaveOptions<T>,
+): { readonly write: WriteOptions; readonly resolve: Resolve<T> | undefined } {
+  const { merge, force = false, ...write } = options;
+  if (merge !== undefined && typeof merge !== 'function')
+    throw mustBe('save: merge', 'a function', merge);
+  if (merge !== undefined && force) throw new TypeError('save: merge and force exclude each other');
+  const resolve: Resolve<T> | undefined =
+    merge !== undefined
+      ? (resolution) => resolution.resolve(merge)
+      : force
+        ? (resolution) => resolution.overwrite()
+        : undefined;
+  return { write, resolve };
 }
 
 /**
@@ -81,12 +124,14 @@ function identifier<T extends object>(
   };
 }
 
-function resolve<T extends object>(
+function settle<T extends object>(
+  db: DatabaseScope,
   outcomes: readonly WriteOutcome<T>[],
   answer: Answer<unknown>,
 ): Answer<ConflictResolution<T>> {
   for (const outcome of outcomes) {
     if (outcome.ok) noteRevision(outcome.doc, outcome.id, outcome.rev);
   }
-  return { value: new ConflictResolution(outcomes), code: answer.code, headers: answer.headers };
+  const { code, headers } = answer;
+  return { value: new ConflictResolution(db, outcomes), code, headers };
 }

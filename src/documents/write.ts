@@ -12,6 +12,12 @@ import { mustBe, show } from '../model/must-be.ts';
 export interface WriteOptions {
   /** `'ok'`: the server answers before it has written, and says no revision. One document only. */
   readonly batch?: 'ok';
+  /**
+   * Has a list written whole or not at all, without looking for conflicts, as CouchDB 1.x did.
+   * CouchDB 3 cannot, and refuses: nothing is written, and the save errors with status 417.
+   * @deprecated no CouchDB since 2.0 has it
+   */
+  readonly allOrNothing?: boolean;
   /** How many copies must be written before the server answers, on a cluster. */
   readonly w?: number;
 }
@@ -87,12 +93,16 @@ export function writeMany<T extends object>(
   writes: readonly Write<T>[],
   options: WriteOptions,
 ): Observable<Answer<WriteOutcome<T>[]>> {
-  const query = toQuery({ w: WRITE.w }, options, 'save of several documents');
+  const { allOrNothing, ...rest } = options;
+  const query = toQuery({ w: WRITE.w }, rest, 'save of several documents');
   return db.connection.json(
     () => ({
       method: 'POST',
       path: `${db.path}/_bulk_docs${query}`,
-      json: { docs: writes.map(withId) },
+      json: {
+        ...(allOrNothing === true && { all_or_nothing: true }),
+        docs: writes.map(withId),
+      },
     }),
     (body) => match(writes, asArray(body)),
   );

@@ -1,3 +1,4 @@
+import type { Observable } from 'rxjs';
 import { isKind } from './corduroy-error.ts';
 import { HTTPError } from './http-error.ts';
 import type { HTTPErrorDetails } from './http-error.ts';
@@ -33,6 +34,9 @@ export class NotFound extends HTTPError {
 export interface Resolvable {
   readonly pending: ReadonlyMap<string, unknown>;
   readonly resolved: ReadonlyMap<string, unknown>;
+  // oxlint-disable-next-line typescript/no-explicit-any -- an error does not know the type of documents
+  resolve(merge: (local: any, server: any) => any): Observable<Resolvable>;
+  overwrite(): Observable<Resolvable>;
 }
 
 /** Thrown when a document was changed meanwhile: its `_rev` is not the server's (409). */

@@ -21,6 +21,8 @@ export const CREDENTIAL_HEADERS: readonly string[] = [
 export interface Authorization {
   readonly headers: Readonly<Record<string, string>>;
   readonly secrets: readonly string[];
+  /** Name and password, where that is what was given: for servers that replicate. */
+  readonly basic?: BasicCredentials;
 }
 
 /** Nobody in particular. */
@@ -42,7 +44,11 @@ export function authorize(auth: Auth): Authorization {
   // RFC 7617: the name ends at the first colon.
   if (username.includes(':')) throw new TypeError('auth.username cannot hold a colon');
   const encoded = base64(`${username}:${password}`);
-  return { headers: { authorization: `Basic ${encoded}` }, secrets: [password, encoded] };
+  return {
+    headers: { authorization: `Basic ${encoded}` },
+    secrets: [password, encoded],
+    basic: { username, password },
+  };
 }
 
 function isPair(auth: object): auth is readonly [string, string] {

@@ -1,4 +1,13 @@
-import { Observable, asyncScheduler, catchError, map, mergeMap, throwError, timeout } from 'rxjs';
+import {
+  Observable,
+  asyncScheduler,
+  catchError,
+  map,
+  mergeMap,
+  throwError,
+  timeout,
+  timer,
+} from 'rxjs';
 import type { MonoTypeOperatorFunction, SchedulerLike } from 'rxjs';
 import { ConnectionError } from '../errors/connection-error.ts';
 import type {
@@ -14,7 +23,7 @@ import type { Redact } from '../errors/redact.ts';
 import { TimeoutError } from '../errors/timeout-error.ts';
 import { assertJson } from '../model/json.ts';
 import { authorize } from './auth.ts';
-import type { Auth } from './auth.ts';
+import type { Auth, Authorization, BasicCredentials } from './auth.ts';
 import { readText } from './body.ts';
 import { defaultTransport } from './default-transport.ts';
 import type {
@@ -24,7 +33,7 @@ import type {
   TransportRequest,
   TransportResponse,
 } from './transport.ts';
-import { parseAddress } from './url.ts';
+import { databasePath, parseAddress } from './url.ts';
 import { mustBe } from '../model/must-be.ts';
 
 /** The server that is meant where none is named. */
@@ -45,6 +54,12 @@ export interface ConnectionOptions {
    * @defaultValue `gotTransport()` in Node, `fetchTransport()` elsewhere
    */
   readonly transport?: Transport | undefined;
+  /**
+   * Accepted for the sake of programs written for CouchDB 1.x, and without effect: CouchDB 3 always
+   * commits before it answers.
+   * @deprecated leave it out
+   */
+  readonly fullCommit?: boolean | undefined;
   /** Headers for every request; in browsers CouchDB's CORS rules let few through. */
   readonly headers?: Readonly<Record<string, string>> | undefined;
   /**
@@ -86,6 +101,13 @@ export interface Exchange extends TransportResponse {
   readonly request: RequestSummary;
 }
 
+/** A database as the other end of a replication: where it is, and who may read or write it. */
+export interface ReplicationEnd {
+  readonly url: string;
+  readonly auth?: { readonly basic: BasicCredentials };
+  readonly headers?: Readonly<Record<string, string>>;
+}
+
 /** A decoded answer with its head. */
 export interface Answer<T> {
   readonly value: T;
@@ -103,6 +125,7 @@ export class Connection {
   readonly #timeout: number;
   readonly #headers: Readonly<Record<string, string>>;
   readonly #redact: Redact;
+  readonly #authorization: Authorization;
 
   constructor(url: string, options: ConnectionOptions = {}) {
     const address = parseAddress(url);
@@ -111,6 +134,7 @@ export class Connection {
     const authorization = auth === undefined ? address.authorization : authorize(auth);
     const own = lowerCase(headers);
     this.url = address.url;
+    this.#authorization = authorization;
     this.codec = options.codec ?? JSON;
     this.scheduler = options.scheduler ?? asyncScheduler;
     this.#transport = options.transport ?? defaultTransport();
@@ -121,6 +145,19 @@ export class Connection {
       // What a user sends in a header of their own is as likely a key as not.
       ...Object.values(own).filter((value) => value.length > 7),
     ]);
+  }
+
+  /** Waits, on the scheduler of this connection; emits once. */
+  after(milliseconds: number): Observable<unknown> {
+    return timer(milliseconds, this.scheduler);
+  }
+
+  /** Describes a database of this server to a server that replicates. */
+  replicationEnd(database: string): ReplicationEnd {
+    const url = this.url + databasePath(database);
+    const { basic, headers } = this.#authorization;
+    if (basic !== undefined) return { url, auth: { basic } };
+    return headers['authorization'] === undefined ? { url } : { url, headers };
   }
 
   /**

@@ -63,6 +63,14 @@ export class Operation<T> extends Observable<T> {
   }
 
   /**
+   * The answers with their heads, for operations that are made of others.
+   * @internal
+   */
+  answers(): Observable<Answer<T>> {
+    return this.#answers;
+  }
+
+  /**
    * Returns an operation that answers something else with the same status.
    * @internal
    */

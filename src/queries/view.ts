@@ -90,9 +90,7 @@ export function queryView<Key, Value, Doc>(
   options: ViewOptions,
 ): Operation<View<Row<Key, Value, Doc>, ViewOptions>> {
   const path = `${db.path}${viewPath(name)}`;
-  const { keys, ...rest } = options;
-  const query = toQuery(VIEW, translate(rest), 'view');
-  if (keys !== undefined) requireKeys(keys);
+  const { keys, query } = viewQuery('view', options);
   return operation(
     db.connection,
     () =>
@@ -101,6 +99,19 @@ export function queryView<Key, Value, Doc>(
         : { method: 'POST', path: `${path}${query}`, json: { keys } },
     (body) => decodeView<Key, Value, Doc>(body, options),
   );
+}
+
+/** Writes the options of a view: the query string, and the keys, which go in a body. */
+export function viewQuery(
+  what: string,
+  options: ViewOptions,
+): { readonly keys: readonly unknown[] | undefined; readonly query: string } {
+  const { keys, ...rest } = options;
+  if (keys !== undefined) {
+    if (!Array.isArray(keys)) throw mustBe(`${what}: keys`, 'an array', keys);
+    assertJson(keys, `${what}: keys`);
+  }
+  return { keys, query: toQuery(VIEW, translate(rest), what) };
 }
 
 /** Makes the path of a view: of `'ddoc/name'`, or of `'_all_docs'`. */
@@ -125,11 +136,6 @@ function translate(options: ViewOptions): ViewOptions {
   if (groupLevel === 'exact') translated.group = true;
   else if (groupLevel !== undefined) translated.groupLevel = groupLevel;
   return translated;
-}
-
-function requireKeys(keys: unknown): void {
-  if (!Array.isArray(keys)) throw mustBe('view: keys', 'an array', keys);
-  assertJson(keys, 'view: keys');
 }
 
 function decodeView<Key, Value, Doc>(

@@ -1,0 +1,93 @@
+import { asArray, asObject, sequence, stringField } from '../http/decode.ts';
+import { operation } from '../http/operation.ts';
+import type { Operation } from '../http/operation.ts';
+import type { DatabaseScope } from '../http/scope.ts';
+import { documentPath, requireId, segment } from '../http/url.ts';
+import type { DocumentRef } from '../model/document.ts';
+import { mustBe } from '../model/must-be.ts';
+import { requireRef } from './delete.ts';
+
+/** The revisions of a document that the server knows of, the newest first. */
+export function revisions(db: DatabaseScope, id: string): Operation<string[]> {
+  requireId(id);
+  return operation(
+    db.connection,
+    () => ({ path: `${db.path}${documentPath(id)}?revs=true` }),
+    (body) => {
+      const { start, ids } = asObject(asObject(body)['_revisions']);
+      return asArray(ids).map((hash, i) => `${Number(start) - i}-${String(hash)}`);
+    },
+  );
+}
+
+/** Where a document is, or is to be: an id, or a document with `_id` and, to overwrite, `_rev`. */
+export type CopyEnd = string | { readonly _id: string; readonly _rev?: string };
+
+/** A document that was written: its id and its new revision. */
+export interface Written {
+  readonly id: string;
+  readonly rev: string;
+}
+
+export function copyDocument(
+  db: DatabaseScope,
+  source: CopyEnd,
+  target: CopyEnd,
+): Operation<Written> {
+  readEnd(source, 'source');
+  readEnd(target, 'dest');
+  return operation(
+    db.connection,
+    () => {
+      const from = readEnd(source, 'source');
+      const to = readEnd(target, 'dest');
+      // The id is decoded once more than the path of a request would be.
+      const destination = `${segment(to.id)}${revision(to.rev)}`;
+      const path = `${db.path}${documentPath(from.id)}${revision(from.rev)}`;
+      return { method: 'COPY', path, headers: { destination } };
+    },
+    (body) => ({ id: stringField(body, 'id'), rev: stringField(body, 'rev') }),
+  );
+}
+
+function readEnd(end: unknown, what: string): { readonly id: string; readonly rev: unknown } {
+  if (typeof end === 'object' && end !== null && '_id' in end) {
+    requireId(end._id, `copy: the _id of ${what}`);
+    return { id: end._id, rev: '_rev' in end ? end._rev : undefined };
+  }
+  if (typeof end !== 'string') throw mustBe(`copy: ${what}`, 'an id or a document', end);
+  requireId(end, `copy: ${what}`);
+  return { id: end, rev: undefined };
+}
+
+function revision(rev: unknown): string {
+  return typeof rev === 'string' ? `?rev=${segment(rev)}` : '';
+}
+
+/** What was purged. */
+export interface PurgeResult {
+  /** Null on CouchDB 3. */
+  readonly purgeSeq: string | null;
+  /** The revisions that were purged, by document id. */
+  readonly purged: Readonly<Record<string, readonly string[]>>;
+}
+
+export function purge(db: DatabaseScope, docs: readonly DocumentRef[]): Operation<PurgeResult> {
+  if (!Array.isArray(docs)) throw mustBe('purge: docs', 'a list of documents', docs);
+  docs.forEach((doc, i) => requireRef(doc, `purge: docs[${i}]`));
+  return operation(
+    db.connection,
+    () => {
+      const json: Record<string, string[]> = {};
+      for (const { _id: id, _rev: rev } of docs) (json[id] ??= []).push(rev);
+      return { method: 'POST', path: `${db.path}/_purge`, json };
+    },
+    (body) => {
+      const { purge_seq: seq = null, purged } = asObject(body);
+      return {
+        purgeSeq: seq === null ? null : sequence(seq),
+        purged: asObject(purged) as PurgeResult['purged'],
+      };
+    },
+  );
+}
