@@ -110,14 +110,23 @@ describe('changes$', () => {
   it(
     'takes a body that ends without last_seq for a failure, and one with it for an end',
     marbles(({ cold, expectObservable, flush }, scheduler) => {
+      const states: string[] = [];
       const bodies = [cold('-a|', wire), cold('-(e|)', wire), cold('-b----------', wire)];
       const { db, asked } = database(scheduler, (_, count) =>
         of(response(bodies[count - 1] ?? NEVER)),
       );
-      expectObservable(db.changes$(feedOptions).pipe(ids), '---------------------!').toBe(
-        '-1------------2',
+      const feed = db.changes$(feedOptions);
+      feed.state$.subscribe((state) =>
+        states.push(state.status === 'waiting' ? `waiting: ${state.error.name}` : state.status),
       );
+      expectObservable(feed.pipe(ids), '---------------------!').toBe('-1------------2');
       flush();
+      expect(states).toEqual([
+        'idle',
+        ...['connecting', 'live', 'waiting: ProtocolError'],
+        ...['connecting', 'live', 'connecting'],
+        ...['connecting', 'live', 'idle'],
+      ]);
       expect(asked.map((search) => new URLSearchParams(search).get('since'))).toEqual([
         '0',
         '1',

@@ -161,9 +161,11 @@ function adopt<T extends object>(
 
 function toObservable<R>(result: R | Promise<R> | Observable<R>): Observable<R> {
   if (isObservable(result)) return result;
-  if (typeof result === 'object' && result !== null && 'then' in result)
-    return from(result as Promise<R>);
-  return of(result as R);
+  return isPromise(result) ? from(result) : of(result);
+}
+
+function isPromise<R>(result: R | Promise<R>): result is Promise<R> {
+  return typeof result === 'object' && result !== null && 'then' in result;
 }
 
 /** The object that was saved, which carries its new revision; a copy of one that cannot. */

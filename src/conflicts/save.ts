@@ -1,6 +1,6 @@
 import { catchError, defer, map, mergeMap, of, throwError } from 'rxjs';
 import type { Observable } from 'rxjs';
-import { requireDraft, requireShape, writeMany, writeOne } from '../documents/write.ts';
+import { requireDraft, requireShape, writeMany, writeOne, writeQuery } from '../documents/write.ts';
 import type { Write, WriteOptions, WriteOutcome } from '../documents/write.ts';
 import { Conflict, isConflict } from '../errors/status-errors.ts';
 import type { Answer } from '../http/connection.ts';
@@ -27,7 +27,7 @@ export function saveOne<T extends object = AnyFields>(
   options: SaveOptions<T>,
 ): Operation<ConflictResolution<T>> {
   requireDraft(doc);
-  const { write, resolve } = split(options);
+  const { write, resolve } = split(options, 'one');
   const identify = identifier(db, [doc]);
   return new Operation(
     defer(() => {
@@ -65,7 +65,7 @@ export function saveMany<T extends object = AnyFields>(
   options: SaveOptions<T>,
 ): Operation<ConflictResolution<T>> {
   docs.forEach((doc, i) => requireDraft(doc, `docs[${i}]`));
-  const { write, resolve } = split(options);
+  const { write, resolve } = split(options, 'many');
   const identify = identifier(db, docs);
   return new Operation(
     defer(() => {
@@ -87,8 +87,11 @@ type Resolve<T extends object> = (of: ConflictResolution<T>) => Observable<Confl
 
 function split<T extends object>(
   options: SaveOptions<T>,
+  which: 'one' | 'many',
 ): { readonly write: WriteOptions; readonly resolve: Resolve<T> | undefined } {
   const { merge, force = false, ...write } = options;
+  // Misuse is told now.
+  writeQuery(write, which);
   if (merge !== undefined && typeof merge !== 'function')
     throw mustBe('save: merge', 'a function', merge);
   if (merge !== undefined && force) throw new TypeError('save: merge and force exclude each other');

@@ -66,6 +66,17 @@ export function requireShape(doc: unknown, what: string): void {
   if (id !== undefined) requireId(id, `The _id of ${what.replace(/^The/, 'the')}`);
 }
 
+/**
+ * Writes the options of a save as a query string.
+ *
+ * @throws TypeError for those that do not go with one document, or with many.
+ */
+export function writeQuery(options: WriteOptions, which: 'one' | 'many'): string {
+  if (which === 'one') return toQuery(WRITE, options, 'save');
+  const { allOrNothing: _body, ...rest } = options;
+  return toQuery({ w: WRITE.w }, rest, 'save of several documents');
+}
+
 /** Writes one document, alone; a failure is an error. */
 export function writeOne<T extends object>(
   db: DatabaseScope,
@@ -73,7 +84,7 @@ export function writeOne<T extends object>(
   options: WriteOptions,
 ): Observable<Answer<WriteOutcome<T>>> {
   const { id, doc } = write;
-  const query = toQuery(WRITE, options, 'save');
+  const query = writeQuery(options, 'one');
   return db.connection.json(
     () =>
       isDotSegment(id)
@@ -93,14 +104,13 @@ export function writeMany<T extends object>(
   writes: readonly Write<T>[],
   options: WriteOptions,
 ): Observable<Answer<WriteOutcome<T>[]>> {
-  const { allOrNothing, ...rest } = options;
-  const query = toQuery({ w: WRITE.w }, rest, 'save of several documents');
+  const query = writeQuery(options, 'many');
   return db.connection.json(
     () => ({
       method: 'POST',
       path: `${db.path}/_bulk_docs${query}`,
       json: {
-        ...(allOrNothing === true && { all_or_nothing: true }),
+        ...(options.allOrNothing === true && { all_or_nothing: true }),
         docs: writes.map(withId),
       },
     }),
