@@ -119,13 +119,19 @@ describe('changes$', () => {
       feed.state$.subscribe((state) =>
         states.push(state.status === 'waiting' ? `waiting: ${state.error.name}` : state.status),
       );
-      expectObservable(feed.pipe(ids), '---------------------!').toBe('-1------------2');
+      expectObservable(feed.pipe(ids), '---------------------!').toBe('-1-------2-----');
       flush();
       expect(states).toEqual([
         'idle',
-        ...['connecting', 'live', 'waiting: ProtocolError'],
-        ...['connecting', 'live', 'connecting'],
-        ...['connecting', 'live', 'idle'],
+        'connecting',
+'live',
+'waiting: ProtocolError',
+        'connecting',
+'live',
+'connecting',
+        'connecting',
+'live',
+'idle',
       ]);
       expect(asked.map((search) => new URLSearchParams(search).get('since'))).toEqual([
         '0',

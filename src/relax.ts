@@ -1,8 +1,8 @@
 import { EmptyError, Observable, from } from 'rxjs';
 import type { ObservableInput, Subscription } from 'rxjs';
 
-/** A generator that yields Observables and is given their values: what `relax` runs. */
-export type Relaxing<R> = Generator<Observable<unknown>, R>;
+/** A generator that yields operations and is given their values: what `relax` runs. */
+export type Relaxing<R> = Generator<unknown, R>;
 
 /**
  * The return type of a method under `@relax`, where it is to be written down. Declare the signature
@@ -56,8 +56,9 @@ export function relax<R>(
  * Lets a relaxed generator wait for any Observable or Promise: `yield* lastOf(clicks$.pipe(take(3)))`
  * gives its last value, as `lastValueFrom` does, and throws `EmptyError` where there was none.
  */
-export function* lastOf<T>(source: ObservableInput<T>): Generator<Observable<T>, T, T> {
-  return yield from(source);
+// oxlint-disable-next-line typescript/no-explicit-any -- each yield of the generator around it is given its own type
+export function* lastOf<T>(source: ObservableInput<T>): Generator<T, T, any> {
+  return yield from(source) as unknown as T;
 }
 
 interface Outcome<R> {
@@ -67,7 +68,7 @@ interface Outcome<R> {
 }
 
 function run<R>(generate: () => Relaxing<R>, outcome: Outcome<R>): () => void {
-  type Step = () => IteratorResult<Observable<unknown>, R>;
+  type Step = () => IteratorResult<unknown, R>;
   const generator = generate();
   let waiting: Subscription | undefined;
   let running = false;
@@ -100,7 +101,7 @@ function run<R>(generate: () => Relaxing<R>, outcome: Outcome<R>): () => void {
   };
 
   /** Returns the next step where the source settled while it was being subscribed to. */
-  const wait = (source: Observable<unknown>): Step | undefined => {
+  const wait = (source: unknown): Step | undefined => {
     if (!isSubscribable(source)) {
       const help = 'relax: yield* takes an operation, or lastOf(…) of an Observable or a Promise';
       return () => generator.throw(new TypeError(help));

@@ -7,7 +7,9 @@ import type {
   Change,
   ChangesBatch,
   ChangesResult,
+  ConfigSection,
   ConflictResolution,
+  DatabaseInfo,
   Document,
   HTTPError,
   Operation,
@@ -17,7 +19,7 @@ import type {
   Tombstone,
 } from 'corduroy';
 import { expectTypeOf } from 'expect-type';
-import { of } from 'rxjs';
+import { forkJoin, mergeMap, of, switchMap } from 'rxjs';
 import type { Observable } from 'rxjs';
 
 interface Order {
@@ -46,6 +48,31 @@ db.save([], { batch: 'ok' });
 db.get('a', { revs_info: true });
 // @ts-expect-error -- view options are none of get's
 db.get('a', { startKey: 1 });
+
+// Operations among RxJS's operators
+expectTypeOf(of('a').pipe(switchMap((id) => db.get(id)))).toEqualTypeOf<
+  Observable<Document<Order>>
+>();
+expectTypeOf(of(1).pipe(mergeMap(() => db.info()))).toEqualTypeOf<Observable<DatabaseInfo>>();
+expectTypeOf(forkJoin([db.get('a'), db.exists()])).toEqualTypeOf<
+  Observable<[Document<Order>, boolean]>
+>();
+
+// Conflicts
+db.save([], { merge: (local, server) => (server === null ? null : { ...server, ...local }) });
+// @ts-expect-error -- a merged document is a document
+db.save([], { merge: () => 'merged' });
+declare const resolution: ConflictResolution<Order>;
+expectTypeOf(resolution.pending.get('a')?.doc.total).toEqualTypeOf<number | undefined>();
+expectTypeOf(resolution.resolved.get('a')).toEqualTypeOf<Document<Order> | undefined>();
+
+// The server
+expectTypeOf(new Couch().config('log/level')).toEqualTypeOf<Operation<string>>();
+expectTypeOf(new Couch().config('log')).toEqualTypeOf<Operation<ConfigSection>>();
+expectTypeOf(db.getAttachment('a', 'f')).toEqualTypeOf<Operation<Uint8Array>>();
+expectTypeOf(db.query<string, number>('function (doc) {}')).toEqualTypeOf<
+  ReturnType<typeof db.view<string, number>>
+>();
 
 // Views
 db.view<string, number>('d/v').subscribe((view) => {

@@ -1,21 +1,25 @@
-import { Observable, Subject, map, takeUntil, tap } from 'rxjs';
-import { eachValueFrom } from 'rxjs-for-await';
+import { BehaviorSubject, Observable, defer, map, mergeMap, of, switchAll, tap } from 'rxjs';
 import type { DatabaseScope } from '../http/scope.ts';
-import type { Connection } from '../http/connection.ts';
 import type { Change, ChangesBatch, Sequence } from '../model/change.ts';
 import type { AnyFields } from '../model/document.ts';
+import { mustBe } from '../model/must-be.ts';
 import type { BackoffOptions } from '../operators/backoff.ts';
 import { bufferLatency } from '../operators/buffer-latency.ts';
+import { iterate } from '../operators/iterate.ts';
+import { eventually } from './checkpoint.ts';
+import type { CheckpointStore } from './checkpoint.ts';
+import { CheckpointWriter } from './checkpoint-writer.ts';
+import { databaseSource } from './database-source.ts';
 import { lastSequence } from './decode.ts';
+import { sharedFeed } from './feed-registry.ts';
 import type { FeedState } from './feed-state.ts';
+import type { ErrorTolerance } from './pace.ts';
 import { changesRequest } from './parameters.ts';
 import type { ChangesParameters } from './parameters.ts';
-import { SharedFeed } from './shared-feed.ts';
-import type { FeedParameters } from './shared-feed.ts';
-import { mustBe } from '../model/must-be.ts';
+import type { FeedBehaviour, FeedKind, SharedFeed } from './shared-feed.ts';
 
-/** What a feed of changes can be given. */
-export interface ChangesFeedOptions extends ChangesParameters {
+/** How a feed listens, whatever it listens to. */
+export interface FeedOptions {
   /**
    * Emits at most once in so many milliseconds; with 0 each change comes by itself, at once.
    * It changes nothing on the server: feeds that differ in it alone share a connection.
@@ -23,16 +27,46 @@ export interface ChangesFeedOptions extends ChangesParameters {
    */
   readonly latency?: number;
   /**
-   * How often the server shows that it is there, in milliseconds. When nothing has come for twice
-   * as long the connection is taken for dead, and replaced.
+   * How often the server shows that it is there, in milliseconds, from 1 to 60000. When nothing has
+   * come for twice as long the connection is taken for dead, and replaced.
    * @defaultValue 10000
    */
   readonly heartbeat?: number;
   /**
-   * How long to wait before connecting again. It is no part of what feeds have to agree on to share
-   * a connection: those of the feed that was made first hold.
+   * How the server is asked: `'continuous'`, a row at a time over one connection; `'longpoll'`,
+   * where something on the way holds answers back until they are whole; `'auto'`, the first until
+   * its heartbeats do not arrive, and then the second; `'eventsource'`; or `'normal'`, which
+   * delivers what there is and completes.
+   * @defaultValue 'continuous'
    */
+  readonly feed?: FeedKind;
+  /**
+   * How long failures are put up with: `'always'`, or milliseconds since the last success, or 0.
+   * @defaultValue 'always'
+   */
+  readonly errorTolerance?: ErrorTolerance;
+  /**
+   * How long the connection is kept when the last subscriber has left, in milliseconds, for the
+   * next one to come (another page of an application).
+   * @defaultValue 0
+   */
+  readonly linger?: number;
+  /** How long to wait before connecting again; that of the feed that was made first holds. */
   readonly backoff?: BackoffOptions;
+  /**
+   * Closes the connection while it says true, and opens it at once when it says false, without a
+   * gap: see `pageHidden` and `offline`.
+   */
+  readonly pauseWhile?: Observable<boolean>;
+}
+
+/** What a feed of changes can be given. */
+export interface ChangesFeedOptions extends ChangesParameters, FeedOptions {
+  /**
+   * Where to go on after a restart: read at each subscription, in the place of `since` where
+   * something was noted, and written after each batch. At least once: a batch may come again.
+   */
+  readonly checkpoint?: CheckpointStore;
 }
 
 /**
@@ -41,9 +75,10 @@ export interface ChangesFeedOptions extends ChangesParameters {
  * - **Temperature:** hot and shared. The first subscriber opens the connection, the last one closes
  *   it; feeds of one `Couch` whose server-side parameters are equal share it.
  * - **Emits** `{ seq, changes }`, never empty, at most once every `latency` milliseconds.
- * - **Completes** only when `limit` changes have come.
- * - **Errors** only for what cannot pass by itself (400, 401, 403, 404); all else is waited out, and
- *   the feed goes on after the last change. A new subscription begins anew.
+ * - **Completes** only when `limit` changes have come, or with `feed: 'normal'` all there were.
+ * - **Errors** only for what cannot pass by itself (400, 401, 403, 404, and a database that was
+ *   replaced) or has lasted longer than `errorTolerance`; all else is waited out, and the feed goes
+ *   on after the last change. A new subscription begins anew.
  * - **On unsubscribe** nothing more is emitted; the last subscriber closes the connection at once.
  */
 export class ChangesFeed<T extends object = AnyFields> extends Observable<ChangesBatch<T>> {
@@ -56,32 +91,44 @@ export class ChangesFeed<T extends object = AnyFields> extends Observable<Change
 
   /** @internal */
   constructor(db: DatabaseScope, options: ChangesFeedOptions) {
-    const { latency = 1000, heartbeat = 10_000, backoff = {}, ...parameters } = options;
+    const { latency = 1000, checkpoint, ...rest } = options;
     if (!(latency >= 0))
       throw mustBe('changes$: latency', 'milliseconds from 0', latency, RangeError);
-    if (!Number.isSafeInteger(heartbeat) || heartbeat < 1 || heartbeat > 60_000) {
-      throw mustBe(
-        'changes$: heartbeat',
-        'whole milliseconds from 1 to 60000',
-        heartbeat,
-        RangeError,
-      );
-    }
+    const { behaviour, parameters } = readFeedOptions(rest, 'changes$');
     // Misuse is told now, not when somebody subscribes.
-    changesRequest(parameters, {}, 'changes$');
-    const shared = sharedFeed<T>(db, { ...parameters, heartbeat, backoff });
-    super((subscriber) =>
-      shared.blocks$
-        .pipe(
+    changesRequest(parameters, { since: behaviour.since }, 'changes$');
+    const source = databaseSource<T>(db, parameters);
+    const feedFrom = (since: Sequence): SharedFeed<Change<T>> =>
+      sharedFeed(source, parameters, { ...behaviour, since });
+    const present$ = new BehaviorSubject(feedFrom(behaviour.since));
+    const begin$ =
+      checkpoint === undefined
+        ? of(present$.value)
+        : eventually(() => checkpoint.read()).pipe(
+            map((noted) => feedFrom(noted ?? behaviour.since)),
+            tap((feed) => present$.next(feed)),
+          );
+    const batches$ = begin$.pipe(
+      mergeMap((feed) =>
+        feed.blocks$.pipe(
           bufferLatency<Change<T>>(latency, db.connection.scheduler),
-          map((changes) => ({ seq: lastSequence(changes) ?? this.#seq ?? '', changes })),
-          tap(({ seq }) => {
-            this.#seq = seq;
+          map((changes): ChangesBatch<T> => {
+            this.#seq = lastSequence(changes) ?? this.#seq;
+            return { seq: this.#seq ?? behaviour.since, changes };
           }),
-        )
-        .subscribe(subscriber),
+        ),
+      ),
     );
-    this.state$ = shared.state$.asObservable();
+    super((subscriber) =>
+      (checkpoint === undefined
+        ? batches$
+        : defer(() => new CheckpointWriter(checkpoint).after(batches$))
+      ).subscribe(subscriber),
+    );
+    this.state$ = present$.pipe(
+      map(({ state$ }) => state$),
+      switchAll(),
+    );
   }
 
   /** The sequence of the last batch emitted, to go on from with `since`; null before the first. */
@@ -91,44 +138,53 @@ export class ChangesFeed<T extends object = AnyFields> extends Observable<Change
 
   /**
    * Lets `for await (const batch of feed)` read the feed; leaving the loop unsubscribes. What
-   * arrives while the loop is busy waits in memory.
+   * arrives while the loop is busy waits in memory: see `db.consume` for a reader that is slow.
    */
   [Symbol.asyncIterator](): AsyncIterableIterator<ChangesBatch<T>> {
-    const stop$ = new Subject<void>();
-    const batches = eachValueFrom(this.pipe(takeUntil(stop$))) as AsyncGenerator<ChangesBatch<T>>;
-    return {
-      next: () => batches.next(),
-      throw: (error) => batches.throw(error),
-      return: (value) => {
-        // By itself it would wait for a `next` that waits for a silent feed.
-        stop$.next();
-        return batches.return(value);
-      },
-      [Symbol.asyncIterator]() {
-        return this;
-      },
-    };
+    return iterate(this);
   }
 }
 
-const registries = new WeakMap<Connection, Map<string, WeakRef<SharedFeed<never>>>>();
+const KINDS: readonly string[] = ['auto', 'continuous', 'longpoll', 'eventsource', 'normal'];
 
-/** Finds the feed that others with the same parameters use, or makes it. */
-function sharedFeed<T extends object>(
-  db: DatabaseScope,
-  parameters: FeedParameters,
-): SharedFeed<T> {
-  const registry = registries.get(db.connection) ?? new Map<string, WeakRef<SharedFeed<never>>>();
-  registries.set(db.connection, registry);
-  const { backoff: _pace, ...agreed } = parameters;
-  const key = JSON.stringify([
-    db.path,
-    Object.entries(agreed).sort(([a], [b]) => (a < b ? -1 : 1)),
-  ]);
-  const known = registry.get(key)?.deref();
-  if (known !== undefined) return known;
-  for (const [stale, feed] of registry) if (feed.deref() === undefined) registry.delete(stale);
-  const made = new SharedFeed<T>(db, parameters);
-  registry.set(key, new WeakRef(made as unknown as SharedFeed<never>));
-  return made;
+/** Takes the options of a feed apart: how it behaves, and what goes to the server. */
+export function readFeedOptions(
+  options: Omit<FeedOptions, 'latency'> & ChangesParameters,
+  what: string,
+): { readonly behaviour: FeedBehaviour; readonly parameters: ChangesParameters } {
+  const {
+    heartbeat = 10_000,
+    feed = 'continuous',
+    errorTolerance = 'always',
+    linger = 0,
+    backoff = {},
+    pauseWhile,
+    since = 'now',
+    limit = Infinity,
+    ...parameters
+  } = options;
+  const fault = (name: string, wanted: string, value: unknown): TypeError =>
+    mustBe(`${what}: ${name}`, wanted, value, RangeError);
+  if (!Number.isSafeInteger(heartbeat) || heartbeat < 1 || heartbeat > 60_000) {
+    throw fault('heartbeat', 'whole milliseconds from 1 to 60000', heartbeat);
+  }
+  if (!KINDS.includes(feed)) throw fault('feed', `one of '${KINDS.join("', '")}'`, feed);
+  if (errorTolerance !== 'always' && !(errorTolerance >= 0)) {
+    throw fault('errorTolerance', "'always' or milliseconds from 0", errorTolerance);
+  }
+  if (!(linger >= 0)) throw fault('linger', 'milliseconds from 0', linger);
+  if (limit !== Infinity && !(Number.isSafeInteger(limit) && limit > 0)) {
+    throw fault('limit', 'a whole number from 1', limit);
+  }
+  const behaviour = {
+    heartbeat,
+    feed,
+    errorTolerance,
+    linger,
+    backoff,
+    pauseWhile,
+    since: String(since),
+    limit,
+  };
+  return { behaviour, parameters };
 }

@@ -3,83 +3,109 @@ import type { OperatorFunction } from 'rxjs';
 import type { RequestSummary } from '../errors/corduroy-error.ts';
 import type { ProtocolError } from '../errors/protocol-error.ts';
 import { protocolError } from '../http/connection.ts';
-import { asObject, sequence } from '../http/decode.ts';
-import type { DatabaseScope } from '../http/scope.ts';
-import type { Change, Sequence } from '../model/change.ts';
+import { asObject, numberOrNull, sequence } from '../http/decode.ts';
 import { lines } from '../operators/lines.ts';
-import { decodeChange } from './decode.ts';
-import type { ChangesRequest } from './parameters.ts';
-
-/** What one connection of a feed tells. */
-export type FeedEvent<T extends object> =
-  /** The server accepted it. */
-  | { readonly type: 'open' }
-  /** Something came: changes, or none where it was a heartbeat. */
-  | { readonly type: 'changes'; readonly changes: readonly Change<T>[] }
-  /** The server ended it of its own accord, and says where to go on. */
-  | { readonly type: 'end'; readonly lastSeq: Sequence };
-
-const OPEN = { type: 'open' } as const;
-const HEARTBEAT = { type: 'changes', changes: [] } as const;
+import { HEARTBEAT, OPEN } from './feed-source.ts';
+import type { FeedEvent, FeedSource, Sequenced } from './feed-source.ts';
+import type { Sequence } from '../model/change.ts';
 
 /**
- * Opens one continuous feed at each subscription.
+ * Opens one continuous feed at each subscription: a row a line, as it happens, and empty lines as
+ * heartbeats.
  *
  * Completes after an `end`; errors with a transient `ProtocolError` where the stream stops without
- * one, or holds what is not a change, and with a `TimeoutError` where not even a heartbeat comes
- * for `silence` milliseconds.
+ * one or holds what is no row, and with a `TimeoutError` where not even a heartbeat comes for twice
+ * its time.
  */
-export function continuous<T extends object>(
-  db: DatabaseScope,
-  request: ChangesRequest,
-  silence: number,
-): Observable<FeedEvent<T>> {
-  const { query, ...rest } = request;
-  const path = `${db.path}/_changes${query}`;
-  return db.connection
-    .send(() => ({ ...rest, path, endless: true, timeout: silence }))
-    .pipe(
-      mergeMap((exchange) =>
-        concat(of(OPEN), exchange.body.pipe(lines(), events<T>(db, exchange.request))),
-      ),
-    );
+export function continuous<Item extends Sequenced>(
+  source: FeedSource<Item>,
+  place: Sequence,
+  left: number,
+  heartbeat: number,
+): Observable<FeedEvent<Item>> {
+  const limit = left === Infinity ? {} : { limit: left };
+  const request = source.request({ feed: 'continuous', heartbeat, since: place, ...limit });
+  return openFeed(source, request, 2 * heartbeat, (summary) => rows(source, summary));
 }
 
-function events<T extends object>(
-  db: DatabaseScope,
+/**
+ * Opens one eventsource feed at each subscription, as a continuous one. It has no last line, so its
+ * end is always one of the server's own accord.
+ */
+export function eventSource<Item extends Sequenced>(
+  source: FeedSource<Item>,
+  place: Sequence,
+  left: number,
+  heartbeat: number,
+): Observable<FeedEvent<Item>> {
+  const limit = left === Infinity ? {} : { limit: left };
+  const request = source.request({ feed: 'eventsource', heartbeat, since: place, ...limit });
+  return openFeed(source, request, 2 * heartbeat, (summary) => rows(source, summary, place));
+}
+
+function openFeed<Item extends Sequenced>(
+  source: FeedSource<Item>,
+  { query, ...rest }: ReturnType<FeedSource<Item>['request']>,
+  silence: number,
+  read: (request: RequestSummary) => OperatorFunction<readonly string[], FeedEvent<Item>>,
+): Observable<FeedEvent<Item>> {
+  const spec = { ...rest, path: source.path + query, endless: true, timeout: silence };
+  return source.connection
+    .send(() => spec)
+    .pipe(mergeMap(({ body, request }) => concat(of(OPEN), body.pipe(lines(), read(request)))));
+}
+
+/** Reads rows; of an eventsource, where the place it began at is given. */
+function rows<Item extends Sequenced>(
+  source: FeedSource<Item>,
   request: RequestSummary,
-): OperatorFunction<readonly string[], FeedEvent<T>> {
+  events?: Sequence,
+): OperatorFunction<readonly string[], FeedEvent<Item>> {
   const broken = (what: string): ProtocolError =>
     protocolError(request, `the feed ${what}`, { transient: true });
   return (blocks) =>
     new Observable((subscriber) => {
-      let ended = false;
+      let end: FeedEvent<Item> | undefined;
+      let place = events;
       return blocks.subscribe({
         next: (block) => {
-          const changes: Change<T>[] = [];
-          let lastSeq: Sequence | undefined;
+          const items: Item[] = [];
           try {
             for (const line of block) {
+              const text = events === undefined ? line : dataOf(line);
               // An empty line is a heartbeat.
-              if (line === '') continue;
-              const row = asObject(db.connection.codec.parse(line));
-              if ('last_seq' in row) lastSeq = sequence(row['last_seq']);
-              else changes.push(decodeChange<T>(row));
+              if (text === '') continue;
+              const row = asObject(source.connection.codec.parse(text));
+              if ('last_seq' in row) {
+                const pending = numberOrNull(row['pending']);
+                end = { type: 'end', lastSeq: sequence(row['last_seq']), pending };
+              } else {
+                const item = source.decode(row);
+                place = item.seq ?? place;
+                items.push(item);
+              }
             }
           } catch (error) {
-            subscriber.error(broken(`holds what is not a change: ${String(error)}`));
+            subscriber.error(broken(`holds what is no row: ${String(error)}`));
             return;
           }
-          subscriber.next(changes.length === 0 ? HEARTBEAT : { type: 'changes', changes });
-          if (lastSeq === undefined) return;
-          ended = true;
-          subscriber.next({ type: 'end', lastSeq });
+          subscriber.next(items.length === 0 ? HEARTBEAT : { type: 'items', items });
+          if (end !== undefined) subscriber.next(end);
         },
         error: (error: unknown) => subscriber.error(error),
         complete: () => {
-          if (ended) subscriber.complete();
-          else subscriber.error(broken('ended early'));
+          if (events !== undefined && place !== undefined) {
+            subscriber.next({ type: 'end', lastSeq: place, pending: null });
+          } else if (end === undefined) {
+            subscriber.error(broken('ended early'));
+          }
+          subscriber.complete();
         },
       });
     });
+}
+
+/** The data of a line of an eventsource; of its other lines nothing is needed. */
+function dataOf(line: string): string {
+  return line.startsWith('data:') ? line.slice(5).trim() : '';
 }

@@ -4,14 +4,18 @@ import type { CorduroyError } from '../errors/corduroy-error.ts';
 export type FeedState =
   /** Nobody listens: there is no connection. */
   | { readonly status: 'idle' }
-  /** Asking the server; `attempt` counts the tries since it was last live, from 0. */
+  /** Asking the server; `attempt` counts the tries since the last success, from 0. */
   | { readonly status: 'connecting'; readonly attempt: number }
-  /** The server sends changes and heartbeats. */
-  | { readonly status: 'live' }
+  /** The server sends changes and heartbeats; `connections` counts those so far, this one too. */
+  | { readonly status: 'live'; readonly connections: number }
   /** Backing off for `delay` milliseconds before the next attempt, because of `error`. */
   | {
       readonly status: 'waiting';
       readonly attempt: number;
       readonly delay: number;
       readonly error: CorduroyError;
-    };
+    }
+  /** Closed for the while that `pauseWhile` says. */
+  | { readonly status: 'paused' }
+  /** Ended by what cannot pass by itself; a new subscription begins anew. */
+  | { readonly status: 'failed'; readonly error: CorduroyError };

@@ -1,6 +1,9 @@
 import {
   BehaviorSubject,
+  NEVER,
+  catchError,
   defer,
+  distinctUntilChanged,
   filter,
   finalize,
   map,
@@ -9,6 +12,9 @@ import {
   repeat,
   retry,
   share,
+  startWith,
+  switchMap,
+  takeUntil,
   takeWhile,
   tap,
   throwError,
@@ -16,103 +22,240 @@ import {
 } from 'rxjs';
 import type { Observable } from 'rxjs';
 import type { CorduroyError } from '../errors/corduroy-error.ts';
-import { isTransient } from '../errors/transient.ts';
-import type { DatabaseScope } from '../http/scope.ts';
-import type { Change } from '../model/change.ts';
+import { DatabaseReplaced } from '../errors/database-replaced.ts';
+import { isTimeoutError } from '../errors/timeout-error.ts';
+import type { Sequence } from '../model/change.ts';
 import { backoff } from '../operators/backoff.ts';
 import type { BackoffOptions } from '../operators/backoff.ts';
-import { continuous } from './continuous.ts';
-import type { FeedEvent } from './continuous.ts';
+import { continuous, eventSource } from './continuous.ts';
 import { lastSequence } from './decode.ts';
+import type { FeedEvent, FeedSource, Protocol, Sequenced } from './feed-source.ts';
 import type { FeedState } from './feed-state.ts';
-import { readLastSequence } from './one-shot.ts';
-import { changesRequest } from './parameters.ts';
-import type { ChangesParameters } from './parameters.ts';
+import { Pace } from './pace.ts';
+import type { ErrorTolerance } from './pace.ts';
+import { drain, longPoll } from './polling.ts';
 
-/** What the connection of a feed depends on: feeds that agree on it share one. */
-export interface FeedParameters extends ChangesParameters {
+/** How a feed asks the server. */
+export type FeedKind = 'auto' | 'continuous' | 'longpoll' | 'eventsource' | 'normal';
+
+/** How a feed behaves. */
+export interface FeedBehaviour {
+  readonly since: Sequence;
+  readonly limit: number;
+  readonly feed: FeedKind;
   readonly heartbeat: number;
   readonly backoff: BackoffOptions;
+  readonly errorTolerance: ErrorTolerance;
+  readonly linger: number;
+  readonly pauseWhile: Observable<boolean> | undefined;
 }
 
+const PROTOCOLS: Readonly<Record<FeedKind, Protocol>> = {
+  auto: continuous,
+  continuous,
+  longpoll: longPoll,
+  eventsource: eventSource,
+  normal: drain,
+};
+
+/** How long after a feed has opened it is looked whether the server overlooked something. */
+const SETTLED = 500;
+
 /**
- * One connection to a database's changes for all who listen.
+ * One connection for all who listen to the same.
  *
  * It is opened by the first subscriber and closed by the last. What breaks it is waited out, with
- * backoff, and it goes on after the last change it passed on; what cannot pass by itself (400, 401,
- * 403, 404) errors to all, and the next subscriber begins anew.
+ * backoff, and it goes on after the last item it passed on; what cannot pass by itself errors to
+ * all, and the next subscriber begins anew.
  */
-export class SharedFeed<T extends object> {
+export class SharedFeed<Item extends Sequenced> {
   /** What arrives, in the blocks in which it arrives. Hot. */
-  readonly blocks$: Observable<readonly Change<T>[]>;
+  readonly blocks$: Observable<readonly Item[]>;
   readonly state$: BehaviorSubject<FeedState> = new BehaviorSubject<FeedState>({ status: 'idle' });
 
-  constructor(db: DatabaseScope, parameters: FeedParameters) {
-    this.blocks$ = defer(() => this.#follow(db, parameters)).pipe(
-      finalize(() => this.state$.next({ status: 'idle' })),
-      share(),
+  constructor(source: FeedSource<Item>, behaviour: FeedBehaviour) {
+    const { linger } = behaviour;
+    const { scheduler } = source.connection;
+    this.blocks$ = defer(() => new Follower(source, behaviour, this.state$).follow()).pipe(
+      finalize(() => {
+        if (this.state$.value.status !== 'failed') this.state$.next({ status: 'idle' });
+      }),
+      share({ resetOnRefCountZero: linger > 0 ? () => timer(linger, scheduler) : true }),
+    );
+  }
+}
+
+/** One life of a feed, from the first subscriber to the last: what it knows, and where it is. */
+class Follower<Item extends Sequenced> {
+  readonly #source: FeedSource<Item>;
+  readonly #behaviour: FeedBehaviour;
+  readonly #state$: BehaviorSubject<FeedState>;
+  readonly #pace: Pace;
+  #protocol: Protocol;
+  /** Where to go on: the sequence of the last item that was passed on. */
+  #place: Sequence;
+  #left: number;
+  #identity: string | null = null;
+  #connections = 0;
+  /** Whether anything, be it a heartbeat, came over the present connection. */
+  #heard = false;
+  /** Whether the server has been found to overlook something, with nothing received since. */
+  #nudged = false;
+  /** When the present connection was asked for. */
+  #opened = 0;
+  /** Whether the present connection brought an item. */
+  #fruitful = false;
+  /** How many connections in a row were ended by the server at once, without an item. */
+  #inVain = 0;
+
+  constructor(
+    source: FeedSource<Item>,
+    behaviour: FeedBehaviour,
+    state$: BehaviorSubject<FeedState>,
+  ) {
+    const { errorTolerance, feed, since, limit } = behaviour;
+    this.#source = source;
+    this.#behaviour = behaviour;
+    this.#state$ = state$;
+    this.#pace = new Pace(behaviour.backoff, errorTolerance, () =>
+      source.connection.scheduler.now(),
+    );
+    this.#protocol = PROTOCOLS[feed];
+    this.#place = since;
+    this.#left = limit;
+  }
+
+  follow(): Observable<readonly Item[]> {
+    const { pauseWhile } = this.#behaviour;
+    const events = defer(() => this.#connect()).pipe(
+      tap((event) => this.#note(event)),
+      repeat({ delay: () => this.#reopen() }),
+      retry({ delay: (error: CorduroyError) => this.#recover(error) }),
+    );
+    const running =
+      pauseWhile === undefined
+        ? events
+        : pauseWhile.pipe(
+            startWith(false),
+            distinctUntilChanged(),
+            switchMap((paused) => {
+              if (!paused) return events;
+              this.#state$.next({ status: 'paused' });
+              return NEVER;
+            }),
+          );
+    return running.pipe(
+      takeWhile((event) => this.#left > 0 && !this.#isDrained(event), true),
+      filter((event) => event.type === 'items' && event.items.length > 0),
+      map((event) => (event as { items: readonly Item[] }).items),
     );
   }
 
-  #follow(db: DatabaseScope, parameters: FeedParameters): Observable<readonly Change<T>[]> {
-    const { scheduler } = db.connection;
-    const { heartbeat, backoff: pace, limit = Infinity, ...rest } = parameters;
-    let since = parameters.since ?? 'now';
-    let left = limit;
-    let attempt = 0;
-
-    const connect = defer(() => {
-      this.state$.next({ status: 'connecting', attempt });
-      // `now` is another place at each attempt: what changes between two of them would be lost.
-      const start = since === 'now' ? readLastSequence(db) : of(since);
-      return start.pipe(
-        mergeMap((place) => {
-          since = place;
-          const added = {
-            feed: 'continuous',
-            heartbeat,
-            since,
-            ...(left !== Infinity && { limit: left }),
-          };
-          return continuous<T>(db, changesRequest(rest, added, 'changes$'), 2 * heartbeat);
-        }),
-      );
-    });
-
-    const wait = (error: CorduroyError): Observable<unknown> => {
-      attempt += 1;
-      const delay = backoff(attempt, pace);
-      this.state$.next({ status: 'waiting', attempt, delay, error });
-      return timer(delay, scheduler);
-    };
-
-    const note = (event: FeedEvent<T>): void => {
-      if (event.type === 'open') {
-        this.state$.next({ status: 'live' });
-        return;
-      }
-      // Only now has the server shown that it does more than accept.
-      attempt = 0;
-      since = (event.type === 'end' ? event.lastSeq : lastSequence(event.changes)) ?? since;
-      if (event.type === 'changes') left -= event.changes.length;
-    };
-
-    return connect.pipe(
-      tap(note),
-      // The server ends feeds for reasons of its own (its limits, its maintenance).
-      repeat({
-        delay: () => {
-          this.state$.next({ status: 'connecting', attempt });
-          return timer(backoff(1, pace), scheduler);
-        },
+  #connect(): Observable<FeedEvent<Item>> {
+    const { heartbeat } = this.#behaviour;
+    this.#heard = false;
+    this.#opened = this.#source.connection.scheduler.now();
+    const goingOn = this.#protocol === longPoll && this.#state$.value.status === 'live';
+    if (!goingOn) this.#state$.next({ status: 'connecting', attempt: this.#pace.attempt });
+    // Polls that follow each other are one connection; the first of them does not wait.
+    const protocol = this.#protocol === longPoll && !goingOn ? drain : this.#protocol;
+    const place$ = goingOn ? of(this.#place) : this.#begin();
+    return place$.pipe(
+      mergeMap((place) => {
+        this.#place = place;
+        const events = protocol(this.#source, place, this.#left, heartbeat);
+        return protocol === continuous ? events.pipe(takeUntil(this.#overlooked(place))) : events;
       }),
-      retry({
-        delay: (error: CorduroyError) =>
-          isTransient(error) ? wait(error) : throwError(() => error),
-      }),
-      filter((event) => event.type === 'changes' && event.changes.length > 0),
-      map((event) => (event as { changes: readonly Change<T>[] }).changes),
-      takeWhile(() => left > 0, true),
     );
+  }
+
+  /** Where to begin, on a database that is still the same. */
+  #begin(): Observable<Sequence> {
+    const { connection, path, identity, now } = this.#source;
+    return identity.pipe(
+      mergeMap((found) => {
+        if (this.#identity !== null && found !== this.#identity) {
+          throw new DatabaseReplaced({ method: 'GET', url: connection.url + path });
+        }
+        this.#identity = found;
+        // `now` is another place at each attempt, and what changes between two would be lost.
+        return this.#place === 'now' ? now : of(this.#place);
+      }),
+    );
+  }
+
+  /**
+   * CouchDB overlooks changes that are made in the moment in which a continuous feed begins to wait,
+   * and sends them with the next heartbeat. So it is asked once whether there are any, and the feed
+   * opened anew if there are: to a new one they belong to the past.
+   */
+  #overlooked(place: Sequence): Observable<unknown> {
+    const { hasMore, connection } = this.#source;
+    if (hasMore === null || this.#nudged) return NEVER;
+    return connection.after(SETTLED).pipe(
+      filter(() => this.#place === place),
+      mergeMap(() => hasMore(place)),
+      // The feed itself will find out what is wrong with the server.
+      catchError(() => NEVER),
+      filter((more) => more && this.#place === place),
+      tap(() => {
+        this.#nudged = true;
+      }),
+    );
+  }
+
+  #note(event: FeedEvent<Item>): void {
+    if (event.type === 'open') {
+      if (this.#state$.value.status === 'live') return;
+      this.#connections += 1;
+      this.#state$.next({ status: 'live', connections: this.#connections });
+      return;
+    }
+    // Only now has the server shown that it does more than accept.
+    this.#heard = true;
+    this.#pace.succeeded();
+    if (event.type === 'end') {
+      this.#place = event.lastSeq;
+    } else {
+      this.#place = lastSequence(event.items) ?? this.#place;
+      this.#left -= event.items.length;
+      if (event.items.length > 0) {
+        this.#nudged = false;
+        this.#fruitful = true;
+      }
+    }
+  }
+
+  /** Whether a feed that is not to wait has delivered what there was. */
+  #isDrained(event: FeedEvent<Item>): boolean {
+    return this.#behaviour.feed === 'normal' && event.type === 'end' && event.pending === 0;
+  }
+
+  /**
+   * The server ended the connection for a reason of its own, as every poll does. One that ends them
+   * at once, and brings nothing, is not asked again and again without a pause.
+   */
+  #reopen(): Observable<unknown> {
+    const { backoff: pace, heartbeat } = this.#behaviour;
+    const { connection } = this.#source;
+    const lasted = connection.scheduler.now() - this.#opened;
+    this.#inVain = this.#fruitful || lasted > heartbeat / 2 ? 0 : this.#inVain + 1;
+    this.#fruitful = false;
+    // The first poll only asks what there is.
+    return this.#inVain < 2 ? of(0) : connection.after(backoff(this.#inVain, pace));
+  }
+
+  #recover(error: CorduroyError): Observable<unknown> {
+    const delay = this.#pace.failed(error);
+    if (delay === null) {
+      this.#state$.next({ status: 'failed', error });
+      return throwError(() => error);
+    }
+    // Not even the first heartbeat came: something holds back what is not whole.
+    if (this.#behaviour.feed === 'auto' && isTimeoutError(error) && !this.#heard) {
+      this.#protocol = longPoll;
+    }
+    this.#state$.next({ status: 'waiting', attempt: this.#pace.attempt, delay, error });
+    return this.#source.connection.after(delay);
   }
 }

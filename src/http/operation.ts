@@ -82,9 +82,15 @@ export class Operation<T> extends Observable<T> {
     );
   }
 
-  /** Lets `yield* operation` inside `relax` give the value, typed. */
-  *[Symbol.iterator](): Generator<Observable<T>, T, T> {
-    return yield this;
+  /**
+   * Lets `yield* operation` inside `relax` give the value, typed.
+   *
+   * What it yields is the operation itself. It is declared as a `T`, for RxJS takes an operation for
+   * an iterable as well, and would have `switchMap(() => operation)` emit what this declares.
+   */
+  // oxlint-disable-next-line typescript/no-explicit-any -- each yield of the generator around it is given its own type
+  *[Symbol.iterator](): Generator<T, T, any> {
+    return yield this as unknown as T;
   }
 }
 

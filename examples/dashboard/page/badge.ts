@@ -18,7 +18,14 @@ export function withCountdown(state$: Observable<FeedState>): Observable<Countdo
   );
 }
 
-const WORDS = { idle: 'Idle', connecting: 'Connecting', live: 'Live', waiting: 'Waiting' };
+const WORDS = {
+  idle: 'Idle',
+  connecting: 'Connecting',
+  live: 'Live',
+  waiting: 'Waiting',
+  paused: 'Paused',
+  failed: 'Ended',
+};
 
 /** Returns a function that shows a state in the badge. */
 export function badgeIn(
