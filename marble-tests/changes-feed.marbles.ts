@@ -124,14 +124,14 @@ describe('changes$', () => {
       expect(states).toEqual([
         'idle',
         'connecting',
-'live',
-'waiting: ProtocolError',
+        'live',
+        'waiting: ProtocolError',
         'connecting',
-'live',
-'connecting',
+        'live',
         'connecting',
-'live',
-'idle',
+        'connecting',
+        'live',
+        'idle',
       ]);
       expect(asked.map((search) => new URLSearchParams(search).get('since'))).toEqual([
         '0',

@@ -138,7 +138,7 @@ describe('relax', () => {
   it('tells somebody who yields what is no Observable', () => {
     let message = '';
     relax(function* () {
-      yield 42 as never;
+      yield 42;
     }).subscribe({ error: (error: Error) => (message = error.message) });
     expect(message).toContain('lastOf');
   });

@@ -1,4 +1,6 @@
 import { map, mergeMap, throwError } from 'rxjs';
+import { DbUpdatesFeed } from './changes/db-updates.ts';
+import type { DbUpdatesOptions } from './changes/db-updates.ts';
 import { Database } from './database.ts';
 import { isNotFound, isPreconditionFailed } from './errors/status-errors.ts';
 import { Connection, DEFAULT_URL } from './http/connection.ts';
@@ -248,6 +250,18 @@ export class Couch {
    */
   tasks(): Operation<ActiveTask[]> {
     return activeTasks(this.#connection);
+  }
+
+  /**
+   * Returns the feed of what happens to the databases of the server: created, updated, deleted.
+   *
+   * Hot and shared; it is kept alive as that of {@link Database.changes$}. Errors with `NotFound`
+   * where the server has no `_global_changes` database, `Unauthorized` for all but administrators.
+   *
+   * @see https://docs.couchdb.org/en/stable/api/server/common.html#db-updates
+   */
+  dbUpdates$(options: DbUpdatesOptions = {}): DbUpdatesFeed {
+    return new DbUpdatesFeed(this.#connection, options);
   }
 
   toString(): string {

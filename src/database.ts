@@ -3,6 +3,10 @@ import { readChanges } from './changes/one-shot.ts';
 import type { ChangesOptions } from './changes/one-shot.ts';
 import { ChangesFeed } from './changes/changes-feed.ts';
 import type { ChangesFeedOptions } from './changes/changes-feed.ts';
+import type { CheckpointStore } from './changes/checkpoint.ts';
+import { consume } from './changes/consume.ts';
+import type { ChangeHandler, Consumed, ConsumeOptions } from './changes/consume.ts';
+import { localCheckpoint } from './changes/local-checkpoint.ts';
 import type { ConflictResolution } from './conflicts/resolution.ts';
 import { saveMany, saveOne } from './conflicts/save.ts';
 import type { SaveOptions } from './conflicts/save.ts';
@@ -466,6 +470,35 @@ export class Database<T extends object = AnyFields> {
    */
   changes$(options: ChangesFeedOptions = {}): ChangesFeed<T> {
     return new ChangesFeed<T>(this.#scope, options);
+  }
+
+  /**
+   * Hands every change to a handler, and notes in a checkpoint how far it has come: for workers that
+   * must not miss one, through restarts of theirs and of the server's.
+   *
+   * - **Temperature:** cold. It pulls: a slow handler slows the reading, and nothing piles up.
+   * - **Emits** `{ seq, handled }` whenever a batch has been handled and noted.
+   * - **Completes** never.
+   * - **Errors** with what a handler throws `attempts` times, unless `onPoison` takes the change;
+   *   with what cannot pass by itself, as a feed does.
+   * - **On unsubscribe** what is being handled is left, and the checkpoint stays before it: after a
+   *   restart it is handed over again (at least once).
+   *
+   * @param handler - Given one change at a time, or up to `concurrency`; what it returns (a Promise,
+   * an Observable) is waited for.
+   */
+  consume(handler: ChangeHandler<T>, options: ConsumeOptions<T>): Observable<Consumed> {
+    return consume(this.#scope, handler, options);
+  }
+
+  /**
+   * Returns a checkpoint that is kept in this database, in a `_local/` document, which is not
+   * replicated: for the `checkpoint` of a feed.
+   *
+   * @param name - Who is to go on from it.
+   */
+  checkpoint(name: string): CheckpointStore {
+    return localCheckpoint(this.#scope, name);
   }
 
   toString(): string {

@@ -8,5 +8,6 @@ setDefaultTransport(gotTransport);
 setTypeOfName((name) => mime.getType(name));
 
 export * from './public.ts';
+export { fileCheckpoint } from './changes/file-checkpoint.ts';
 export { gotTransport } from './http/got-transport.ts';
 export type { GotTransportOptions } from './http/got-transport.ts';

@@ -55,7 +55,15 @@ export type { Change, ChangesBatch, ChangesResult, Sequence } from './model/chan
 export type { ChangesOptions } from './changes/one-shot.ts';
 export type { ChangesParameters } from './changes/parameters.ts';
 export { ChangesFeed } from './changes/changes-feed.ts';
-export type { ChangesFeedOptions } from './changes/changes-feed.ts';
+export type { ChangesFeedOptions, FeedOptions } from './changes/changes-feed.ts';
+export { memoryCheckpoint, storageCheckpoint } from './changes/checkpoint.ts';
+export type { CheckpointStore, Eventually } from './changes/checkpoint.ts';
+export type { ChangeHandler, Consumed, ConsumeOptions } from './changes/consume.ts';
+export { DbUpdatesFeed } from './changes/db-updates.ts';
+export type { DbUpdate, DbUpdatesBatch, DbUpdatesOptions } from './changes/db-updates.ts';
+export type { ErrorTolerance } from './changes/pace.ts';
+export type { FeedKind } from './changes/shared-feed.ts';
+export { offline, pageHidden } from './operators/page.ts';
 export type { FeedState } from './changes/feed-state.ts';
 export type { BackoffOptions } from './operators/backoff.ts';
 
@@ -76,6 +84,7 @@ export type { ActiveTask, Statistics } from './server/statistics.ts';
 export { CorduroyError, isCorduroyError } from './errors/corduroy-error.ts';
 export type { RequestSummary } from './errors/corduroy-error.ts';
 export { ConnectionError, isConnectionError } from './errors/connection-error.ts';
+export { DatabaseReplaced, isDatabaseReplaced } from './errors/database-replaced.ts';
 export { HTTPError, isHTTPError } from './errors/http-error.ts';
 export { isProtocolError, ProtocolError } from './errors/protocol-error.ts';
 export { isTimeoutError, TimeoutError } from './errors/timeout-error.ts';

@@ -56,8 +56,7 @@ export function relax<R>(
  * Lets a relaxed generator wait for any Observable or Promise: `yield* lastOf(clicks$.pipe(take(3)))`
  * gives its last value, as `lastValueFrom` does, and throws `EmptyError` where there was none.
  */
-// oxlint-disable-next-line typescript/no-explicit-any -- each yield of the generator around it is given its own type
-export function* lastOf<T>(source: ObservableInput<T>): Generator<T, T, any> {
+export function* lastOf<T>(source: ObservableInput<T>): Generator<T, T> {
   return yield from(source) as unknown as T;
 }
 

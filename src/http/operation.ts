@@ -88,8 +88,7 @@ export class Operation<T> extends Observable<T> {
    * What it yields is the operation itself. It is declared as a `T`, for RxJS takes an operation for
    * an iterable as well, and would have `switchMap(() => operation)` emit what this declares.
    */
-  // oxlint-disable-next-line typescript/no-explicit-any -- each yield of the generator around it is given its own type
-  *[Symbol.iterator](): Generator<T, T, any> {
+  *[Symbol.iterator](): Generator<T, T> {
     return yield this as unknown as T;
   }
 }
