@@ -22,7 +22,7 @@ export function pageHidden(
  * Hot. Where nothing tells, as in Node, it emits false.
  */
 export function offline(
-  target: Listened | undefined = 'addEventListener' in globalThis ? globalThis : undefined,
+  target: Listened | undefined = globalThis.window,
   network: { readonly onLine?: boolean } | undefined = globalThis.navigator,
 ): Observable<boolean> {
   return watch(target, ['online', 'offline'], () => network?.onLine === false);
