@@ -129,7 +129,6 @@ describe('changes$', () => {
         'connecting',
         'live',
         'connecting',
-        'connecting',
         'live',
         'idle',
       ]);

@@ -103,9 +103,9 @@ class Follower<Item extends Sequenced> {
   #nudged = false;
   /** When the present connection was asked for. */
   #opened = 0;
-  /** Whether the present connection brought an item. */
-  #fruitful = false;
-  /** How many connections in a row were ended by the server at once, without an item. */
+  /** Where the present connection began. */
+  #begun: Sequence | undefined;
+  /** How many connections in a row were ended by the server at once, and led nowhere. */
   #inVain = 0;
 
   constructor(
@@ -163,6 +163,7 @@ class Follower<Item extends Sequenced> {
     return place$.pipe(
       mergeMap((place) => {
         this.#place = place;
+        this.#begun = place;
         const events = protocol(this.#source, place, this.#left, heartbeat);
         return protocol === continuous ? events.pipe(takeUntil(this.#overlooked(place))) : events;
       }),
@@ -221,7 +222,6 @@ class Follower<Item extends Sequenced> {
       this.#left -= event.items.length;
       if (event.items.length > 0) {
         this.#nudged = false;
-        this.#fruitful = true;
       }
     }
   }
@@ -233,14 +233,14 @@ class Follower<Item extends Sequenced> {
 
   /**
    * The server ended the connection for a reason of its own, as every poll does. One that ends them
-   * at once, and brings nothing, is not asked again and again without a pause.
+   * at once, and gets nowhere, is not asked again and again without a pause.
    */
   #reopen(): Observable<unknown> {
     const { backoff: pace, heartbeat } = this.#behaviour;
     const { connection } = this.#source;
     const lasted = connection.scheduler.now() - this.#opened;
-    this.#inVain = this.#fruitful || lasted > heartbeat / 2 ? 0 : this.#inVain + 1;
-    this.#fruitful = false;
+    const ledOn = this.#place !== this.#begun;
+    this.#inVain = ledOn || lasted > heartbeat / 2 ? 0 : this.#inVain + 1;
     // The first poll only asks what there is.
     return this.#inVain < 2 ? of(0) : connection.after(backoff(this.#inVain, pace));
   }
