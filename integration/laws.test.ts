@@ -65,6 +65,11 @@ const operations: Record<string, (couch: Couch) => Observable<unknown>> = {
   'db.update': (couch) => couch.use('db').update('d/u'),
   'db.changes': (couch) => couch.use('db').changes(),
   'db.changes$': (couch) => couch.use('db').changes$({ since: 0 }),
+  'db.changes$ by longpoll': (couch) => couch.use('db').changes$({ feed: 'longpoll' }),
+  'db.changes$ with a checkpoint': (couch) =>
+    couch.use('db').changes$({ checkpoint: couch.use('db').checkpoint('law') }),
+  'db.consume': (couch) => couch.use('db').consume(() => {}, { name: 'law' }),
+  'couch.dbUpdates$': (couch) => couch.dbUpdates$(),
   'db.changes$ from now': (couch) => couch.use('db').changes$(),
   relax: (couch) =>
     relax(function* () {
@@ -138,6 +143,12 @@ describe('law 7: misuse is thrown at the call, synchronously', () => {
     'two filters': () => db.changes({ docIds: [], view: 'a/b' }),
     'a bad heartbeat': () => db.changes$({ heartbeat: 0.5 }),
     'a bad database name': () => new Couch().create('Upper'),
+    'a bad kind of feed': () => db.changes$({ feed: 'websocket' as never }),
+    'a bad tolerance': () => db.changes$({ errorTolerance: -1 }),
+    'a bad linger': () => db.changes$({ linger: Number.NaN }),
+    'a feed of nothing': () => db.changes$({ limit: 0 }),
+    'a consumer without a handler': () => db.consume(undefined as never, { name: 'x' }),
+    'a consumer without a name': () => db.consume(() => {}, {} as never),
     'a bad count': () => new Couch().uuids(0),
     'a bad name of a show': () => db.show('s'),
     'a list without a view': () => db.list('d/l', ''),
