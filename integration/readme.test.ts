@@ -58,7 +58,7 @@ describe('the programs of the README', () => {
     async (number, { code, output }) => {
       await rawFetch('/pets', { method: 'DELETE' });
       const ran = await run(`program-${number}`, code);
-      if (output === undefined) expect(ran.output).toMatch(/^ada changed: \{[^]*name: 'Ada'/);
+      if (output === undefined) expect(ran.output).toMatch(/^changed: \{[^]*name: 'Ada'/);
       else expect(ran.output).toBe(output);
       expect(ran.exit).toBe(0);
       await rawFetch('/pets', { method: 'DELETE' });
