@@ -113,7 +113,7 @@ export type { Resolvable } from './errors/status-errors.ts';
 
 // Reaching a server
 export type { Auth, BasicCredentials } from './http/auth.ts';
-export type { ConnectionOptions, JsonCodec } from './http/connection.ts';
+export type { ConnectionOptions, JsonCodec } from './http/connection-options.ts';
 export { fetchTransport } from './http/fetch-transport.ts';
 export type { FetchTransportOptions } from './http/fetch-transport.ts';
 export type {

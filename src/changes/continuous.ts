@@ -2,7 +2,7 @@ import { Observable, concat, mergeMap, of } from 'rxjs';
 import type { OperatorFunction } from 'rxjs';
 import type { RequestSummary } from '../errors/corduroy-error.ts';
 import type { ProtocolError } from '../errors/protocol-error.ts';
-import { protocolError } from '../http/connection.ts';
+import { protocolError } from '../http/failures.ts';
 import { asObject, numberOrNull, sequence } from '../http/decode.ts';
 import { lines } from '../operators/lines.ts';
 import { HEARTBEAT, OPEN } from './feed-source.ts';
@@ -23,9 +23,7 @@ export function continuous<Item extends Sequenced>(
   left: number,
   heartbeat: number,
 ): Observable<FeedEvent<Item>> {
-  const limit = left === Infinity ? {} : { limit: left };
-  const request = source.request({ feed: 'continuous', heartbeat, since: place, ...limit });
-  return openFeed(source, request, 2 * heartbeat, (summary) => rows(source, summary));
+  return openFeed('continuous', source, place, left, heartbeat);
 }
 
 /**
@@ -38,21 +36,27 @@ export function eventSource<Item extends Sequenced>(
   left: number,
   heartbeat: number,
 ): Observable<FeedEvent<Item>> {
-  const limit = left === Infinity ? {} : { limit: left };
-  const request = source.request({ feed: 'eventsource', heartbeat, since: place, ...limit });
-  return openFeed(source, request, 2 * heartbeat, (summary) => rows(source, summary, place));
+  return openFeed('eventsource', source, place, left, heartbeat);
 }
 
 function openFeed<Item extends Sequenced>(
+  feed: 'continuous' | 'eventsource',
   source: FeedSource<Item>,
-  { query, ...rest }: ReturnType<FeedSource<Item>['request']>,
-  silence: number,
-  read: (request: RequestSummary) => OperatorFunction<readonly string[], FeedEvent<Item>>,
+  place: Sequence,
+  left: number,
+  heartbeat: number,
 ): Observable<FeedEvent<Item>> {
-  const spec = { ...rest, path: source.path + query, endless: true, timeout: silence };
+  const limit = left === Infinity ? {} : { limit: left };
+  const { query, ...rest } = source.request({ feed, heartbeat, since: place, ...limit });
+  const path = source.path + query;
+  const events = feed === 'eventsource' ? place : undefined;
   return source.connection
-    .send(() => spec)
-    .pipe(mergeMap(({ body, request }) => concat(of(OPEN), body.pipe(lines(), read(request)))));
+    .send(() => ({ ...rest, path, endless: true, timeout: 2 * heartbeat }))
+    .pipe(
+      mergeMap(({ body, request }) =>
+        concat(of(OPEN), body.pipe(lines(), rows(source, request, events))),
+      ),
+    );
 }
 
 /** Reads rows; of an eventsource, where the place it began at is given. */

@@ -3,7 +3,7 @@ import type { Observable } from 'rxjs';
 import { requireDraft, requireShape, writeMany, writeOne, writeQuery } from '../documents/write.ts';
 import type { Write, WriteOptions, WriteOutcome } from '../documents/write.ts';
 import { Conflict, isConflict } from '../errors/status-errors.ts';
-import type { Answer } from '../http/connection.ts';
+import type { Answer } from '../http/exchange.ts';
 import { Operation } from '../http/operation.ts';
 import type { DatabaseScope } from '../http/scope.ts';
 import { noteRevision } from '../model/document.ts';

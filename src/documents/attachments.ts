@@ -1,6 +1,6 @@
 import { defer, map, mergeMap, scan } from 'rxjs';
 import type { Observable, Observer } from 'rxjs';
-import type { Answer } from '../http/connection.ts';
+import type { Answer } from '../http/exchange.ts';
 import { readBytes } from '../http/body.ts';
 import { stringField } from '../http/decode.ts';
 import { Operation } from '../http/operation.ts';

@@ -1,5 +1,5 @@
 import type { Observable } from 'rxjs';
-import type { Answer } from '../http/connection.ts';
+import type { Answer } from '../http/exchange.ts';
 import { asArray, asObject, stringField } from '../http/decode.ts';
 import { count, oneOf, toQuery } from '../http/query.ts';
 import type { DatabaseScope } from '../http/scope.ts';

@@ -9,111 +9,23 @@ import {
   timer,
 } from 'rxjs';
 import type { MonoTypeOperatorFunction, SchedulerLike } from 'rxjs';
-import { ConnectionError } from '../errors/connection-error.ts';
-import type {
-  CorduroyError,
-  CorduroyErrorOptions,
-  RequestSummary,
-} from '../errors/corduroy-error.ts';
 import { isCorduroyError } from '../errors/corduroy-error.ts';
+import type { CorduroyError, RequestSummary } from '../errors/corduroy-error.ts';
 import { errorFromResponse } from '../errors/from-response.ts';
-import { ProtocolError } from '../errors/protocol-error.ts';
 import { describeCause, redactor } from '../errors/redact.ts';
 import type { Redact } from '../errors/redact.ts';
 import { TimeoutError } from '../errors/timeout-error.ts';
 import { assertJson } from '../model/json.ts';
-import { authorize } from './auth.ts';
-import type { Auth, Authorization, BasicCredentials } from './auth.ts';
-import { readText } from './body.ts';
-import { defaultTransport } from './default-transport.ts';
-import type {
-  RequestBody,
-  ResponseHeaders,
-  Transport,
-  TransportRequest,
-  TransportResponse,
-} from './transport.ts';
-import { databasePath, parseAddress } from './url.ts';
 import { mustBe } from '../model/must-be.ts';
-
-/** The server that is meant where none is named. */
-export const DEFAULT_URL = 'http://127.0.0.1:5984';
-
-/** How values are written to the wire and read from it. */
-export interface JsonCodec {
-  readonly parse: (text: string) => unknown;
-  readonly stringify: (value: unknown) => string;
-}
-
-/** How a server is reached. */
-export interface ConnectionOptions {
-  /** Who asks. Wins over credentials in the URL. */
-  readonly auth?: Auth | undefined;
-  /**
-   * What carries the requests.
-   * @defaultValue `gotTransport()` in Node, `fetchTransport()` elsewhere
-   */
-  readonly transport?: Transport | undefined;
-  /**
-   * Accepted for the sake of programs written for CouchDB 1.x, and without effect: CouchDB 3 always
-   * commits before it answers.
-   * @deprecated leave it out
-   */
-  readonly fullCommit?: boolean | undefined;
-  /** Headers for every request; in browsers CouchDB's CORS rules let few through. */
-  readonly headers?: Readonly<Record<string, string>> | undefined;
-  /**
-   * How long the server may be silent, in milliseconds, before its answer and between two pieces
-   * of it; 0 for as long as it likes. Feeds have a heartbeat instead.
-   * @defaultValue 120000
-   */
-  readonly timeout?: number | undefined;
-  /**
-   * What reads and writes JSON.
-   * @defaultValue `JSON`
-   */
-  readonly codec?: JsonCodec | undefined;
-  /**
-   * What every delay, window and timeout runs on; a `TestScheduler` makes time virtual.
-   * @defaultValue `asyncScheduler`
-   */
-  readonly scheduler?: SchedulerLike | undefined;
-}
-
-/** A request as an operation describes it: relative, and without credentials. */
-export interface RequestSpec {
-  /** @defaultValue 'GET' */
-  readonly method?: string;
-  /** The path below the server's URL, encoded, with the query string. */
-  readonly path: string;
-  /** A body to be written as JSON. */
-  readonly json?: unknown;
-  /** A body that is sent as it is. */
-  readonly body?: RequestBody;
-  readonly headers?: Readonly<Record<string, string>>;
-  /** Overrides the connection's `timeout`, in milliseconds. */
-  readonly timeout?: number;
-  readonly endless?: boolean;
-}
-
-/** An answer whose head has come, with the request that it is to. */
-export interface Exchange extends TransportResponse {
-  readonly request: RequestSummary;
-}
-
-/** A database as the other end of a replication: where it is, and who may read or write it. */
-export interface ReplicationEnd {
-  readonly url: string;
-  readonly auth?: { readonly basic: BasicCredentials };
-  readonly headers?: Readonly<Record<string, string>>;
-}
-
-/** A decoded answer with its head. */
-export interface Answer<T> {
-  readonly value: T;
-  readonly code: number;
-  readonly headers: ResponseHeaders;
-}
+import { authorize } from './auth.ts';
+import type { Authorization } from './auth.ts';
+import { readText } from './body.ts';
+import type { ConnectionOptions, JsonCodec } from './connection-options.ts';
+import { defaultTransport } from './default-transport.ts';
+import type { Answer, Exchange, ReplicationEnd, RequestSpec } from './exchange.ts';
+import { cutShort, innermost, protocolError, unreachable } from './failures.ts';
+import type { ResponseHeaders, Transport, TransportRequest } from './transport.ts';
+import { databasePath, parseAddress } from './url.ts';
 
 /** One server, and how it is reached: what every operation sends its requests through. */
 export class Connection {
@@ -274,39 +186,6 @@ export class Connection {
       throw protocolError(exchange.request, what, { cause });
     }
   }
-}
-
-function unreachable(cause: Error & { code?: string }, request: RequestSummary): ConnectionError {
-  const { code = null } = cause;
-  // Certificates do not mend themselves.
-  const transient = !/CERT|VERIFY/.test(code ?? '');
-  const what = `${request.method} ${request.url}: no connection: ${cause.message}`;
-  return new ConnectionError(what, { request, code, cause, transient });
-}
-
-function cutShort(cause: Error, request: RequestSummary): ProtocolError {
-  return protocolError(request, `the answer ended early: ${cause.message}`, {
-    cause,
-    transient: true,
-  });
-}
-
-/** Makes the error of an answer that cannot be used. */
-export function protocolError(
-  request: RequestSummary,
-  what: string,
-  options: CorduroyErrorOptions,
-): ProtocolError {
-  return new ProtocolError(`${request.method} ${request.url}: ${what}`, { request, ...options });
-}
-
-/** fetch says only "fetch failed"; what happened is in the cause. */
-function innermost(error: unknown): unknown {
-  if (typeof error !== 'object' || error === null || !('cause' in error)) return error;
-  const { cause } = error;
-  return typeof cause === 'object' && cause !== null && 'message' in cause
-    ? innermost(cause)
-    : error;
 }
 
 function lowerCase(headers: Readonly<Record<string, string>>): Record<string, string> {

@@ -1,6 +1,7 @@
 import { Observable, catchError, map, of, throwError } from 'rxjs';
 import { isHTTPError } from '../errors/http-error.ts';
-import type { Answer, Connection, Exchange, RequestSpec } from './connection.ts';
+import type { Connection } from './connection.ts';
+import type { Answer, Exchange, RequestSpec } from './exchange.ts';
 import type { Status } from './status.ts';
 
 /**

@@ -1,6 +1,6 @@
 import { map, mergeMap } from 'rxjs';
 import { readBytes } from '../http/body.ts';
-import type { Answer, RequestSpec } from '../http/connection.ts';
+import type { Answer, RequestSpec } from '../http/exchange.ts';
 import { Operation } from '../http/operation.ts';
 import type { DatabaseScope } from '../http/scope.ts';
 import type { ResponseHeaders } from '../http/transport.ts';

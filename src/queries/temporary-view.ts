@@ -12,7 +12,7 @@ import {
   throwError,
 } from 'rxjs';
 import { isNotFound } from '../errors/status-errors.ts';
-import type { Answer } from '../http/connection.ts';
+import type { Answer } from '../http/exchange.ts';
 import { stringField } from '../http/decode.ts';
 import { Operation } from '../http/operation.ts';
 import type { DatabaseScope } from '../http/scope.ts';

@@ -1,6 +1,7 @@
 import { concatMap, from, map, reduce } from 'rxjs';
 import type { Observable } from 'rxjs';
-import type { Answer, Connection } from '../http/connection.ts';
+import type { Connection } from '../http/connection.ts';
+import type { Answer } from '../http/exchange.ts';
 import { Operation, operation } from '../http/operation.ts';
 import { segment } from '../http/url.ts';
 import { mustBe } from '../model/must-be.ts';

@@ -1,5 +1,5 @@
 import { defer, filter, map, mergeMap, repeat, take } from 'rxjs';
-import type { Answer } from '../http/connection.ts';
+import type { Answer } from '../http/exchange.ts';
 import { asObject } from '../http/decode.ts';
 import { Operation, operation } from '../http/operation.ts';
 import type { DatabaseScope } from '../http/scope.ts';

@@ -1,5 +1,6 @@
 import { mergeMap } from 'rxjs';
-import type { Answer, Connection, ReplicationEnd } from '../http/connection.ts';
+import type { Connection } from '../http/connection.ts';
+import type { Answer, ReplicationEnd } from '../http/exchange.ts';
 import { asObject } from '../http/decode.ts';
 import { Operation, operation } from '../http/operation.ts';
 import { wireName } from '../http/query.ts';

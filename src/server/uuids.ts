@@ -1,6 +1,7 @@
 import { defer, map, of, mergeMap } from 'rxjs';
 import type { Observable } from 'rxjs';
-import type { Answer, Connection } from '../http/connection.ts';
+import type { Connection } from '../http/connection.ts';
+import type { Answer } from '../http/exchange.ts';
 import { arrayField } from '../http/decode.ts';
 import { Operation } from '../http/operation.ts';
 import { mustBe } from '../model/must-be.ts';
