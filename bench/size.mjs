@@ -12,8 +12,8 @@ const door = './src/index.browser.ts';
 
 /** Budgets in bytes. */
 const imports = [
-  { name: 'everything', code: `export * from '${door}'`, budget: 18_000 },
-  { name: 'Couch', code: `export { Couch } from '${door}'`, budget: 17_000 },
+  { name: 'everything', code: `export * from '${door}'`, budget: 20_000 },
+  { name: 'Couch', code: `export { Couch } from '${door}'`, budget: 19_000 },
   { name: 'relax', code: `export { relax, lastOf } from '${door}'`, budget: 1_000 },
   { name: 'the guards', code: `export { isNotFound, isConflict } from '${door}'`, budget: 1_000 },
 ];

@@ -7,9 +7,11 @@ import type { CheckpointStore } from './changes/checkpoint.ts';
 import { consume } from './changes/consume.ts';
 import type { ChangeHandler, Consumed, ConsumeOptions } from './changes/consume.ts';
 import { localCheckpoint } from './changes/local-checkpoint.ts';
-import type { ConflictResolution } from './conflicts/resolution.ts';
+import type { ConflictResolution, ResolveOptions } from './conflicts/resolution.ts';
 import { saveMany, saveOne } from './conflicts/save.ts';
 import type { SaveOptions } from './conflicts/save.ts';
+import { modify, upsert } from './conflicts/upsert.ts';
+import type { DocumentChange } from './conflicts/upsert.ts';
 import {
   attachmentChunks,
   deleteAttachment,
@@ -177,6 +179,40 @@ export class Database<T extends object = AnyFields> {
     return Array.isArray(docs)
       ? saveMany<T>(this.#scope, docs, options)
       : saveOne<T>(this.#scope, docs as Draft<T>, options);
+  }
+
+  /**
+   * Reads a document, has it changed, and writes it; and again, where somebody else was faster.
+   * Emits the document as it was written.
+   *
+   * Cold. Errors with a `Conflict` when the attempts have run out, and with what `change` throws.
+   *
+   * @param change - Given the document, or null where there is none; returns what is to be written
+   * (`_id` and `_rev` are seen to), or null to leave it, or a Promise or Observable of either.
+   * @param options - `attempts`, 100 by default, and the backoff between them.
+   */
+  upsert(
+    id: string,
+    change: DocumentChange<T>,
+    options: ResolveOptions = {},
+  ): Observable<Document<T> | null> {
+    return upsert(this.#scope, id, change, options);
+  }
+
+  /**
+   * Does the same with many documents, with one request to read them and one to write them in each
+   * round. Emits what became of each; those that `change` left as they are, are in `pending`.
+   *
+   * Cold. Errors with what the requests do.
+   *
+   * @param options - `attempts`, 5 by default, and the backoff between rounds.
+   */
+  modify(
+    ids: readonly string[],
+    change: DocumentChange<T>,
+    options: ResolveOptions = {},
+  ): Observable<ConflictResolution<T>> {
+    return modify(this.#scope, ids, change, options);
   }
 
   /**

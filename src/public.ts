@@ -42,7 +42,13 @@ export type { AttachmentContent } from './documents/upload.ts';
 export type { CopyEnd, PurgeResult, Written } from './documents/revisions.ts';
 export type { Deleted } from './documents/delete.ts';
 export { ConflictResolution } from './conflicts/resolution.ts';
-export type { Merge, PendingWrite } from './conflicts/resolution.ts';
+export { resolveConflicts } from './conflicts/resolve-conflicts.ts';
+export type { ResolveConflictsOptions } from './conflicts/resolve-conflicts.ts';
+export { counter, fields, newest, ours, theirs, union } from './conflicts/strategies.ts';
+export type { FieldResolver } from './conflicts/strategies.ts';
+export type { DocumentChange } from './conflicts/upsert.ts';
+export type { Merge, Merged } from './conflicts/merge.ts';
+export type { PendingWrite, ResolveOptions } from './conflicts/resolution.ts';
 
 // Views
 export { Row, View } from './model/view.ts';
@@ -57,7 +63,8 @@ export type { ChangesParameters } from './changes/parameters.ts';
 export { ChangesFeed } from './changes/changes-feed.ts';
 export type { ChangesFeedOptions, FeedOptions } from './changes/changes-feed.ts';
 export { memoryCheckpoint, storageCheckpoint } from './changes/checkpoint.ts';
-export type { CheckpointStore, Eventually } from './changes/checkpoint.ts';
+export type { CheckpointStore } from './changes/checkpoint.ts';
+export type { Eventually } from './operators/eventually.ts';
 export type { ChangeHandler, Consumed, ConsumeOptions } from './changes/consume.ts';
 export { DbUpdatesFeed } from './changes/db-updates.ts';
 export type { DbUpdate, DbUpdatesBatch, DbUpdatesOptions } from './changes/db-updates.ts';

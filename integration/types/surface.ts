@@ -2,7 +2,18 @@
  * What the types promise, proven by the compiler: this file is checked by `npm test`, and run by
  * nobody.
  */
-import { Couch, Database, NotFound, isConflict, isNotFound, lastOf, relax } from 'corduroy';
+import {
+  Couch,
+  Database,
+  NotFound,
+  counter,
+  fields,
+  isConflict,
+  isNotFound,
+  lastOf,
+  relax,
+  resolveConflicts,
+} from 'corduroy';
 import type {
   Change,
   ChangesBatch,
@@ -60,6 +71,15 @@ expectTypeOf(forkJoin([db.get('a'), db.exists()])).toEqualTypeOf<
 
 // Conflicts
 db.save([], { merge: (local, server) => (server === null ? null : { ...server, ...local }) });
+expectTypeOf(
+  db.save([]).pipe(resolveConflicts((local, server) => ({ ...server, ...local }))),
+).toEqualTypeOf<Observable<ConflictResolution<Order>>>();
+db.save([]).pipe(resolveConflicts((local) => (local.total > 1 ? local : null)));
+expectTypeOf(db.upsert('a', (order) => order)).toEqualTypeOf<Observable<Document<Order> | null>>();
+db.upsert('a', (order) => ({ customer: 'ada', total: (order?.total ?? 0) + 1 }));
+// @ts-expect-error -- a field is missing
+db.upsert('a', () => ({ customer: 'ada' }));
+db.save([], { merge: fields<Order>(counter) });
 // @ts-expect-error -- a merged document is a document
 db.save([], { merge: () => 'merged' });
 declare const resolution: ConflictResolution<Order>;

@@ -6,7 +6,7 @@ import { mustBe } from '../model/must-be.ts';
 import type { BackoffOptions } from '../operators/backoff.ts';
 import { bufferLatency } from '../operators/buffer-latency.ts';
 import { iterate } from '../operators/iterate.ts';
-import { eventually } from './checkpoint.ts';
+import { eventually } from '../operators/eventually.ts';
 import type { CheckpointStore } from './checkpoint.ts';
 import { CheckpointWriter } from './checkpoint-writer.ts';
 import { databaseSource } from './database-source.ts';

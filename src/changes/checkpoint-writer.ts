@@ -1,7 +1,7 @@
 import { EMPTY, Observable, catchError, throwError } from 'rxjs';
 import { isTransient } from '../errors/transient.ts';
 import type { Sequence } from '../model/change.ts';
-import { eventually } from './checkpoint.ts';
+import { eventually } from '../operators/eventually.ts';
 import type { CheckpointStore } from './checkpoint.ts';
 
 /**

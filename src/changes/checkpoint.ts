@@ -1,9 +1,5 @@
-import { defer, from, isObservable, of } from 'rxjs';
-import type { Observable } from 'rxjs';
 import type { Sequence } from '../model/change.ts';
-
-/** Something that is there at once, or comes later. */
-export type Eventually<T> = T | Promise<T> | Observable<T>;
+import type { Eventually } from '../operators/eventually.ts';
 
 /**
  * Where a consumer notes how far it has come, so that it goes on there after a restart. It may be
@@ -36,17 +32,4 @@ export function storageCheckpoint(
     read: () => storage.getItem(key),
     write: (seq) => storage.setItem(key, seq),
   };
-}
-
-/** Waits for what a store answers. Cold: the store is asked at each subscription. */
-export function eventually<T>(ask: () => Eventually<T>): Observable<T> {
-  return defer(() => {
-    const answer = ask();
-    if (isObservable(answer)) return answer;
-    return isPromise(answer) ? from(answer) : of(answer);
-  });
-}
-
-function isPromise<T>(value: T | Promise<T>): value is Promise<T> {
-  return typeof value === 'object' && value !== null && 'then' in value;
 }

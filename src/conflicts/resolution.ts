@@ -2,35 +2,40 @@
  * The conflicts room: what became of writes, and what to do about those that met a newer revision.
  * It sees documents, http and below.
  */
-import { defer, forkJoin, from, isObservable, map, mergeMap, of } from 'rxjs';
+import { defer, expand, filter, forkJoin, map, mergeMap, of, take } from 'rxjs';
 import type { Observable } from 'rxjs';
-import { getDocuments } from '../documents/read.ts';
 import { writeMany } from '../documents/write.ts';
-import type { Write, WriteOutcome } from '../documents/write.ts';
+import type { WriteOutcome } from '../documents/write.ts';
 import type { DatabaseScope } from '../http/scope.ts';
 import { noteRevision } from '../model/document.ts';
 import type { AnyFields, Document, Draft } from '../model/document.ts';
 import { mustBe } from '../model/must-be.ts';
+import { backoff } from '../operators/backoff.ts';
+import type { BackoffOptions } from '../operators/backoff.ts';
+import { mergeOne } from './merge.ts';
+import type { Merge } from './merge.ts';
+import { refetch } from './refetch.ts';
 
 /** A document that was not written, and why. */
 export interface PendingWrite<T extends object = AnyFields> {
   readonly doc: Draft<T>;
-  /** `'conflict'`, or another word of CouchDB's: `'forbidden'`, `'unauthorized'`… */
+  /** `'conflict'`, `'merge_failed'`, or another word of CouchDB's: `'forbidden'`… */
   readonly error: string;
   readonly reason: string;
 }
 
-/**
- * Makes one document of two: of the one that could not be saved, and the server's, which is null
- * where it was deleted. Null leaves the document pending.
- */
-export type Merge<T extends object = AnyFields> = (
-  local: Draft<T>,
-  server: Document<T> | null,
-) => Merged<T> | Promise<Merged<T>> | Observable<Merged<T>>;
+/** How long merging is tried. */
+export interface ResolveOptions {
+  /**
+   * How many rounds there are at most, of one request to read and one to write each.
+   * @defaultValue 5
+   */
+  readonly attempts?: number;
+  /** How long to wait between rounds. @defaultValue `{ initialDelay: 20, maxDelay: 2000 }` */
+  readonly backoff?: BackoffOptions;
+}
 
-/** A merged document, or null where merging gave up. */
-type Merged<T extends object> = Draft<T> | null;
+const PACE = { initialDelay: 20, maxDelay: 2000 };
 
 /**
  * What became of a save. The maps are keyed by `_id`, in the order in which the documents were
@@ -42,15 +47,13 @@ export class ConflictResolution<T extends object = AnyFields> {
   /** The documents that were written, with their new `_rev`. */
   readonly resolved: ReadonlyMap<string, Document<T>>;
   readonly #db: DatabaseScope;
+  /** Every outcome, in order: two documents of one call can share an id. */
+  readonly #outcomes: readonly WriteOutcome<T>[];
 
   /** @internal */
-  constructor(
-    db: DatabaseScope,
-    outcomes: readonly WriteOutcome<T>[],
-    before: ReadonlyMap<string, Document<T>> = new Map(),
-  ) {
+  constructor(db: DatabaseScope, outcomes: readonly WriteOutcome<T>[]) {
     const pending = new Map<string, PendingWrite<T>>();
-    const resolved = new Map<string, Document<T>>(before);
+    const resolved = new Map<string, Document<T>>();
     for (const outcome of outcomes) {
       const { id, doc } = outcome;
       if (outcome.ok) resolved.set(id, written(doc, id, outcome.rev));
@@ -59,71 +62,115 @@ export class ConflictResolution<T extends object = AnyFields> {
     this.pending = pending;
     this.resolved = resolved;
     this.#db = db;
+    this.#outcomes = outcomes;
   }
 
   /**
    * Refetches the documents in conflict, merges each with the local copy, and saves what the merge
-   * made of them: one request each. Emits the resolution after that.
+   * made of them; and again for those that were changed once more meanwhile. A round is one request
+   * to read and one to write, however many documents there are. Emits the resolution after that.
    *
-   * Cold: nothing is read or written until it is subscribed to. A document whose merge returns null,
-   * and one that was changed once more meanwhile, is pending still. The object that was saved is
-   * given the merged fields and the new `_rev`. Errors with what the requests or the merge throw.
+   * - **Temperature:** cold. Nothing is read or written until it is subscribed to.
+   * - **Emits** once, when nothing is in conflict, the merge has given up on what is, or the
+   *   attempts have run out; what is pending still is in `pending`.
+   * - **Errors** with what the requests do. A merge that throws fails its document alone, which is
+   *   then pending with `'merge_failed'`.
+   * - **On unsubscribe** the request in flight is aborted, and nothing more is written.
    *
-   * @param merge - Given the local and the server's copy (null where it was deleted); returns a
-   * document, null, or a Promise or Observable of either.
+   * The object that was saved is given the merged fields and the new `_rev`. Attachments that the
+   * merge says nothing of stay.
+   *
+   * @param merge - Given the local copy, the server's (null where it was deleted), and what both were
+   * made of; returns a document, null, or a Promise or Observable of either.
    */
-  resolve(merge: Merge<T>): Observable<ConflictResolution<T>> {
+  resolve(merge: Merge<T>, options: ResolveOptions = {}): Observable<ConflictResolution<T>> {
     if (typeof merge !== 'function') throw mustBe('resolve: merge', 'a function', merge);
-    return defer(() => {
-      const conflicts = [...this.pending].filter(([, { error }]) => error === 'conflict');
-      if (conflicts.length === 0) return of(this);
-      return getDocuments<T>(
-        this.#db,
-        conflicts.map(([id]) => id),
-        {},
-      ).pipe(
-        mergeMap((servers) =>
-          forkJoin(
-            conflicts.map(([id, { doc }], i) => {
-              const server = servers[i] ?? null;
-              return toObservable(merge(doc, server)).pipe(
-                map((merged) => ({ id, doc, rev: server?._rev, merged })),
-              );
-            }),
-          ),
-        ),
-        mergeMap((merges) => this.#save(merges)),
-      );
-    });
+    const { attempts = 5, backoff: pace = PACE } = options;
+    if (!Number.isSafeInteger(attempts) || attempts < 1) {
+      throw mustBe('resolve: attempts', 'a whole number from 1', attempts, RangeError);
+    }
+    const { connection } = this.#db;
+    const isOver = ({ round, givenUp, resolution }: Round<T>): boolean =>
+      round >= attempts || resolution.#conflicts(givenUp).length === 0;
+    return of<Round<T>>({ round: 0, givenUp: new Set(), resolution: this }).pipe(
+      expand((last) => {
+        if (isOver(last)) return [];
+        const next = defer(() => last.resolution.#round(merge, last));
+        return last.round === 0
+          ? next
+          : connection.after(backoff(last.round, pace)).pipe(mergeMap(() => next));
+      }),
+      filter(isOver),
+      take(1),
+      map(({ resolution }) => resolution),
+    );
   }
 
   /**
    * Writes the local copies over the server's, whatever is in those: the force that merging spares.
    *
-   * Cold, as {@link ConflictResolution.resolve}.
+   * Cold, and in rounds, as {@link ConflictResolution.resolve}.
    */
-  overwrite(): Observable<ConflictResolution<T>> {
-    return this.resolve((local) => local);
+  overwrite(options: ResolveOptions = {}): Observable<ConflictResolution<T>> {
+    return this.resolve((local) => local, options);
   }
 
-  #save(merges: readonly MergedWrite<T>[]): Observable<ConflictResolution<T>> {
-    const writes = merges.flatMap(({ id, rev, merged }): Write<T>[] => {
-      if (merged === null) return [];
-      const { _rev: _old, ...fields } = merged;
-      const doc = { ...fields, _id: id, ...(rev !== undefined && { _rev: rev }) } as unknown;
-      return [{ id, doc: doc as Draft<T> }];
+  /** Where the outcomes in conflict are; of those that share an id the first, for one at a time. */
+  #conflicts(givenUp: ReadonlySet<number>): readonly number[] {
+    const ids = new Set<string>();
+    return this.#outcomes.flatMap((outcome, i) => {
+      if (outcome.ok || outcome.error !== 'conflict' || ids.has(outcome.id)) return [];
+      if (givenUp.has(i)) return [];
+      ids.add(outcome.id);
+      return [i];
     });
-    if (writes.length === 0) return of(this);
-    return writeMany<T>(this.#db, writes, {}).pipe(
-      map(({ value }) => {
-        const outcomes = new Map(value.map((outcome) => [outcome.id, outcome]));
-        const next = [...this.pending].map(([id, { doc, error, reason }]): WriteOutcome<T> => {
-          const outcome = outcomes.get(id);
-          if (outcome === undefined) return { ok: false, id, doc, error, reason };
-          if (!outcome.ok) return { ...outcome, doc };
-          return { ...outcome, doc: adopt(doc, outcome.doc, id, outcome.rev) };
+  }
+
+  #round(merge: Merge<T>, last: Round<T>): Observable<Round<T>> {
+    const givenUp = new Set(last.givenUp);
+    const places = this.#conflicts(givenUp);
+    const wanted = places.map((place) => {
+      const { id, doc } = this.#outcomes[place] as WriteOutcome<T>;
+      return { id, doc, base: doc._rev };
+    });
+    return refetch<T>(this.#db, wanted, merge.length > 2).pipe(
+      mergeMap((copies) =>
+        forkJoin(
+          wanted.map(({ id, doc }, i) =>
+            mergeOne(merge, id, doc, copies[i] ?? { server: null, base: null }),
+          ),
+        ),
+      ),
+      mergeMap((merges) => {
+        const next = [...this.#outcomes];
+        const writes = merges.flatMap((merged, i) => {
+          const { id, doc } = wanted[i] as (typeof wanted)[number];
+          const place = places[i] as number;
+          if (merged.type === 'merged') return [{ id, doc: merged.doc, place }];
+          if (merged.type === 'given up') givenUp.add(place);
+          if (merged.type === 'failed') {
+            next[place] = { ok: false, id, doc, error: 'merge_failed', reason: merged.reason };
+          }
+          return [];
         });
-        return new ConflictResolution(this.#db, next, this.resolved);
+        const finish = (): Round<T> => ({
+          round: last.round + 1,
+          givenUp,
+          resolution: new ConflictResolution(this.#db, next),
+        });
+        if (writes.length === 0) return of(finish());
+        return writeMany<T>(this.#db, writes, {}).pipe(
+          map(({ value }) => {
+            value.forEach((outcome, i) => {
+              const { id, place } = writes[i] as (typeof writes)[number];
+              const { doc } = this.#outcomes[place] as WriteOutcome<T>;
+              next[place] = outcome.ok
+                ? { ...outcome, doc: adopt(doc, outcome.doc, id, outcome.rev) }
+                : { ...outcome, doc };
+            });
+            return finish();
+          }),
+        );
       }),
     );
   }
@@ -135,10 +182,11 @@ export class ConflictResolution<T extends object = AnyFields> {
   }
 }
 
-interface MergedWrite<T extends object> {
-  readonly id: string;
-  readonly rev: string | undefined;
-  readonly merged: Draft<T> | null;
+interface Round<T extends object> {
+  readonly round: number;
+  /** Where the merge has given up: it is not asked again. */
+  readonly givenUp: ReadonlySet<number>;
+  readonly resolution: ConflictResolution<T>;
 }
 
 /** Gives the object that was saved what was written in its stead, if it can be written to. */
@@ -152,20 +200,12 @@ function adopt<T extends object>(
     noteRevision(saved, id, rev);
     return saved;
   }
-  for (const field of Object.keys(local))
+  for (const field of Object.keys(local)) {
     if (!(field in saved)) Reflect.deleteProperty(local, field);
+  }
   Object.assign(local, saved);
   noteRevision(local, id, rev);
   return local;
-}
-
-function toObservable<R>(result: R | Promise<R> | Observable<R>): Observable<R> {
-  if (isObservable(result)) return result;
-  return isPromise(result) ? from(result) : of(result);
-}
-
-function isPromise<R>(result: R | Promise<R>): result is Promise<R> {
-  return typeof result === 'object' && result !== null && 'then' in result;
 }
 
 /** The object that was saved, which carries its new revision; a copy of one that cannot. */

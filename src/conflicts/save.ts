@@ -11,12 +11,15 @@ import type { AnyFields, Draft } from '../model/document.ts';
 import { mustBe } from '../model/must-be.ts';
 import { takeIds } from '../server/uuids.ts';
 import { ConflictResolution } from './resolution.ts';
-import type { Merge } from './resolution.ts';
+import type { Merge } from './merge.ts';
+import type { ResolveOptions } from './resolution.ts';
 
 /** How documents are saved, and what is done about conflicts. */
 export interface SaveOptions<T extends object = AnyFields> extends WriteOptions {
   /** Called for each conflict with the local and the server's copy, to make one of them. */
   readonly merge?: Merge<T>;
+  /** With `merge` or `force`: how many rounds there are at most. @defaultValue 5 */
+  readonly attempts?: number;
   /** Writes over the server's copy. Prefer `merge`: this throws away what others wrote. */
   readonly force?: boolean;
 }
@@ -89,17 +92,18 @@ function split<T extends object>(
   options: SaveOptions<T>,
   which: 'one' | 'many',
 ): { readonly write: WriteOptions; readonly resolve: Resolve<T> | undefined } {
-  const { merge, force = false, ...write } = options;
+  const { merge, force = false, attempts = 5, ...write } = options;
   // Misuse is told now.
   writeQuery(write, which);
   if (merge !== undefined && typeof merge !== 'function')
     throw mustBe('save: merge', 'a function', merge);
   if (merge !== undefined && force) throw new TypeError('save: merge and force exclude each other');
+  const rounds: ResolveOptions = { attempts };
   const resolve: Resolve<T> | undefined =
     merge !== undefined
-      ? (resolution) => resolution.resolve(merge)
+      ? (resolution) => resolution.resolve(merge, rounds)
       : force
-        ? (resolution) => resolution.overwrite()
+        ? (resolution) => resolution.overwrite(rounds)
         : undefined;
   return { write, resolve };
 }
