@@ -26,7 +26,7 @@ function contested(
   let most = 0;
   const transport = marbleTransport((request) => {
     const { pathname } = new URL(request.url);
-    const body = JSON.parse(String(request.body)) as {
+    const body = JSON.parse(request.body as string) as {
       docs?: { _id: string; _rev?: string }[];
       keys?: string[];
     };
