@@ -8,6 +8,8 @@ import { consume } from './changes/consume.ts';
 import type { ChangeHandler, Consumed, ConsumeOptions } from './changes/consume.ts';
 import { localCheckpoint } from './changes/local-checkpoint.ts';
 import type { ConflictResolution, ResolveOptions } from './conflicts/resolution.ts';
+import { leaves, resolveLeaves } from './conflicts/leaves.ts';
+import type { Merge } from './conflicts/merge.ts';
 import { saveMany, saveOne } from './conflicts/save.ts';
 import type { SaveOptions } from './conflicts/save.ts';
 import { modify, upsert } from './conflicts/upsert.ts';
@@ -213,6 +215,37 @@ export class Database<T extends object = AnyFields> {
     options: ResolveOptions = {},
   ): Observable<ConflictResolution<T>> {
     return modify(this.#scope, ids, change, options);
+  }
+
+  /**
+   * Emits the live leaf revisions of a document, the winner first: more than one where replication
+   * brought edits that were made apart.
+   *
+   * Cold. Errors with `NotFound`.
+   *
+   * @see https://docs.couchdb.org/en/stable/replication/conflicts.html
+   */
+  leaves(id: string): Operation<Document<T>[]> {
+    return leaves<T>(this.#scope, id);
+  }
+
+  /**
+   * Makes one of all leaf revisions of a document: writes what the merge makes of them, as the next
+   * revision of the winner, and deletes the losers, in one request. Emits the document.
+   *
+   * Cold. It starts again when the tree changes meanwhile, and loses no leaf then. A document
+   * without conflicts is emitted as it is. Errors with `NotFound`; with a `Conflict` when the attempts
+   * have run out, and where the merge throws or gives up: nothing is written then.
+   *
+   * @param merge - Given the winner (with what was merged into it already), a loser, and their last
+   * common revision, where the server has it and the merge takes three arguments.
+   */
+  resolveLeaves(
+    id: string,
+    merge: Merge<T>,
+    options: ResolveOptions = {},
+  ): Observable<Document<T>> {
+    return resolveLeaves(this.#scope, id, merge, options);
   }
 
   /**

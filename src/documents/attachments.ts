@@ -160,7 +160,9 @@ function written(
       db.connection.json(describe, (body): AttachmentWritten => {
         const rev = stringField(body, 'rev');
         noteRevision(owner, owner._id, rev);
-        Reflect.set(owner, '_attachments', attachments());
+        const left = attachments();
+        if (Object.keys(left).length === 0) Reflect.deleteProperty(owner, '_attachments');
+        else Reflect.set(owner, '_attachments', left);
         return { ok: true, id: owner._id, rev };
       }),
     ),

@@ -37,6 +37,7 @@ export interface Resolvable {
   // oxlint-disable-next-line typescript/no-explicit-any -- an error does not know the type of documents
   resolve(merge: (local: any, server: any) => any): Observable<Resolvable>;
   overwrite(): Observable<Resolvable>;
+  toString(): string;
 }
 
 /** Thrown when a document was changed meanwhile: its `_rev` is not the server's (409). */

@@ -79,7 +79,7 @@ export function callUpdate(
   })).mapValue(({ headers, body: answer }) => ({
     headers,
     body: answer,
-    id: headers['x-couch-id'] ?? null,
+    id: decoded(headers['x-couch-id']),
     rev: headers['x-couch-update-newrev'] ?? null,
   }));
 }
@@ -125,4 +125,13 @@ function parametersQuery(parameters: FunctionParameters): string {
     .filter(([, value]) => value !== undefined)
     .map(([name, value]) => `${segment(name)}=${segment(String(value))}`);
   return pairs.length === 0 ? '' : `?${pairs.join('&')}`;
+}
+
+/** CouchDB encodes an id that it puts in a header, as it would in a URL. */
+function decoded(id: string | undefined): string | null {
+  try {
+    return id === undefined ? null : decodeURIComponent(id);
+  } catch {
+    return id ?? null;
+  }
 }

@@ -67,10 +67,14 @@ function removedAfter<T>(
   return new Observable((subscriber) => {
     const made$ = new AsyncSubject<string>();
     make.subscribe(made$);
-    let removing = false;
+    let removal$: AsyncSubject<never> | undefined;
+    // Done once, and to its end, whoever leaves meanwhile.
     const removed = defer(() => {
-      removing = true;
-      return made$.pipe(mergeMap(unmake), ignoreElements());
+      if (removal$ === undefined) {
+        removal$ = new AsyncSubject<never>();
+        made$.pipe(mergeMap(unmake), ignoreElements()).subscribe(removal$);
+      }
+      return removal$;
     });
     const used = made$.pipe(
       mergeMap(() =>
@@ -89,7 +93,7 @@ function removedAfter<T>(
     return () => {
       subscription.unsubscribe();
       // Nobody is left to be told of a failure of this.
-      if (!removing) removed.pipe(catchError(() => EMPTY)).subscribe();
+      removed.pipe(catchError(() => EMPTY)).subscribe();
     };
   });
 }

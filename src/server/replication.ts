@@ -4,7 +4,7 @@ import type { Answer, ReplicationEnd } from '../http/exchange.ts';
 import { asObject } from '../http/decode.ts';
 import { Operation, operation } from '../http/operation.ts';
 import { wireName } from '../http/query.ts';
-import { documentPath, isUrl, requireDatabaseName, requireId } from '../http/url.ts';
+import { documentPath, isUrl, parseAddress, requireDatabaseName, requireId } from '../http/url.ts';
 import { assertJson } from '../model/json.ts';
 import { mustBe } from '../model/must-be.ts';
 
@@ -156,8 +156,11 @@ function endOf(
     return side.replicationEnd();
   if (typeof side !== 'string')
     throw mustBe(`replicate: ${what}`, 'a URL, a name or a Database', side);
-  // A URL goes as it came, with credentials only where the caller put them there.
-  if (isUrl(side)) return side;
+  if (isUrl(side)) {
+    // CouchDB does not decode what a URL has to encode in a name or password, so they go apart.
+    const { url, authorization } = parseAddress(side);
+    return authorization.basic === undefined ? side : { url, auth: { basic: authorization.basic } };
+  }
   requireDatabaseName(side);
   return connection.replicationEnd(side);
 }
