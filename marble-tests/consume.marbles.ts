@@ -13,7 +13,8 @@ function database(
 ): { readonly db: Database; readonly asked: string[] } {
   const asked: string[] = [];
   const transport = marbleTransport((request) => {
-    const { searchParams } = new URL(request.url);
+    const { pathname, searchParams } = new URL(request.url);
+    if (!pathname.endsWith('/_changes')) return of(response(of(bytes('{}'))));
     const since = Number(searchParams.get('since'));
     const end = Math.min(total, since + Number(searchParams.get('limit')));
     asked.push(`${searchParams.get('feed') ?? 'normal'}@${since}`);

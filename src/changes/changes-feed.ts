@@ -6,14 +6,16 @@ import { mustBe } from '../model/must-be.ts';
 import type { BackoffOptions } from '../operators/backoff.ts';
 import { bufferLatency } from '../operators/buffer-latency.ts';
 import { iterate } from '../operators/iterate.ts';
-import { eventually } from '../operators/eventually.ts';
+import { beginning } from './beginning.ts';
 import type { CheckpointStore } from './checkpoint.ts';
 import { CheckpointWriter } from './checkpoint-writer.ts';
 import { databaseSource } from './database-source.ts';
 import { lastSequence } from './decode.ts';
 import { sharedFeed } from './feed-registry.ts';
 import type { FeedState } from './feed-state.ts';
+import { Pace } from './pace.ts';
 import type { ErrorTolerance } from './pace.ts';
+import { patiently } from './patience.ts';
 import { changesRequest } from './parameters.ts';
 import type { ChangesParameters } from './parameters.ts';
 import type { FeedBehaviour, FeedKind, SharedFeed } from './shared-feed.ts';
@@ -104,17 +106,25 @@ export class ChangesFeed<T extends object = AnyFields> extends Observable<Change
     const begin$ =
       checkpoint === undefined
         ? of(present$.value)
-        : eventually(() => checkpoint.read()).pipe(
-            map((noted) => feedFrom(noted ?? behaviour.since)),
-            tap((feed) => present$.next(feed)),
-          );
+        : defer(() => {
+            const { connection } = source;
+            const { errorTolerance, heartbeat, since } = behaviour;
+            const pace = new Pace(behaviour.backoff, errorTolerance, () =>
+              connection.scheduler.now(),
+            );
+            return beginning(source, checkpoint, since, 2 * heartbeat).pipe(
+              patiently(connection, pace),
+              map((place) => feedFrom(place)),
+              tap((feed) => present$.next(feed)),
+            );
+          });
     const batches$ = begin$.pipe(
       mergeMap((feed) =>
         feed.blocks$.pipe(
           bufferLatency<Change<T>>(latency, db.connection.scheduler),
           map((changes): ChangesBatch<T> => {
             this.#seq = lastSequence(changes) ?? this.#seq;
-            return { seq: this.#seq ?? behaviour.since, changes };
+            return { seq: this.#seq ?? feed.since, changes };
           }),
         ),
       ),

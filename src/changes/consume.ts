@@ -8,10 +8,9 @@ import {
   of,
   repeat,
   retry,
-  tap,
-  throwError,
   toArray,
 } from 'rxjs';
+import { DatabaseReplaced } from '../errors/database-replaced.ts';
 import type { DatabaseScope } from '../http/scope.ts';
 import type { Change, Sequence } from '../model/change.ts';
 import type { AnyFields } from '../model/document.ts';
@@ -20,11 +19,13 @@ import { backoff } from '../operators/backoff.ts';
 import { readFeedOptions } from './changes-feed.ts';
 import type { FeedOptions } from './changes-feed.ts';
 import { eventually } from '../operators/eventually.ts';
+import { beginning } from './beginning.ts';
 import type { CheckpointStore } from './checkpoint.ts';
 import type { Eventually } from '../operators/eventually.ts';
 import { databaseSource } from './database-source.ts';
 import { localCheckpoint } from './local-checkpoint.ts';
 import { Pace } from './pace.ts';
+import { patiently } from './patience.ts';
 import { changesRequest } from './parameters.ts';
 import type { ChangesParameters } from './parameters.ts';
 import { drain, longPoll } from './polling.ts';
@@ -120,24 +121,8 @@ export function consume<T extends object>(
     let waiting = false;
     let asked = 0;
     let inVain = 0;
-    const patiently = <R>(work: Observable<R>): Observable<R> =>
-      work.pipe(
-        tap(() => health.succeeded()),
-        retry({
-          delay: (error: unknown) => {
-            const delay = health.failed(error);
-            return delay === null ? throwError(() => error) : connection.after(delay);
-          },
-        }),
-      );
-
-    const begin = patiently(
-      eventually(() => checkpoint.read()).pipe(
-        mergeMap((noted) => {
-          const place = noted ?? since;
-          return place === 'now' ? source.now : of(place);
-        }),
-      ),
+    const begin = beginning(source, checkpoint, since, 2 * behaviour.heartbeat).pipe(
+      patiently(connection, health),
     );
     const read = defer(() => {
       asked = connection.scheduler.now();
@@ -147,7 +132,23 @@ export function consume<T extends object>(
     });
     // A server that answers at once, and nothing, is not asked again and again without a pause.
     const rest$ = defer(() => (inVain < 2 ? of(0) : connection.after(backoff(inVain, pace))));
-    const step = defer(() => patiently(read)).pipe(
+    let known: string | null | undefined;
+    const whole = read.pipe(
+      // What was read is believed when it is known to be of the same database.
+      mergeMap((events) =>
+        source.identity(2 * behaviour.heartbeat).pipe(
+          map((found) => {
+            if (known !== undefined && found !== known) {
+              throw new DatabaseReplaced({ method: 'GET', url: connection.url + source.path });
+            }
+            known = found;
+            return events;
+          }),
+        ),
+      ),
+    );
+    const step = whole.pipe(
+      patiently(connection, health),
       mergeMap((events) => {
         const { items, lastSeq } = summarize(events);
         const quick = connection.scheduler.now() - asked < behaviour.heartbeat / 2;
@@ -159,7 +160,10 @@ export function consume<T extends object>(
             handled += items.length;
             if (lastSeq === since) return [];
             since = lastSeq;
-            const note = patiently(eventually(() => checkpoint.write(lastSeq)).pipe(toArray()));
+            const note = eventually(() => checkpoint.write(lastSeq)).pipe(
+              toArray(),
+              patiently(connection, health),
+            );
             return note.pipe(map((): Consumed => ({ seq: lastSeq, handled })));
           }),
         );

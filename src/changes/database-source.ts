@@ -22,8 +22,8 @@ export function databaseSource<T extends object>(
     path: `${db.path}/_changes`,
     decode: decodeChange<T>,
     request: (added) => changesRequest(parameters, added, 'changes$'),
-    identity: creation(db),
-    now: readLastSequence(db),
+    identity: (silence) => creation(db, silence),
+    now: (silence) => readLastSequence(db, silence),
     // Of a filter only the server knows whether what there is passes it.
     hasMore: filtered
       ? null
@@ -35,10 +35,10 @@ export function databaseSource<T extends object>(
 }
 
 /** Emits when the database was created, as its server tells since 3.3; null where it does not. */
-function creation(db: DatabaseScope): Observable<string | null> {
+function creation(db: DatabaseScope, silence: number): Observable<string | null> {
   return db.connection
     .json(
-      () => ({ path: db.path }),
+      () => ({ path: db.path, timeout: silence }),
       (body) => {
         const { instance_start_time: time } = asObject(body);
         return typeof time === 'string' && time !== '0' ? time : null;

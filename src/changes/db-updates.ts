@@ -80,13 +80,14 @@ function dbUpdatesSource(connection: Connection): FeedSource<DbUpdate> {
       seq: sequence(asObject(row)['seq']),
     }),
     request: (added) => changesRequest({}, added, 'dbUpdates$'),
-    identity: of(null),
-    now: connection
-      .json(
-        () => ({ path: `${path}?since=now&limit=1` }),
-        (body) => sequence(asObject(body)['last_seq']),
-      )
-      .pipe(map(({ value }) => value)),
+    identity: () => of(null),
+    now: (timeout) =>
+      connection
+        .json(
+          () => ({ path: `${path}?since=now&limit=1`, timeout }),
+          (body) => sequence(asObject(body)['last_seq']),
+        )
+        .pipe(map(({ value }) => value)),
     hasMore: null,
   };
 }

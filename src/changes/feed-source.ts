@@ -17,10 +17,13 @@ export interface FeedSource<Item extends Sequenced> {
   readonly decode: (row: unknown) => Item;
   /** Writes the request for a feed of a kind, from a place on. */
   readonly request: (added: Readonly<Record<string, unknown>>) => ChangesRequest;
-  /** Emits what tells this database from another of the same name; null where there is nothing. */
-  readonly identity: Observable<string | null>;
+  /**
+   * Emits what tells this database from another of the same name; null where there is nothing.
+   * Like the next, it waits for an answer as long as it is told, in milliseconds.
+   */
+  readonly identity: (silence: number) => Observable<string | null>;
   /** Emits the place that `'now'` is. */
-  readonly now: Observable<Sequence>;
+  readonly now: (silence: number) => Observable<Sequence>;
   /** Emits whether there is anything after a place; null where that would be dear to find out. */
   readonly hasMore: ((place: Sequence) => Observable<boolean>) | null;
 }

@@ -31,10 +31,10 @@ export function readChanges<T extends object = AnyFields>(
 }
 
 /** Makes `'now'` a place that stays the same when it is asked for again. */
-export function readLastSequence(db: DatabaseScope): Operation<Sequence> {
+export function readLastSequence(db: DatabaseScope, timeout: number): Operation<Sequence> {
   return operation(
     db.connection,
-    () => ({ path: `${db.path}/_changes?since=now&limit=0` }),
+    () => ({ path: `${db.path}/_changes?since=now&limit=0`, timeout }),
     (body) => sequence(asObject(body)['last_seq']),
   );
 }

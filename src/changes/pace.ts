@@ -1,4 +1,5 @@
 import { isHTTPError } from '../errors/http-error.ts';
+import { isProtocolError } from '../errors/protocol-error.ts';
 import { isTransient } from '../errors/transient.ts';
 import { backoff } from '../operators/backoff.ts';
 import type { BackoffOptions } from '../operators/backoff.ts';
@@ -39,7 +40,8 @@ export class Pace {
    * because the error cannot pass by itself or has been put up with for long enough.
    */
   failed(error: unknown): number | null {
-    if (!isTransient(error)) return null;
+    // An answer that makes no sense is not the server's own: something between gave it, for now.
+    if (!isTransient(error) && !isProtocolError(error)) return null;
     if (this.#tolerance === 0 || this.#now() - this.#lastSuccess > this.#tolerance) return null;
     this.#attempt += 1;
     return Math.max(backoff(this.#attempt, this.#options), this.#askedFor(error));

@@ -1,7 +1,9 @@
 import {
   BehaviorSubject,
   NEVER,
+  Subject,
   catchError,
+  concatMap,
   defer,
   distinctUntilChanged,
   filter,
@@ -73,8 +75,12 @@ export class SharedFeed<Item extends Sequenced> {
   readonly blocks$: Observable<readonly Item[]>;
   readonly state$: BehaviorSubject<FeedState> = new BehaviorSubject<FeedState>({ status: 'idle' });
 
+  /** Where it was to begin. */
+  readonly since: Sequence;
+
   constructor(source: FeedSource<Item>, behaviour: FeedBehaviour) {
     const { linger } = behaviour;
+    this.since = behaviour.since;
     const { scheduler } = source.connection;
     this.blocks$ = defer(() => new Follower(source, behaviour, this.state$).follow()).pipe(
       finalize(() => {
@@ -95,7 +101,7 @@ class Follower<Item extends Sequenced> {
   /** Where to go on: the sequence of the last item that was passed on. */
   #place: Sequence;
   #left: number;
-  #identity: string | null = null;
+  #identity: string | null | undefined;
   #connections = 0;
   /** Whether anything, be it a heartbeat, came over the present connection. */
   #heard = false;
@@ -159,28 +165,40 @@ class Follower<Item extends Sequenced> {
     if (!goingOn) this.#state$.next({ status: 'connecting', attempt: this.#pace.attempt });
     // Polls that follow each other are one connection; the first of them does not wait.
     const protocol = this.#protocol === longPoll && !goingOn ? drain : this.#protocol;
-    const place$ = goingOn ? of(this.#place) : this.#begin();
-    return place$.pipe(
+    return this.#begin().pipe(
       mergeMap((place) => {
         this.#place = place;
         this.#begun = place;
-        const events = protocol(this.#source, place, this.#left, heartbeat);
-        return protocol === continuous ? events.pipe(takeUntil(this.#overlooked(place))) : events;
+        const events = protocol(this.#source, place, this.#left, heartbeat).pipe(
+          // What comes after the head waits until it is known from which database it comes.
+          concatMap((event) => (event.type === 'open' ? this.#identify(event) : of(event))),
+        );
+        if (protocol !== continuous) return events;
+        const opened$ = new Subject<void>();
+        return events.pipe(
+          tap((event) => event.type === 'open' && opened$.next()),
+          takeUntil(opened$.pipe(mergeMap(() => this.#overlooked(place)))),
+        );
       }),
     );
   }
 
-  /** Where to begin, on a database that is still the same. */
+  /** Where to begin: `now` is another place at each attempt, and changes between two would be lost. */
   #begin(): Observable<Sequence> {
-    const { connection, path, identity, now } = this.#source;
-    return identity.pipe(
-      mergeMap((found) => {
-        if (this.#identity !== null && found !== this.#identity) {
+    if (this.#place !== 'now') return of(this.#place);
+    return this.#source.now(2 * this.#behaviour.heartbeat);
+  }
+
+  /** Passes an event on when the database is found to be the one that it was. */
+  #identify(event: FeedEvent<Item>): Observable<FeedEvent<Item>> {
+    const { connection, path, identity } = this.#source;
+    return identity(2 * this.#behaviour.heartbeat).pipe(
+      map((found) => {
+        if (this.#identity !== undefined && found !== this.#identity) {
           throw new DatabaseReplaced({ method: 'GET', url: connection.url + path });
         }
         this.#identity = found;
-        // `now` is another place at each attempt, and what changes between two would be lost.
-        return this.#place === 'now' ? now : of(this.#place);
+        return event;
       }),
     );
   }

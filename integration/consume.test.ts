@@ -1,0 +1,501 @@
+import { afterEach, describe, expect, it, jest } from '@jest/globals';
+import { mkdtemp, readdir, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { Couch, NotFound, fileCheckpoint, memoryCheckpoint, storageCheckpoint } from 'corduroy';
+import type {
+  ChangeHandler,
+  CheckpointStore,
+  Consumed,
+  ConsumeOptions,
+  Database,
+  Sequence,
+} from 'corduroy';
+import { NEVER, Observable, Subject, filter, firstValueFrom, of, timeout, timer } from 'rxjs';
+import { type FaultyProxy, type SeenRequest, startFaultyProxy } from './helpers/faulty-proxy.ts';
+import { createDatabase, rawFetch, server } from './helpers/server.ts';
+
+jest.setTimeout(20_000);
+
+const PATIENCE = 8_000;
+const FAST = { initialDelay: 1, maxDelay: 20 };
+const cleanUps: (() => unknown)[] = [];
+
+afterEach(async () => {
+  for (let last = cleanUps.pop(); last; last = cleanUps.pop()) await last();
+});
+
+const ids = (from: number, to: number): string[] =>
+  Array.from({ length: to - from }, (_, i) => `item-${String(from + i).padStart(4, '0')}`);
+
+/** Straight to the server. */
+async function write(name: string, from: number, to: number): Promise<void> {
+  const docs = ids(from, to).map((_id, i) => ({ _id, n: from + i }));
+  const response = await rawFetch(`/${name}/_bulk_docs`, { method: 'POST', body: { docs } });
+  expect(await response.json()).toHaveLength(to - from);
+}
+
+async function database(): Promise<Database> {
+  return new Couch(server.authenticatedUrl).use(await createDatabase());
+}
+
+async function throughProxy(): Promise<{ db: Database; proxy: FaultyProxy }> {
+  const proxy = await startFaultyProxy(server.url);
+  cleanUps.push(() => proxy.close());
+  const couch = new Couch(proxy.url, { auth: [server.username, server.password] });
+  return { proxy, db: couch.use(await createDatabase()) };
+}
+
+type Options = Omit<ConsumeOptions, 'name'>;
+const start = (db: Database, handler: ChangeHandler<object>, options: Options = {}) =>
+  db.consume(handler, { name: 'test', since: 0, heartbeat: 300, backoff: FAST, ...options });
+
+/** Consumes until so many changes are done and noted, and leaves. */
+const consumed = (
+  db: Database,
+  count: number,
+  handler: ChangeHandler<object>,
+  options: Options = {},
+): Promise<Consumed> =>
+  firstValueFrom(
+    start(db, handler, options).pipe(
+      filter(({ handled }) => handled >= count),
+      timeout({ first: PATIENCE }),
+    ),
+  );
+
+const order = async (name: string): Promise<string[]> => {
+  const { results } = (await (await rawFetch(`/${name}/_changes`)).json()) as {
+    results: { id: string }[];
+  };
+  return results.map(({ id }) => id);
+};
+const isRead = ({ url }: SeenRequest): boolean =>
+  url.includes('_changes?') && !url.includes('since=now');
+const isNote = ({ url, method }: SeenRequest): boolean =>
+  method === 'PUT' && url.includes('/_local/');
+
+describe('consume', () => {
+  it('handles everything once and in order, one at a time', async () => {
+    const db = await database();
+    await write(db.name, 0, 60);
+    const seen: string[] = [];
+    let atOnce = 0;
+    let most = 0;
+    const done = consumed(
+      db,
+      100,
+      async ({ id }) => {
+        most = Math.max(most, ++atOnce);
+        await Promise.resolve();
+        seen.push(id);
+        atOnce--;
+        if (seen.length === 60) await write(db.name, 60, 100);
+      },
+      { batchSize: 7 },
+    );
+    const { handled, seq } = await done;
+    expect(handled).toBe(100);
+    expect(most).toBe(1);
+    expect(seen.sort()).toEqual(ids(0, 100));
+    expect(seen.slice(0, 60).sort()).toEqual(ids(0, 60));
+    const note = await rawFetch(`/${db.name}/_local/corduroy-test`);
+    expect(await note.json()).toMatchObject({ seq });
+  });
+
+  it('follows the order of the server', async () => {
+    const db = await database();
+    await write(db.name, 0, 40);
+    const expected = await order(db.name);
+    const seen: string[] = [];
+    await consumed(db, 40, ({ id }) => of(seen.push(id)), { batchSize: 40 });
+    expect(seen.sort()).toEqual(expected.sort());
+    // A cluster interleaves its shards as they answer; each of them keeps its order.
+    expect(new Set(seen).size).toBe(40);
+  });
+
+  it('goes on from its checkpoint, with what was written in between', async () => {
+    const db = await database();
+    await write(db.name, 0, 10);
+    const seen: string[] = [];
+    const handler: ChangeHandler<object> = ({ id }) => seen.push(id);
+    await consumed(db, 10, handler);
+    await write(db.name, 10, 30);
+    await consumed(db, 20, handler);
+    expect(seen.sort()).toEqual(ids(0, 30));
+  });
+
+  it('keeps apart consumers of different names', async () => {
+    const db = await database();
+    await write(db.name, 0, 5);
+    const seen: string[] = [];
+    const handler: ChangeHandler<object> = ({ id }) => seen.push(id);
+    for (const name of ['one', 'two', 'name with / and ü']) {
+      await firstValueFrom(db.consume(handler, { name, since: 0 }));
+      await firstValueFrom(
+        db.consume(handler, { name, since: 0, heartbeat: 50 }).pipe(timeout({ first: 300 })),
+      ).catch(() => {});
+    }
+    expect(seen).toHaveLength(15);
+  });
+
+  it('tries a handler that fails again, later each time', async () => {
+    const db = await database();
+    await write(db.name, 0, 3);
+    const tries = new Map<string, number>();
+    const done: string[] = [];
+    const { handled } = await consumed(db, 3, ({ id }) => {
+      tries.set(id, (tries.get(id) ?? 0) + 1);
+      if (id === 'item-0001' && tries.get(id) !== 4) throw new Error('not yet');
+      done.push(id);
+    });
+    expect(handled).toBe(3);
+    expect(tries.get('item-0001')).toBe(4);
+    expect(done.sort()).toEqual(ids(0, 3));
+  });
+
+  it('hands what fails for good to onPoison, and goes on', async () => {
+    const db = await database();
+    await write(db.name, 0, 5);
+    const poison: unknown[] = [];
+    let tries = 0;
+    const { handled } = await consumed(
+      db,
+      5,
+      ({ id }) => {
+        if (id !== 'item-0002') return of(1, 2, 3);
+        tries++;
+        return Promise.reject(new Error('never'));
+      },
+      { attempts: 3, onPoison: async ({ id }, error) => poison.push([id, String(error)]) },
+    );
+    expect([handled, tries]).toEqual([5, 3]);
+    expect(poison).toEqual([['item-0002', 'Error: never']]);
+    // It is past: nobody is handed it again.
+    await write(db.name, 5, 6);
+    const seen: string[] = [];
+    await consumed(db, 1, ({ id }) => seen.push(id));
+    expect(seen).toEqual(['item-0005']);
+  });
+
+  it('errors with what the handler threw where nobody takes poison, and stays before it', async () => {
+    const db = await database();
+    await write(db.name, 0, 5);
+    const thrown = new Error('never');
+    const failing = start(
+      db,
+      ({ id }) => {
+        if (id === 'item-0002') throw thrown;
+      },
+      { attempts: 2 },
+    );
+    await expect(firstValueFrom(failing)).rejects.toBe(thrown);
+    const seen: string[] = [];
+    await consumed(db, 5, ({ id }) => seen.push(id));
+    expect(seen.sort()).toEqual(ids(0, 5));
+  });
+
+  it('errors when onPoison does', async () => {
+    const db = await database();
+    await write(db.name, 0, 1);
+    const worse = new Error('worse');
+    const failing = start(
+      db,
+      () => {
+        throw new Error('bad');
+      },
+      {
+        attempts: 1,
+        onPoison: () => {
+          throw worse;
+        },
+      },
+    );
+    await expect(firstValueFrom(failing)).rejects.toBe(worse);
+  });
+
+  it('with eight at a time stays behind what is not done', async () => {
+    const db = await database();
+    await write(db.name, 0, 100);
+    const done = new Set<string>();
+    const begun: string[] = [];
+    let atOnce = 0;
+    let most = 0;
+    // The first ends with what never does; whatever is noted by then must be before that.
+    const stuck = new Subject<void>();
+    const first = start(
+      db,
+      ({ id }) => {
+        begun.push(id);
+        if (begun.length === 45) return NEVER;
+        if (begun.length === 50) stuck.next();
+        return new Observable((subscriber) => {
+          most = Math.max(most, ++atOnce);
+          const subscription = timer(Math.random() * 5).subscribe({
+            complete: () => {
+              done.add(id);
+              subscriber.complete();
+            },
+          });
+          return () => {
+            atOnce--;
+            subscription.unsubscribe();
+          };
+        });
+      },
+      { batchSize: 20, concurrency: 8 },
+    );
+    const reached = firstValueFrom(stuck);
+    const subscription = first.subscribe();
+    await reached;
+    subscription.unsubscribe();
+    expect(atOnce).toBe(0);
+    expect(most).toBeGreaterThan(1);
+    expect(most).toBeLessThanOrEqual(8);
+    const again: string[] = [];
+    await consumed(db, 60, ({ id }) => again.push(id), { concurrency: 8, batchSize: 20 });
+    const left = begun[44] ?? '';
+    expect(done.has(left)).toBe(false);
+    expect(again).toContain(left);
+    expect([...new Set([...done, ...again])].sort()).toEqual(ids(0, 100));
+    // And no more came twice than one batch.
+    expect(again.filter((id) => done.has(id)).length).toBeLessThan(20);
+  });
+
+  it('misses nothing when it is left in its very first batch', async () => {
+    const { db, proxy } = await throughProxy();
+    const waiting = proxy.nextRequest(({ url }) => url.includes('feed=longpoll'));
+    const begun = new Subject<string>();
+    const first = firstValueFrom(begun);
+    // From now on, the default: and `now` is when it was asked for, not when it is asked again.
+    const subscription = start(
+      db,
+      ({ id }) => {
+        begun.next(id);
+        return NEVER;
+      },
+      { since: 'now' },
+    ).subscribe();
+    await waiting;
+    await write(db.name, 0, 1);
+    await first;
+    subscription.unsubscribe();
+    const seen: string[] = [];
+    await consumed(db, 1, ({ id }) => seen.push(id), { since: 'now' }).catch(() => {});
+    expect(seen).toEqual(['item-0000']);
+  });
+
+  it('survives cuts, lost answers and a server that cannot, and misses nothing', async () => {
+    const { db, proxy } = await throughProxy();
+    await write(db.name, 0, 50);
+    const seen: string[] = [];
+    // The note is written, and its answer lost: the next attempt meets a conflict.
+    proxy.cutAfter(5, { match: isNote, times: 1, of: 'wire' });
+    const done = consumed(
+      db,
+      200,
+      async ({ id }) => {
+        seen.push(id);
+        if (seen.length % 10 === 0) {
+          proxy.cutAfter(Math.floor(Math.random() * 900), { match: isRead, times: 1 });
+        }
+        if (seen.length % 25 === 0) {
+          proxy.cut();
+          proxy.answer({ match: isNote, status: 503, times: 1 });
+        }
+        if (seen.length % 50 === 0 && seen.length < 200) {
+          await write(db.name, seen.length, seen.length + 50);
+        }
+      },
+      { batchSize: 8 },
+    );
+    await done;
+    expect(seen.sort()).toEqual(ids(0, 200));
+  });
+
+  it('reads on only when what it read is done', async () => {
+    const { db, proxy } = await throughProxy();
+    await write(db.name, 0, 50);
+    const ahead: number[] = [];
+    let done = 0;
+    const reads = (): number => proxy.requests.filter(isRead).length;
+    await consumed(
+      db,
+      50,
+      async () => {
+        ahead.push(reads() * 10 - done);
+        await new Promise((resolve) => setTimeout(resolve, 4));
+        done++;
+      },
+      { batchSize: 10 },
+    );
+    expect(Math.max(...ahead)).toBeLessThanOrEqual(10);
+    for (const { url } of proxy.requests.filter(isRead)) expect(url).toContain('limit=10');
+  });
+
+  it('asks for no more while a handler does not end', async () => {
+    const { db, proxy } = await throughProxy();
+    await write(db.name, 0, 50);
+    const begun = new Subject<void>();
+    const first = firstValueFrom(begun);
+    let count = 0;
+    const subscription = start(
+      db,
+      () => {
+        count++;
+        begun.next();
+        return NEVER;
+      },
+      { batchSize: 10, concurrency: 3 },
+    ).subscribe();
+    await first;
+    // Several heartbeats long.
+    await new Promise((resolve) => setTimeout(resolve, 700));
+    expect(count).toBe(3);
+    expect(proxy.requests.filter(isRead)).toHaveLength(1);
+    subscription.unsubscribe();
+  });
+
+  it('ends when the database is deleted', async () => {
+    const db = await database();
+    await write(db.name, 0, 1);
+    const failing = new Promise((_resolve, reject) => {
+      start(db, () => rawFetch(`/${db.name}`, { method: 'DELETE' })).subscribe({ error: reject });
+    });
+    await expect(failing).rejects.toBeInstanceOf(NotFound);
+  });
+});
+
+interface Kept {
+  readonly store: (db: Database) => CheckpointStore;
+  readonly noted?: () => Promise<unknown>;
+}
+
+async function temporaryFile(): Promise<{ folder: string; path: string }> {
+  const folder = await mkdtemp(join(tmpdir(), 'checkpoint-'));
+  cleanUps.push(() => rm(folder, { recursive: true, force: true }));
+  return { folder, path: join(folder, 'deep', 'er', 'place') };
+}
+
+const stores: Record<string, () => Kept | Promise<Kept>> = {
+  'in memory': () => {
+    const store = memoryCheckpoint();
+    return { store: () => store };
+  },
+  'in Web Storage': () => {
+    const kept = new Map<string, string>();
+    const storage = {
+      getItem: (key: string) => kept.get(key) ?? null,
+      setItem: (key: string, value: string) => void kept.set(key, value),
+    };
+    // Made anew each time, as after a reload.
+    return { store: () => storageCheckpoint(storage, 'place') };
+  },
+  'in a file': async () => {
+    const { path, folder } = await temporaryFile();
+    return {
+      store: () => fileCheckpoint(path),
+      noted: async () => expect(await readdir(join(folder, 'deep', 'er'))).toEqual(['place']),
+    };
+  },
+  'in the database': () => ({ store: (db) => db.checkpoint('name') }),
+};
+
+describe.each(Object.keys(stores))('a checkpoint %s', (kind) => {
+  /** Listens until these have come, and leaves as if the program had ended there. */
+  async function follow(
+    db: Database,
+    checkpoint: CheckpointStore,
+    wanted: readonly string[],
+    since: Sequence | 0,
+  ): Promise<string[]> {
+    const came: string[] = [];
+    const feed = db.changes$({ checkpoint, since, latency: 5, heartbeat: 300, backoff: FAST });
+    await firstValueFrom(
+      feed.pipe(
+        filter(({ changes }) => {
+          came.push(...changes.map(({ id }) => id));
+          return wanted.every((id) => came.includes(id));
+        }),
+        timeout({ first: PATIENCE }),
+      ),
+    );
+    return came;
+  }
+
+  it('has a second subscription go on where the first was, with what came in between', async () => {
+    const db = await database();
+    const { store, noted } = await (stores[kind] as () => Kept | Promise<Kept>)();
+    await write(db.name, 0, 20);
+    const seen = new Set(await follow(db, store(db), ids(0, 20), 0));
+    await write(db.name, 20, 40);
+    for (const id of await follow(db, store(db), ids(20, 40), 0)) seen.add(id);
+    await write(db.name, 40, 60);
+    const third = await follow(db, store(db), ids(40, 60), 0);
+    for (const id of third) seen.add(id);
+    expect([...seen].sort()).toEqual(ids(0, 60));
+    // At least once: a batch may come again, and not everything.
+    expect(third.length).toBeLessThan(60);
+    await noted?.();
+  });
+
+  it('holds for a consumer', async () => {
+    const db = await database();
+    const { store } = await (stores[kind] as () => Kept | Promise<Kept>)();
+    const seen: string[] = [];
+    for (const from of [0, 10, 20]) {
+      await write(db.name, from, from + 10);
+      await consumed(db, 10, ({ id }) => seen.push(id), { checkpoint: store(db), batchSize: 4 });
+    }
+    expect(seen.sort()).toEqual(ids(0, 30));
+  });
+
+  it('knows from when `now` was, though nothing had come by the time one left', async () => {
+    const db = await database();
+    const { store } = await (stores[kind] as () => Kept | Promise<Kept>)();
+    await write(db.name, 0, 5);
+    const feed = db.changes$({ checkpoint: store(db), latency: 5, heartbeat: 300 });
+    const subscription = feed.subscribe();
+    await firstValueFrom(feed.state$.pipe(filter(({ status }) => status === 'live')));
+    subscription.unsubscribe();
+    await write(db.name, 5, 10);
+    const came = await follow(db, store(db), ids(5, 10), 'now').catch((): string[] => []);
+    expect(came.sort()).toEqual(ids(5, 10));
+  });
+});
+
+describe('a feed with a checkpoint in the database', () => {
+  it.each(['refuses', 'answers 503', 'cuts'])(
+    'waits out a server that %s at the start',
+    async (way) => {
+      const { db, proxy } = await throughProxy();
+      await write(db.name, 0, 3);
+      await firstValueFrom(db.info());
+      const isLookUp = ({ url, method }: SeenRequest): boolean =>
+        method === 'GET' && url.includes('/_local/');
+      if (way === 'refuses') proxy.refuse();
+      else if (way === 'cuts') proxy.cutAfter(1, { match: isLookUp, times: 2, of: 'wire' });
+      else proxy.answer({ match: isLookUp, times: 2, status: 503 });
+      const feed = db.changes$({
+        checkpoint: db.checkpoint('name'),
+        since: 0,
+        latency: 0,
+        heartbeat: 300,
+        backoff: FAST,
+      });
+      const came: string[] = [];
+      const done = firstValueFrom(
+        feed.pipe(
+          filter(({ changes }) => came.push(...changes.map(({ id }) => id)) >= 3),
+          timeout({ first: PATIENCE }),
+        ),
+      );
+      if (way === 'refuses') {
+        await Promise.race([done, new Promise((resolve) => setTimeout(resolve, 100))]);
+        await proxy.accept();
+      }
+      await done;
+      expect(came.sort()).toEqual(ids(0, 3));
+    },
+  );
+});
