@@ -69,7 +69,7 @@ export type { ChangeHandler, Consumed, ConsumeOptions } from './changes/consume.
 export { DbUpdatesFeed } from './changes/db-updates.ts';
 export type { DbUpdate, DbUpdatesBatch, DbUpdatesOptions } from './changes/db-updates.ts';
 export type { ErrorTolerance } from './changes/pace.ts';
-export type { FeedKind } from './changes/shared-feed.ts';
+export type { FeedKind } from './changes/feed-behaviour.ts';
 export { offline, pageHidden } from './operators/page.ts';
 export type { FeedState } from './changes/feed-state.ts';
 export type { BackoffOptions } from './operators/backoff.ts';

@@ -18,7 +18,8 @@ import type { ErrorTolerance } from './pace.ts';
 import { patiently } from './patience.ts';
 import { changesRequest } from './parameters.ts';
 import type { ChangesParameters } from './parameters.ts';
-import type { FeedBehaviour, FeedKind, SharedFeed } from './shared-feed.ts';
+import type { FeedBehaviour, FeedKind } from './feed-behaviour.ts';
+import type { SharedFeed } from './shared-feed.ts';
 
 /** How a feed listens, whatever it listens to. */
 export interface FeedOptions {

@@ -2,7 +2,7 @@ import { isObservable } from 'rxjs';
 import type { Connection } from '../http/connection.ts';
 import type { FeedSource, Sequenced } from './feed-source.ts';
 import { SharedFeed } from './shared-feed.ts';
-import type { FeedBehaviour } from './shared-feed.ts';
+import type { FeedBehaviour } from './feed-behaviour.ts';
 
 type AnyFeed = WeakRef<SharedFeed<never>>;
 
