@@ -262,6 +262,37 @@ describe('a feed', () => {
     }),
   );
 
+  it.each(Array.from({ length: 24 }, (_, frame) => frame))(
+    'is left at frame %d without a request, a timer or a value after it',
+    (frame) =>
+      marbles(({ cold, expectObservable, flush }, scheduler) => {
+        // Refused, waiting, the head, rows, a cut, waiting, and again.
+        const bodies = [cold('-ab-#', wire, new Error('cut')), cold('-c-------------', wire)];
+        const heads: ReturnType<typeof cold<TransportResponse>>[] = [];
+        const { db } = stage(scheduler, (_, count) => {
+          if (count === 1) return cold('-#', undefined, new Error('refused'));
+          const body = bodies[count - 2];
+          heads.push(cold('--h', { h: response(body ?? NEVER) }));
+          return heads.at(-1) as Observable<TransportResponse>;
+        });
+        const values = ids(db.changes$(options));
+        const late: string[] = [];
+        const subscription = values.subscribe((value) => {
+          if (scheduler.now() > frame) late.push(value);
+        });
+        scheduler.schedule(() => subscription.unsubscribe(), frame);
+        expectObservable(NEVER, '40ms !').toBe('-');
+        flush();
+        expect(late).toEqual([]);
+        for (const opened of [...heads, ...bodies]) {
+          for (const { subscribedFrame, unsubscribedFrame } of opened.subscriptions) {
+            expect(subscribedFrame).toBeLessThanOrEqual(frame);
+            expect(unsubscribedFrame).toBeLessThanOrEqual(frame);
+          }
+        }
+      })(),
+  );
+
   it(
     'disturbs nobody when one subscriber throws',
     marbles(({ cold, expectObservable }, scheduler) => {
