@@ -8,6 +8,7 @@ import { Connection } from './http/connection.ts';
 import type { ConnectionOptions } from './http/connection-options.ts';
 import type { Answer } from './http/exchange.ts';
 import { Operation } from './http/operation.ts';
+import type { LiveOptions } from './live/live-database.ts';
 import type { AnyFields } from './model/document.ts';
 import { configuration } from './server/configuration.ts';
 import type { ConfigOptions, ConfigSection, ConfigValue } from './server/configuration.ts';
@@ -19,8 +20,11 @@ import { activeTasks, statistics } from './server/statistics.ts';
 import type { ActiveTask, Statistics } from './server/statistics.ts';
 import { uuids } from './server/uuids.ts';
 
-/** How a `Couch` reaches its server. */
-export type CouchOptions = ConnectionOptions;
+/** How a `Couch` reaches its server, and listens to its databases. */
+export interface CouchOptions extends ConnectionOptions {
+  /** How what is live on its databases listens for changes. */
+  readonly live?: LiveOptions | undefined;
+}
 
 /** How `couch.db(name)` opens a database. */
 export interface OpenOptions extends CreateOptions {
@@ -41,6 +45,7 @@ export interface OpenOptions extends CreateOptions {
  */
 export class Couch {
   readonly #connection: Connection;
+  readonly #live: LiveOptions | undefined;
 
   /**
    * @param url - The server's URL; a path stays, and credentials in it are taken out and used.
@@ -49,6 +54,7 @@ export class Couch {
    */
   constructor(url: string = DEFAULT_URL, options: CouchOptions = {}) {
     this.#connection = new Connection(url, options);
+    this.#live = options.live;
   }
 
   /** The server's URL, without credentials. */
@@ -63,7 +69,7 @@ export class Couch {
    * @throws TypeError for a name that CouchDB would refuse.
    */
   use<T extends object = AnyFields>(name: string): Database<T> {
-    return new Database<T>(name, this.#connection);
+    return new Database<T>(name, this.#connection, this.#live);
   }
 
   /**

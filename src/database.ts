@@ -45,6 +45,14 @@ import { isUrl, parseDatabaseUrl } from './http/url.ts';
 import type { ChangesResult } from './model/change.ts';
 import type { AnyFields, Document, DocumentRef, Draft } from './model/document.ts';
 import type { Row, RowWithDoc, View } from './model/view.ts';
+import { liveAllDocs } from './live/live-all-docs.ts';
+import type { LiveAllDocsOptions } from './live/live-all-docs.ts';
+import { liveDatabase } from './live/live-database.ts';
+import type { LiveDatabase, LiveOptions } from './live/live-database.ts';
+import { liveDocument, liveDocuments } from './live/live-documents.ts';
+import type { LiveQuery } from './live/live-query.ts';
+import { liveView } from './live/live-view.ts';
+import type { LiveViewOptions } from './live/live-view.ts';
 import { callUpdate, renderList, renderShow } from './queries/design-functions.ts';
 import type { FunctionParameters, Rendered, Updated } from './queries/design-functions.ts';
 import { temporaryView } from './queries/temporary-view.ts';
@@ -64,6 +72,12 @@ import type { ReplicateOptions, ReplicationResult, ReplicationSide } from './ser
 import { databaseExists, databaseInfo } from './server/database-info.ts';
 import type { DatabaseInfo } from './server/database-info.ts';
 
+/** How a `Database` reaches its server, and listens to it. */
+export interface DatabaseOptions extends ConnectionOptions {
+  /** How what is live on the database listens for changes. */
+  readonly live?: LiveOptions | undefined;
+}
+
 /**
  * A database on a CouchDB server, whose documents have the fields of `T`.
  *
@@ -79,6 +93,7 @@ import type { DatabaseInfo } from './server/database-info.ts';
  */
 export class Database<T extends object = AnyFields> {
   readonly #scope: DatabaseScope;
+  readonly #live: LiveOptions;
 
   /**
    * @param nameOrUrl - A name, on the default server (http://127.0.0.1:5984); or a full URL, whose
@@ -86,12 +101,20 @@ export class Database<T extends object = AnyFields> {
    * @param options - Who asks, and how. `couch.use(name)` shares those of a `Couch`.
    * @throws TypeError for what is neither a URL nor a name that CouchDB would take.
    */
-  constructor(nameOrUrl: string, options: ConnectionOptions | Connection = {}) {
+  constructor(nameOrUrl: string, options?: DatabaseOptions);
+  /** @internal */
+  constructor(nameOrUrl: string, connection: Connection, live: LiveOptions | undefined);
+  constructor(
+    nameOrUrl: string,
+    options: DatabaseOptions | Connection = {},
+    live: LiveOptions | undefined = options instanceof Connection ? undefined : options.live,
+  ) {
     const { server, name } = isUrl(nameOrUrl)
       ? parseDatabaseUrl(nameOrUrl)
       : { server: DEFAULT_URL, name: nameOrUrl };
     const connection = options instanceof Connection ? options : new Connection(server, options);
     this.#scope = databaseScope(connection, name);
+    this.#live = live ?? {};
   }
 
   get name(): string {
@@ -570,6 +593,71 @@ export class Database<T extends object = AnyFields> {
    */
   checkpoint(name: string): CheckpointStore {
     return localCheckpoint(this.#scope, name);
+  }
+
+  /**
+   * Returns a document as it changes: null while it is missing or deleted.
+   *
+   * A live query: see {@link LiveQuery} for what all of them promise. Documents that are subscribed
+   * to in the same turn are read by one request.
+   *
+   * @example
+   * orders.doc$('2024-17').subscribe((order) => console.log(order?.total));
+   * @throws TypeError for an id that is none.
+   */
+  doc$(id: string): LiveQuery<Document<T> | null> {
+    return liveDocument<T>(this.#liveDatabase(), id);
+  }
+
+  /**
+   * Returns several documents as they change, in the order of their ids, with null for each that is
+   * missing or deleted. A live query, as {@link Database.doc$}.
+   */
+  docs$(ids: readonly string[]): LiveQuery<readonly (Document<T> | null)[]> {
+    return liveDocuments<T>(this.#liveDatabase(), ids);
+  }
+
+  /**
+   * Returns the documents of the database, or of a range of ids, as they change: the rows of
+   * `_all_docs`. A live query; the server is asked again only where a `limit` or a `skip` has other
+   * rows move up or down.
+   *
+   * @see https://docs.couchdb.org/en/stable/api/database/bulk-api.html#db-all-docs
+   */
+  allDocs$(
+    options: LiveAllDocsOptions & { readonly includeDocs: true },
+  ): LiveQuery<readonly RowWithDoc<string, { readonly rev: string }, T>[]>;
+  allDocs$(
+    options?: LiveAllDocsOptions,
+  ): LiveQuery<readonly Row<string, { readonly rev: string }>[]>;
+  allDocs$(options: LiveAllDocsOptions = {}): LiveQuery<readonly Row<string, never, never>[]> {
+    return liveAllDocs(this.#liveDatabase(), options) as LiveQuery<
+      readonly Row<string, never, never>[]
+    >;
+  }
+
+  /**
+   * Returns the rows of a view as they change. A live query; what a document emits is known to the
+   * server alone, which is asked again when a document changed, at most once every `latency`
+   * milliseconds (1000, unless it is given here or to the `Couch`).
+   *
+   * @param name - `'design-document/view'`.
+   * @see https://docs.couchdb.org/en/stable/api/ddoc/views.html
+   */
+  view$<Key = unknown, Value = unknown>(
+    name: string,
+    options: LiveViewOptions & { readonly includeDocs: true },
+  ): LiveQuery<readonly RowWithDoc<Key, Value, T>[]>;
+  view$<Key = unknown, Value = unknown>(
+    name: string,
+    options?: LiveViewOptions,
+  ): LiveQuery<readonly Row<Key, Value>[]>;
+  view$(name: string, options: LiveViewOptions = {}): LiveQuery<readonly Row[]> {
+    return liveView(this.#liveDatabase(), name, options);
+  }
+
+  #liveDatabase(): LiveDatabase {
+    return liveDatabase(this.#scope, this.#live);
   }
 
   toString(): string {

@@ -7,6 +7,7 @@
 export { Couch } from './couch.ts';
 export type { CouchOptions, OpenOptions } from './couch.ts';
 export { Database } from './database.ts';
+export type { DatabaseOptions } from './database.ts';
 
 // Operations
 export { Operation } from './http/operation.ts';
@@ -73,6 +74,14 @@ export type { FeedKind } from './changes/feed-behaviour.ts';
 export { offline, pageHidden } from './operators/page.ts';
 export type { FeedState } from './changes/feed-state.ts';
 export type { BackoffOptions } from './operators/backoff.ts';
+
+// Live queries
+export { LiveQuery } from './live/live-query.ts';
+export type { LiveAllDocsOptions } from './live/live-all-docs.ts';
+export type { LiveOptions } from './live/live-database.ts';
+export type { LiveViewOptions } from './live/live-view.ts';
+export { withState } from './live/with-state.ts';
+export type { WithState } from './live/with-state.ts';
 
 // The server
 export type { AllDbsOptions, CreateOptions } from './server/databases.ts';

@@ -1,4 +1,5 @@
 import type { AnyFields, Document, Draft } from '../model/document.ts';
+import { canonical, equal } from '../model/equal.ts';
 import type { Merge, Merged } from './merge.ts';
 
 /**
@@ -80,14 +81,14 @@ function mergeField(
   resolver: FieldResolver,
 ): unknown {
   const [local, server] = [mine[field], other[field]];
-  if (same(local, server)) return server;
+  if (equal(local, server)) return server;
   if (base === null) {
     if (local === undefined) return server;
     if (server === undefined) return local;
     return resolver(field, local, server, undefined);
   }
-  if (same(local, base[field])) return server;
-  if (same(server, base[field])) return local;
+  if (equal(local, base[field])) return server;
+  if (equal(server, base[field])) return local;
   return resolver(field, local, server, base[field]);
 }
 
@@ -97,10 +98,10 @@ function mergeField(
  */
 export function union(_field: string, local: unknown, server: unknown, base: unknown): unknown {
   if (!Array.isArray(local) || !Array.isArray(server)) return local;
-  const old = new Set((Array.isArray(base) ? base : []).map(key));
-  const [mine, other] = [new Set(local.map(key)), new Set(server.map(key))];
-  const kept = server.filter((one) => mine.has(key(one)) || !old.has(key(one)));
-  const added = local.filter((one) => !other.has(key(one)) && !old.has(key(one)));
+  const old = new Set((Array.isArray(base) ? base : []).map(canonical));
+  const [mine, other] = [new Set(local.map(canonical)), new Set(server.map(canonical))];
+  const kept = server.filter((one) => mine.has(canonical(one)) || !old.has(canonical(one)));
+  const added = local.filter((one) => !other.has(canonical(one)) && !old.has(canonical(one)));
   return [...kept, ...added];
 }
 
@@ -111,17 +112,4 @@ export function union(_field: string, local: unknown, server: unknown, base: unk
 export function counter(_field: string, local: unknown, server: unknown, base: unknown): unknown {
   if (typeof local !== 'number' || typeof server !== 'number') return local;
   return server + local - (typeof base === 'number' ? base : 0);
-}
-
-function same(a: unknown, b: unknown): boolean {
-  return a === b || key(a) === key(b);
-}
-
-/** JSON with sorted names: two values are the same where it is. */
-function key(value: unknown): string {
-  return JSON.stringify(value, (_name, one: unknown) =>
-    typeof one === 'object' && one !== null && !Array.isArray(one)
-      ? Object.fromEntries(Object.entries(one).sort(([a], [b]) => (a < b ? -1 : 1)))
-      : one,
-  );
 }

@@ -1,0 +1,168 @@
+import { map, tap } from 'rxjs';
+import { requireId } from '../http/url.ts';
+import type { Document } from '../model/document.ts';
+import { mustBe } from '../model/must-be.ts';
+import { Row } from '../model/view.ts';
+import { queryView } from '../queries/view.ts';
+import { follow, takesPlace } from './follow.ts';
+import type { Patched } from './follow.ts';
+import type { Found } from './found.ts';
+import { keepEqual } from './keep-equal.ts';
+import type { LiveDatabase } from './live-database.ts';
+import { LiveQuery } from './live-query.ts';
+
+/** Which documents are listed, and how; those of `_all_docs` that can be followed. */
+export interface LiveAllDocsOptions {
+  /** Only this id. */
+  readonly key?: string;
+  /** Only these ids, in this order; what is missing has a row that says so. */
+  readonly keys?: readonly string[];
+  readonly startKey?: string;
+  readonly endKey?: string;
+  /** Whether the document with the id `endKey` is listed. @defaultValue true */
+  readonly inclusiveEnd?: boolean;
+  readonly descending?: boolean;
+  readonly limit?: number;
+  readonly skip?: number;
+  /** Adds the documents. @defaultValue false */
+  readonly includeDocs?: boolean;
+  /** How long to wait after an answer before asking again, in milliseconds; else the `Couch`'s. */
+  readonly latency?: number;
+}
+
+/** A row of `_all_docs`. */
+type DocRow<T extends object> = Row<string, { readonly rev: string }, Document<T> | null>;
+type Rows<T extends object> = readonly DocRow<T>[];
+
+/**
+ * The documents of a database, or of a range of ids, as they change. Told from the changes alone,
+ * but where a `limit` or a `skip` has others move up or down: there the server is asked.
+ */
+export function liveAllDocs<T extends object>(
+  live: LiveDatabase,
+  options: LiveAllDocsOptions,
+): LiveQuery<Rows<T>> {
+  const { latency = live.latency, ...wanted } = options;
+  for (const name of ['key', 'startKey', 'endKey'] as const) {
+    const id = wanted[name];
+    if (id !== undefined && typeof id !== 'string') throw mustBe(`allDocs$: ${name}`, 'an id', id);
+  }
+  wanted.keys?.forEach((id, i) => requireId(id, `allDocs$: keys[${i}]`));
+  const query = queryView<string, { rev: string }, Document<T> | null>(
+    live.db,
+    '_all_docs',
+    wanted,
+  );
+  const patch = wanted.keys === undefined ? patchRange<T> : patchKeys<T>;
+  return new LiveQuery(live, ['allDocs$', wanted, latency], () =>
+    follow<Rows<T>>(live, {
+      changes$: live.changes$,
+      read: () =>
+        query.pipe(
+          map(({ rows }) => rows),
+          tap((rows) => live.note(rows.filter(({ id }) => id !== null).map(foundRow))),
+        ),
+      patch: (rows, changes, overtaken) => patch(live, wanted, rows, changes, overtaken),
+      reconcile: (rows, answer) => keepEqual(rows, answer, ({ key }) => key),
+      latency,
+    }),
+  );
+}
+
+function foundRow({ key, value, doc }: DocRow<object>): Found {
+  return { id: key, rev: value.rev, doc: doc as Document | null, conflicts: [] };
+}
+
+/** Lists by id: a document that is new or gone opens or closes a gap. */
+function patchRange<T extends object>(
+  live: LiveDatabase,
+  options: LiveAllDocsOptions,
+  rows: Rows<T>,
+  changes: readonly Found[],
+  overtaken: boolean,
+): Patched<Rows<T>> {
+  const direction = options.descending === true ? -1 : 1;
+  let next: DocRow<T>[] | undefined;
+  for (const found of changes) {
+    if (!isInRange(found.id, options)) continue;
+    const present = next ?? rows;
+    const place = placeOf(present, found.id, direction);
+    const there = present[place]?.key === found.id ? present[place] : undefined;
+    if (there === undefined && found.doc === null) continue;
+    if (there !== undefined && found.doc !== null) {
+      if (!takesPlace(live, found, there.value.rev, overtaken)) continue;
+      next = [...present];
+      next[place] = rowOf<T>(found, options);
+      continue;
+    }
+    // Who moves up, or whether this is the newest news of what was read as missing: ask.
+    if (overtaken || options.limit !== undefined || options.skip !== undefined) {
+      return { value: next ?? rows, again: true };
+    }
+    next = [...present];
+    if (there !== undefined) next.splice(place, 1);
+    else next.splice(place, 0, rowOf<T>(found, options));
+  }
+  return { value: next ?? rows };
+}
+
+/** One row for each id that was asked for, whatever became of it. */
+function patchKeys<T extends object>(
+  live: LiveDatabase,
+  options: LiveAllDocsOptions,
+  rows: Rows<T>,
+  changes: readonly Found[],
+  overtaken: boolean,
+): Patched<Rows<T>> {
+  let next: DocRow<T>[] | undefined;
+  for (const found of changes) {
+    const present: Rows<T> = next ?? rows;
+    present.forEach((row, place) => {
+      if (row.key !== found.id) return;
+      const { rev } = (row.value as { readonly rev: string } | null) ?? { rev: null };
+      if (!takesPlace(live, found, rev, overtaken)) return;
+      next ??= [...rows];
+      next[place] = rowOf<T>(found, options);
+    });
+  }
+  return { value: next ?? rows };
+}
+
+function rowOf<T extends object>(
+  { id, rev, doc }: Found,
+  { includeDocs = false }: LiveAllDocsOptions,
+): DocRow<T> {
+  if (rev === null) return new Row<string, never, null>(null, id, null as never, null, 'not_found');
+  const value = doc === null ? { rev, deleted: true } : { rev };
+  return new Row(id, id, value, includeDocs ? (doc as Document<T> | null) : null, null);
+}
+
+function isInRange(id: string, options: LiveAllDocsOptions): boolean {
+  const { key, startKey, endKey, inclusiveEnd = true, descending = false } = options;
+  if (key !== undefined) return id === key;
+  const [first, last] = descending ? [endKey, startKey] : [startKey, endKey];
+  if (first !== undefined && byId(id, first) < 0) return false;
+  if (last !== undefined && byId(id, last) > 0) return false;
+  return inclusiveEnd || id !== endKey;
+}
+
+/** Where an id is, or would be. */
+function placeOf(rows: Rows<object>, id: string, direction: number): number {
+  let [low, high] = [0, rows.length];
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (byId((rows[middle] as DocRow<object>).key, id) * direction < 0) low = middle + 1;
+    else high = middle;
+  }
+  return low;
+}
+
+/** Ids are ordered by their bytes; JavaScript's order differs beyond U+FFFF. */
+function byId(a: string, b: string): number {
+  const length = Math.min(a.length, b.length);
+  for (let i = 0; i < length; i++) {
+    if (a.charCodeAt(i) === b.charCodeAt(i)) continue;
+    return (a.codePointAt(i) as number) - (b.codePointAt(i) as number);
+  }
+  return a.length - b.length;
+}

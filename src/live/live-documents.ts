@@ -1,0 +1,60 @@
+import { distinctUntilChanged, map } from 'rxjs';
+import { requireId } from '../http/url.ts';
+import type { Document } from '../model/document.ts';
+import { mustBe } from '../model/must-be.ts';
+import { follow, takesPlace } from './follow.ts';
+import type { Found } from './found.ts';
+import type { LiveDatabase } from './live-database.ts';
+import { LiveQuery } from './live-query.ts';
+
+/** One document as it changes; null while it is missing or deleted. */
+export function liveDocument<T extends object>(
+  live: LiveDatabase,
+  id: string,
+): LiveQuery<Document<T> | null> {
+  requireId(id, 'doc$: the id');
+  return new LiveQuery(live, ['doc$', id], () =>
+    follow<Found>(live, {
+      changes$: live.changesOf(id),
+      read: () => live.read([id]).pipe(map(([found]) => found as Found)),
+      patch: (value, changes, overtaken) => {
+        let next = value;
+        for (const found of changes) {
+          if (takesPlace(live, found, next.rev, overtaken)) next = found;
+        }
+        return { value: next };
+      },
+    }).pipe(
+      map(({ doc }) => doc as Document<T> | null),
+      distinctUntilChanged(),
+    ),
+  );
+}
+
+/** Several documents as they change, in the order of their ids. */
+export function liveDocuments<T extends object>(
+  live: LiveDatabase,
+  ids: readonly string[],
+): LiveQuery<readonly (Document<T> | null)[]> {
+  if (!Array.isArray(ids)) throw mustBe('docs$: ids', 'a list of ids', ids);
+  ids.forEach((id, i) => requireId(id, `docs$: ids[${i}]`));
+  const wanted = [...ids];
+  return new LiveQuery(live, ['docs$', wanted], () => {
+    const places = new Map<string, number[]>();
+    wanted.forEach((id, i) => places.set(id, [...(places.get(id) ?? []), i]));
+    return follow<readonly Found[]>(live, {
+      changes$: live.changes$,
+      read: () => live.read(wanted),
+      patch: (value, changes, overtaken) => {
+        let next: Found[] | undefined;
+        for (const found of changes) {
+          for (const place of places.get(found.id) ?? []) {
+            const { rev } = (next ?? value)[place] as Found;
+            if (takesPlace(live, found, rev, overtaken)) (next ??= [...value])[place] = found;
+          }
+        }
+        return { value: next ?? value };
+      },
+    }).pipe(map((all) => all.map(({ doc }) => doc as Document<T> | null)));
+  });
+}

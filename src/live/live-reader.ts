@@ -1,0 +1,78 @@
+import { Observable, ReplaySubject, defer, finalize, map, mergeMap, share, tap } from 'rxjs';
+import { concatMap, from, reduce } from 'rxjs';
+import { arrayField, asObject, stringField } from '../http/decode.ts';
+import type { DatabaseScope } from '../http/scope.ts';
+import type { Document } from '../model/document.ts';
+import { foundDocument } from './found.ts';
+import type { Found } from './found.ts';
+
+/** How many documents one request reads at most. */
+const MOST = 1000;
+
+interface Batch {
+  readonly ids: Set<string>;
+  readonly found$: Observable<ReadonlyMap<string, Found>>;
+}
+
+/** Reads documents: all that are asked for in the same turn with one request. */
+export class LiveReader {
+  readonly #db: DatabaseScope;
+  /** What has been asked for in this turn. */
+  #open: Batch | undefined;
+
+  constructor(db: DatabaseScope) {
+    this.#db = db;
+  }
+
+  /** Emits what is known of documents, in their order, once. When all have left, it aborts. */
+  read(ids: readonly string[]): Observable<readonly Found[]> {
+    return defer(() => {
+      const batch = (this.#open ??= this.#begin());
+      for (const id of ids) batch.ids.add(id);
+      return batch.found$.pipe(map((found) => ids.map((id) => found.get(id) ?? missing(id))));
+    });
+  }
+
+  #begin(): Batch {
+    const ids = new Set<string>();
+    const close = (): void => {
+      if (this.#open?.ids === ids) this.#open = undefined;
+    };
+    const found$ = this.#db.connection.after(0).pipe(
+      tap(close),
+      mergeMap(() => this.#fetch([...ids])),
+      finalize(close),
+      share({ connector: () => new ReplaySubject(1), resetOnComplete: false, resetOnError: false }),
+    );
+    return { ids, found$ };
+  }
+
+  #fetch(ids: readonly string[]): Observable<ReadonlyMap<string, Found>> {
+    const path = `${this.#db.path}/_all_docs?include_docs=true&conflicts=true`;
+    const parts = Array.from({ length: Math.ceil(ids.length / MOST) }, (_, i) =>
+      ids.slice(i * MOST, (i + 1) * MOST),
+    );
+    return from(parts).pipe(
+      concatMap((keys) =>
+        this.#db.connection.json(
+          () => ({ method: 'POST', path, json: { keys } }),
+          (body) => arrayField(body, 'rows').map(foundRow),
+        ),
+      ),
+      reduce((all, { value }) => {
+        for (const found of value) all.set(found.id, found);
+        return all;
+      }, new Map<string, Found>()),
+    );
+  }
+}
+
+function foundRow(row: unknown): Found {
+  const { doc, value } = asObject(row) as { doc?: Document | null; value?: { rev?: string } };
+  if (doc) return foundDocument(doc);
+  return { ...missing(stringField(row, 'key')), rev: value?.rev ?? null };
+}
+
+function missing(id: string): Found {
+  return { id, rev: null, doc: null, conflicts: [] };
+}
