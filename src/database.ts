@@ -47,9 +47,13 @@ import type { AnyFields, Document, DocumentRef, Draft } from './model/document.t
 import type { Row, RowWithDoc, View } from './model/view.ts';
 import { liveAllDocs } from './live/live-all-docs.ts';
 import type { LiveAllDocsOptions } from './live/live-all-docs.ts';
+import { liveConflicts } from './live/live-conflicts.ts';
+import type { Conflicted } from './live/live-conflicts.ts';
 import { liveDatabase } from './live/live-database.ts';
 import type { LiveDatabase, LiveOptions } from './live/live-database.ts';
 import { liveDocument, liveDocuments } from './live/live-documents.ts';
+import { LiveEdit } from './live/live-edit.ts';
+import type { EditOptions } from './live/live-edit.ts';
 import type { LiveQuery } from './live/live-query.ts';
 import { liveView } from './live/live-view.ts';
 import type { LiveViewOptions } from './live/live-view.ts';
@@ -654,6 +658,34 @@ export class Database<T extends object = AnyFields> {
   ): LiveQuery<readonly Row<Key, Value>[]>;
   view$(name: string, options: LiveViewOptions = {}): LiveQuery<readonly Row[]> {
     return liveView(this.#liveDatabase(), name, options);
+  }
+
+  /**
+   * Returns a document as it changes, to be edited: edits show at once, are saved when nothing has been
+   * edited for a while, are merged with what others write, and rolled back if they are refused.
+   *
+   * Each call makes an editor of its own; see {@link LiveEdit}.
+   *
+   * @example
+   * const order = orders.edit$('2024-17');
+   * order.subscribe(({ value, pending }) => show(value, pending ? 'unsaved' : 'saved'));
+   * order.patch({ total: 12 });
+   */
+  edit$(id: string, options: EditOptions<T> = {}): LiveEdit<T> {
+    return new LiveEdit<T>(this.#liveDatabase(), id, options);
+  }
+
+  /**
+   * Returns the list of documents that replication brought several live revisions of, by id, as it
+   * changes. A live query, as {@link Database.doc$}. To begin with the whole history is looked
+   * through, without documents, a thousand changes a request.
+   *
+   * @example
+   * db.conflicts$().pipe(resolveAllLeaves(db, fields())).subscribe();
+   * @see https://docs.couchdb.org/en/stable/replication/conflicts.html
+   */
+  conflicts$(): LiveQuery<readonly Conflicted<T>[]> {
+    return liveConflicts<T>(this.#liveDatabase());
   }
 
   #liveDatabase(): LiveDatabase {

@@ -44,6 +44,12 @@ export type { CopyEnd, PurgeResult, Written } from './documents/revisions.ts';
 export type { Deleted } from './documents/delete.ts';
 export { ConflictResolution } from './conflicts/resolution.ts';
 export { resolveConflicts } from './conflicts/resolve-conflicts.ts';
+export { resolveAllLeaves } from './conflicts/resolve-all-leaves.ts';
+export type {
+  Branched,
+  LeavesOutcome,
+  ResolveAllLeavesOptions,
+} from './conflicts/resolve-all-leaves.ts';
 export type { ResolveConflictsOptions } from './conflicts/resolve-conflicts.ts';
 export { counter, fields, newest, ours, theirs, union } from './conflicts/strategies.ts';
 export type { FieldResolver } from './conflicts/strategies.ts';
@@ -78,6 +84,9 @@ export type { BackoffOptions } from './operators/backoff.ts';
 // Live queries
 export { LiveQuery } from './live/live-query.ts';
 export type { LiveAllDocsOptions } from './live/live-all-docs.ts';
+export type { Conflicted } from './live/live-conflicts.ts';
+export { LiveEdit } from './live/live-edit.ts';
+export type { Edited, EditOptions } from './live/live-edit.ts';
 export type { LiveOptions } from './live/live-database.ts';
 export type { LiveViewOptions } from './live/live-view.ts';
 export { withState } from './live/with-state.ts';

@@ -77,8 +77,10 @@ export function follow<V>(live: LiveDatabase, followed: Followed<V>): Observable
     };
     const next = (state: { readonly value: V } | null, event: Event<V>): typeof state => {
       if ('changes' in event) return state && note(patch(state.value, event.changes, false));
-      const { value } = note(patch(event.answer, meanwhile ?? [], true));
+      const came = meanwhile ?? [];
       meanwhile = null;
+      const { value } =
+        came.length === 0 ? { value: event.answer } : note(patch(event.answer, came, true));
       return { value: state === null ? value : reconcile(state.value, value) };
     };
     return merge(

@@ -20,7 +20,7 @@ export function foundDocument(doc: Document): Found {
   const { _id: id, _rev: rev, _conflicts: conflicts = NONE } = doc;
   if (!('_conflicts' in doc)) return { id, rev, doc, conflicts };
   const { _conflicts: _lost, ...rest } = doc;
-  return { id, rev, doc: rest as Document, conflicts };
+  return { id, rev, doc: rest, conflicts };
 }
 
 /** Reads a change with its document; null where the document was gone before it could be sent. */

@@ -119,7 +119,7 @@ function patchKeys<T extends object>(
     const present: Rows<T> = next ?? rows;
     present.forEach((row, place) => {
       if (row.key !== found.id) return;
-      const { rev } = (row.value as { readonly rev: string } | null) ?? { rev: null };
+      const rev = row.error === null ? row.value.rev : null;
       if (!takesPlace(live, found, rev, overtaken)) return;
       next ??= [...rows];
       next[place] = rowOf<T>(found, options);
@@ -132,7 +132,7 @@ function rowOf<T extends object>(
   { id, rev, doc }: Found,
   { includeDocs = false }: LiveAllDocsOptions,
 ): DocRow<T> {
-  if (rev === null) return new Row<string, never, null>(null, id, null as never, null, 'not_found');
+  if (rev === null) return new Row<string, never>(null, id, null as never, null, 'not_found');
   const value = doc === null ? { rev, deleted: true } : { rev };
   return new Row(id, id, value, includeDocs ? (doc as Document<T> | null) : null, null);
 }

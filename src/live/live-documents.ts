@@ -1,4 +1,5 @@
 import { distinctUntilChanged, map } from 'rxjs';
+import type { Observable } from 'rxjs';
 import { requireId } from '../http/url.ts';
 import type { Document } from '../model/document.ts';
 import { mustBe } from '../model/must-be.ts';
@@ -14,21 +15,26 @@ export function liveDocument<T extends object>(
 ): LiveQuery<Document<T> | null> {
   requireId(id, 'doc$: the id');
   return new LiveQuery(live, ['doc$', id], () =>
-    follow<Found>(live, {
-      changes$: live.changesOf(id),
-      read: () => live.read([id]).pipe(map(([found]) => found as Found)),
-      patch: (value, changes, overtaken) => {
-        let next = value;
-        for (const found of changes) {
-          if (takesPlace(live, found, next.rev, overtaken)) next = found;
-        }
-        return { value: next };
-      },
-    }).pipe(
+    followDocument(live, id).pipe(
       map(({ doc }) => doc as Document<T> | null),
       distinctUntilChanged(),
     ),
   );
+}
+
+/** What is known of one document as it changes, with the revision of its tombstone too. */
+export function followDocument(live: LiveDatabase, id: string): Observable<Found> {
+  return follow<Found>(live, {
+    changes$: live.changesOf(id),
+    read: () => live.read([id]).pipe(map(([found]) => found as Found)),
+    patch: (value, changes, overtaken) => {
+      let next = value;
+      for (const found of changes) {
+        if (takesPlace(live, found, next.rev, overtaken)) next = found;
+      }
+      return { value: next };
+    },
+  });
 }
 
 /** Several documents as they change, in the order of their ids. */

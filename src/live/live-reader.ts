@@ -1,5 +1,16 @@
-import { Observable, ReplaySubject, defer, finalize, map, mergeMap, share, tap } from 'rxjs';
-import { concatMap, from, reduce } from 'rxjs';
+import {
+  ReplaySubject,
+  concatMap,
+  defer,
+  finalize,
+  from,
+  map,
+  mergeMap,
+  reduce,
+  share,
+  tap,
+} from 'rxjs';
+import type { Observable } from 'rxjs';
 import { arrayField, asObject, stringField } from '../http/decode.ts';
 import type { DatabaseScope } from '../http/scope.ts';
 import type { Document } from '../model/document.ts';

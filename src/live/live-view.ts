@@ -1,6 +1,6 @@
 import { map } from 'rxjs';
 import type { Document } from '../model/document.ts';
-import { Row } from '../model/view.ts';
+import type { Row } from '../model/view.ts';
 import { queryView } from '../queries/view.ts';
 import type { ViewOptions } from '../queries/view.ts';
 import { follow } from './follow.ts';

@@ -1,0 +1,200 @@
+import { describe, expect, it } from '@jest/globals';
+import { map } from 'rxjs';
+import type { AnyFields } from 'corduroy';
+import { liveServer } from './helpers/live-server.ts';
+import { marbles } from './helpers/run.ts';
+
+const n = (doc: AnyFields | null): unknown => doc?.['n'] ?? null;
+const ns = (docs: readonly (AnyFields | null)[]): string => docs.map((doc) => n(doc) ?? '-').join();
+
+describe('doc$', () => {
+  it(
+    'emits what is there, what it becomes, and null when it is deleted',
+    marbles(({ expectObservable }, scheduler) => {
+      const server = liveServer(scheduler);
+      server.put('a', { n: 1 });
+      server.at(10, () => server.put('a', { n: 2 }));
+      server.at(20, () => server.remove('a'));
+      server.at(30, () => server.put('a', { n: 3 }));
+      // The place in 1 frame, the document in 2; news in 1.
+      const expected = '---1-------2---------n---------3';
+      expectObservable(server.db.doc$('a').pipe(map(n)), '35ms !').toBe(expected, {
+        1: 1,
+        2: 2,
+        3: 3,
+        n: null,
+      });
+    }),
+  );
+
+  it(
+    'emits null for what is missing, and not again for what does not concern it',
+    marbles(({ expectObservable }, scheduler) => {
+      const server = liveServer(scheduler);
+      server.at(10, () => server.put('b', { n: 1 }));
+      server.at(12, () => server.remove('a'));
+      expectObservable(server.db.doc$('a'), '35ms !').toBe('---n', { n: null });
+    }),
+  );
+
+  it(
+    'misses nothing between the place and the read, and between the read and the news',
+    marbles(({ flush }, scheduler) => {
+      const last = new Map<number, unknown>();
+      for (const frame of [0, 1, 2, 3, 4]) {
+        const server = liveServer(scheduler, { read: 2, news: 3 });
+        server.put('a', { n: 1 });
+        server.at(frame, () => server.put('a', { n: 2 }));
+        const subscription = server.db.doc$('a').subscribe((doc) => last.set(frame, n(doc)));
+        server.at(15, () => subscription.unsubscribe());
+      }
+      flush();
+      expect([...last.values()]).toEqual([2, 2, 2, 2, 2]);
+    }),
+  );
+
+  it(
+    'never puts an older revision in the place of a newer one: an answer that is overtaken',
+    marbles(({ expectObservable, flush }, scheduler) => {
+      const server = liveServer(scheduler, { read: 9, news: 1 });
+      server.put('a', { n: 1 });
+      server.at(4, () => server.put('a', { n: 2 }));
+      expectObservable(server.db.doc$('a').pipe(map(n)), '40ms !').toBe('10ms 2', { 2: 2 });
+      flush();
+      expect(server.asked.filter((what) => what.startsWith('read'))).toEqual(['read a@1']);
+    }),
+  );
+
+  it(
+    'looks into news of a revision that loses: it may be old, or the winner may be gone',
+    marbles(({ expectObservable, flush }, scheduler) => {
+      const server = liveServer(scheduler);
+      server.put('a', { n: 1 });
+      server.at(5, () => server.put('a', { n: 2 }));
+      // A cluster tells an old revision once more.
+      server.at(10, () =>
+        server.tell({
+          seq: '1-s',
+          id: 'a',
+          changes: [{ rev: '1-x' }],
+          doc: { _id: 'a', _rev: '1-x', n: 1 },
+        }),
+      );
+      expectObservable(server.db.doc$('a').pipe(map(n)), '40ms !').toBe('---1--2', { 1: 1, 2: 2 });
+      flush();
+      expect(server.asked.filter((what) => what.startsWith('read'))).toEqual([
+        'read a@1',
+        'read a@10',
+      ]);
+    }),
+  );
+
+  it(
+    'goes on after the feed was down, without a gap',
+    marbles(({ expectObservable, flush }, scheduler) => {
+      const server = liveServer(scheduler);
+      server.put('a', { n: 1 });
+      server.at(10, () => server.cut());
+      server.at(12, () => server.put('a', { n: 2 }));
+      server.at(15, () => server.restore());
+      expectObservable(server.db.doc$('a').pipe(map(n)), '60ms !').toBe('---1----------------2', {
+        1: 1,
+        2: 2,
+      });
+      flush();
+      expect(server.asked.at(-1)).toBe('feed 1-s@20');
+      expect(server.open()).toBe(0);
+    }),
+  );
+
+  it(
+    'is shared: one feed, one read, and the present value for who comes later',
+    marbles(({ expectObservable, flush }, scheduler) => {
+      const server = liveServer(scheduler);
+      server.put('a', { n: 1 });
+      const later = server.db.doc$('a').pipe(map(n));
+      expectObservable(server.db.doc$('a').pipe(map(n)), '30ms !').toBe('---1', { 1: 1 });
+      expectObservable(later, '----------^--------!').toBe('----------1', { 1: 1 });
+      flush();
+      expect(server.asked).toEqual(['feed 1-s@1', 'read a@1']);
+      expect(server.open()).toBe(0);
+    }),
+  );
+
+  it(
+    'reads what is subscribed to in one turn with one request, whatever else is live',
+    marbles((_, scheduler) => {
+      const server = liveServer(scheduler);
+      const ids = Array.from({ length: 50 }, (_unused, i) => `d${i}`);
+      const many = ids.map((id) => server.db.doc$(id).subscribe());
+      many.push(server.db.docs$(['d1', 'd2']).subscribe());
+      server.at(20, () => {
+        many.push(server.db.doc$('e1').subscribe(), server.db.doc$('e2').subscribe());
+      });
+      server.at(40, () => {
+        for (const one of many) one.unsubscribe();
+      });
+      scheduler.flush();
+      expect(server.asked).toEqual(['feed 0-s@1', `read ${ids.join()}@1`, 'read e1,e2@20']);
+      expect(server.open()).toBe(0);
+    }),
+  );
+
+  it(
+    'aborts what is read when the last one leaves, and emits nothing more',
+    marbles(({ expectObservable, flush }, scheduler) => {
+      const server = liveServer(scheduler, { read: 20 });
+      expectObservable(server.db.doc$('a'), '-----!').toBe('-');
+      flush();
+      expect(server.open()).toBe(0);
+      // Nothing keeps virtual time running.
+      expect(scheduler.now()).toBeLessThan(1000);
+    }),
+  );
+});
+
+describe('docs$', () => {
+  it(
+    'emits a list in the order of the ids, and keeps what did not change',
+    marbles(({ expectObservable, flush }, scheduler) => {
+      const server = liveServer(scheduler);
+      server.put('a', { n: 1 });
+      server.put('b', { n: 2 });
+      server.at(10, () => server.put('a', { n: 3 }));
+      server.at(15, () => server.put('x', { n: 0 }));
+      server.at(20, () => server.remove('b'));
+      const seen: (readonly (AnyFields | null)[])[] = [];
+      const docs$ = server.db.docs$(['b', 'a', 'none', 'b']).pipe(
+        map((docs) => {
+          seen.push(docs);
+          return ns(docs);
+        }),
+      );
+      expectObservable(docs$, '40ms !').toBe('---1-------2---------3', {
+        1: '2,1,-,2',
+        2: '2,3,-,2',
+        3: '-,3,-,-',
+      });
+      flush();
+      expect(seen[0]?.[0]).toBe(seen[1]?.[0]);
+      expect(seen[1]?.[1]).toBe(seen[2]?.[1]);
+    }),
+  );
+
+  it(
+    'emits once for a block of changes',
+    marbles(({ expectObservable }, scheduler) => {
+      const server = liveServer(scheduler);
+      server.at(10, () => server.cut());
+      server.at(11, () => {
+        server.put('a', { n: 1 });
+        server.put('b', { n: 2 });
+        server.restore();
+      });
+      expectObservable(server.db.docs$(['a', 'b']).pipe(map(ns)), '60ms !').toBe(
+        '---1----------------(23)',
+        { 1: '-,-', 2: '1,-', 3: '1,2' },
+      );
+    }),
+  );
+});

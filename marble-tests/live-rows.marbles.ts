@@ -1,0 +1,229 @@
+import { describe, expect, it } from '@jest/globals';
+import { catchError, map, of } from 'rxjs';
+import type { Row } from 'corduroy';
+import { liveServer } from './helpers/live-server.ts';
+import { marbles } from './helpers/run.ts';
+
+type Rows = readonly Row<unknown, unknown, unknown>[];
+
+describe('allDocs$', () => {
+  const ids = (rows: Rows): string => rows.map(({ id }) => id).join('') || '-';
+
+  it(
+    'lists by id, and is told from the changes alone what is new, changed and gone',
+    marbles(({ expectObservable, flush }, scheduler) => {
+      const server = liveServer(scheduler);
+      for (const id of ['a', 'c', 'e']) server.put(id, { n: 1 });
+      server.at(10, () => server.put('b', { n: 1 }));
+      server.at(15, () => server.remove('c'));
+      server.at(20, () => server.put('a', { n: 2 }));
+      const lists: Rows[] = [];
+      const list$ = server.db.allDocs$({ includeDocs: true }).pipe(
+        map((rows) => {
+          lists.push(rows);
+          return ids(rows);
+        }),
+      );
+      expectObservable(list$, '40ms !').toBe('---1-------2----3----4', {
+        1: 'ace',
+        2: 'abce',
+        3: 'abe',
+        4: 'abe',
+      });
+      flush();
+      expect(server.asked.filter((what) => what.startsWith('read'))).toEqual(['read *@1']);
+      expect(lists[2]?.[1]).toBe(lists[1]?.[1]);
+      expect(lists[3]?.[0]?.doc).toMatchObject({ _rev: '2-x', n: 2 });
+    }),
+  );
+
+  it(
+    'keeps to its range, and reads backwards',
+    marbles(({ expectObservable }, scheduler) => {
+      const server = liveServer(scheduler);
+      server.put('b', {});
+      server.put('d', {});
+      // The server of this test knows no ranges: what it answers lies within.
+      for (const [frame, id] of Object.entries({ 10: 'a', 15: 'c', 20: 'e', 25: 'd' })) {
+        server.at(Number(frame), () => server.put(id, { n: 1 }));
+      }
+      const range = { startKey: 'b', endKey: 'd', inclusiveEnd: false } as const;
+      expectObservable(server.db.allDocs$(range).pipe(map(ids)), '40ms !').toBe(
+        '---1------------2',
+        { 1: 'bd', 2: 'bcd' },
+      );
+    }),
+  );
+
+  it(
+    'has a row for each key, whatever became of it',
+    marbles(({ expectObservable }, scheduler) => {
+      const server = liveServer(scheduler);
+      server.put('a', {});
+      server.at(10, () => server.put('b', {}));
+      server.at(20, () => server.remove('a'));
+      const told = (rows: Rows): string =>
+        rows.map((row) => row.error ?? JSON.stringify(row.value)).join(' ');
+      expectObservable(server.db.allDocs$({ keys: ['b', 'a'] }).pipe(map(told)), '40ms !').toBe(
+        '---1-------2---------3',
+        {
+          1: 'not_found {"rev":"1-x"}',
+          2: '{"rev":"1-x"} {"rev":"1-x"}',
+          3: '{"rev":"1-x"} {"rev":"2-gone","deleted":true}',
+        },
+      );
+    }),
+  );
+
+  it(
+    'asks again where a limit has others move up, and not more often than its latency',
+    marbles(({ expectObservable, flush }, scheduler) => {
+      const server = liveServer(scheduler);
+      for (const id of ['a', 'b']) server.put(id, {});
+      for (let frame = 30; frame < 40; frame += 2) {
+        server.at(frame, () => server.put(`c${frame}`, {}));
+      }
+      const list$ = server.db.allDocs$({ limit: 9, latency: 20 }).pipe(map((rows) => rows.length));
+      expectObservable(list$, '80ms !').toBe('---2 29ms 3 21ms 7', {
+        2: 2,
+        3: 3,
+        7: 7,
+      });
+      flush();
+      expect(server.asked.filter((what) => what.startsWith('read'))).toEqual([
+        'read *@1',
+        'read *@31',
+        'read *@53',
+      ]);
+    }),
+  );
+});
+
+describe('view$', () => {
+  const byN = (documents: readonly Record<string, unknown>[]): unknown => ({
+    total_rows: documents.length,
+    offset: 0,
+    rows: documents
+      .map((doc) => ({ id: doc['_id'], key: doc['n'], value: doc['v'] ?? null }))
+      .sort((a, b) => Number(a.key) - Number(b.key)),
+  });
+  const keys = (rows: Rows): string => rows.map(({ key }) => key).join() || '-';
+
+  it(
+    'asks again after a change, at once and then once a latency, and keeps equal rows',
+    marbles(({ expectObservable, flush }, scheduler) => {
+      const server = liveServer(scheduler);
+      server.other = (_path, _body, documents) => byN(documents);
+      server.put('a', { n: 1 });
+      for (const [frame, n] of [
+        [30, 2],
+        [32, 3],
+        [34, 4],
+      ] as const) {
+        server.at(frame, () => server.put(`d${n}`, { n }));
+      }
+      const lists: Rows[] = [];
+      const rows$ = server.db.view$('d/byN', { latency: 20 }).pipe(
+        map((rows) => {
+          lists.push(rows);
+          return keys(rows);
+        }),
+      );
+      expectObservable(rows$, '80ms !').toBe('---1 29ms 2 21ms 3', {
+        1: '1',
+        2: '1,2',
+        3: '1,2,3,4',
+      });
+      flush();
+      expect(server.asked.filter((what) => what.includes('_view'))).toEqual([
+        '_design/d/_view/byN@1',
+        '_design/d/_view/byN@31',
+        '_design/d/_view/byN@53',
+      ]);
+      expect(lists[2]?.[0]).toBe(lists[0]?.[0]);
+    }),
+  );
+
+  it(
+    'emits nothing where no row changed, nor when a document is written that it does not have',
+    marbles(({ expectObservable }, scheduler) => {
+      const server = liveServer(scheduler);
+      server.other = () => byN([{ _id: 'a', n: 1 }]);
+      server.at(10, () => server.put('b', {}));
+      server.at(40, () => server.remove('b'));
+      expectObservable(server.db.view$('d/byN', { latency: 5 }).pipe(map(keys)), '80ms !').toBe(
+        '---1',
+        { 1: '1' },
+      );
+    }),
+  );
+
+  it(
+    'asks once more when a change came while it was answered',
+    marbles(({ expectObservable }, scheduler) => {
+      const server = liveServer(scheduler, { read: 8, news: 1 });
+      server.other = (_path, _body, documents) => byN(documents);
+      server.at(3, () => server.put('a', { n: 1 }));
+      expectObservable(server.db.view$('d/byN', { latency: 5 }).pipe(map(keys)), '80ms !').toBe(
+        '---------0------------1',
+        { 0: '-', 1: '1' },
+      );
+    }),
+  );
+
+  it(
+    'goes on after the feed was down, without a gap',
+    marbles(({ expectObservable }, scheduler) => {
+      const server = liveServer(scheduler);
+      server.at(2, () => server.cut());
+      server.at(30, () => server.restore());
+      server.other = (_path, _body, documents) => byN(documents);
+      server.put('a', { n: 1 });
+      server.at(40, () => server.put('b', { n: 2 }));
+      const rows$ = server.db.view$('d/byN', { latency: 5 }).pipe(map(keys));
+      expectObservable(rows$, '100ms !').toBe('---1 39ms 2', {
+        1: '1',
+        2: '1,2',
+      });
+    }),
+  );
+
+  it(
+    'errors with what cannot pass by itself, and begins anew at the next subscription',
+    marbles(({ expectObservable, flush }, scheduler) => {
+      const server = liveServer(scheduler);
+      let missing = true;
+      server.other = (_path, _body, documents) => {
+        if (missing) throw new Error('404');
+        return byN(documents);
+      };
+      const rows$ = server.db.view$('d/byN').pipe(map(keys));
+      const failure = { name: 'NotFound', status: 404 };
+      expectObservable(rows$.pipe(catchError((error: unknown) => of(error)))).toBe('---(e|)', {
+        e: expect.objectContaining(failure),
+      });
+      server.at(10, () => {
+        missing = false;
+      });
+      expectObservable(rows$, '----------^--------!').toBe('-------------0', { 0: '-' });
+      flush();
+      expect(server.open()).toBe(0);
+    }),
+  );
+
+  it(
+    'aborts and closes when the last one leaves',
+    marbles(({ flush }, scheduler) => {
+      const server = liveServer(scheduler);
+      server.other = (_path, _body, documents) => byN(documents);
+      const one = server.db.view$('d/v').subscribe();
+      const two = server.db.view$('d/v').subscribe();
+      server.at(10, () => one.unsubscribe());
+      server.at(12, () => expect(server.open()).toBe(1));
+      server.at(14, () => two.unsubscribe());
+      flush();
+      expect(server.open()).toBe(0);
+      expect(server.asked.filter((what) => what.includes('_view'))).toHaveLength(1);
+    }),
+  );
+});

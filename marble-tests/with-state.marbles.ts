@@ -1,0 +1,51 @@
+import { describe, it } from '@jest/globals';
+import { map, of } from 'rxjs';
+import { withState } from 'corduroy';
+import type { AnyFields, WithState } from 'corduroy';
+import { liveServer } from './helpers/live-server.ts';
+import { marbles } from './helpers/run.ts';
+
+const loading = { value: undefined, loading: true, error: null, stale: false };
+const ready = { ...loading, loading: false };
+
+describe('withState', () => {
+  it(
+    'tells loading, the values, and an error as the last value',
+    marbles(({ cold, expectObservable }) => {
+      const source = '        --a-----b---#';
+      const expected = '      l-a-----b---(e|)';
+      expectObservable(cold(source).pipe(withState())).toBe(expected, {
+        l: loading,
+        a: { ...ready, value: 'a' },
+        b: { ...ready, value: 'b' },
+        e: { ...ready, value: 'b', error: 'error', stale: true },
+      });
+    }),
+  );
+
+  it(
+    'is stale while the feed is down, and no longer than that',
+    marbles(({ expectObservable }, scheduler) => {
+      const server = liveServer(scheduler);
+      server.put('a', { n: 1 });
+      server.at(10, () => server.cut());
+      server.at(15, () => server.restore());
+      const told = ({ value, loading: waits, stale }: WithState<AnyFields | null>): string =>
+        `${waits ? 'loading' : String(value?.['n'])}${stale ? ' stale' : ''}`;
+      expectObservable(server.db.doc$('a').pipe(withState(), map(told)), '60ms !').toBe(
+        'l--1------s---------1',
+        { l: 'loading', 1: '1', s: '1 stale' },
+      );
+    }),
+  );
+
+  it(
+    'takes any Observable, and completes with it',
+    marbles(({ expectObservable }) => {
+      expectObservable(of(1).pipe(withState())).toBe('(lv|)', {
+        l: loading,
+        v: { ...ready, value: 1 },
+      });
+    }),
+  );
+});
