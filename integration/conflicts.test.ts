@@ -14,6 +14,7 @@ import type { Database, DocumentRef } from 'corduroy';
 import { firstValueFrom, forkJoin, from, lastValueFrom, of } from 'rxjs';
 import { concatMap, toArray } from 'rxjs/operators';
 import { createDatabase, rawFetch, server } from './helpers/server.ts';
+import { startStub } from './helpers/stub-server.ts';
 import { startFaultyProxy } from './helpers/faulty-proxy.ts';
 
 interface Note {
@@ -153,6 +154,37 @@ describe('merging', () => {
     ]);
     expect([...resolved.keys()]).toEqual(['good']);
     expect(merges).toBe(1);
+  });
+
+  it('reports a document that is too large, and writes the others', async () => {
+    const db = await database();
+    const large = 'x'.repeat(9_000_000);
+    const docs = [{ _id: 'a' }, { _id: 'b', text: large }, { _id: 'c' }, { _id: 'd', text: large }];
+    const { pending, resolved } = await firstValueFrom(db.save(docs));
+    const refused = server.kind === 'embedded' ? [] : ['b', 'd'];
+    expect([...pending.keys()]).toEqual(refused);
+    expect([...resolved.keys()]).toEqual(
+      ['a', 'b', 'c', 'd'].filter((id) => !refused.includes(id)),
+    );
+    for (const { error } of pending.values()) expect(error).toBe('document_too_large');
+  }, 60_000);
+
+  it('halves a request that something on the way finds too large', async () => {
+    const stub = await startStub((request, response) => {
+      const { docs } = JSON.parse(String(request.body)) as { docs: { _id: string }[] };
+      const status = request.body.length > 120 ? 413 : 201;
+      response.writeHead(status, { 'content-type': 'application/json' });
+      response.end(
+        status === 413 ? '<html>' : JSON.stringify(docs.map(({ _id: id }) => ({ id, rev: '1-a' }))),
+      );
+    });
+    const db = new Couch(stub.url).use<Note>('db');
+    const docs = ['a', 'b', 'c', 'd', 'e'].map((_id) => ({ _id, text: 'x'.repeat(20) }));
+    docs.push({ _id: 'f', text: 'x'.repeat(200) });
+    const { pending, resolved } = await firstValueFrom(db.save(docs));
+    expect([...resolved.keys()]).toEqual(['a', 'b', 'c', 'd', 'e']);
+    expect([...pending.values()].map(({ error }) => error)).toEqual(['document_too_large']);
+    await stub.close();
   });
 
   it('costs one request to save 1,000 documents of which 300 conflict, and two more to resolve them', async () => {

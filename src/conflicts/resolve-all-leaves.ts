@@ -55,21 +55,26 @@ export function resolveAllLeaves<T extends object = AnyFields>(
   return (source) =>
     defer(() => {
       const busy = new Set<string>();
-      /** The leaves with which a document could not be resolved. */
-      const failed = new Map<string, string>();
+      /** The leaves that each document had when it was taken on: the same are not taken on again. */
+      const taken = new Map<string, string>();
+      const forgetOthers = (list: readonly Branched[]): void => {
+        const listed = new Set(list.map(({ id }) => id));
+        for (const id of taken.keys()) if (!listed.has(id) && !busy.has(id)) taken.delete(id);
+      };
       return source.pipe(
+        tap(forgetOthers),
         mergeMap((list) => from(list)),
-        filter((one) => !busy.has(one.id) && failed.get(one.id) !== leavesOf(one)),
-        tap(({ id }) => busy.add(id)),
+        filter((one) => !busy.has(one.id) && taken.get(one.id) !== leavesOf(one)),
+        tap((one) => {
+          busy.add(one.id);
+          taken.set(one.id, leavesOf(one));
+        }),
         mergeMap(
-          (one) =>
-            db.resolveLeaves(one.id, merge, rounds).pipe(
-              map((doc): LeavesOutcome<T> => ({ ok: true, id: one.id, doc })),
-              catchError((error: CorduroyError) => {
-                failed.set(one.id, leavesOf(one));
-                return of<LeavesOutcome<T>>({ ok: false, id: one.id, error });
-              }),
-              tap(() => busy.delete(one.id)),
+          ({ id }) =>
+            db.resolveLeaves(id, merge, rounds).pipe(
+              map((doc): LeavesOutcome<T> => ({ ok: true, id, doc })),
+              catchError((error: CorduroyError) => of<LeavesOutcome<T>>({ ok: false, id, error })),
+              tap(() => busy.delete(id)),
             ),
           concurrency,
         ),

@@ -1,4 +1,6 @@
+import { catchError, concat, map, of, reduce, throwError } from 'rxjs';
 import type { Observable } from 'rxjs';
+import { isPayloadTooLarge } from '../errors/status-errors.ts';
 import type { Answer } from '../http/exchange.ts';
 import { asArray, asObject, stringField } from '../http/decode.ts';
 import { count, oneOf, toQuery } from '../http/query.ts';
@@ -98,8 +100,56 @@ export function writeOne<T extends object>(
   );
 }
 
-/** Writes several documents in one request. Whatever becomes of each is an outcome, in order. */
+/**
+ * Writes several documents in one request. Whatever becomes of each is an outcome, in order; one that
+ * is too large, for which CouchDB refuses the whole request, is left out of the next.
+ */
 export function writeMany<T extends object>(
+  db: DatabaseScope,
+  writes: readonly Write<T>[],
+  options: WriteOptions,
+): Observable<Answer<WriteOutcome<T>[]>> {
+  return writeAll(db, writes, options).pipe(
+    catchError((error: unknown) => {
+      if (!isPayloadTooLarge(error)) return throwError(() => error);
+      const named = writes.findIndex(({ id }) => id === error.reason);
+      if (named === -1 && writes.length > 1) {
+        // It is the request that is too large, for something on the way: half of it may pass.
+        const half = writes.length >> 1;
+        return joined(
+          writeMany(db, writes.slice(0, half), options),
+          writeMany(db, writes.slice(half), options),
+        );
+      }
+      const place = Math.max(named, 0);
+      const { id, doc } = writes[place] as Write<T>;
+      const reason = 'it is larger than the server takes';
+      const refused: WriteOutcome<T> = { ok: false, id, doc, error: 'document_too_large', reason };
+      const { status: code, headers } = error;
+      const others = writes.filter((_, i) => i !== place);
+      const rest =
+        others.length === 0 ? of({ value: [], code, headers }) : writeMany<T>(db, others, options);
+      return rest.pipe(
+        map((answer) => {
+          const value = [...answer.value];
+          value.splice(place, 0, refused);
+          return { ...answer, value };
+        }),
+      );
+    }),
+  );
+}
+
+function joined<T extends object>(
+  first: Observable<Answer<WriteOutcome<T>[]>>,
+  second: Observable<Answer<WriteOutcome<T>[]>>,
+): Observable<Answer<WriteOutcome<T>[]>> {
+  return concat(first, second).pipe(
+    reduce((all, { value, ...head }) => ({ ...head, value: [...all.value, ...value] })),
+  );
+}
+
+function writeAll<T extends object>(
   db: DatabaseScope,
   writes: readonly Write<T>[],
   options: WriteOptions,

@@ -183,11 +183,13 @@ export class DocumentEdit<T extends object> {
         .pipe(mergeMap(([found]) => this.hear(found as unknown as Found<T>)));
       return concat(heard, again);
     }
-    this.#put({ error });
-    if (isTransient(error)) return throwError(() => error);
+    if (isTransient(error)) {
+      this.#put({ error });
+      return throwError(() => error);
+    }
     this.#sent = null;
     // Who logs in again can save them.
-    if (!isUnauthorized(error)) this.#put({ local: null });
+    this.#put(isUnauthorized(error) ? { error } : { error, local: null });
     return EMPTY;
   }
 
