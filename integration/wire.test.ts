@@ -5,6 +5,8 @@ import { firstValueFrom } from 'rxjs';
 import type { Observable } from 'rxjs';
 import { startStub } from './helpers/stub-server.ts';
 import type { StubServer } from './helpers/stub-server.ts';
+import { expectExchange } from './helpers/wire.ts';
+import type { WireTable } from './helpers/wire.ts';
 
 // The request line and the body of every operation, and how its answer is understood: what runs
 // wherever there is no CouchDB at all.
@@ -15,22 +17,12 @@ beforeAll(async () => {
 });
 afterAll(() => stub.close());
 
-interface Exchange {
-  /** The request line, and the body where there is one. */
-  readonly sends: string;
-  /** Answers of the server, in turn; the last one again and again. */
-  readonly answers?: readonly unknown[];
-  readonly emits?: unknown;
-}
-
 const ref = Object.freeze({ _id: 'a/b', _rev: '1-x' });
 const written = { ok: true, id: 'a/b', rev: '2-y' };
 const rows = { total_rows: 1, offset: 0, rows: [{ id: 'a', key: 1, value: 2 }] };
 const auth = { basic: { username: 'ada', password: 'secret' } };
 
-type Call = (couch: Couch, db: Database) => Observable<unknown>;
-
-const wire: [name: string, call: Call, exchange: Exchange][] = [
+const wire: WireTable = [
   [
     'couch.version',
     (c) => c.version(),
@@ -431,29 +423,7 @@ const wire: [name: string, call: Call, exchange: Exchange][] = [
 ];
 
 describe('on the wire', () => {
-  it.each(wire)('%s', async (_, call, { sends, answers = [{}], emits }) => {
-    let turn = 0;
-    stub.requests.length = 0;
-    stub.answer((_request, response) => {
-      const answer = answers[Math.min(turn, answers.length - 1)];
-      turn += 1;
-      response.setHeader('content-type', 'application/json');
-      response.end(JSON.stringify(answer));
-    });
-    const couch = new Couch(stub.url, { auth: ['ada', 'secret'] });
-    const value = await firstValueFrom(call(couch, couch.use('db')));
-    const seen = stub.requests.map(({ method, url, headers, body }) => {
-      const destination = headers['destination'];
-      const to = destination === undefined ? '' : ` → ${String(destination)}`;
-      return `${method} ${url}${to}${body.length > 0 ? ` ${body.toString()}` : ''}`;
-    });
-    expect(seen.join('\n')).toBe(sends.replaceAll('{url}', stub.url));
-    if (emits !== undefined) expect(value).toEqual(emits);
-    for (const { headers } of stub.requests) {
-      expect(headers).toMatchObject({ authorization: `Basic ${btoa('ada:secret')}` });
-      expect(headers).not.toHaveProperty('x-couch-full-commit');
-    }
-  });
+  it.each(wire)('%s', (_, call, exchange) => expectExchange(stub, call, exchange));
 
   it.each([
     ['POST', '/db/_compact', (db: Database) => db.compact()],

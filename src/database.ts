@@ -59,6 +59,10 @@ import { liveView } from './live/live-view.ts';
 import type { LiveViewOptions } from './live/live-view.ts';
 import { callUpdate, renderList, renderShow } from './queries/design-functions.ts';
 import type { FunctionParameters, Rendered, Updated } from './queries/design-functions.ts';
+import { explain, find } from './queries/find.ts';
+import type { Explanation, FindQuery, FindResult, Found } from './queries/find.ts';
+import type { FieldPath } from './queries/field-path.ts';
+import { Indexes } from './queries/indexes.ts';
 import { temporaryView } from './queries/temporary-view.ts';
 import { queryView } from './queries/view.ts';
 import type { ViewOptions } from './queries/view.ts';
@@ -338,6 +342,43 @@ export class Database<T extends object = AnyFields> {
     options: ViewOptions = {},
   ): Operation<View<Row, ViewOptions>> {
     return temporaryView(this.#scope, map, reduce, options);
+  }
+
+  /**
+   * Finds documents by what is in them (Mango), and emits a page of them.
+   *
+   * **CouchDB stops after 25 documents unless the query has a `limit`**; the next page is had with the
+   * `bookmark` of this one.
+   *
+   * Cold. The query is read at each subscription. Without an index for it every document is looked
+   * at, and `warning` says so; see {@link Database.indexes}. Errors with `BadRequest` for an operator
+   * that the server does not know, and for a `sort` that has no index.
+   *
+   * @throws TypeError or RangeError for a query without a selector, for an unknown option, a bad limit.
+   * @see https://docs.couchdb.org/en/stable/api/database/find.html
+   * @example
+   * db.find({ selector: { total: { $gt: 100 } }, fields: ['_id', 'total'], limit: 1000 })
+   */
+  find<const Field extends FieldPath<T> = never>(
+    query: FindQuery<T, Field>,
+  ): Operation<FindResult<Found<T, Field>>> {
+    return find<T, Field>(this.#scope, query);
+  }
+
+  /**
+   * Emits how the server would answer a query: which index it would use, and why not the others.
+   *
+   * Cold. Takes what {@link Database.find} takes.
+   *
+   * @see https://docs.couchdb.org/en/stable/api/database/find.html#post--db-_explain
+   */
+  explain(query: FindQuery<T>): Operation<Explanation> {
+    return explain<T>(this.#scope, query);
+  }
+
+  /** The Mango indexes: `list`, `create`, `delete`, `deleteMany`. */
+  get indexes(): Indexes<T> {
+    return new Indexes<T>(this.#scope);
   }
 
   /**

@@ -63,6 +63,41 @@ export type { RowWithDoc, ViewHead } from './model/view.ts';
 export type { ViewOptions } from './queries/view.ts';
 export type { FunctionParameters, Rendered, Updated } from './queries/design-functions.ts';
 
+// Mango
+export type {
+  ExecutionStats,
+  Explanation,
+  FindQuery,
+  FindResult,
+  Found,
+  IndexCandidate,
+  SortField,
+} from './queries/find.ts';
+export type { FieldPath, Projected } from './queries/field-path.ts';
+export type {
+  AnySelector,
+  ArrayOperators,
+  AnyOperators,
+  Combinations,
+  Condition,
+  NumberOperators,
+  ObjectOperators,
+  Operators,
+  Selector,
+  TextOperators,
+} from './queries/selector.ts';
+export type {
+  DeleteIndexOptions,
+  IndexCreated,
+  IndexDefinition,
+  Indexes,
+  IndexesDeleted,
+  IndexRef,
+  JsonIndexDefinition,
+  MangoIndex,
+  TextIndexDefinition,
+} from './queries/indexes.ts';
+
 // Changes
 export type { Change, ChangesBatch, ChangesResult, Sequence } from './model/change.ts';
 export type { ChangesOptions } from './changes/one-shot.ts';

@@ -13,6 +13,10 @@ export const embeddedLacks = {
   partitions: 'There are no partitioned databases.',
   'db-updates': 'There is no _db_updates feed.',
   'explain-find': '_find has no execution_stats and no warnings, and _explain explains less.',
+  'mango-operators':
+    'pouchdb-find has no $beginsWith, no $keyMapMatch, no paths into arrays and no $or in a field.',
+  'partial-index': 'It uses a partial index, but does not list its selector.',
+  'bulk-index-delete': 'There is no _index/_bulk_delete.',
   'design-functions-quickjs': 'Functions run in this Node, without the limits of a query server.',
   cluster: 'There is one node, and no _cluster_setup, _reshard or _shards.',
   'attachment-encoding': 'Attachments are never compressed: no encoding or encoded_length.',

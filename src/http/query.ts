@@ -62,12 +62,35 @@ export function toQuery(parameters: Parameters, options: object, what: string): 
   let query = '';
   for (const [name, value] of Object.entries(options)) {
     if (value === undefined) continue;
-    const encode = Object.hasOwn(parameters, name) ? parameters[name] : undefined;
-    if (encode === undefined) throw unknownOption(parameters, name, what);
-    const encoded = encodeURIComponent(encode(value, `${what}: ${name}`));
+    const encoded = encodeURIComponent(encoder(parameters, name, what)(value, `${what}: ${name}`));
     query += `${query === '' ? '?' : '&'}${wireName(name)}=${encoded}`;
   }
   return query;
+}
+
+/**
+ * Writes options as the fields of a JSON body, by their names on the wire, after the same checks.
+ *
+ * @throws TypeError for an option that is not in the table, with the one that may have been meant.
+ */
+export function toBody(
+  parameters: Parameters,
+  options: object,
+  what: string,
+): Record<string, unknown> {
+  const body: Record<string, unknown> = {};
+  for (const [name, value] of Object.entries(options)) {
+    if (value === undefined) continue;
+    encoder(parameters, name, what)(value, `${what}: ${name}`);
+    body[wireName(name)] = value;
+  }
+  return body;
+}
+
+function encoder(parameters: Parameters, name: string, what: string): Parameter {
+  const encode = Object.hasOwn(parameters, name) ? parameters[name] : undefined;
+  if (encode === undefined) throw unknownOption(parameters, name, what);
+  return encode;
 }
 
 function unknownOption(parameters: Parameters, name: string, what: string): TypeError {

@@ -1,0 +1,84 @@
+import { spawn } from 'node:child_process';
+import { fileURLToPath, pathToFileURL } from 'node:url';
+
+const root = fileURLToPath(new URL('../../', import.meta.url));
+
+interface Message {
+  readonly id?: number;
+  readonly method?: string;
+  readonly params?: { readonly items?: readonly unknown[] };
+  readonly result?: unknown;
+}
+
+/** TypeScript's own language server, as an editor talks to it. */
+export interface LanguageServer {
+  /** The names that an editor would offer at `|` in the source of a module in `integration`. */
+  completions(source: string): Promise<string[]>;
+  close(): void;
+}
+
+export async function startLanguageServer(): Promise<LanguageServer> {
+  const tsc = fileURLToPath(new URL('../../node_modules/typescript/bin/tsc', import.meta.url));
+  const child = spawn(process.execPath, [tsc, '--lsp', '--stdio'], {
+    stdio: ['pipe', 'pipe', 'inherit'],
+  });
+  const waiting = new Map<number, (result: unknown) => void>();
+  let received = Buffer.alloc(0);
+  let last = 0;
+
+  const send = (message: object): void => {
+    const text = JSON.stringify({ jsonrpc: '2.0', ...message });
+    child.stdin.write(`Content-Length: ${Buffer.byteLength(text)}\r\n\r\n${text}`);
+  };
+  const ask = (method: string, params: object): Promise<unknown> =>
+    new Promise((resolve) => {
+      last += 1;
+      waiting.set(last, resolve);
+      send({ id: last, method, params });
+    });
+  const take = (message: Message): void => {
+    const { id, method, params, result } = message;
+    if (id === undefined) return;
+    // It asks for the editor's settings, and has none.
+    if (method !== undefined) send({ id, result: params?.items?.map(() => null) ?? null });
+    else waiting.get(id)?.(result);
+  };
+  child.stdout.on('data', (chunk: Buffer) => {
+    received = Buffer.concat([received, chunk]);
+    for (;;) {
+      const head = received.indexOf('\r\n\r\n');
+      if (head === -1) return;
+      const length = Number(/content-length: (\d+)/i.exec(received.toString('utf8', 0, head))?.[1]);
+      const end = head + 4 + length;
+      if (received.length < end) return;
+      const text = received.toString('utf8', head + 4, end);
+      received = received.subarray(end);
+      take(JSON.parse(text) as Message);
+    }
+  });
+
+  const rootUri = pathToFileURL(root).href;
+  const textDocument = { completion: { completionItem: {} } };
+  await ask('initialize', { processId: process.pid, rootUri, capabilities: { textDocument } });
+  send({ method: 'initialized', params: {} });
+  let documents = 0;
+  return {
+    async completions(source) {
+      documents += 1;
+      // It need not be there on the disk.
+      const uri = `${rootUri}integration/completed-${documents}.ts`;
+      const [before = '', after = ''] = source.split('|');
+      const text = before + after;
+      const document = { uri, languageId: 'typescript', version: 1, text };
+      send({ method: 'textDocument/didOpen', params: { textDocument: document } });
+      const lines = before.split('\n');
+      const position = { line: lines.length - 1, character: lines.at(-1)?.length ?? 0 };
+      const answer = await ask('textDocument/completion', { textDocument: { uri }, position });
+      const { items } = answer as { items: readonly { label: string }[] };
+      return items.map(({ label }) => label.replace(/\?$/, '').replace(/^"(.*)"$/, '$1'));
+    },
+    close() {
+      child.kill();
+    },
+  };
+}

@@ -1,0 +1,53 @@
+import { expect } from '@jest/globals';
+import { Couch } from 'corduroy';
+import type { Database } from 'corduroy';
+import { firstValueFrom } from 'rxjs';
+import type { Observable } from 'rxjs';
+import type { StubServer } from './stub-server.ts';
+
+// What an operation sends, and what it makes of the answer, seen by a server that is none.
+
+export interface WireExchange {
+  /** The request lines, each with its body where there is one, in order. */
+  readonly sends: string;
+  /** Answers of the server, in turn; the last one again and again. */
+  readonly answers?: readonly unknown[];
+  /** Headers of every answer. */
+  readonly headers?: Readonly<Record<string, string>>;
+  readonly emits?: unknown;
+}
+
+export type WireCall = (couch: Couch, db: Database) => Observable<unknown>;
+
+/** Rows for `it.each`: a name, the operation, and what it exchanges. */
+export type WireTable = [name: string, call: WireCall, exchange: WireExchange][];
+
+/** Subscribes to an operation, and compares. `{url}` in what is sent stands for the server's. */
+export async function expectExchange(
+  stub: StubServer,
+  call: WireCall,
+  { sends, answers = [{}], headers: answered = {}, emits }: WireExchange,
+): Promise<void> {
+  let turn = 0;
+  stub.requests.length = 0;
+  stub.answer((_request, response) => {
+    const answer = answers[Math.min(turn, answers.length - 1)];
+    turn += 1;
+    response.setHeader('content-type', 'application/json');
+    for (const [name, value] of Object.entries(answered)) response.setHeader(name, value);
+    response.end(JSON.stringify(answer));
+  });
+  const couch = new Couch(stub.url, { auth: ['ada', 'secret'] });
+  const value = await firstValueFrom(call(couch, couch.use('db')));
+  const seen = stub.requests.map(({ method, url, headers, body }) => {
+    const destination = headers['destination'];
+    const to = destination === undefined ? '' : ` → ${String(destination)}`;
+    return `${method} ${url}${to}${body.length > 0 ? ` ${body.toString()}` : ''}`;
+  });
+  expect(seen.join('\n')).toBe(sends.replaceAll('{url}', stub.url));
+  if (emits !== undefined) expect(value).toEqual(emits);
+  for (const { headers } of stub.requests) {
+    expect(headers).toMatchObject({ authorization: `Basic ${btoa('ada:secret')}` });
+    expect(headers).not.toHaveProperty('x-couch-full-commit');
+  }
+}
