@@ -14,6 +14,8 @@ import { saveMany, saveOne } from './conflicts/save.ts';
 import type { SaveOptions } from './conflicts/save.ts';
 import { modify, upsert } from './conflicts/upsert.ts';
 import type { DocumentChange } from './conflicts/upsert.ts';
+import { attachmentInfo } from './documents/attachment-info.ts';
+import type { AttachmentInfo } from './documents/attachment-info.ts';
 import {
   attachmentChunks,
   deleteAttachment,
@@ -29,9 +31,19 @@ import type {
 } from './documents/attachments.ts';
 import { deleteDocument } from './documents/delete.ts';
 import type { Deleted } from './documents/delete.ts';
+import { LocalDocuments } from './documents/local.ts';
+import { missingRevs, revsDiff } from './documents/missing-revs.ts';
+import type { RevisionsById, RevsDifference } from './documents/missing-revs.ts';
+import { bulkGet, openRevs } from './documents/open-revs.ts';
+import type {
+  BulkGetRef,
+  BulkGetResult,
+  OpenRevsOptions,
+  RevisionOutcome,
+} from './documents/open-revs.ts';
 import { getDocument, getDocuments, getFirstDocuments } from './documents/read.ts';
 import type { GetManyOptions, GetOptions } from './documents/read.ts';
-import { copyDocument, purge, revisions } from './documents/revisions.ts';
+import { copyDocument, currentRevision, purge, revisions } from './documents/revisions.ts';
 import type { CopyEnd, PurgeResult, Written } from './documents/revisions.ts';
 import type { AttachmentContent } from './documents/upload.ts';
 import { DEFAULT_URL } from './http/connection-options.ts';
@@ -57,15 +69,25 @@ import type { EditOptions } from './live/live-edit.ts';
 import type { LiveQuery } from './live/live-query.ts';
 import { liveView } from './live/live-view.ts';
 import type { LiveViewOptions } from './live/live-view.ts';
+import { listDocuments } from './queries/all-docs.ts';
+import type { AllDocsOptions, AllDocsRow, RevisionValue } from './queries/all-docs.ts';
 import { callUpdate, renderList, renderShow } from './queries/design-functions.ts';
 import type { FunctionParameters, Rendered, Updated } from './queries/design-functions.ts';
+import type { DesignDocument } from './queries/design-document.ts';
+import { Designs } from './queries/designs.ts';
 import { explain, find } from './queries/find.ts';
 import type { Explanation, FindQuery, FindResult, Found } from './queries/find.ts';
 import type { FieldPath } from './queries/field-path.ts';
 import { Indexes } from './queries/indexes.ts';
+import { nouveau } from './queries/nouveau.ts';
+import type { NouveauQuery, NouveauResult } from './queries/nouveau.ts';
+import { Partition } from './queries/partition.ts';
+import { search, searchInfo } from './queries/search.ts';
+import type { SearchInfo, SearchQuery, SearchResult } from './queries/search.ts';
 import { temporaryView } from './queries/temporary-view.ts';
 import { queryView } from './queries/view.ts';
 import type { ViewOptions } from './queries/view.ts';
+import { queryViews } from './queries/views.ts';
 import {
   cleanup,
   commit,
@@ -75,6 +97,7 @@ import {
   writeSecurity,
 } from './server/maintenance.ts';
 import type { CompactOptions, DesignInfo, Security } from './server/maintenance.ts';
+import { Upkeep } from './server/upkeep.ts';
 import { replicate } from './server/replication.ts';
 import type { ReplicateOptions, ReplicationResult, ReplicationSide } from './server/replication.ts';
 import { databaseExists, databaseInfo } from './server/database-info.ts';
@@ -261,6 +284,72 @@ export class Database<T extends object = AnyFields> {
   }
 
   /**
+   * Emits revisions of a document, deleted ones too: those that are named, or all leaves. What became
+   * of each is a value: one that is not there is among them.
+   *
+   * Cold. `latest` reads the leaves that came of the revisions that are named.
+   *
+   * @see https://docs.couchdb.org/en/stable/api/document/common.html#get--db-docid
+   */
+  openRevs(
+    id: string,
+    revs: readonly string[] | 'all',
+    options: OpenRevsOptions = {},
+  ): Operation<RevisionOutcome<T>[]> {
+    return openRevs<T>(this.#scope, id, revs, options);
+  }
+
+  /**
+   * Emits revisions of many documents, in one request: of each the revision that is named, or all
+   * leaves. What became of each is a value, and comes in the order in which they were given.
+   *
+   * Cold. For the winners alone `get` with a list is shorter.
+   *
+   * @see https://docs.couchdb.org/en/stable/api/database/bulk-api.html#post--db-_bulk_get
+   */
+  bulkGet(
+    refs: readonly (string | BulkGetRef)[],
+    options: OpenRevsOptions = {},
+  ): Operation<BulkGetResult<T>[]> {
+    return bulkGet<T>(this.#scope, refs, options);
+  }
+
+  /**
+   * Emits the revision that a document is at, or null where there is none; its body is not sent.
+   *
+   * Cold. Of a deleted document it emits null as well.
+   *
+   * @see https://docs.couchdb.org/en/stable/api/document/common.html#head--db-docid
+   */
+  revision(id: string): Operation<string | null> {
+    return currentRevision(this.#scope, id);
+  }
+
+  /**
+   * Emits which of these revisions the database does not have, by document, with those of its own that
+   * they may have come of: what a replicator asks before it copies.
+   *
+   * @see https://docs.couchdb.org/en/stable/api/database/misc.html#db-revs-diff
+   */
+  revsDiff(revs: RevisionsById): Operation<ReadonlyMap<string, RevsDifference>> {
+    return revsDiff(this.#scope, revs);
+  }
+
+  /**
+   * Emits which of these revisions the database does not have, by document.
+   *
+   * @see https://docs.couchdb.org/en/stable/api/database/misc.html#db-missing-revs
+   */
+  missingRevs(revs: RevisionsById): Operation<ReadonlyMap<string, readonly string[]>> {
+    return missingRevs(this.#scope, revs);
+  }
+
+  /** The local documents, which are not replicated: `get`, `save`, `delete`, `copy`, `list`. */
+  get local(): LocalDocuments {
+    return new LocalDocuments(this.#scope);
+  }
+
+  /**
    * Makes one of all leaf revisions of a document: writes what the merge makes of them, as the next
    * revision of the winner, and deletes the losers, in one request. Emits the document.
    *
@@ -310,6 +399,72 @@ export class Database<T extends object = AnyFields> {
   ): Operation<View<Row<Key, Value>, ViewOptions>>;
   view(name: string, options: ViewOptions = {}): Operation<View<Row, ViewOptions>> {
     return queryView(this.#scope, name, options);
+  }
+
+  /**
+   * Asks a view several questions in one request, and emits the answers in their order.
+   *
+   * Cold. Errors with `NotFound` where there is no such view.
+   *
+   * @param name - `'design-document/view'`, `'_all_docs'`, `'_design_docs'` or `'_local_docs'`.
+   * @see https://docs.couchdb.org/en/stable/api/ddoc/views.html#sending-multiple-queries-to-a-view
+   */
+  views<Key = unknown, Value = unknown>(
+    name: string,
+    queries: readonly ViewOptions[],
+  ): Operation<View<RowWithDoc<Key, Value, T>, ViewOptions>[]> {
+    return queryViews(this.#scope, name, queries);
+  }
+
+  /**
+   * Lists the documents by id: emits a row of each, with its revision.
+   *
+   * Cold. Everything, unless there is a `limit`. With `keys` a row's value is null, and its `error` says
+   * why, where there is no such document.
+   *
+   * @see https://docs.couchdb.org/en/stable/api/database/bulk-api.html#db-all-docs
+   */
+  allDocs(
+    options: AllDocsOptions & { readonly keys: readonly string[]; readonly includeDocs: true },
+  ): Operation<View<AllDocsRow<Document<T> | null, RevisionValue | null>, AllDocsOptions>>;
+  allDocs(
+    options: AllDocsOptions & { readonly keys: readonly string[] },
+  ): Operation<View<AllDocsRow<null, RevisionValue | null>, AllDocsOptions>>;
+  allDocs(
+    options: AllDocsOptions & { readonly includeDocs: true },
+  ): Operation<View<AllDocsRow<Document<T>>, AllDocsOptions>>;
+  allDocs(options?: AllDocsOptions): Operation<View<AllDocsRow, AllDocsOptions>>;
+  allDocs(options: AllDocsOptions = {}): Operation<View<AllDocsRow<never, never>>> {
+    return listDocuments(this.#scope, '_all_docs', options, 'allDocs');
+  }
+
+  /**
+   * Lists the design documents; as {@link Database.allDocs} does.
+   *
+   * @see https://docs.couchdb.org/en/stable/api/database/common.html#db-design-docs
+   */
+  designDocs(
+    options: AllDocsOptions & { readonly includeDocs: true },
+  ): Operation<View<AllDocsRow<Document<DesignDocument> | null>, AllDocsOptions>>;
+  designDocs(options?: AllDocsOptions): Operation<View<AllDocsRow, AllDocsOptions>>;
+  designDocs(options: AllDocsOptions = {}): Operation<View<AllDocsRow<never, never>>> {
+    return listDocuments(this.#scope, '_design_docs', options, 'designDocs');
+  }
+
+  /** The design documents: `get`, `save`, `delete`, `copy`, `info`, `deploy`. */
+  get designs(): Designs {
+    return new Designs(this.#scope);
+  }
+
+  /**
+   * Returns a partition of a partitioned database: what is asked of it touches one shard alone.
+   *
+   * @param key - What the ids of its documents begin with, before the colon.
+   * @throws TypeError for what cannot be one.
+   * @see https://docs.couchdb.org/en/stable/partitioned-dbs/index.html
+   */
+  partition(key: string): Partition<T> {
+    return new Partition<T>(this.#scope, key);
   }
 
   /**
@@ -374,6 +529,48 @@ export class Database<T extends object = AnyFields> {
    */
   explain(query: FindQuery<T>): Operation<Explanation> {
     return explain<T>(this.#scope, query);
+  }
+
+  /**
+   * Searches an index of Clouseau, where the server has it, and emits a page of hits: **25 of them
+   * unless there is a `limit`**.
+   *
+   * Cold. Errors with `NotFound` where there is no such index or no Clouseau, `BadRequest` for a `q` that
+   * Lucene does not understand.
+   *
+   * @param name - `'design-document/index'`.
+   * @see https://docs.couchdb.org/en/stable/ddocs/search.html
+   */
+  search(name: string, query: SearchQuery): Operation<SearchResult<T>> {
+    return search<T>(this.#scope, name, query);
+  }
+
+  /** Emits what the server knows of an index of Clouseau. */
+  searchInfo(name: string): Operation<SearchInfo> {
+    return searchInfo(this.#scope, name, '_search_info');
+  }
+
+  /** Emits how much an index of Clouseau takes on disk: `searchIndex.disk_size`, in bytes. */
+  searchDiskSize(name: string): Operation<SearchInfo> {
+    return searchInfo(this.#scope, name, '_search_disk_size');
+  }
+
+  /**
+   * Searches an index of Nouveau, where the server has it, and emits a page of hits: **25 of them unless
+   * there is a `limit`**.
+   *
+   * Cold. Errors as {@link Database.search} does.
+   *
+   * @param name - `'design-document/index'`.
+   * @see https://docs.couchdb.org/en/stable/ddocs/nouveau.html
+   */
+  nouveau(name: string, query: NouveauQuery): Operation<NouveauResult<T>> {
+    return nouveau<T>(this.#scope, name, query);
+  }
+
+  /** Emits what the server knows of an index of Nouveau. */
+  nouveauInfo(name: string): Operation<SearchInfo> {
+    return searchInfo(this.#scope, name, '_nouveau_info');
   }
 
   /** The Mango indexes: `list`, `create`, `delete`, `deleteMany`. */
@@ -482,6 +679,21 @@ export class Database<T extends object = AnyFields> {
   }
 
   /**
+   * Emits what an attachment is, without its bytes: its type, length and digest.
+   *
+   * Cold. Errors with `NotFound`.
+   *
+   * @see https://docs.couchdb.org/en/stable/api/document/attachments.html#head--db-docid-attname
+   */
+  attachmentInfo(
+    owner: AttachmentOwner,
+    filename: string,
+    options: { readonly rev?: string } = {},
+  ): Operation<AttachmentInfo> {
+    return attachmentInfo(this.#scope, owner, filename, options);
+  }
+
+  /**
    * Emits an attachment piece by piece, as it arrives: `{ bytes, done, total }`, in bytes.
    *
    * Cold. Completes with the last piece; errors with a `ProtocolError` where the rest did not come.
@@ -576,6 +788,11 @@ export class Database<T extends object = AnyFields> {
    */
   cleanup(): Operation<{ readonly ok: true }> {
     return cleanup(this.#scope);
+  }
+
+  /** What an administrator sees to: limits of what is remembered, purges, shards, search files. */
+  get upkeep(): Upkeep {
+    return new Upkeep(this.#scope);
   }
 
   /**

@@ -40,6 +40,20 @@ export type {
   PutAttachmentOptions,
 } from './documents/attachments.ts';
 export type { AttachmentContent } from './documents/upload.ts';
+export type { AttachmentInfo } from './documents/attachment-info.ts';
+export type {
+  BulkGetRef,
+  BulkGetResult,
+  OpenRevsOptions,
+  RevisionOutcome,
+} from './documents/open-revs.ts';
+export type { RevisionsById, RevsDifference } from './documents/missing-revs.ts';
+export type {
+  LocalDocsOptions,
+  LocalDocument,
+  LocalDocuments,
+  LocalDraft,
+} from './documents/local.ts';
 export type { CopyEnd, PurgeResult, Written } from './documents/revisions.ts';
 export type { Deleted } from './documents/delete.ts';
 export { ConflictResolution } from './conflicts/resolution.ts';
@@ -62,6 +76,38 @@ export { Row, View } from './model/view.ts';
 export type { RowWithDoc, ViewHead } from './model/view.ts';
 export type { ViewOptions } from './queries/view.ts';
 export type { FunctionParameters, Rendered, Updated } from './queries/design-functions.ts';
+
+export type { AllDocsOptions, AllDocsRow, RevisionValue } from './queries/all-docs.ts';
+export type { Partition, PartitionInfo } from './queries/partition.ts';
+
+// Design documents
+export { designDocument } from './queries/design-document.ts';
+export type {
+  BuiltInReduce,
+  DesignDefinition,
+  DesignDocument,
+  Emit,
+  FunctionRequest,
+  IndexField,
+  MapFunction,
+  ReduceFunction,
+  UserContext,
+  ViewDefinition,
+} from './queries/design-document.ts';
+export type { DesignEnd, Designs } from './queries/designs.ts';
+export type { Deployed, DeployOptions } from './queries/deploy.ts';
+export type { ServerFunction } from './queries/function-source.ts';
+
+// Search
+export type {
+  Facets,
+  SearchGroup,
+  SearchHit,
+  SearchInfo,
+  SearchQuery,
+  SearchResult,
+} from './queries/search.ts';
+export type { NouveauHit, NouveauQuery, NouveauRange, NouveauResult } from './queries/nouveau.ts';
 
 // Mango
 export type {
@@ -138,6 +184,7 @@ export type {
   ReplicationResult,
   ReplicationSide,
 } from './server/replication.ts';
+export type { AutoPurge, PurgedInfo, ShardOf, Upkeep } from './server/upkeep.ts';
 export type { ActiveTask, Statistics } from './server/statistics.ts';
 
 // Errors

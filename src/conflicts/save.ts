@@ -1,14 +1,22 @@
 import { catchError, defer, map, mergeMap, of, throwError } from 'rxjs';
 import type { Observable } from 'rxjs';
-import { requireDraft, requireShape, writeMany, writeOne, writeQuery } from '../documents/write.ts';
+import {
+  requireDraft,
+  requireRevision,
+  requireShape,
+  writeMany,
+  writeOne,
+  writeQuery,
+} from '../documents/write.ts';
 import type { Write, WriteOptions, WriteOutcome } from '../documents/write.ts';
 import { Conflict, isConflict } from '../errors/status-errors.ts';
 import type { Answer } from '../http/exchange.ts';
 import { Operation } from '../http/operation.ts';
 import type { DatabaseScope } from '../http/scope.ts';
+import { isDotSegment } from '../http/url.ts';
 import { noteRevision } from '../model/document.ts';
 import type { AnyFields, Draft } from '../model/document.ts';
-import { mustBe } from '../model/must-be.ts';
+import { mustBe, show } from '../model/must-be.ts';
 import { takeIds } from '../server/uuids.ts';
 import { ConflictResolution } from './resolution.ts';
 import type { Merge } from './merge.ts';
@@ -31,6 +39,11 @@ export function saveOne<T extends object = AnyFields>(
 ): Operation<ConflictResolution<T>> {
   requireDraft(doc);
   const { write, resolve } = split(options, 'one');
+  if (write.newEdits === false) {
+    requireRevision(doc, 'the document');
+    if (isDotSegment(doc._id ?? ''))
+      throw new TypeError(`save: no URL can hold the id ${show(doc._id)}; save a list of it`);
+  }
   const identify = identifier(db, [doc]);
   return new Operation(
     defer(() => {
@@ -69,6 +82,7 @@ export function saveMany<T extends object = AnyFields>(
 ): Operation<ConflictResolution<T>> {
   docs.forEach((doc, i) => requireDraft(doc, `docs[${i}]`));
   const { write, resolve } = split(options, 'many');
+  if (write.newEdits === false) docs.forEach((doc, i) => requireRevision(doc, `docs[${i}]`));
   const identify = identifier(db, docs);
   return new Operation(
     defer(() => {
@@ -98,6 +112,8 @@ function split<T extends object>(
   if (merge !== undefined && typeof merge !== 'function')
     throw mustBe('save: merge', 'a function', merge);
   if (merge !== undefined && force) throw new TypeError('save: merge and force exclude each other');
+  if (write.newEdits === false && (merge !== undefined || force))
+    throw new TypeError('save: with newEdits: false there are no conflicts for merge or force');
   const rounds: ResolveOptions = { attempts };
   const resolve: Resolve<T> | undefined =
     merge !== undefined

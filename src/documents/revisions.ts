@@ -1,10 +1,11 @@
+import { catchError, of, throwError } from 'rxjs';
+import { isNotFound } from '../errors/status-errors.ts';
 import { asArray, asObject, sequence, stringField } from '../http/decode.ts';
-import { operation } from '../http/operation.ts';
-import type { Operation } from '../http/operation.ts';
+import { Operation, operation } from '../http/operation.ts';
 import type { DatabaseScope } from '../http/scope.ts';
-import { documentPath, requireId, segment } from '../http/url.ts';
+import { documentPath, isDotSegment, requireId, segment } from '../http/url.ts';
 import type { DocumentRef } from '../model/document.ts';
-import { mustBe } from '../model/must-be.ts';
+import { mustBe, show } from '../model/must-be.ts';
 import { requireRef } from './delete.ts';
 
 /** The revisions of a document that the server knows of, the newest first. */
@@ -17,6 +18,31 @@ export function revisions(db: DatabaseScope, id: string): Operation<string[]> {
       const { start, ids } = asObject(asObject(body)['_revisions']);
       return asArray(ids).map((hash, i) => `${Number(start) - i}-${String(hash)}`);
     },
+  );
+}
+
+/** The revision that a document is at, read from the head of an answer without a body. */
+export function currentRevision(db: DatabaseScope, id: string): Operation<string | null> {
+  requireId(id);
+  if (isDotSegment(id)) throw new TypeError(`revision: no URL can hold the id ${show(id)}`);
+  const path = `${db.path}${documentPath(id)}`;
+  return new Operation(
+    operation(
+      db.connection,
+      () => ({ method: 'HEAD', path }),
+      (_, { headers: { etag } }): string | null => {
+        if (etag === undefined) throw new TypeError('expected an ETag');
+        return etag.replace(/^(?:W\/)?"(.*)"$/, '$1');
+      },
+    )
+      .answers()
+      .pipe(
+        catchError((error: unknown) =>
+          isNotFound(error)
+            ? of({ value: null, code: error.status, headers: error.headers })
+            : throwError(() => error),
+        ),
+      ),
   );
 }
 

@@ -3,7 +3,7 @@ import type { Observable } from 'rxjs';
 import { isPayloadTooLarge } from '../errors/status-errors.ts';
 import type { Answer } from '../http/exchange.ts';
 import { asArray, asObject, stringField } from '../http/decode.ts';
-import { count, oneOf, toQuery } from '../http/query.ts';
+import { count, flag, oneOf, toQuery } from '../http/query.ts';
 import type { DatabaseScope } from '../http/scope.ts';
 import { documentPath, isDotSegment, requireId } from '../http/url.ts';
 import type { AnyFields, Draft } from '../model/document.ts';
@@ -22,9 +22,15 @@ export interface WriteOptions {
   readonly allOrNothing?: boolean;
   /** How many copies must be written before the server answers, on a cluster. */
   readonly w?: number;
+  /**
+   * False writes revisions as they are, as a replicator does: the `_rev` of each document is kept, and
+   * becomes a leaf beside others where it is not the next of the winner. There are no conflicts.
+   * `_revisions` (see `revs` of `get`) tells the ancestry. @defaultValue true
+   */
+  readonly newEdits?: boolean;
 }
 
-const WRITE = { batch: oneOf('ok'), w: count };
+const WRITE = { batch: oneOf('ok'), w: count, newEdits: flag };
 
 /** What became of one document. */
 export type WriteOutcome<T extends object = AnyFields> =
@@ -75,7 +81,8 @@ export function requireShape(doc: unknown, what: string): void {
  */
 export function writeQuery(options: WriteOptions, which: 'one' | 'many'): string {
   if (which === 'one') return toQuery(WRITE, options, 'save');
-  const { allOrNothing: _body, ...rest } = options;
+  const { allOrNothing: _body, newEdits, ...rest } = options;
+  if (newEdits !== undefined) flag(newEdits, 'save of several documents: newEdits');
   return toQuery({ w: WRITE.w }, rest, 'save of several documents');
 }
 
@@ -161,10 +168,12 @@ function writeAll<T extends object>(
       path: `${db.path}/_bulk_docs${query}`,
       json: {
         ...(options.allOrNothing === true && { all_or_nothing: true }),
+        ...(options.newEdits === false && { new_edits: false }),
         docs: writes.map(withId),
       },
     }),
-    (body) => match(writes, asArray(body)),
+    (body) =>
+      options.newEdits === false ? matchKept(writes, asArray(body)) : match(writes, asArray(body)),
   );
 }
 
@@ -182,4 +191,29 @@ function match<T extends object>(
     const { error, reason = '', rev } = asObject(results[i]) as Readonly<Record<string, string>>;
     return error === undefined ? { ok: true, id, rev, doc } : { ok: false, id, error, reason, doc };
   });
+}
+
+/** Of revisions that are kept the server names only those that it did not write. */
+function matchKept<T extends object>(
+  writes: readonly Write<T>[],
+  results: readonly unknown[],
+): WriteOutcome<T>[] {
+  const failed = new Map<string, Readonly<Record<string, string>>>();
+  for (const result of results) {
+    const failure = asObject(result) as Readonly<Record<string, string>>;
+    const { id, rev, error } = failure;
+    if (error !== undefined) failed.set(`${id} ${rev}`, failure);
+  }
+  return writes.map(({ id, doc }): WriteOutcome<T> => {
+    const rev = doc._rev;
+    const { error, reason = '' } = failed.get(`${id} ${rev}`) ?? {};
+    return error === undefined ? { ok: true, id, rev, doc } : { ok: false, id, error, reason, doc };
+  });
+}
+
+/** Refuses a document that does not say which revision it is, where revisions are kept. */
+export function requireRevision(doc: unknown, what: string): void {
+  const { _id: id, _rev: rev } = doc as { _id?: unknown; _rev?: unknown };
+  if (typeof id !== 'string' || typeof rev !== 'string' || rev === '')
+    throw new TypeError(`save: with newEdits: false ${what} must have _id and _rev`);
 }

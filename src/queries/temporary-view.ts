@@ -1,16 +1,5 @@
-import {
-  AsyncSubject,
-  EMPTY,
-  Observable,
-  catchError,
-  concat,
-  defer,
-  ignoreElements,
-  map,
-  mergeMap,
-  of,
-  throwError,
-} from 'rxjs';
+import { EMPTY, catchError, defer, map, mergeMap, throwError } from 'rxjs';
+import type { Observable } from 'rxjs';
 import { isNotFound } from '../errors/status-errors.ts';
 import type { Answer } from '../http/exchange.ts';
 import { stringField } from '../http/decode.ts';
@@ -19,6 +8,7 @@ import type { DatabaseScope } from '../http/scope.ts';
 import { mustBe } from '../model/must-be.ts';
 import type { Row, View } from '../model/view.ts';
 import { takeIds } from '../server/uuids.ts';
+import { removedAfter } from './removed-after.ts';
 import { queryView } from './view.ts';
 import type { ViewOptions } from './view.ts';
 
@@ -53,49 +43,6 @@ export function temporaryView<Key, Value, Doc>(
       ),
     ),
   );
-}
-
-/**
- * Makes something, uses it, and removes it before the answer is emitted or the error passed on; and
- * on unsubscribe too, even where the making was under way, for the server may have done it already.
- */
-function removedAfter<T>(
-  make: Observable<string>,
-  unmake: (made: string) => Observable<unknown>,
-  use: () => Observable<T>,
-): Observable<T> {
-  return new Observable((subscriber) => {
-    const made$ = new AsyncSubject<string>();
-    make.subscribe(made$);
-    let removal$: AsyncSubject<never> | undefined;
-    // Done once, and to its end, whoever leaves meanwhile.
-    const removed = defer(() => {
-      if (removal$ === undefined) {
-        removal$ = new AsyncSubject<never>();
-        made$.pipe(mergeMap(unmake), ignoreElements()).subscribe(removal$);
-      }
-      return removal$;
-    });
-    const used = made$.pipe(
-      mergeMap(() =>
-        use().pipe(
-          catchError((error: unknown) =>
-            concat(
-              removed,
-              throwError(() => error),
-            ),
-          ),
-          mergeMap((answer) => concat(removed, of(answer))),
-        ),
-      ),
-    );
-    const subscription = used.subscribe(subscriber);
-    return () => {
-      subscription.unsubscribe();
-      // Nobody is left to be told of a failure of this.
-      removed.pipe(catchError(() => EMPTY)).subscribe();
-    };
-  });
 }
 
 function write(db: DatabaseScope, name: string, view: object): Observable<string> {

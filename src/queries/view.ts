@@ -4,7 +4,7 @@
 import { arrayField, asObject, numberOrNull, sequence } from '../http/decode.ts';
 import { operation } from '../http/operation.ts';
 import type { Operation } from '../http/operation.ts';
-import { count, flag, json, oneOf, text, toQuery } from '../http/query.ts';
+import { count, flag, json, oneOf, text, toBody, toQuery } from '../http/query.ts';
 import type { Parameters } from '../http/query.ts';
 import type { DatabaseScope } from '../http/scope.ts';
 import { segment } from '../http/url.ts';
@@ -114,6 +114,15 @@ export function viewQuery(
   return { keys, query: toQuery(VIEW, translate(rest), what) };
 }
 
+/** Writes the options of a view as the fields of a body, for several queries in one request. */
+export function viewBody(what: string, options: ViewOptions): Record<string, unknown> {
+  const { keys } = options;
+  // Checks them, too.
+  viewQuery(what, options);
+  const { keys: _keys, ...rest } = options;
+  return { ...(keys !== undefined && { keys }), ...toBody(VIEW, translate(rest), what) };
+}
+
 /** Makes the path of a view: of `'ddoc/name'`, or of `'_all_docs'`. */
 export function viewPath(name: unknown): string {
   if (name === '_all_docs' || name === '_design_docs' || name === '_local_docs') return `/${name}`;
@@ -138,7 +147,8 @@ function translate(options: ViewOptions): ViewOptions {
   return translated;
 }
 
-function decodeView<Key, Value, Doc>(
+/** Reads the rows that a view answered. */
+export function decodeView<Key, Value, Doc>(
   body: unknown,
   options: ViewOptions,
 ): View<Row<Key, Value, Doc>, ViewOptions> {

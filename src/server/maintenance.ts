@@ -106,7 +106,11 @@ export function writeSecurity(db: DatabaseScope, value: Security): Operation<Sec
   );
 }
 
-function post(db: DatabaseScope, path: string): Operation<Readonly<Record<string, unknown>>> {
+/** Has the server do something that takes no body. */
+export function post(
+  db: DatabaseScope,
+  path: string,
+): Operation<Readonly<Record<string, unknown>>> {
   return operation(
     db.connection,
     () => ({ method: 'POST', path: db.path + path, headers: AS_JSON, body: '' }),
@@ -115,7 +119,7 @@ function post(db: DatabaseScope, path: string): Operation<Readonly<Record<string
 }
 
 /** Encodes the name of a design document, with or without the `_design/` before it. */
-function designName(ddoc: unknown, what: string): string {
+export function designName(ddoc: unknown, what: string): string {
   const name = typeof ddoc === 'string' ? ddoc.replace(/^_design\//, '') : '';
   if (name === '') throw mustBe(`${what}: ddoc`, 'the name of a design document', ddoc);
   return segment(name);

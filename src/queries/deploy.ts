@@ -1,0 +1,212 @@
+import { catchError, defer, map, mergeMap, of, retry, throwError } from 'rxjs';
+import type { Observable } from 'rxjs';
+import { isBadRequest, isConflict, isNotFound } from '../errors/status-errors.ts';
+import { isTransient } from '../errors/transient.ts';
+import type { Answer } from '../http/exchange.ts';
+import { asObject, stringField } from '../http/decode.ts';
+import { Operation } from '../http/operation.ts';
+import type { DatabaseScope } from '../http/scope.ts';
+import { documentPath, segment } from '../http/url.ts';
+import { assertJson } from '../model/json.ts';
+import { mustBe } from '../model/must-be.ts';
+import { backoff } from '../operators/backoff.ts';
+import type { BackoffOptions } from '../operators/backoff.ts';
+import type { DesignDocument } from './design-document.ts';
+import { removedAfter } from './removed-after.ts';
+
+/** How a design document is deployed. */
+export interface DeployOptions {
+  /** Whether new views are built before they take the place of the old ones. @defaultValue true */
+  readonly warmUp?: boolean;
+  /**
+   * How often the whole is tried when somebody else writes the same document, and the building when
+   * the server does not answer in time. @defaultValue 10
+   */
+  readonly attempts?: number;
+  /** How long to wait between attempts. @defaultValue `{ initialDelay: 500, maxDelay: 30_000 }` */
+  readonly backoff?: BackoffOptions;
+}
+
+/** What became of a design document that was deployed. */
+export interface Deployed {
+  /** False where the same was there already. */
+  readonly deployed: boolean;
+  readonly id: string;
+  readonly rev: string;
+}
+
+const PACE = { initialDelay: 500, maxDelay: 30_000 };
+
+/**
+ * Writes a design document when it differs from the server's. Its views are built first, under
+ * another name: an index belongs to what the views are, not to what their document is called.
+ */
+export function deploy(
+  db: DatabaseScope,
+  design: DesignDocument,
+  options: DeployOptions,
+): Operation<Deployed> {
+  requireDesign(design, 'deploy');
+  const { warmUp = true, attempts = 10, backoff: pace = PACE } = options;
+  if (!Number.isSafeInteger(attempts) || attempts < 1)
+    throw mustBe('deploy: attempts', 'a whole number from 1', attempts, RangeError);
+  const again = (may: (error: unknown) => boolean): Parameters<typeof retry>[0] => ({
+    count: attempts - 1,
+    delay: (error: unknown, round: number) =>
+      may(error) ? db.connection.after(backoff(round, pace)) : throwError(() => error),
+  });
+  return new Operation(
+    defer(() => {
+      requireDesign(design, 'deploy');
+      const wanted = bare(design);
+      return read(db, design._id).pipe(
+        mergeMap((found): Observable<Answer<Deployed>> => {
+          const { value: current } = found;
+          if (current !== null && same(bare(current), wanted)) {
+            const { _id: id, _rev: rev = '' } = current;
+            return of({ ...found, value: { deployed: false, id, rev } });
+          }
+          const write = (): Observable<Answer<Deployed>> =>
+            put(db, { ...wanted, ...kept(current) }).pipe(
+              map((answer) => ({
+                ...answer,
+                value: { deployed: true, id: design._id, rev: answer.value },
+              })),
+            );
+          const [view] = Object.keys(design.views ?? {}).filter((name) => name !== 'lib');
+          if (!warmUp || view === undefined || (current !== null && sameIndex(current, design)))
+            return write();
+          const ready = build(db, design, view).pipe(retry(again(isTransient)));
+          return underAnotherName(db, design, () => ready.pipe(mergeMap(write)));
+        }),
+      );
+    }).pipe(retry(again(isConflict))),
+  );
+}
+
+/** Refuses what is no design document. */
+export function requireDesign(design: unknown, what: string): asserts design is DesignDocument {
+  if (typeof design !== 'object' || design === null)
+    throw mustBe(`${what}: design`, 'a design document', design);
+  const { _id: id } = design as { _id?: unknown };
+  if (typeof id !== 'string' || !/^_design\/./.test(id))
+    throw mustBe(`${what}: the _id of the design document`, "'_design/…'", id);
+  assertJson(design, `The design document ${JSON.stringify(id)}`);
+}
+
+/** Where the views are built: always the same, so that what was interrupted leaves one at most. */
+function underAnotherName<R>(
+  db: DatabaseScope,
+  design: DesignDocument,
+  use: () => Observable<R>,
+): Observable<R> {
+  const id = `${design._id}-deploying` as const;
+  const { language, views, options } = design;
+  const made = read(db, id).pipe(
+    mergeMap(({ value }) =>
+      put(db, {
+        _id: id,
+        ...(language !== undefined && { language }),
+        ...(views !== undefined && { views }),
+        ...(options !== undefined && { options }),
+        // Whoever else is at it may have the server build what they want.
+        ...(value?._rev !== undefined && { _rev: value._rev }),
+      }),
+    ),
+    map(({ value }) => value),
+  );
+  return removedAfter(made, (rev) => remove(db, id, rev), use);
+}
+
+/** Asks for a row, for which the server builds the index first, however long that takes. */
+function build(db: DatabaseScope, design: DesignDocument, view: string): Observable<unknown> {
+  const ddoc = documentPath(`${design._id}-deploying`);
+  const path = `${db.path}${ddoc}/_view/${segment(view)}?limit=1&reduce=false`;
+  return db.connection
+    .json(
+      () => ({ path, timeout: 0, endless: true }),
+      () => true,
+    )
+    .pipe(
+      catchError((error: unknown) =>
+        // Partitioned views are asked for, and built, a partition at a time.
+        isBadRequest(error) && /partition/.test(error.reason) ? of(true) : throwError(() => error),
+      ),
+    );
+}
+
+function read(db: DatabaseScope, id: string): Observable<Answer<DesignDocument | null>> {
+  const path = db.path + documentPath(id);
+  return db.connection
+    .json(
+      () => ({ path }),
+      (body) => asObject(body) as DesignDocument,
+    )
+    .pipe(
+      catchError((error: unknown) =>
+        isNotFound(error)
+          ? of({ value: null, code: error.status, headers: error.headers })
+          : throwError(() => error),
+      ),
+    );
+}
+
+function put(
+  db: DatabaseScope,
+  doc: object & { readonly _id: string },
+): Observable<Answer<string>> {
+  const path = db.path + documentPath(doc._id);
+  return db.connection.json(
+    () => ({ method: 'PUT', path, json: doc }),
+    (body) => stringField(body, 'rev'),
+  );
+}
+
+function remove(db: DatabaseScope, id: string, rev: string): Observable<unknown> {
+  const path = `${db.path}${documentPath(id)}?rev=${segment(rev)}`;
+  return db.connection
+    .json(
+      () => ({ method: 'DELETE', path }),
+      (): true => true,
+    )
+    .pipe(
+      catchError((error: unknown) =>
+        // Somebody else is at it, and removes it in the end.
+        isNotFound(error) || isConflict(error) ? of(true) : throwError(() => error),
+      ),
+    );
+}
+
+/** What a design document says, without what the server adds. */
+function bare({ _rev: _1, _attachments: _2, ...said }: DesignDocument): DesignDocument {
+  return said;
+}
+
+/** What stays of the one that is replaced. */
+function kept(current: DesignDocument | null): object {
+  if (current === null) return {};
+  const { _rev, _attachments } = current;
+  return { _rev, ...(_attachments !== undefined && { _attachments }) };
+}
+
+function sameIndex(a: DesignDocument, b: DesignDocument): boolean {
+  return same(built(a), built(b));
+}
+
+/** What an index is made of: the server tells indexes apart by it. */
+function built({ language = 'javascript', views = {}, options = {} }: DesignDocument): object {
+  return { language, views, options };
+}
+
+/** Compares JSON values, whatever the order of their fields. */
+function same(a: unknown, b: unknown): boolean {
+  return sorted(a) === sorted(b);
+}
+
+function sorted(value: unknown): string {
+  return JSON.stringify(value, (_, one: unknown) =>
+    typeof one === 'object' && one !== null && !Array.isArray(one)
+      ? Object.fromEntries(Object.entries(one).sort(([a], [b]) => (a < b ? -1 : 1)))
+      : one,
+  );
+}

@@ -1,0 +1,110 @@
+import { deleteDocument } from '../documents/delete.ts';
+import type { Deleted } from '../documents/delete.ts';
+import { getDocument } from '../documents/read.ts';
+import type { GetOptions } from '../documents/read.ts';
+import { copyDocument } from '../documents/revisions.ts';
+import type { Written } from '../documents/revisions.ts';
+import { stringField } from '../http/decode.ts';
+import { operation } from '../http/operation.ts';
+import type { Operation } from '../http/operation.ts';
+import type { DatabaseScope } from '../http/scope.ts';
+import { documentPath } from '../http/url.ts';
+import type { Document } from '../model/document.ts';
+import { noteRevision } from '../model/document.ts';
+import { mustBe } from '../model/must-be.ts';
+import { designInfo } from '../server/maintenance.ts';
+import type { DesignInfo } from '../server/maintenance.ts';
+import { deploy, requireDesign } from './deploy.ts';
+import type { Deployed, DeployOptions } from './deploy.ts';
+import type { DesignDocument } from './design-document.ts';
+
+/** A design document, by its name or by itself. */
+export type DesignEnd = string | { readonly _id: `_design/${string}`; readonly _rev?: string };
+
+/**
+ * The design documents of a database: `db.designs`. All of it is cold; names are given with or
+ * without `_design/`.
+ *
+ * @see https://docs.couchdb.org/en/stable/api/ddoc/common.html
+ */
+export class Designs {
+  readonly #db: DatabaseScope;
+
+  /** @internal */
+  constructor(db: DatabaseScope) {
+    this.#db = db;
+  }
+
+  /** Emits a design document. Errors with `NotFound`. */
+  get(name: string, options: GetOptions = {}): Operation<Document<DesignDocument>> {
+    return getDocument<DesignDocument>(this.#db, designId(name, 'designs.get'), options);
+  }
+
+  /**
+   * Writes a design document as it is, and notes its new revision on the object that was passed.
+   * Errors with `Conflict`; see {@link Designs.deploy} for what cares about neither revisions nor
+   * readers that wait.
+   */
+  save(design: DesignDocument): Operation<Written> {
+    requireDesign(design, 'designs.save');
+    const db = this.#db;
+    return operation(
+      db.connection,
+      () => {
+        requireDesign(design, 'designs.save');
+        return { method: 'PUT', path: db.path + documentPath(design._id), json: design };
+      },
+      (body) => {
+        const written = { id: stringField(body, 'id'), rev: stringField(body, 'rev') };
+        noteRevision(design, written.id, written.rev);
+        return written;
+      },
+    );
+  }
+
+  /** Deletes a design document; its indexes stay until `db.cleanup()`. Errors with `Conflict`. */
+  delete(design: { readonly _id: string; readonly _rev: string }): Operation<Deleted> {
+    return deleteDocument(this.#db, design);
+  }
+
+  /** Copies a design document on the server; emits the id and revision of the copy. */
+  copy(source: DesignEnd, dest: DesignEnd): Operation<Written> {
+    return copyDocument(this.#db, designEnd(source, 'source'), designEnd(dest, 'dest'));
+  }
+
+  /** Emits what the server knows of its index: as `db.info(name)` does. */
+  info(name: string): Operation<DesignInfo> {
+    return designInfo(this.#db, name);
+  }
+
+  /**
+   * Sees to it that a design document is there, and emits whether it had to be written.
+   *
+   * - It is written only when it differs from the server's, whatever revision that has.
+   * - New views are built before they take the place of the old ones, so that nobody waits for them:
+   *   under another name first (`…-deploying`), which is removed again. That takes as long as it
+   *   takes; in a partitioned database views are built on demand, and not before.
+   * - Where somebody else writes it meanwhile, it starts again.
+   *
+   * Cold. Unsubscribing stops it, and has what it made removed; the server may go on building.
+   * Errors with `Unauthorized` or `Forbidden` where one may not write design documents, with a
+   * `Conflict` or whatever kept the views from being built when the attempts have run out.
+   *
+   * @param design - As `designDocument` makes it, or as it stands in JSON.
+   */
+  deploy(design: DesignDocument, options: DeployOptions = {}): Operation<Deployed> {
+    return deploy(this.#db, design, options);
+  }
+}
+
+function designEnd(end: unknown, what: string): DesignEnd {
+  if (typeof end === 'string') return designId(end, `designs.copy: ${what}`);
+  if (typeof end === 'object' && end !== null) return end as DesignEnd;
+  throw mustBe(`designs.copy: ${what}`, 'a name or a design document', end);
+}
+
+function designId(name: unknown, what: string): `_design/${string}` {
+  const bare = typeof name === 'string' ? name.replace(/^_design\//, '') : '';
+  if (bare === '') throw mustBe(`${what}: name`, 'the name of a design document', name);
+  return `_design/${bare}`;
+}
