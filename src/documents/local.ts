@@ -1,9 +1,10 @@
 import { stringField } from '../http/decode.ts';
+import type { RequestSpec } from '../http/exchange.ts';
 import { operation } from '../http/operation.ts';
 import type { Operation } from '../http/operation.ts';
 import type { DatabaseScope } from '../http/scope.ts';
 import { documentPath, isDotSegment, segment } from '../http/url.ts';
-import type { AnyFields } from '../model/document.ts';
+import type { AnyFields, DocumentRef } from '../model/document.ts';
 import { noteRevision } from '../model/document.ts';
 import { mustBe, show } from '../model/must-be.ts';
 import type { Row, View } from '../model/view.ts';
@@ -79,10 +80,21 @@ export class LocalDocuments {
     );
   }
 
-  /** Deletes a local document, whatever its revision; emits its id. Errors with `NotFound`. */
-  delete(id: string): Operation<Written> {
-    const path = this.#path(id, 'local.delete: id');
-    return operation(this.#db.connection, () => ({ method: 'DELETE', path }), writtenBy);
+  /**
+   * Deletes a local document; emits its id. Errors with `NotFound`.
+   *
+   * @param doc - Its id; or itself with its `_rev`, which other servers than CouchDB 3 may insist on.
+   */
+  delete(doc: string | LocalDraft): Operation<Written> {
+    const describe = (): RequestSpec => {
+      const { _id: id, _rev: rev }: Partial<DocumentRef> =
+        typeof doc === 'string' ? { _id: doc } : (doc ?? {});
+      const path = this.#path(id, 'local.delete: id');
+      return { method: 'DELETE', path: rev === undefined ? path : `${path}?rev=${segment(rev)}` };
+    };
+    // Misuse is told now.
+    describe();
+    return operation(this.#db.connection, describe, writtenBy);
   }
 
   /** Copies a local document on the server, over what is there. Errors with `NotFound`. */

@@ -11,6 +11,7 @@ import { assertJson } from '../model/json.ts';
 import { mustBe } from '../model/must-be.ts';
 import { backoff } from '../operators/backoff.ts';
 import type { BackoffOptions } from '../operators/backoff.ts';
+import { designInfo } from '../server/maintenance.ts';
 import type { DesignDocument } from './design-document.ts';
 import { removedAfter } from './removed-after.ts';
 
@@ -76,8 +77,25 @@ export function deploy(
           const [view] = Object.keys(design.views ?? {}).filter((name) => name !== 'lib');
           if (!warmUp || view === undefined || (current !== null && sameIndex(current, design)))
             return write();
-          const ready = build(db, design, view).pipe(retry(again(isTransient)));
-          return underAnotherName(db, design, () => ready.pipe(mergeMap(write)));
+          return underAnotherName(db, design, (temporary) =>
+            build(db, temporary, view).pipe(
+              retry(again(isTransient)),
+              mergeMap(() => signature(db, temporary)),
+              mergeMap((told) =>
+                write().pipe(
+                  mergeMap((answer) =>
+                    takenOver(db, design._id, told).pipe(
+                      retry(again((error) => error === NOT_YET)),
+                      catchError((error: unknown) =>
+                        error === NOT_YET ? of(null) : throwError(() => error),
+                      ),
+                      map(() => answer),
+                    ),
+                  ),
+                ),
+              ),
+            ),
+          );
         }),
       );
     }).pipe(retry(again(isConflict))),
@@ -98,9 +116,9 @@ export function requireDesign(design: unknown, what: string): asserts design is 
 function underAnotherName<R>(
   db: DatabaseScope,
   design: DesignDocument,
-  use: () => Observable<R>,
+  use: (id: string) => Observable<R>,
 ): Observable<R> {
-  const id = `${design._id}-deploying` as const;
+  const id = `${design._id}-deploying`;
   const { language, views, options } = design;
   const made = read(db, id).pipe(
     mergeMap(({ value }) =>
@@ -115,13 +133,16 @@ function underAnotherName<R>(
     ),
     map(({ value }) => value),
   );
-  return removedAfter(made, (rev) => remove(db, id, rev), use);
+  return removedAfter(
+    made,
+    (rev) => remove(db, id, rev),
+    () => use(id),
+  );
 }
 
 /** Asks for a row, for which the server builds the index first, however long that takes. */
-function build(db: DatabaseScope, design: DesignDocument, view: string): Observable<unknown> {
-  const ddoc = documentPath(`${design._id}-deploying`);
-  const path = `${db.path}${ddoc}/_view/${segment(view)}?limit=1&reduce=false`;
+function build(db: DatabaseScope, id: string, view: string): Observable<unknown> {
+  const path = `${db.path}${documentPath(id)}/_view/${segment(view)}?limit=1&reduce=false`;
   return db.connection
     .json(
       () => ({ path, timeout: 0, endless: true }),
@@ -133,6 +154,30 @@ function build(db: DatabaseScope, design: DesignDocument, view: string): Observa
         isBadRequest(error) && /partition/.test(error.reason) ? of(true) : throwError(() => error),
       ),
     );
+}
+
+/** Tells one index from another; null where the server does not say. */
+function signature(db: DatabaseScope, id: string): Observable<string | null> {
+  return designInfo(db, id).pipe(
+    map(({ viewIndex: { signature: name } }) => (typeof name === 'string' ? name : null)),
+  );
+}
+
+const NOT_YET = new Error('the server still tells of the index of before');
+
+/**
+ * Sees to it that the server knows of the index by the design document's own name. It closes an
+ * index whose last known design document is deleted, and loses what it has not written to disk yet,
+ * which it does only every few seconds.
+ */
+function takenOver(db: DatabaseScope, id: string, told: string | null): Observable<string | null> {
+  if (told === null) return of(null);
+  return signature(db, id).pipe(
+    map((now) => {
+      if (now !== told) throw NOT_YET;
+      return now;
+    }),
+  );
 }
 
 function read(db: DatabaseScope, id: string): Observable<Answer<DesignDocument | null>> {

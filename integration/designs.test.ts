@@ -1,0 +1,243 @@
+import { afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import { Conflict, Couch, Forbidden, NotFound, designDocument } from 'corduroy';
+import type { Database, Emit, UserContext } from 'corduroy';
+import { transform } from 'esbuild';
+import { runInNewContext } from 'node:vm';
+import { firstValueFrom } from 'rxjs';
+import { call, put } from './helpers/call.ts';
+import { startFaultyProxy } from './helpers/faulty-proxy.ts';
+import type { FaultyProxy, Match } from './helpers/faulty-proxy.ts';
+import { createDatabase, needs, server } from './helpers/server.ts';
+
+interface Person {
+  name: string;
+  age?: number;
+  tags?: string[];
+}
+
+const couch = new Couch(server.authenticatedUrl);
+let db: Database<Person>;
+beforeAll(async () => {
+  db = couch.use<Person>(await createDatabase());
+  await firstValueFrom(
+    db.save([
+      { _id: 'ada', name: 'Ada', age: 36, tags: ['maths', 'engines'] },
+      { _id: 'bob', name: 'Bob', age: 30 },
+      { _id: 'cid', name: 'Cid' },
+    ]),
+  );
+});
+
+describe('functions run in the server', () => {
+  it('with the emit that is handed over to them', async () => {
+    const design = designDocument<Person>({
+      name: 'emits',
+      views: {
+        given: {
+          map: ({ name, tags = [] }, emit) => {
+            for (const tag of tags) emit([name, tag], tags.length);
+          },
+        },
+        old: {
+          map: function (doc, emit) {
+            const age = doc.age;
+            if (age) emit(age, null);
+          },
+          reduce: '_count',
+        },
+        sum: {
+          map: (doc, emit) => emit(null, doc.age ?? 0),
+          reduce: (_keys, values: readonly number[]) => values.reduce((a, b) => a + b, 0),
+        },
+      },
+    });
+    await firstValueFrom(db.designs.deploy(design));
+    const keys = async (view: string, options = {}): Promise<unknown[]> =>
+      (await firstValueFrom(db.view(`emits/${view}`, options))).rows.map(({ key }) => key);
+    expect(await keys('given')).toEqual([
+      ['Ada', 'engines'],
+      ['Ada', 'maths'],
+    ]);
+    expect(await keys('old', { reduce: false })).toEqual([30, 36]);
+    const { rows } = await firstValueFrom(db.view('emits/sum'));
+    expect(rows[0]?.value).toBe(66);
+  });
+
+  it('after a minifier has been at them', async () => {
+    const source = `made = {
+      map: (document, emit) => { const { name: theName } = document; emit(theName); },
+    };`;
+    const { code } = await transform(source, { minify: true });
+    expect(code).not.toContain('emit');
+    const made = runInNewContext(`${code}; made`) as {
+      map: (doc: Person, emit: Emit) => void;
+    };
+    const design = designDocument<Person>({ name: 'small', views: { v: made } });
+    await firstValueFrom(db.designs.deploy(design));
+    const { rows } = await firstValueFrom(db.view('small/v'));
+    expect(rows.map(({ key }) => key)).toEqual(['Ada', 'Bob', 'Cid']);
+  });
+
+  it('as filters and as validation', async () => {
+    const guarded = couch.use<Person>(await createDatabase());
+    const design = designDocument<Person>({
+      name: 'rules',
+      filters: { adults: (doc, req) => (doc.age ?? 0) >= Number(req.query['from']) },
+      validateDocUpdate: (newDoc, _oldDoc, userCtx: UserContext) => {
+        if (!newDoc._deleted && newDoc.name === 'Eve')
+          throw { forbidden: `no Eve, ${String(userCtx.name)}` };
+      },
+    });
+    await firstValueFrom(guarded.designs.deploy(design));
+    await firstValueFrom(guarded.save({ _id: 'a', name: 'Ada', age: 36 }));
+    await firstValueFrom(guarded.save({ _id: 'b', name: 'Bob', age: 3 }));
+    const { results } = await firstValueFrom(
+      guarded.changes({ filter: 'rules/adults', query: { from: 18 } }),
+    );
+    expect(results.map(({ id }) => id)).toEqual(['a']);
+    const refused = firstValueFrom(guarded.save({ _id: 'e', name: 'Eve' }));
+    await expect(refused).rejects.toBeInstanceOf(Forbidden);
+  });
+});
+
+describe('deploy', () => {
+  let own: Database<Person>;
+  let path: string;
+  beforeEach(async () => {
+    const name = await createDatabase();
+    path = `/${name}`;
+    own = couch.use<Person>(name);
+    await firstValueFrom(own.save([{ name: 'Ada', age: 36 }, { name: 'Bob' }]));
+  });
+
+  const version = (n: number) =>
+    designDocument<Person>({
+      name: 'people',
+      views: { v: { map: `function (doc) { emit(doc.name, ${n}); }` } },
+    });
+
+  it('writes what differs, and only that, and leaves nothing behind', async () => {
+    const first = await firstValueFrom(own.designs.deploy(version(1)));
+    expect(first).toEqual({ deployed: true, id: '_design/people', rev: expect.any(String) });
+    expect(await firstValueFrom(own.designs.deploy(version(1)))).toEqual({
+      ...first,
+      deployed: false,
+    });
+    const second = await firstValueFrom(own.designs.deploy(version(2)));
+    expect([second.deployed, second.rev.startsWith('2-')]).toEqual([true, true]);
+    const { rows } = await firstValueFrom(own.view('people/v'));
+    expect(rows.map(({ value }) => value)).toEqual([2, 2]);
+    const { rows: designs } = await firstValueFrom(own.designDocs());
+    expect(designs.map(({ id }) => id)).toEqual(['_design/people']);
+  });
+
+  needs('index-signature')('has the views built before it switches', async () => {
+    await firstValueFrom(own.designs.deploy(version(1)));
+    const { viewIndex: old } = await firstValueFrom(own.designs.info('people'));
+    await firstValueFrom(own.designs.deploy(version(2)));
+    // Nothing has asked for the new view under its own name yet.
+    const { rows } = await firstValueFrom(own.view('people/v', { update: false }));
+    expect(rows).toHaveLength(2);
+    const { viewIndex } = await firstValueFrom(own.designs.info('people'));
+    expect(viewIndex['signature']).not.toBe(old['signature']);
+  });
+
+  it('keeps attachments of the one that it replaces', async () => {
+    await firstValueFrom(own.designs.deploy(version(1)));
+    const design = await firstValueFrom(own.designs.get('people'));
+    await firstValueFrom(own.putAttachment(design, '<html>', 'index.html'));
+    await firstValueFrom(own.designs.deploy(version(2)));
+    const bytes = await firstValueFrom(own.getAttachment('_design/people', 'index.html'));
+    expect(new TextDecoder().decode(bytes)).toBe('<html>');
+  });
+
+  const isDesign: Match = ({ method, url }) => method === 'PUT' && url.endsWith('/people');
+  const isView: Match = ({ url }) => url.includes('-deploying/_view/');
+
+  describe('through a network that is slow', () => {
+    let proxy: FaultyProxy;
+    let through: Database<Person>;
+    beforeEach(async () => {
+      proxy = await startFaultyProxy(server.url);
+      const auth = [server.username, server.password] as const;
+      through = new Couch(proxy.url, { auth }).use<Person>(own.name);
+    });
+    afterEach(() => proxy.close());
+
+    const temporary = async (): Promise<number> =>
+      (await call(`${path}/_design/people-deploying`)).status;
+
+    it('starts again where somebody else writes the same meanwhile', async () => {
+      proxy.stall(isDesign);
+      const arrived = proxy.nextRequest(isDesign);
+      const deployed = firstValueFrom(
+        through.designs.deploy(version(2), { backoff: { initialDelay: 1, maxDelay: 1 } }),
+      );
+      await arrived;
+      await put(`${path}/_design/people`, { views: { v: { map: 'function (doc) {}' } } });
+      proxy.resume();
+      expect(await deployed).toMatchObject({ deployed: true, rev: expect.stringMatching(/^2-/) });
+      expect(await firstValueFrom(own.designs.get('people'))).toMatchObject(version(2));
+      expect(await temporary()).toBe(404);
+    });
+
+    it('gives up after so many attempts', async () => {
+      proxy.answer({ match: isDesign, status: 409, body: '{"error":"conflict","reason":"x"}' });
+      const deploying = through.designs.deploy(version(2), {
+        attempts: 3,
+        backoff: { initialDelay: 1, maxDelay: 1 },
+      });
+      await expect(firstValueFrom(deploying)).rejects.toBeInstanceOf(Conflict);
+      expect(proxy.requests.filter(isDesign)).toHaveLength(3);
+      expect(await temporary()).toBe(404);
+    });
+
+    it('leaves the old one in place, and nothing else, where the views cannot be built', async () => {
+      await firstValueFrom(own.designs.deploy(version(1)));
+      proxy.cutAfter(0, { match: isView });
+      const deploying = through.designs.deploy(version(2), { attempts: 1 });
+      await expect(firstValueFrom(deploying)).rejects.toMatchObject({ transient: true });
+      expect(await firstValueFrom(own.designs.get('people'))).toMatchObject(version(1));
+      expect(await temporary()).toBe(404);
+    });
+
+    it('waits for views that take longer than an answer may', async () => {
+      proxy.cutAfter(0, { match: isView, times: 2 });
+      const deploying = through.designs.deploy(version(2), {
+        backoff: { initialDelay: 1, maxDelay: 1 },
+      });
+      expect((await firstValueFrom(deploying)).deployed).toBe(true);
+      expect(proxy.requests.filter(isView)).toHaveLength(3);
+    });
+
+    it('removes what it made when it is unsubscribed from', async () => {
+      proxy.stall(isView);
+      const arrived = proxy.nextRequest(isView);
+      const removed = proxy.nextRequest(({ method }) => method === 'DELETE');
+      const subscription = through.designs.deploy(version(1)).subscribe();
+      await arrived;
+      expect(await temporary()).toBe(200);
+      subscription.unsubscribe();
+      await removed;
+      while ((await temporary()) !== 404);
+      await expect(firstValueFrom(own.designs.get('people'))).rejects.toBeInstanceOf(NotFound);
+    });
+  });
+});
+
+describe('designs', () => {
+  it('are saved, read, copied and deleted, by name', async () => {
+    const own = couch.use(await createDatabase());
+    const design = designDocument({ name: 'a/b', views: { v: { map: (_doc, emit) => emit(1) } } });
+    await firstValueFrom(own.designs.save(design));
+    expect(design._rev).toMatch(/^1-/);
+    expect(await firstValueFrom(own.designs.get('a/b'))).toEqual(design);
+    expect(await firstValueFrom(own.designs.copy('a/b', '_design/c'))).toMatchObject({
+      id: '_design/c',
+    });
+    expect((await firstValueFrom(own.designs.info('c'))).name).toBe('c');
+    const copy = await firstValueFrom(own.designs.get('c'));
+    await firstValueFrom(own.designs.delete(copy));
+    await expect(firstValueFrom(own.designs.get('c'))).rejects.toBeInstanceOf(NotFound);
+  });
+});
