@@ -1,0 +1,106 @@
+import { describe, expect, it } from '@jest/globals';
+import { NEVER, of } from 'rxjs';
+import type { Observable } from 'rxjs';
+import { Couch } from 'corduroy';
+import type { DesignDocument, Transport, TransportResponse } from 'corduroy';
+import { bytes, marbleTransport, response } from './helpers/marble-transport.ts';
+import { marbles } from './helpers/run.ts';
+
+const design: DesignDocument = { _id: '_design/d', views: { v: { map: 'function (doc) {}' } } };
+const pace = { backoff: { initialDelay: 4, maxDelay: 8, random: () => 0.999 } };
+const deployed = { x: { deployed: true, id: '_design/d', rev: '1-a' } };
+
+const reply = (status: number, body: object): Observable<TransportResponse> =>
+  of(response(of(bytes(JSON.stringify(body))), status));
+const missing = (): Observable<TransportResponse> => reply(404, { error: 'not_found' });
+const written = (): Observable<TransportResponse> => reply(201, { ok: true, rev: '1-a' });
+
+/** A server on which views are built as the marbles say, and all else is done at once. */
+const server = (
+  view: (asked: number) => Observable<TransportResponse>,
+  put = written,
+): Transport & {
+  readonly requests: readonly { readonly method: string; readonly url: string }[];
+} => {
+  let asked = 0;
+  let told = 0;
+  return marbleTransport(({ method, url }) => {
+    if (method === 'DELETE') return written();
+    if (method === 'PUT') return url.endsWith('/d') ? put() : written();
+    if (url.endsWith('/_info')) {
+      told += 1;
+      // It is asked once of the temporary one, and of the other until it has heard of the switch.
+      const signature = told === 2 ? 'old' : 'new';
+      return reply(200, { name: 'd', view_index: { signature } });
+    }
+    return url.includes('/_view/') ? view((asked += 1)) : missing();
+  });
+};
+
+const lines = (transport: ReturnType<typeof server>): string[] =>
+  transport.requests.map(({ method, url }) => `${method} ${url.split('/db/').at(-1)}`);
+
+describe('deploy', () => {
+  it(
+    'waits for the views, asks again as paced, and switches only then',
+    marbles(({ cold, expectObservable, flush }, scheduler) => {
+      const slow = cold('---r', { r: response(of(bytes('{}'))) });
+      // Two failures, after 4 and 8 frames; 3 to build; 4 until the server tells of the new index.
+      const expected = ' -------------------(x|)';
+      const transport = server((asked) => (asked < 3 ? reply(503, {}) : slow));
+      const db = new Couch(undefined, { transport, scheduler }).use('db');
+      expectObservable(db.designs.deploy(design, pace)).toBe(expected, deployed);
+      flush();
+      const view = 'GET _design/d-deploying/_view/v?limit=1&reduce=false';
+      expect(lines(transport)).toEqual([
+        'GET _design/d',
+        'GET _design/d-deploying',
+        'PUT _design/d-deploying',
+        view,
+        view,
+        view,
+        'GET _design/d-deploying/_info',
+        'PUT _design/d',
+        'GET _design/d/_info',
+        'GET _design/d/_info',
+        'DELETE _design/d-deploying?rev=1-a',
+      ]);
+    }),
+  );
+
+  it(
+    'never takes a silent server for one that is stuck: an index takes as long as it takes',
+    marbles(({ expectObservable }, scheduler) => {
+      const transport = server(() => NEVER);
+      const db = new Couch(undefined, { transport, scheduler, timeout: 10 }).use('db');
+      expectObservable(db.designs.deploy(design), '9000s !').toBe('');
+    }),
+  );
+
+  it(
+    'starts again when somebody else was faster, and gives up after so many attempts',
+    marbles(({ flush }, scheduler) => {
+      const conflict = (): Observable<TransportResponse> => reply(409, { error: 'conflict' });
+      const transport = server(() => reply(200, {}), conflict);
+      const db = new Couch(undefined, { transport, scheduler }).use('db');
+      const outcome: string[] = [];
+      db.designs.deploy(design, { ...pace, attempts: 3 }).subscribe({
+        error: ({ name }: Error) => outcome.push(`${name} at ${scheduler.now()}`),
+      });
+      flush();
+      expect(outcome).toEqual(['Conflict at 12']);
+      expect(lines(transport).filter((line) => line === 'PUT _design/d')).toHaveLength(3);
+    }),
+  );
+
+  it(
+    'stops at once when it is unsubscribed from, and removes what it made',
+    marbles(({ expectObservable, flush }, scheduler) => {
+      const transport = server(() => NEVER);
+      const db = new Couch(undefined, { transport, scheduler }).use('db');
+      expectObservable(db.designs.deploy(design), '-----!').toBe('');
+      flush();
+      expect(lines(transport).at(-1)).toBe('DELETE _design/d-deploying?rev=1-a');
+    }),
+  );
+});
