@@ -1,6 +1,9 @@
 import { map, mergeMap, throwError } from 'rxjs';
+import type { Observable } from 'rxjs';
 import { DbUpdatesFeed } from './changes/db-updates.ts';
 import type { DbUpdatesOptions } from './changes/db-updates.ts';
+import { readDbUpdates } from './changes/read-db-updates.ts';
+import type { DbUpdatesResult, ReadDbUpdatesOptions } from './changes/read-db-updates.ts';
 import { Database } from './database.ts';
 import { isNotFound, isPreconditionFailed } from './errors/status-errors.ts';
 import { DEFAULT_URL } from './http/connection-options.ts';
@@ -8,14 +11,27 @@ import { Connection } from './http/connection.ts';
 import type { ConnectionOptions } from './http/connection-options.ts';
 import type { Answer } from './http/exchange.ts';
 import { Operation } from './http/operation.ts';
+import { request } from './http/request.ts';
+import type { RequestOptions } from './http/request.ts';
 import type { LiveOptions } from './live/live-database.ts';
 import type { AnyFields } from './model/document.ts';
+import { analyze } from './server/analyze.ts';
+import { Cluster } from './server/cluster.ts';
 import { configuration } from './server/configuration.ts';
 import type { ConfigOptions, ConfigSection, ConfigValue } from './server/configuration.ts';
+import { CouchNode } from './server/couch-node.ts';
+import type { DatabaseInfo } from './server/database-info.ts';
+import { databasesInfo, listDatabasesInfo } from './server/databases-info.ts';
 import { allDbs, createDatabase, deleteDatabase, version } from './server/databases.ts';
 import type { AllDbsOptions, CreateOptions } from './server/databases.ts';
 import { replicate } from './server/replication.ts';
 import type { ReplicateOptions, ReplicationResult, ReplicationSide } from './server/replication.ts';
+import { replicationStates } from './server/replication-states.ts';
+import type { ReplicationStatesOptions } from './server/replication-states.ts';
+import type { ReplicationStatus } from './server/replication-status.ts';
+import { Scheduler } from './server/scheduler.ts';
+import { isUp, reloadQueryServers, serverInfo } from './server/server-info.ts';
+import type { ServerInfo } from './server/server-info.ts';
 import { activeTasks, statistics } from './server/statistics.ts';
 import type { ActiveTask, Statistics } from './server/statistics.ts';
 import { uuids } from './server/uuids.ts';
@@ -272,7 +288,150 @@ export class Couch {
     return new DbUpdatesFeed(this.#connection, options);
   }
 
+  /**
+   * Emits what happened to the databases of the server, once: created, updated, deleted.
+   *
+   * Cold. Errors with `NotFound` where the server has no `_global_changes` database. The live feed is
+   * {@link Couch.dbUpdates$}.
+   *
+   * @see https://docs.couchdb.org/en/stable/api/server/common.html#db-updates
+   */
+  dbUpdates(options: ReadDbUpdatesOptions = {}): Operation<DbUpdatesResult> {
+    return readDbUpdates(this.#connection, options);
+  }
+
+  /**
+   * Emits what the server says of itself: its version, its id, what it can do.
+   *
+   * @see https://docs.couchdb.org/en/stable/api/server/common.html#get--
+   */
+  info(): Operation<ServerInfo> {
+    return serverInfo(this.#connection);
+  }
+
+  /**
+   * Emits whether the server wants requests: false in maintenance mode and while it seeds, which it
+   * tells with a 404.
+   *
+   * Cold. Errors where it does not say: with `ConnectionError` where there is nobody, with
+   * `ServerError` or `NotFound` where something else answers for it.
+   *
+   * @see https://docs.couchdb.org/en/stable/api/server/common.html#up
+   */
+  up(): Operation<boolean> {
+    return isUp(this.#connection);
+  }
+
+  /**
+   * Emits what the server knows of its databases: of those in a range of names; or, for a list of
+   * names, in the same order, with null for each that is not there. Any number: more than it tells
+   * of at once (100) are asked for in several requests.
+   *
+   * Cold. CouchDB 3 tells only administrators; others get `Unauthorized`.
+   *
+   * @throws TypeError for a name that CouchDB would refuse.
+   * @see https://docs.couchdb.org/en/stable/api/server/common.html#dbs-info
+   */
+  dbsInfo(options?: AllDbsOptions): Operation<DatabaseInfo[]>;
+  dbsInfo(names: readonly string[]): Operation<(DatabaseInfo | null)[]>;
+  dbsInfo(
+    which: AllDbsOptions | readonly string[] = {},
+  ): Operation<DatabaseInfo[]> | Operation<(DatabaseInfo | null)[]> {
+    return isList(which)
+      ? databasesInfo(this.#connection, which)
+      : listDatabasesInfo(this.#connection, which);
+  }
+
+  /** The cluster that this server belongs to: its nodes, its setup, how its shards are split. */
+  get cluster(): Cluster {
+    return new Cluster(this.#connection);
+  }
+
+  /**
+   * Returns a node of this server: its configuration, statistics, versions and what else is its own.
+   *
+   * @param name - As in `'couchdb@127.0.0.1'`; by default the one that answers.
+   */
+  node(name = '_local'): CouchNode {
+    return new CouchNode(this.#connection, name);
+  }
+
+  /** What plans the replications of this server: its jobs, and the documents they come from. */
+  get scheduler(): Scheduler {
+    return new Scheduler(this.#connection);
+  }
+
+  /**
+   * Returns the states of a replication that a document in `_replicator` describes.
+   *
+   * - **Temperature:** cold. Each subscription asks by itself: at once, and again `interval` after
+   *   each answer.
+   * - **Emits** the state and the counts, now and whenever they are others.
+   * - **Completes** after `'completed'` or `'failed'`. That a replication failed is a value, with the
+   *   `error` in it: the watching did not fail.
+   * - **Errors** with `NotFound` where there is no such document, `deleted` where it is gone since;
+   *   failures of the network and the server are put up with, for as long as `errorTolerance` says.
+   * - **On unsubscribe** the asking ends. The replication goes on.
+   *
+   * @param id - The `_id` that `replicate` was given.
+   * @throws TypeError for an id that is none, and for a database that is no replicator.
+   * @see https://docs.couchdb.org/en/stable/replication/replicator.html#replication-states
+   */
+  replication$(id: string, options: ReplicationStatesOptions = {}): Observable<ReplicationStatus> {
+    return replicationStates(this.#connection, id, options);
+  }
+
+  /**
+   * Emits the terms that an analyzer of Clouseau makes of a text.
+   *
+   * Cold. Errors with `ServerError` where the server has no full-text search.
+   *
+   * @see https://docs.couchdb.org/en/stable/api/server/common.html#search-analyze
+   */
+  searchAnalyze(analyzer: string, text: string): Operation<string[]> {
+    return analyze(this.#connection, 'search', analyzer, text);
+  }
+
+  /**
+   * Emits the terms that an analyzer of Nouveau makes of a text.
+   *
+   * Cold. Errors with `NotFound` where Nouveau is not enabled.
+   *
+   * @see https://docs.couchdb.org/en/stable/api/server/common.html#nouveau-analyze
+   */
+  nouveauAnalyze(analyzer: string, text: string): Operation<string[]> {
+    return analyze(this.#connection, 'nouveau', analyzer, text);
+  }
+
+  /**
+   * Has the node that answers start its query servers anew, as after a change of their
+   * configuration; emits `true`.
+   */
+  reloadQueryServers(): Operation<true> {
+    return reloadQueryServers(this.#connection);
+  }
+
+  /**
+   * Sends any request to this server: for what no method is there for.
+   *
+   * Cold, and in all else as every operation: unsubscribing aborts it, failures are typed, and no
+   * error shows a credential. Emits the decoded value where the answer is JSON, text where it is
+   * text, bytes otherwise, and null where it is empty; `status()` tells its code and headers.
+   *
+   * @throws TypeError for a path that is a URL or would lead elsewhere, for credentials among the
+   * headers, and for an option that is none.
+   * @example
+   * couch.request({ method: 'PUT', path: '/db/_revs_limit', json: 100 }).subscribe();
+   */
+  request<T = unknown>(options: RequestOptions): Operation<T> {
+    return request<T>(this.#connection, options);
+  }
+
   toString(): string {
     return `<Couch: ${this.url}>`;
   }
+}
+
+function isList(which: object): which is readonly string[] {
+  return Array.isArray(which);
 }

@@ -51,6 +51,8 @@ import { Connection } from './http/connection.ts';
 import type { ConnectionOptions } from './http/connection-options.ts';
 import type { ReplicationEnd } from './http/exchange.ts';
 import type { Operation } from './http/operation.ts';
+import { request } from './http/request.ts';
+import type { RequestOptions } from './http/request.ts';
 import { databaseScope } from './http/scope.ts';
 import type { DatabaseScope } from './http/scope.ts';
 import { isUrl, parseDatabaseUrl } from './http/url.ts';
@@ -948,6 +950,18 @@ export class Database<T extends object = AnyFields> {
 
   #liveDatabase(): LiveDatabase {
     return liveDatabase(this.#scope, this.#live);
+  }
+
+  /**
+   * Sends any request to this database, as {@link Couch.request} does to the server; its `path` comes
+   * after the database's name.
+   *
+   * @throws TypeError for a path that would lead elsewhere, and for credentials among the headers.
+   * @example
+   * db.request({ path: '/_shards' }).subscribe((shards) => console.log(shards));
+   */
+  request<R = unknown>(options: RequestOptions): Operation<R> {
+    return request<R>(this.#scope.connection, options, this.#scope.path);
   }
 
   toString(): string {

@@ -155,7 +155,8 @@ export type { CheckpointStore } from './changes/checkpoint.ts';
 export type { Eventually } from './operators/eventually.ts';
 export type { ChangeHandler, Consumed, ConsumeOptions } from './changes/consume.ts';
 export { DbUpdatesFeed } from './changes/db-updates.ts';
-export type { DbUpdate, DbUpdatesBatch, DbUpdatesOptions } from './changes/db-updates.ts';
+export type { DbUpdatesBatch, DbUpdatesOptions } from './changes/db-updates.ts';
+export type { DbUpdate } from './changes/read-db-updates.ts';
 export type { ErrorTolerance } from './changes/pace.ts';
 export type { FeedKind } from './changes/feed-behaviour.ts';
 export { offline, pageHidden } from './operators/page.ts';
@@ -176,7 +177,12 @@ export type { WithState } from './live/with-state.ts';
 // The server
 export type { AllDbsOptions, CreateOptions } from './server/databases.ts';
 export type { DatabaseInfo } from './server/database-info.ts';
-export type { ConfigOptions, ConfigSection, ConfigValue } from './server/configuration.ts';
+export type {
+  ConfigOptions,
+  ConfigSection,
+  ConfigValue,
+  NodeConfigOptions,
+} from './server/configuration.ts';
 export type { CompactOptions, DesignInfo, Security } from './server/maintenance.ts';
 export type {
   Replicable,
@@ -186,6 +192,44 @@ export type {
 } from './server/replication.ts';
 export type { AutoPurge, PurgedInfo, ShardOf, Upkeep } from './server/upkeep.ts';
 export type { ActiveTask, Statistics } from './server/statistics.ts';
+export type { ServerInfo } from './server/server-info.ts';
+export type { DbUpdatesResult, ReadDbUpdatesOptions } from './changes/read-db-updates.ts';
+export type { Cluster, Membership } from './server/cluster.ts';
+export type {
+  AddNode,
+  ClusterSetup,
+  ClusterState,
+  ClusterStateOptions,
+  EnableCluster,
+  EnableSingleNode,
+  FinishCluster,
+} from './server/cluster-setup.ts';
+export type {
+  Resharding,
+  ReshardJob,
+  ReshardJobState,
+  ReshardOutcome,
+  ReshardState,
+  ReshardSummary,
+  ReshardTarget,
+} from './server/resharding.ts';
+export type { CouchNode } from './server/couch-node.ts';
+export type { NodeSystem, NodeVersions, SmooshChannel } from './server/node-facts.ts';
+export type {
+  Scheduler,
+  SchedulerDocs,
+  SchedulerDocsOptions,
+  SchedulerEvent,
+  SchedulerJob,
+  SchedulerJobs,
+  SchedulerJobsOptions,
+} from './server/scheduler.ts';
+export type {
+  ReplicationCounts,
+  ReplicationState,
+  ReplicationStatus,
+} from './server/replication-status.ts';
+export type { ReplicationStatesOptions } from './server/replication-states.ts';
 
 // Errors
 export { CorduroyError, isCorduroyError } from './errors/corduroy-error.ts';
@@ -221,6 +265,7 @@ export type { Resolvable } from './errors/status-errors.ts';
 // Reaching a server
 export type { Auth, BasicCredentials } from './http/auth.ts';
 export type { ConnectionOptions, JsonCodec } from './http/connection-options.ts';
+export type { RequestOptions } from './http/request.ts';
 export { fetchTransport } from './http/fetch-transport.ts';
 export type { FetchTransportOptions } from './http/fetch-transport.ts';
 export type {

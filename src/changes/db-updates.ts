@@ -1,6 +1,6 @@
 import { Observable, map, of } from 'rxjs';
 import type { Connection } from '../http/connection.ts';
-import { asObject, sequence, stringField } from '../http/decode.ts';
+import { asObject, sequence } from '../http/decode.ts';
 import type { Sequence } from '../model/change.ts';
 import { mustBe } from '../model/must-be.ts';
 import { bufferLatency } from '../operators/buffer-latency.ts';
@@ -12,13 +12,8 @@ import { sharedFeed } from './feed-registry.ts';
 import type { FeedSource } from './feed-source.ts';
 import type { FeedState } from './feed-state.ts';
 import { changesRequest } from './parameters.ts';
-
-/** What happened to a database of the server. */
-export interface DbUpdate {
-  readonly dbName: string;
-  readonly type: 'created' | 'updated' | 'deleted';
-  readonly seq: Sequence;
-}
+import { decodeDbUpdate } from './read-db-updates.ts';
+import type { DbUpdate } from './read-db-updates.ts';
 
 /** What a feed of the server's databases can be given. */
 export interface DbUpdatesOptions extends FeedOptions {
@@ -74,11 +69,7 @@ function dbUpdatesSource(connection: Connection): FeedSource<DbUpdate> {
   return {
     connection,
     path,
-    decode: (row) => ({
-      dbName: stringField(row, 'db_name'),
-      type: stringField(row, 'type') as DbUpdate['type'],
-      seq: sequence(asObject(row)['seq']),
-    }),
+    decode: decodeDbUpdate,
     request: (added) => changesRequest({}, added, 'dbUpdates$'),
     identity: () => of(null),
     now: (timeout) =>

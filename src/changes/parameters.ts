@@ -2,7 +2,7 @@
  * The changes room: the history of a database, once or for ever. It sees http and below.
  */
 import { count, flag, oneOf, text, toQuery } from '../http/query.ts';
-import type { Parameters } from '../http/query.ts';
+import type { Parameter, Parameters } from '../http/query.ts';
 import type { Sequence } from '../model/change.ts';
 import { assertJson } from '../model/json.ts';
 import { mustBe } from '../model/must-be.ts';
@@ -36,11 +36,14 @@ export interface ChangesParameters {
   readonly seqInterval?: number;
 }
 
+/** A place in a history, as an option. */
+export const place: Parameter = (value, name) => {
+  if (value === 0 || (typeof value === 'string' && value !== '')) return String(value);
+  throw mustBe(name, "a sequence that CouchDB gave, 'now' or 0", value);
+};
+
 const CHANGES: Parameters = {
-  since: (value, name) => {
-    if (value === 0 || (typeof value === 'string' && value !== '')) return String(value);
-    throw mustBe(name, "a sequence that CouchDB gave, 'now' or 0", value);
-  },
+  since: place,
   limit: count,
   includeDocs: flag,
   conflicts: flag,

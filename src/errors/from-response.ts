@@ -68,8 +68,9 @@ function explain(body: string): { error: string; reason: string } {
   try {
     const answer: unknown = JSON.parse(body);
     if (typeof answer === 'object' && answer !== null) {
-      const { error, reason } = answer as { error?: unknown; reason?: unknown };
-      return { error: asText(error), reason: asText(reason) };
+      const { error, reason, status } = answer as Partial<Record<string, unknown>>;
+      // `/_up` says `{"status":"maintenance_mode"}`.
+      return { error: asText(error ?? status), reason: asText(reason) };
     }
   } catch {
     // Not JSON: no answer of CouchDB itself.

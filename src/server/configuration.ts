@@ -12,14 +12,18 @@ export type ConfigSection = Readonly<Record<string, string>>;
 /** What can be written: numbers and booleans are written as strings. */
 export type ConfigValue = string | number | boolean;
 
-/** Which configuration is meant, and what is done with it. */
-export interface ConfigOptions {
-  /** The node. @defaultValue '_local', the one that answers */
-  readonly node?: string;
+/** What is done with the configuration of a node. */
+export interface NodeConfigOptions {
   /** Removes the value instead of reading it. @defaultValue false */
   readonly delete?: boolean;
   /** With false the change is forgotten when the node restarts. @defaultValue true */
   readonly persist?: boolean;
+}
+
+/** Which configuration is meant, and what is done with it. */
+export interface ConfigOptions extends NodeConfigOptions {
+  /** The node. @defaultValue '_local', the one that answers */
+  readonly node?: string;
 }
 
 export function configuration(

@@ -23,22 +23,24 @@ export function databaseInfo(db: DatabaseScope): Operation<DatabaseInfo> {
   return operation(
     db.connection,
     () => ({ path: db.path }),
-    (body) => {
-      const raw = asObject(body);
-      const sizes = (raw['sizes'] ?? {}) as Partial<DatabaseInfo['sizes']>;
-      const props = (raw['props'] ?? {}) as { partitioned?: boolean };
-      return {
-        name: db.name,
-        docCount: Number(raw['doc_count']),
-        deletedDocCount: Number(raw['doc_del_count'] ?? 0),
-        updateSeq: sequence(raw['update_seq']),
-        compactRunning: raw['compact_running'] === true,
-        sizes: { file: 0, active: 0, external: 0, ...sizes },
-        partitioned: props.partitioned === true,
-        raw,
-      };
-    },
+    (body) => decodeDatabaseInfo(db.name, body),
   );
+}
+
+export function decodeDatabaseInfo(name: string, body: unknown): DatabaseInfo {
+  const raw = asObject(body);
+  const sizes = (raw['sizes'] ?? {}) as Partial<DatabaseInfo['sizes']>;
+  const props = (raw['props'] ?? {}) as { partitioned?: boolean };
+  return {
+    name,
+    docCount: Number(raw['doc_count']),
+    deletedDocCount: Number(raw['doc_del_count'] ?? 0),
+    updateSeq: sequence(raw['update_seq']),
+    compactRunning: raw['compact_running'] === true,
+    sizes: { file: 0, active: 0, external: 0, ...sizes },
+    partitioned: props.partitioned === true,
+    raw,
+  };
 }
 
 export function databaseExists(db: DatabaseScope): Operation<boolean> {

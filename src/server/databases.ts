@@ -6,6 +6,7 @@ import { asArray, stringField } from '../http/decode.ts';
 import { operation } from '../http/operation.ts';
 import type { Operation } from '../http/operation.ts';
 import { count, flag, json, toQuery } from '../http/query.ts';
+import type { Parameters } from '../http/query.ts';
 import { databasePath, requireDatabaseName } from '../http/url.ts';
 
 /** Which names `allDbs` lists. */
@@ -18,7 +19,7 @@ export interface AllDbsOptions {
   readonly skip?: number;
 }
 
-const ALL_DBS = {
+export const ALL_DBS: Parameters = {
   startKey: json,
   endKey: json,
   inclusiveEnd: flag,

@@ -9,7 +9,11 @@ import { mustBe } from '../model/must-be.ts';
 /** A branch of the statistics, or a leaf: `{ value, type, desc }`. */
 export type Statistics = Readonly<Record<string, unknown>>;
 
-export function statistics(connection: Connection, name?: string): Operation<Statistics> {
+export function statistics(
+  connection: Connection,
+  name?: string,
+  node = '_local',
+): Operation<Statistics> {
   if (name === '') throw mustBe('stats: name', 'a path like httpd/requests', name);
   const path = (name ?? '')
     .split('/')
@@ -17,7 +21,7 @@ export function statistics(connection: Connection, name?: string): Operation<Sta
     .join('');
   const read = (below: string) =>
     connection.json(
-      () => ({ path: `/_node/_local/_stats${below}` }),
+      () => ({ path: `/_node/${segment(node)}/_stats${below}` }),
       (body, { headers, request }) => ({
         // The server answers null, and not 404, for a path that is not there.
         found: body === null ? null : asObject(body),
