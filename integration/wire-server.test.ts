@@ -373,6 +373,11 @@ const node: WireTable = [
     { sends: 'GET /_node/_local', answers: [{ name: 'n@h' }], emits: 'n@h' },
   ],
   [
+    'name of a node that is named',
+    (c) => c.node('n@h').name(),
+    { sends: 'GET /_node/n%40h', answers: [{ couchdb: 'Welcome' }], emits: 'n@h' },
+  ],
+  [
     'config of another node',
     (c) => c.node('n@h').config('log/level', 'debug', { persist: false }),
     { sends: 'PUT /_node/n%40h/_config/log/level "debug"', answers: ['info'], emits: 'info' },

@@ -35,7 +35,9 @@ export class CouchNode {
 
   /** Emits the node's own name: what `'_local'` stands for. */
   name(): Operation<string> {
-    return this.#read('', (body) => stringField(body, 'name'));
+    const named = this.#node === '_local' ? undefined : this.#node;
+    // To a name of its own a node answers with a welcome, which says as much.
+    return this.#read('', (body) => named ?? stringField(body, 'name'));
   }
 
   /**

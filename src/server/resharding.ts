@@ -50,11 +50,14 @@ export type ReshardTarget =
       /** As in `'00000000-7fffffff'`. */
       readonly range?: string;
       readonly node?: string;
+      readonly shard?: never;
     }
   | {
       /** As in `'shards/00000000-7fffffff/name.1700000000'`. */
       readonly shard: string;
       readonly node?: string;
+      readonly db?: never;
+      readonly range?: never;
     };
 
 /** What became of a job that was to be made. */
