@@ -1,0 +1,204 @@
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import { Couch, fetchTransport, gotTransport, isCorduroyError } from 'corduroy';
+import type { RequestOptions, Transport } from 'corduroy';
+import { firstValueFrom } from 'rxjs';
+import { inspect } from 'node:util';
+import { json, startStub } from './helpers/stub-server.ts';
+import type { StubServer } from './helpers/stub-server.ts';
+import { needs } from './helpers/server.ts';
+import { couch, emptyDatabase, failure, value } from './seed/steps.ts';
+
+// couch.request(), the way to whatever has no method: on the wire, and on the server of this run.
+
+let stub: StubServer;
+beforeAll(async () => {
+  stub = await startStub();
+});
+afterAll(() => stub.close());
+beforeEach(() => {
+  stub.requests.length = 0;
+});
+
+const transports: [string, () => Transport][] = [
+  ['gotTransport', gotTransport],
+  ['fetchTransport', fetchTransport],
+];
+
+describe.each(transports)('a request over %s', (_, make) => {
+  const asked = (): Couch => new Couch(stub.url, { transport: make(), auth: ['ada', 'secret'] });
+  const sent = async (options: RequestOptions): Promise<string> => {
+    await value(asked().request(options));
+    const { method, url, body } = stub.requests[0] as (typeof stub.requests)[0];
+    return `${method} ${url}${body.length === 0 ? '' : ` ${body.toString()}`}`;
+  };
+
+  it.each<[string, RequestOptions, string]>([
+    ['a path', { path: '/' }, 'GET /'],
+    ['an encoded path', { path: '/a%2Fb/caf%C3%A9' }, 'GET /a%2Fb/caf%C3%A9'],
+    ['a dot that is no segment', { path: '/a.b/..c/...' }, 'GET /a.b/..c/...'],
+    ['a query in the path', { path: '/a?b=../c' }, 'GET /a?b=../c'],
+    [
+      'a query',
+      {
+        path: '/a',
+        query: { text: 'ü&=', n: 1, yes: true, keys: ['a'], none: null, no: undefined },
+      },
+      'GET /a?text=%C3%BC%26%3D&n=1&yes=true&keys=%5B%22a%22%5D&none=null',
+    ],
+    ['both', { path: '/a?b=1', query: { c: 2 } }, 'GET /a?b=1&c=2'],
+    ['JSON', { method: 'put', path: '/a', json: { b: [null, 1] } }, 'PUT /a {"b":[null,1]}'],
+    ['a JSON null', { method: 'POST', path: '/a', json: null }, 'POST /a null'],
+    ['a number', { method: 'PUT', path: '/db/_revs_limit', json: 0 }, 'PUT /db/_revs_limit 0'],
+    ['text', { method: 'POST', path: '/a', body: 'hello' }, 'POST /a hello'],
+    ['bytes', { method: 'POST', path: '/a', body: new Uint8Array([104, 105]) }, 'POST /a hi'],
+    ['COPY', { method: 'COPY', path: '/db/a', headers: { Destination: 'b' } }, 'COPY /db/a'],
+  ])('sends %s', async (__, options, line) => {
+    stub.answer(json({}));
+    expect(await sent(options)).toBe(line);
+    expect(stub.requests[0]?.headers.authorization).toBe(`Basic ${btoa('ada:secret')}`);
+  });
+
+  it('sends its headers, beside those of every request, and the type of JSON', async () => {
+    stub.answer(json({}));
+    await sent({
+      method: 'PUT',
+      path: '/a',
+      json: 1,
+      headers: { Accept: 'x/y', 'X-Couch-Z': 'z' },
+    });
+    expect(stub.requests[0]?.headers).toMatchObject({
+      accept: 'x/y',
+      'x-couch-z': 'z',
+      'content-type': 'application/json',
+    });
+  });
+
+  it.each<[string, string | undefined, string, unknown]>([
+    ['JSON', 'application/json', '{"a":1}', { a: 1 }],
+    ['JSON of another kind', 'application/problem+json; charset=utf-8', '[1]', [1]],
+    ['text', 'text/plain; charset=utf-8', '{"a":1}', '{"a":1}'],
+    ['bytes', 'image/png', 'hi', new Uint8Array([104, 105])],
+    ['what it is not said to be', undefined, 'hi', new Uint8Array([104, 105])],
+    ['nothing', 'application/json', '', null],
+  ])('reads %s', async (__, type, body, expected) => {
+    stub.answer((_request, response) => {
+      if (type !== undefined) response.setHeader('content-type', type);
+      response.end(body);
+    });
+    expect(await value(asked().request({ path: '/a' }))).toEqual(expected);
+  });
+
+  it('has its code and headers in its status, and is null for HEAD', async () => {
+    stub.answer((_request, response) => response.writeHead(202, { etag: '"1-a"' }).end());
+    const head = asked().request({ method: 'HEAD', path: '/db/a' });
+    expect(await firstValueFrom(head.status())).toMatchObject({
+      ok: true,
+      code: 202,
+      value: null,
+      headers: { etag: '"1-a"' },
+    });
+  });
+
+  it('fails as every operation does, and shows no credentials', async () => {
+    stub.answer(({ headers }, response) => {
+      const reason = `you sent ${headers.authorization} for secret`;
+      response.writeHead(409, { 'x-echo': reason }).end(JSON.stringify({ error: 'x', reason }));
+    });
+    const conflict = await failure(asked().request({ method: 'PUT', path: '/a', json: {} }));
+    expect(conflict).toMatchObject({ name: 'Conflict', status: 409, error: 'x' });
+    expect(inspect(conflict, { depth: 9, showHidden: true })).not.toMatch(/secret|YWRhOnNlY3JldA/);
+
+    stub.answer((_request, response) => {
+      response.writeHead(200, { 'content-type': 'application/json' }).end('secret, and no JSON');
+    });
+    const unread = await failure(asked().request({ path: '/a' }));
+    expect(unread).toMatchObject({ name: 'ProtocolError', transient: true });
+    expect(inspect(unread, { depth: 9, showHidden: true })).not.toContain('secret');
+
+    stub.answer((_request, response) => response.socket?.destroy());
+    expect(isCorduroyError(await failure(asked().request({ path: '/a' })))).toBe(true);
+  });
+
+  it('has a patience of its own', async () => {
+    stub.answer(() => {});
+    const slow = asked().request({ path: '/a', timeout: 20 });
+    expect(await failure(slow)).toMatchObject({ name: 'TimeoutError' });
+  });
+
+  it('stays below the database or the node that is asked', async () => {
+    stub.answer(json({}));
+    await value(asked().use('a/b').request({ path: '/_shards' }));
+    await value(asked().node('n@h').request({ path: '/_dbs' }));
+    expect(stub.requests.map(({ url }) => url)).toEqual(['/a%2Fb/_shards', '/_node/n%40h/_dbs']);
+  });
+});
+
+describe('a request that would lead elsewhere', () => {
+  it.each([
+    'http://elsewhere/db',
+    'HTTP://elsewhere',
+    '//elsewhere/db',
+    '///elsewhere',
+    '\\\\elsewhere',
+    '/\\elsewhere',
+    'db',
+    '',
+    '/..',
+    '/a/../b',
+    '/a/..?b',
+    '/%2e%2e/b',
+    '/.%2E/b',
+    '/a/./b',
+    '/a\t/b',
+    '/a b',
+    '/caf\u00e9',
+    '/a\r\nx: y',
+    '/a\u0000',
+    '/a#b',
+    '@elsewhere/db',
+    ':1/db',
+  ])('is refused: %j', (path) => {
+    expect(() => couch.request({ path })).toThrow(TypeError);
+  });
+
+  it.each(['Authorization', 'cookie', 'X-Auth-CouchDB-Token'])(
+    'has no credentials of its own: %s',
+    (name) => {
+      const ask = (): unknown => couch.request({ path: '/', headers: { [name]: 'hunter22' } });
+      expect(ask).toThrow(/give credentials to the Couch/);
+      expect(ask).not.toThrow(/hunter22/);
+    },
+  );
+
+  it('names the option that was meant', () => {
+    expect(() => couch.request({ path: '/', Method: 'PUT' } as never)).toThrow(
+      "request: unknown option 'Method'; did you mean 'method'?",
+    );
+  });
+});
+
+describe('on a server', () => {
+  it('reads and writes documents, as anybody would by hand', async () => {
+    const db = await emptyDatabase<{ n: number }>();
+    const put = db.request<{ rev: string }>({ method: 'PUT', path: '/a%2Fb', json: { n: 1 } });
+    expect((await value(put)).rev).toMatch(/^1-/);
+    expect(await value(db.get('a/b'))).toMatchObject({ _id: 'a/b', n: 1 });
+    const all = db.request({ path: '/_all_docs', query: { keys: ['a/b'], include_docs: true } });
+    expect(await value(all)).toMatchObject({ rows: [{ id: 'a/b', doc: { n: 1 } }] });
+    const again = db.request({ method: 'PUT', path: '/a%2Fb', json: { n: 2 } });
+    expect(await failure(again)).toMatchObject({ name: 'Conflict' });
+    expect(await failure(db.request({ path: '/missing' }))).toMatchObject({ name: 'NotFound' });
+    expect(await value(couch.request({ path: `/${db.name}`, method: 'HEAD' }))).toBeNull();
+  });
+
+  it('reads an attachment as bytes', async () => {
+    const db = await emptyDatabase();
+    await value(db.putAttachment({ _id: 'a' }, new Uint8Array([1, 2, 3]), 'f.bin'));
+    expect(await value(db.request({ path: '/a/f.bin' }))).toEqual(new Uint8Array([1, 2, 3]));
+  });
+
+  needs('node')('reads text', async () => {
+    const text = await value(couch.request({ path: '/_node/_local/_prometheus' }));
+    expect(text).toContain('couchdb_uptime_seconds');
+  });
+});
