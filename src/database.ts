@@ -68,6 +68,8 @@ import type { LiveDatabase, LiveOptions } from './live/live-database.ts';
 import { liveDocument, liveDocuments } from './live/live-documents.ts';
 import { LiveEdit } from './live/live-edit.ts';
 import type { EditOptions } from './live/live-edit.ts';
+import { liveFind } from './live/live-find.ts';
+import type { LiveFindQuery } from './live/live-find.ts';
 import type { LiveQuery } from './live/live-query.ts';
 import { liveView } from './live/live-view.ts';
 import type { LiveViewOptions } from './live/live-view.ts';
@@ -898,6 +900,23 @@ export class Database<T extends object = AnyFields> {
     return liveAllDocs(this.#liveDatabase(), options) as LiveQuery<
       readonly Row<string, never, never>[]
     >;
+  }
+
+  /**
+   * Returns the documents that a Mango query finds, as they change: all of them, unless there is a
+   * `limit`. A live query.
+   *
+   * Whether a changed document is among them, and where, is decided here, and the server is asked
+   * again only where it cannot be: for `$text`, most `$regex`, operators that came later, the order of
+   * strings beyond ASCII, where a `limit` or a `skip` has others move up, and with `useIndex`.
+   *
+   * @example
+   * orders.find$({ selector: { open: true }, sort: ['date'] }).subscribe(show);
+   * @throws TypeError or RangeError for what is wrong with the query.
+   * @see https://docs.couchdb.org/en/stable/api/database/find.html
+   */
+  find$(query: LiveFindQuery<T>): LiveQuery<readonly Document<T>[]> {
+    return liveFind<T>(this.#liveDatabase(), query);
   }
 
   /**

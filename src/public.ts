@@ -169,6 +169,7 @@ export type { LiveAllDocsOptions } from './live/live-all-docs.ts';
 export type { Conflicted } from './live/live-conflicts.ts';
 export { LiveEdit } from './live/live-edit.ts';
 export type { Edited, EditOptions } from './live/live-edit.ts';
+export type { LiveFindQuery } from './live/live-find.ts';
 export type { LiveOptions } from './live/live-database.ts';
 export type { LiveViewOptions } from './live/live-view.ts';
 export { withState } from './live/with-state.ts';

@@ -1,5 +1,6 @@
 import { map, tap } from 'rxjs';
 import { requireId } from '../http/url.ts';
+import { byId } from '../model/by-id.ts';
 import type { Document } from '../model/document.ts';
 import { mustBe } from '../model/must-be.ts';
 import { Row } from '../model/view.ts';
@@ -155,14 +156,4 @@ function placeOf(rows: Rows<object>, id: string, direction: number): number {
     else high = middle;
   }
   return low;
-}
-
-/** Ids are ordered by their bytes; JavaScript's order differs beyond U+FFFF. */
-function byId(a: string, b: string): number {
-  const length = Math.min(a.length, b.length);
-  for (let i = 0; i < length; i++) {
-    if (a.charCodeAt(i) === b.charCodeAt(i)) continue;
-    return (a.codePointAt(i) as number) - (b.codePointAt(i) as number);
-  }
-  return a.length - b.length;
 }
