@@ -4,7 +4,10 @@ import type { Config } from 'jest';
 const shared: Config = {
   testEnvironment: 'node',
   extensionsToTreatAsEsm: ['.ts'],
-  moduleNameMapper: { '^corduroy$': '<rootDir>/src/index.ts' },
+  moduleNameMapper: {
+    '^corduroy$': '<rootDir>/src/index.ts',
+    '^corduroy/testing$': '<rootDir>/src/testing/index.ts',
+  },
   transform: {
     '^.+\\.ts$': [
       '@swc/jest',

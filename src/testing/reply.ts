@@ -1,0 +1,89 @@
+import { EMPTY, from, isObservable, map, of } from 'rxjs';
+import type { Observable } from 'rxjs';
+import type { ResponseHeaders, TransportResponse } from '../http/transport.ts';
+
+/** An answer of a server of the kit, with what goes before its body: see `status` and `raw`. */
+export class Reply implements TransportResponse {
+  readonly status: number;
+  readonly headers: ResponseHeaders;
+  readonly body: Observable<Uint8Array>;
+
+  /** @internal */
+  constructor(code: number, headers: ResponseHeaders, body: Observable<Uint8Array>) {
+    this.status = code;
+    this.headers = headers;
+    this.body = body;
+  }
+}
+
+/** CouchDB's own words for the failures that it tells of by a status. */
+const WORDS: Readonly<Record<number, readonly [error: string, reason: string]>> = {
+  400: ['bad_request', 'The request is not understood.'],
+  401: ['unauthorized', 'You are not authorized to access this db.'],
+  403: ['forbidden', 'You are not allowed to access this db.'],
+  404: ['not_found', 'missing'],
+  409: ['conflict', 'Document update conflict.'],
+  412: ['file_exists', 'The database could not be created, the file already exists.'],
+  413: ['document_too_large', 'The document is too large.'],
+  429: ['too_many_requests', 'Too many requests.'],
+  500: ['internal_server_error', 'Something went wrong.'],
+  503: ['service_unavailable', 'The service is not available.'],
+};
+
+/**
+ * Returns an answer with a status: `status(409)`, `status(503, undefined, { 'retry-after': '2' })`.
+ *
+ * @param body - What is sent as JSON.
+ * @defaultValue for failures what CouchDB says, and else `{ ok: true }`
+ */
+export function status(code: number, body?: unknown, headers: ResponseHeaders = {}): Reply {
+  const [error, reason] = WORDS[code] ?? [`status_${code}`, 'It is what the test answers.'];
+  return json(code, body ?? (code < 400 ? { ok: true } : { error, reason }), headers);
+}
+
+/** How a raw answer begins. */
+export interface RawOptions {
+  /** @defaultValue 200 */
+  readonly status?: number;
+  readonly headers?: ResponseHeaders;
+}
+
+/**
+ * Returns an answer whose body goes over the wire as it is: text, bytes, or a stream of either whose
+ * marbles are its chunks. It begins at once; a `#` in the stream cuts it short.
+ */
+export function raw(
+  body: string | Uint8Array | Observable<string | Uint8Array>,
+  options: RawOptions = {},
+): Reply {
+  const { status: code = 200, headers = {} } = options;
+  const chunks = isObservable(body) ? body : of(body);
+  return new Reply(
+    code,
+    headers,
+    chunks.pipe(map((chunk) => (typeof chunk === 'string' ? encode(chunk) : chunk))),
+  );
+}
+
+/** Makes an answer whose body is a value as JSON. */
+export function json(code: number, value: unknown, headers: ResponseHeaders = {}): Reply {
+  return new Reply(
+    code,
+    { 'content-type': 'application/json', ...headers },
+    from([encode(`${JSON.stringify(value)}\n`)]),
+  );
+}
+
+/** Takes what a marble stands for as an answer: a reply as it is, anything else as JSON. */
+export function toReply(value: unknown): Reply {
+  return value instanceof Reply ? value : json(200, value);
+}
+
+/** The same answer without its body: what HEAD gets. */
+export function withoutBody({ status: code, headers }: Reply): Reply {
+  return new Reply(code, headers, EMPTY);
+}
+
+function encode(text: string): Uint8Array {
+  return new TextEncoder().encode(text);
+}
