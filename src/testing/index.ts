@@ -13,3 +13,5 @@ export { raw, status } from './reply.ts';
 export type { RawOptions, Reply } from './reply.ts';
 export type { ServerRequest } from './request.ts';
 export type { Answer, Answering, PathParameters, Route, RoutedRequest } from './route.ts';
+export { memoryServer } from './memory-server.ts';
+export type { MemoryServer, MemoryServerOptions } from './memory-server.ts';

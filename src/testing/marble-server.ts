@@ -44,7 +44,7 @@ export class MarbleServer {
   }
 
   /**
-   * What is asked, in virtual time, but for what feeds ask (see `MarbleFeed.requests$`): values like
+   * What is asked, in virtual time, but for what a `feed` answers (see `MarbleFeed.requests$`): values like
    * `{ method: 'GET', path: '/orders/17', query: {}, body: null }`. Hot; it never completes.
    */
   get requests$(): Observable<ServerRequest> {

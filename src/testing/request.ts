@@ -3,7 +3,7 @@ import type { TransportRequest } from '../http/transport.ts';
 /** A request as a server of the kit sees it. */
 export interface ServerRequest {
   readonly method: string;
-  /** The path as one would write it, decoded; a slash within a segment stays `%2F`. */
+  /** The path as one would write it, decoded; within a segment `/` stays `%2F`, and `%` `%25`. */
   readonly path: string;
   /** The query as it goes over the wire, decoded: `{ include_docs: 'true' }`. */
   readonly query: Readonly<Record<string, string>>;
@@ -16,7 +16,7 @@ export function readRequest({ method, url, body }: TransportRequest): ServerRequ
   const { pathname, searchParams } = new URL(url);
   return {
     method,
-    path: `/${segmentsOf(pathname).map(escapeSlash).join('/')}`,
+    path: `/${segmentsOf(pathname).map(escape).join('/')}`,
     query: Object.fromEntries(searchParams),
     body: readBody(body),
   };
@@ -36,8 +36,9 @@ export function requestLine({ method, path, query }: ServerRequest): string {
   return `${method} ${path}${parameters.length === 0 ? '' : `?${parameters.join('&')}`}`;
 }
 
-function escapeSlash(segment: string): string {
-  return segment.replaceAll('/', '%2F');
+/** What would be read as something else when the path is split again. */
+function escape(segment: string): string {
+  return segment.replaceAll('%', '%25').replaceAll('/', '%2F');
 }
 
 function readBody(body: TransportRequest['body']): unknown {

@@ -1,0 +1,141 @@
+import { isRecord } from './collate.ts';
+import { findTree } from './memory-database.ts';
+import type { MemoryDatabase } from './memory-database.ts';
+import { Refusal, badRequest, missing, notImplemented } from './refusal.ts';
+import { json } from './reply.ts';
+import type { Reply } from './reply.ts';
+import type { ServerRequest } from './request.ts';
+import type { Revision, RevisionTree } from './revision-tree.ts';
+
+type Query = ServerRequest['query'];
+
+/** Answers what is asked of one document. */
+export function documentReply(db: MemoryDatabase, id: string, request: ServerRequest): Reply {
+  const { method, query, body } = request;
+  if (id.startsWith('_local/')) return localReply(db, id, request);
+  switch (method) {
+    case 'GET':
+    case 'HEAD':
+      return 'open_revs' in query ? openRevisions(db, id, query) : read(db, id, query);
+    case 'PUT':
+      return write(db, id, body, query);
+    case 'DELETE': {
+      if (findTree(db, id).winner.deleted) throw missing('deleted');
+      const { rev } = query;
+      const deleted = { _deleted: true, ...(rev !== undefined && { _rev: rev }) };
+      return json(200, { ok: true, ...db.write(id, deleted) });
+    }
+    default:
+      throw notImplemented(`${method} documents`);
+  }
+}
+
+/** Writes one document, whose id may be in it. */
+export function write(db: MemoryDatabase, id: string, body: unknown, query: Query): Reply {
+  const { rev } = query;
+  const doc = rev === undefined || !isRecord(body) ? body : { ...body, _rev: rev };
+  const written = query['new_edits'] === 'false' ? db.graft(id, doc) : db.write(id, doc);
+  if (query['batch'] === 'ok') return json(202, { ok: true, id });
+  return json(201, { ok: true, ...written }, { etag: `"${written.rev}"` });
+}
+
+function read(db: MemoryDatabase, id: string, query: Query): Reply {
+  const tree = findTree(db, id);
+  const { rev, latest } = query;
+  const found =
+    rev === undefined ? tree.winner : latest === 'true' ? tree.latest(rev) : tree.find(rev);
+  if (found === undefined || found.fields === null) throw missing();
+  if (rev === undefined && found.deleted) throw missing('deleted');
+  return json(200, present(db, id, found, query), { etag: `"${found.rev}"` });
+}
+
+function openRevisions(db: MemoryDatabase, id: string, query: Query): Reply {
+  const tree = findTree(db, id);
+  const { open_revs: asked = 'all' } = query;
+  if (asked === 'all') {
+    return json(
+      200,
+      tree.leaves.map((leaf) => ({ ok: present(db, id, leaf, query) })),
+    );
+  }
+  const wanted: unknown = JSON.parse(asked);
+  if (!Array.isArray(wanted)) throw badRequest('open_revs is no list');
+  const answers = wanted.map((rev: string) => {
+    const found = query['latest'] === 'true' ? tree.latest(rev) : tree.find(rev);
+    if (found === undefined || found.fields === null) return { missing: rev };
+    return { ok: present(db, id, found, query) };
+  });
+  return json(200, answers);
+}
+
+/** A revision as a document, with what is asked for besides. */
+export function present(
+  db: MemoryDatabase,
+  id: string,
+  revision: Revision,
+  query: Query,
+): Readonly<Record<string, unknown>> {
+  const tree = findTree(db, id);
+  const meta = query['meta'] === 'true';
+  const asks = (name: string): boolean => meta || query[name] === 'true';
+  const doc: Record<string, unknown> = { _id: id, _rev: revision.rev, ...revision.fields };
+  if (revision.deleted) doc['_deleted'] = true;
+  if (query['revs'] === 'true') doc['_revisions'] = ancestryOf(tree, revision.rev);
+  if (asks('revs_info')) {
+    doc['_revs_info'] = tree.ancestry(revision.rev).map((rev) => {
+      const known = tree.find(rev);
+      const gone = known === undefined || known.fields === null;
+      return { rev, status: gone ? 'missing' : known.deleted ? 'deleted' : 'available' };
+    });
+  }
+  const others = tree.leaves.filter(({ rev }) => rev !== revision.rev);
+  addRevisions(doc, '_conflicts', asks('conflicts') ? others.filter((leaf) => !leaf.deleted) : []);
+  addRevisions(
+    doc,
+    '_deleted_conflicts',
+    asks('deleted_conflicts') ? others.filter((leaf) => leaf.deleted) : [],
+  );
+  if (query['local_seq'] === 'true') {
+    doc['_local_seq'] = db.places.find(([changed]) => changed === id)?.[1];
+  }
+  return doc;
+}
+
+function addRevisions(
+  doc: Record<string, unknown>,
+  name: string,
+  revisions: readonly Revision[],
+): void {
+  if (revisions.length > 0) doc[name] = revisions.map(({ rev }) => rev);
+}
+
+function ancestryOf(tree: RevisionTree, rev: string): object {
+  const line = tree.ancestry(rev);
+  return {
+    start: Number.parseInt(rev, 10),
+    ids: line.map((one) => one.slice(one.indexOf('-') + 1)),
+  };
+}
+
+/** Documents that are not replicated have no history, and no conflicts: a revision is a count. */
+function localReply(db: MemoryDatabase, id: string, request: ServerRequest): Reply {
+  const { method, body, query } = request;
+  const known = db.local.get(id);
+  if (method === 'GET' || method === 'HEAD') {
+    if (known === undefined) throw missing();
+    return json(200, { _id: id, _rev: `0-${known.number}`, ...known.fields });
+  }
+  if (method === 'PUT') {
+    if (!isRecord(body)) throw badRequest('Document must be a JSON object');
+    const { _id, _rev: rev = query['rev'] ?? '0-0', ...fields } = body;
+    const number = Number(/^0-(\d+)$/.exec(String(rev))?.[1]) + 1;
+    if (Number.isNaN(number)) throw new Refusal(500, 'error', 'Invalid rev format');
+    db.local.set(id, { number, fields });
+    return json(201, { ok: true, id, rev: `0-${number}` });
+  }
+  if (method === 'DELETE') {
+    if (!db.local.delete(id)) throw missing();
+    return json(200, { ok: true, id, rev: '0-0' });
+  }
+  throw notImplemented(`${method} documents`);
+}

@@ -1,0 +1,171 @@
+import type { SchedulerLike } from 'rxjs';
+import { allDocs, bulkDocs, bulkGet } from './memory-bulk.ts';
+import { changes, sequenceOf } from './memory-changes.ts';
+import { MemoryDatabase, byCodeUnits } from './memory-database.ts';
+import { documentReply, write } from './memory-documents.ts';
+import { find } from './memory-find.ts';
+import { isRecord } from './collate.ts';
+import { Refusal, badRequest, missing, notImplemented } from './refusal.ts';
+import { json } from './reply.ts';
+import type { Reply } from './reply.ts';
+import { segmentsOf } from './request.ts';
+import type { ServerRequest } from './request.ts';
+import { digest } from './revision-tree.ts';
+
+const NAME_RULE =
+  'Only lowercase characters (a-z), digits (0-9), and any of the characters _, $, (, ), +, -, ' +
+  'and / are allowed. Must begin with a letter.';
+const NAME = /^[a-z][a-z0-9_$()+/-]*$/;
+
+/** The databases of an in-memory server, and what answers which request. */
+export class MemoryRouter {
+  readonly #databases = new Map<string, MemoryDatabase>();
+  readonly #scheduler: SchedulerLike;
+  #made = 0;
+  #ids = 0;
+
+  constructor(scheduler: SchedulerLike) {
+    this.#scheduler = scheduler;
+  }
+
+  /** Makes a database with documents, as if they had been saved. */
+  fill(name: string, docs: readonly object[]): void {
+    const db = this.#create(name);
+    bulkDocs(db, JSON.parse(JSON.stringify({ docs })), () => this.#newId());
+  }
+
+  /** Answers a request; throws a `Refusal` where CouchDB would answer a failure. */
+  answer(request: ServerRequest): Reply {
+    const [first, ...rest] = segmentsOf(request.path);
+    if (first === undefined) return welcome();
+    if (first.startsWith('_') && first !== '_users' && first !== '_replicator')
+      return this.#serverReply(first, request);
+    if (rest.length === 0) return this.#databaseReply(first, request);
+    const db = this.#databases.get(first);
+    if (db === undefined) throw missing('Database does not exist.');
+    const [name = '', second, ...more] = rest;
+    const prefixed = name === '_design' || name === '_local';
+    if (name.startsWith('_') && !(prefixed && second !== undefined))
+      return this.#collectionReply(db, name, request);
+    const id = prefixed ? `${name}/${second}` : name;
+    const [what] = prefixed ? more : [second];
+    if (what === undefined) return documentReply(db, id, request);
+    throw notImplemented(DESIGN_FUNCTIONS[what] ?? 'keep attachments');
+  }
+
+  #serverReply(name: string, { method, query, body }: ServerRequest): Reply {
+    const names = (): string[] => [...this.#databases.keys()].sort(byCodeUnits);
+    switch (`${method} ${name}`) {
+      case 'GET _all_dbs':
+        return json(200, names());
+      case 'GET _up':
+        return json(200, { status: 'ok', seeds: {} });
+      case 'GET _uuids':
+        return json(200, {
+          uuids: Array.from({ length: Number(query['count'] ?? 1) }, () => this.#newId()),
+        });
+      case 'GET _session':
+        return json(200, { ok: true, userCtx: { name: null, roles: ['_admin'] }, info: {} });
+      case 'POST _session': {
+        const user = isRecord(body) ? body['name'] : null;
+        return json(200, { ok: true, name: user, roles: ['_admin'] });
+      }
+      case 'DELETE _session':
+        return json(200, { ok: true });
+      default:
+        throw notImplemented(`answer ${method} /${name}`);
+    }
+  }
+
+  #databaseReply(name: string, { method, body, query }: ServerRequest): Reply {
+    const db = this.#databases.get(name);
+    if (method === 'PUT') {
+      if (!NAME.test(name) && !name.startsWith('_'))
+        throw new Refusal(400, 'illegal_database_name', `Name: '${name}'. ${NAME_RULE}`);
+      if (db !== undefined) {
+        const reason = 'The database could not be created, the file already exists.';
+        throw new Refusal(412, 'file_exists', reason);
+      }
+      if (query['partitioned'] === 'true') throw notImplemented('partition databases');
+      this.#create(name);
+      return json(201, { ok: true });
+    }
+    if (db === undefined) throw missing('Database does not exist.');
+    switch (method) {
+      case 'GET':
+      case 'HEAD':
+        return json(200, infoOf(db));
+      case 'DELETE':
+        this.#databases.delete(name);
+        db.close();
+        return json(200, { ok: true });
+      case 'POST': {
+        if (!isRecord(body)) throw badRequest('Document must be a JSON object');
+        const { _id: id = this.#newId() } = body as { readonly _id?: string };
+        return write(db, id, body, query);
+      }
+      default:
+        throw notImplemented(`${method} databases`);
+    }
+  }
+
+  #collectionReply(db: MemoryDatabase, name: string, request: ServerRequest): Reply {
+    const { method, body, query } = request;
+    switch (`${method} ${name}`) {
+      case 'POST _bulk_docs':
+        return bulkDocs(db, body, () => this.#newId());
+      case 'POST _bulk_get':
+        return bulkGet(db, body, query);
+      case 'GET _all_docs':
+      case 'POST _all_docs':
+        return allDocs(db, request);
+      case 'GET _changes':
+      case 'POST _changes':
+        return changes(db, request, this.#scheduler);
+      case 'POST _find':
+        return find(db, body);
+      default:
+        if (method === 'PUT') return documentReply(db, name, request);
+        throw notImplemented(`answer ${method} /{db}/${name}`);
+    }
+  }
+
+  #create(name: string): MemoryDatabase {
+    this.#made += 1;
+    const db = new MemoryDatabase(name, String(1_700_000_000 + this.#made));
+    this.#databases.set(name, db);
+    return db;
+  }
+
+  #newId(): string {
+    this.#ids += 1;
+    return digest(`id ${this.#ids}`);
+  }
+}
+
+const DESIGN_FUNCTIONS: Readonly<Record<string, string>> = {
+  _view: 'run views',
+  _show: 'run show functions',
+  _list: 'run list functions',
+  _update: 'run update functions',
+  _rewrite: 'run rewrites',
+  _info: 'index anything',
+};
+
+function welcome(): Reply {
+  return json(200, { couchdb: 'Welcome', version: '3.5.0', vendor: { name: 'corduroy/testing' } });
+}
+
+function infoOf(db: MemoryDatabase): object {
+  return {
+    db_name: db.name,
+    doc_count: db.ids.length,
+    doc_del_count: db.deletedCount,
+    update_seq: sequenceOf(db.place),
+    purge_seq: '0',
+    compact_running: false,
+    sizes: { file: 0, external: 0, active: 0 },
+    props: {},
+    instance_start_time: db.born,
+  };
+}
