@@ -29,7 +29,7 @@ const config: Config = {
     {
       ...shared,
       displayName: 'marbles',
-      testMatch: ['<rootDir>/marble-tests/**/*.marbles.ts'],
+      testMatch: ['<rootDir>/{marble-tests,examples}/**/*.marbles.ts'],
     },
     {
       ...shared,

@@ -182,7 +182,7 @@ describe('an in-memory server', () => {
     ['run views', (couch) => couch.use('orders').view('all/by-total')],
     [
       'keep attachments',
-      (couch) => couch.use('orders').putAttachment({ _id: 'a' }, 'text', { name: 'b.txt' }),
+      (couch) => couch.use('orders').putAttachment({ _id: 'a' }, 'text', 'b.txt'),
     ],
     [
       'keep attachments',

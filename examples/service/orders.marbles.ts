@@ -1,0 +1,118 @@
+import { describe, expect, it } from '@jest/globals';
+import { catchError, combineLatest, map, mergeMap, of, sample } from 'rxjs';
+import type { Observable } from 'rxjs';
+import type { Document, Forbidden } from 'corduroy';
+import { marbleTests, memoryServer, status } from 'corduroy/testing';
+import { Orders } from './orders.ts';
+import type { Order } from './orders.ts';
+
+const marbles = marbleTests((actual, expected) => expect(actual).toEqual(expected));
+
+// Two orders, and the first of them when it has been paid.
+const ann: Document<Order> = {
+  _id: 'ann',
+  _rev: '1-a',
+  customer: 'Ann',
+  total: 30,
+  status: 'open',
+};
+const bob: Document<Order> = {
+  _id: 'bob',
+  _rev: '1-b',
+  customer: 'Bob',
+  total: 20,
+  status: 'open',
+};
+const paid: Document<Order> = { ...ann, _rev: '2-a', status: 'paid' };
+const changes = { a: ann, b: bob, p: paid };
+
+/** Who is on the list. */
+const customers = (open$: Observable<readonly Order[]>): Observable<string> =>
+  open$.pipe(map((orders) => orders.map(({ customer }) => customer).join(', ')));
+
+describe('the orders of a shop', () => {
+  it(
+    'are shown while they are open, and asked for no more when nobody looks',
+    marbles(({ server, couch, hot, expectObservable, expectSubscriptions }) => {
+      // Ann orders, Bob orders, Ann pays. Each change is on the page 50 ms later: see `latency`.
+      const feed = server.feed('orders', hot('a 199ms b 199ms p', changes));
+      const leave = '                        500ms !         ';
+      const expected = '                     50ms x 199ms y 199ms z';
+
+      const list = customers(new Orders(couch).open$);
+      expectObservable(list, leave).toBe(expected, { x: 'Ann', y: 'Ann, Bob', z: 'Bob' });
+      expectSubscriptions(feed.subscriptions).toBe('^ 499ms !');
+    }),
+  );
+
+  it(
+    'stay on the page when the server is away, which is told, and are up to date when it is back',
+    marbles(({ server, couch, hot, expectObservable }) => {
+      // At 200 ms the connection breaks, and the server is busy until Bob orders at 400.
+      server.feed('orders', hot('a 199ms #', changes, status(503)), hot('400ms b', changes));
+      const look = '                     100ms x 199ms x 699ms x';
+      const expected = '                 100ms x 199ms y 699ms z';
+
+      const orders = new Orders(couch);
+      const page = combineLatest([orders.live$, customers(orders.open$)]);
+      expectObservable(page.pipe(sample(hot(look))), '1001ms !').toBe(expected, {
+        x: [true, 'Ann'],
+        y: [false, 'Ann'],
+        z: [true, 'Ann, Bob'],
+      });
+    }),
+  );
+
+  it(
+    'go off the list at once when they are paid, before the server answers',
+    marbles(({ server, couch, cold, hot, expectObservable }) => {
+      server.feed('orders', hot('(ab)', changes));
+      const answer = status(201, { ok: true, id: 'ann', rev: '2-a' });
+      server.on('PUT /orders/:id', cold('300ms w', { w: answer }));
+
+      const orders = new Orders(couch);
+      const payment = hot('100ms p').pipe(mergeMap(() => orders.pay(ann)));
+      expectObservable(payment).toBe('400ms p', { p: 'paid' });
+      expectObservable(customers(orders.open$), '500ms !').toBe('50ms x 49ms y', {
+        x: 'Ann, Bob',
+        y: 'Bob',
+      });
+      expectObservable(server.requestLines$).toBe('100ms r', { r: 'PUT /orders/ann' });
+    }),
+  );
+
+  it(
+    'are on the list again when the server refuses the payment',
+    marbles(({ server, couch, cold, hot, expectObservable }) => {
+      server.feed('orders', hot('a', changes));
+      const refusal = status(403, { error: 'forbidden', reason: 'The till is closed.' });
+      server.on('PUT /orders/:id', cold('300ms r', { r: refusal }));
+
+      const orders = new Orders(couch);
+      const payment = hot('100ms p').pipe(mergeMap(() => orders.pay(ann)));
+      const told = payment.pipe(catchError((error: Forbidden) => of(error.reason)));
+      expectObservable(told).toBe('400ms (t|)', { t: 'The till is closed.' });
+      expectObservable(customers(orders.open$), '500ms !').toBe('50ms x 49ms y 299ms x', {
+        x: 'Ann',
+        y: '',
+      });
+    }),
+  );
+
+  it(
+    'keep what a colleague has written, when both write at the same time',
+    marbles(({ expectObservable }) => {
+      // A server that has documents; what we have of Ann's order is older than what is there.
+      const theirs = { ...ann, note: 'no onions', _rev: undefined };
+      const server = memoryServer({ databases: { orders: [theirs] }, latency: 20 });
+
+      const couch = server.couch();
+      const stored = new Orders(couch).pay(ann).pipe(
+        mergeMap(() => couch.use<Order>('orders').get('ann')),
+        map((order) => `${order.status}, ${order.note}`),
+      );
+      // Four requests: a conflict, what is there, the merged order, and the look at it.
+      expectObservable(stored).toBe('80ms (s|)', { s: 'paid, no onions' });
+    }),
+  );
+});
