@@ -5,6 +5,7 @@ import { builtinModules } from 'node:module';
 import { fileURLToPath } from 'node:url';
 import * as browser from '../src/index.browser.ts';
 import * as node from '../src/index.ts';
+import * as testing from '../src/testing/index.ts';
 
 const source = (path: string): string => fileURLToPath(new URL(`../${path}`, import.meta.url));
 
@@ -19,7 +20,7 @@ function bundle(code: string): Promise<BuildResult<{ metafile: true; write: fals
     metafile: true,
     write: false,
     logLevel: 'silent',
-    external: ['rxjs', 'rxjs-for-await'],
+    external: ['rxjs', 'rxjs/testing', 'rxjs-for-await'],
     absWorkingDir: source('.'),
   });
 }
@@ -35,6 +36,19 @@ describe('the doors', () => {
 
   it('have these names', () => {
     expect(Object.keys(node).sort()).toMatchSnapshot();
+  });
+
+  it('have these names for tests', () => {
+    expect(Object.keys(testing).sort()).toMatchSnapshot();
+  });
+
+  it('law 8: the door for tests knows of no platform and of no runner', async () => {
+    const { metafile, outputFiles } = await bundle(`export * from './src/testing/index.ts'`);
+    const imported = Object.values(metafile.outputs).flatMap(({ imports }) =>
+      imports.map(({ path }) => path),
+    );
+    expect(new Set(imported)).toEqual(new Set(['rxjs', 'rxjs/testing', 'rxjs-for-await']));
+    expect(outputFiles[0]?.text).not.toMatch(/\bBuffer\b|\bprocess\.|\brequire\(|\bjest\b/);
   });
 
   it('law 8: the browser door pulls in no Node built-in, no got and no Buffer', async () => {

@@ -21,13 +21,19 @@ export interface Written {
   readonly rev: string;
 }
 
+/** A document that is not replicated: its revision is a count. */
+interface LocalDocument {
+  readonly number: number;
+  readonly fields: Fields;
+}
+
 /** A database in memory: its documents, and the order in which they changed. */
 export class MemoryDatabase {
   readonly name: string;
   /** When it was made, as CouchDB says it: what tells it from another of the same name. */
   readonly born: string;
   /** The documents that are not replicated, with the number of their revision. */
-  readonly local = new Map<string, { readonly number: number; readonly fields: Fields }>();
+  readonly local: Map<string, LocalDocument> = new Map();
   readonly #trees = new Map<string, RevisionTree>();
   /** The place of the last change of each document, in the order of the places. */
   readonly #places = new Map<string, number>();
