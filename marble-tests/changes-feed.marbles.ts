@@ -1,125 +1,93 @@
 import { describe, expect, it } from '@jest/globals';
-import { EMPTY, NEVER, map, of } from 'rxjs';
-import type { Observable } from 'rxjs';
-import type { TestScheduler } from 'rxjs/testing';
+import { NEVER, map } from 'rxjs';
 import { Couch } from 'corduroy';
-import type { ChangesFeedOptions, Database, TransportRequest, TransportResponse } from 'corduroy';
-import { bytes, marbleTransport, response } from './helpers/marble-transport.ts';
+import type { ChangesFeedOptions } from 'corduroy';
+import { fault, raw, status } from 'corduroy/testing';
+import type { ServerRequest } from 'corduroy/testing';
 import { marbles } from './helpers/run.ts';
-
-const change = (seq: string): string =>
-  `${JSON.stringify({ seq, id: `doc-${seq}`, changes: [{ rev: '1-a' }] })}\n`;
-const text: Record<string, string> = {
-  a: change('1'),
-  b: change('2'),
-  c: change('3'),
-  h: '\n',
-  e: '{"last_seq":"9","pending":0}\n',
-};
-const wire = Object.fromEntries(Object.entries(text).map(([key, value]) => [key, bytes(value)]));
-
-type Serve = (request: TransportRequest, count: number) => Observable<TransportResponse>;
-
-/** A database whose feed connections the test serves; what `now` is, is known at once. */
-function database(
-  scheduler: TestScheduler,
-  serve: Serve,
-): { readonly db: Database; readonly asked: string[] } {
-  const asked: string[] = [];
-  const transport = marbleTransport((request) => {
-    const { search, searchParams } = new URL(request.url);
-    if (searchParams.get('feed') !== 'continuous') {
-      return of(response(of(bytes('{"results":[],"last_seq":"0","pending":0}'))));
-    }
-    asked.push(search);
-    return serve(request, asked.length);
-  });
-  return { db: new Couch(undefined, { transport, scheduler }).use('orders'), asked };
-}
 
 const feedOptions: ChangesFeedOptions = {
   latency: 0,
   heartbeat: 10,
   backoff: { initialDelay: 5, maxDelay: 20, random: () => 0.8 },
 };
+const CONNECT = 'GET /orders/_changes?feed=continuous';
 
 const ids = map(({ changes }: { changes: readonly { id: string }[] }) =>
-  changes.map(({ id }) => id.slice(4)).join(''),
+  changes.map(({ id }) => id).join(''),
 );
+const since = map(({ query }: ServerRequest) => query['since']);
 
 describe('changes$', () => {
   it(
     'passes on each change at once with a latency of 0, and nothing for heartbeats',
-    marbles(({ cold, expectObservable }, scheduler) => {
-      const body = cold('-h-a--h-(bc)-', wire);
-      const { db } = database(scheduler, () => of(response(body)));
-      const expected = ' ---1----(23)-';
-      expectObservable(db.changes$(feedOptions).pipe(ids), '-------------!').toBe(expected);
+    marbles(({ server, couch, hot, expectObservable }) => {
+      server.feed('orders', hot('---a----(bc) 20ms a--'));
+      const expected = '         ---a----(bc) 20ms a--';
+      const feed = couch.use('orders').changes$(feedOptions);
+      expectObservable(feed.pipe(ids), '35ms !').toBe(expected);
     }),
   );
 
   it(
     'batches by latency, each subscriber by its own, over one connection',
-    marbles(({ cold, expectObservable, expectSubscriptions, flush }, scheduler) => {
-      const body = cold('   -a--b-------c---------', wire);
-      const { db, asked } = database(scheduler, () => of(response(body)));
-      const unsub = '       --------------------!';
-      const often = '       ---x-y--------z------';
-      const seldom = '      -----------p---------q-';
-      expectObservable(db.changes$({ ...feedOptions, latency: 2 }).pipe(ids), unsub).toBe(often, {
-        x: '1',
-        y: '2',
-        z: '3',
+    marbles(({ server, couch, hot, expectObservable, expectSubscriptions }) => {
+      const feed = server.feed('orders', hot('-a--b-------c---------'));
+      const unsub1 = '                         --------------------!';
+      const often = '                          ---x-y--------z------';
+      const unsub2 = '                         ----------------------!';
+      const seldom = '                         -----------p---------q-';
+      const db = couch.use('orders');
+      expectObservable(db.changes$({ ...feedOptions, latency: 2 }).pipe(ids), unsub1).toBe(often, {
+        x: 'a',
+        y: 'b',
+        z: 'c',
       });
-      expectObservable(
-        db.changes$({ ...feedOptions, latency: 10 }).pipe(ids),
-        '                   ----------------------!',
-      ).toBe(seldom, { p: '12', q: '3' });
-      expectSubscriptions(body.subscriptions).toBe('^---------------------!');
-      flush();
-      expect(asked).toHaveLength(1);
+      const slow = db.changes$({ ...feedOptions, latency: 10 });
+      expectObservable(slow.pipe(ids), unsub2).toBe(seldom, { p: 'ab', q: 'c' });
+      expectSubscriptions(feed.subscriptions).toBe('^---------------------!');
     }),
   );
 
   it(
     'opens with the first subscriber and closes with the last',
-    marbles(({ cold, expectObservable, expectSubscriptions }, scheduler) => {
-      const body = cold('            -a-b-c-a-b-', wire);
-      const { db } = database(scheduler, () => of(response(body)));
-      const feed = db.changes$(feedOptions).pipe(ids);
-      expectObservable(feed, '-^----!').toBe('          --1-2-');
-      expectObservable(feed, '---^------!').toBe('      ----2-3-1-');
-      expectSubscriptions(body.subscriptions).toBe('    -^--------!');
+    marbles(({ server, couch, hot, expectObservable, expectSubscriptions }) => {
+      const { subscriptions } = server.feed('orders', hot('--a-b-c-d-e-'));
+      const feed = couch.use('orders').changes$(feedOptions).pipe(ids);
+      expectObservable(feed, '-^----!').toBe('             --a-b-');
+      expectObservable(feed, '---^------!').toBe('         ----b-c-d-');
+      expectSubscriptions(subscriptions).toBe('            -^--------!');
     }),
   );
 
   it(
     'makes `now` concrete once, and goes on after the last change when the connection breaks',
-    marbles(({ cold, expectObservable, flush }, scheduler) => {
-      const bodies = [cold('-a-#', wire, new Error('reset')), cold('--b-------', wire)];
-      const { db, asked } = database(scheduler, (_, count) =>
-        of(response(bodies[count - 1] ?? NEVER)),
-      );
+    marbles(({ server, couch, hot, expectObservable }) => {
+      const feed = server.feed('orders', hot('-a-#'), hot('----b'));
       // 3 frames until it breaks, 5 of backoff (floor(0.8 × 5) + 1).
-      expectObservable(db.changes$(feedOptions).pipe(ids), '------------!').toBe('-1--------2--');
-      flush();
-      expect(asked.map((search) => new URLSearchParams(search).get('since'))).toEqual(['0', '1']);
+      const changes = couch.use('orders').changes$(feedOptions);
+      expectObservable(changes.pipe(ids), '------------!').toBe('-a------b---');
+      expectObservable(feed.requests$.pipe(since)).toBe('        0-------1');
     }),
   );
 
   it(
     'takes a body that ends without last_seq for a failure, and one with it for an end',
-    marbles(({ cold, expectObservable, flush }, scheduler) => {
+    marbles(({ server, couch, hot, cold, expectObservable, flush }) => {
+      const row = '{"seq":"1","id":"a","changes":[{"rev":"1-a"}]}\n';
+      const end = '{"last_seq":"2","pending":0}\n';
       const states: string[] = [];
-      const bodies = [cold('-a|', wire), cold('-(e|)', wire), cold('-b----------', wire)];
-      const { db, asked } = database(scheduler, (_, count) =>
-        of(response(bodies[count - 1] ?? NEVER)),
-      );
-      const feed = db.changes$(feedOptions);
-      feed.state$.subscribe((state) =>
+      const feed = server.feed('orders', hot('-ab-------c'));
+      const cut = server.once(CONNECT, raw(cold('-a|', { a: row })));
+      const ended = server.once(CONNECT, raw(cold('-(e|)', { e: end })));
+      const changes = couch.use('orders').changes$(feedOptions);
+      changes.state$.subscribe((state) =>
         states.push(state.status === 'waiting' ? `waiting: ${state.error.name}` : state.status),
       );
-      expectObservable(feed.pipe(ids), '---------------------!').toBe('-1-------2-----');
+      expectObservable(cut.requests$.pipe(since)).toBe('                  0');
+      expectObservable(ended.requests$.pipe(since)).toBe('                -------1');
+      expectObservable(feed.requests$.pipe(since)).toBe('                 --------2');
+      expectObservable(changes.pipe(ids), '---------------------!').toBe('-a--------c');
       flush();
       expect(states).toEqual([
         'idle',
@@ -132,121 +100,107 @@ describe('changes$', () => {
         'live',
         'idle',
       ]);
-      expect(asked.map((search) => new URLSearchParams(search).get('since'))).toEqual([
-        '0',
-        '1',
-        '9',
-      ]);
     }),
   );
 
   it(
     'drops a connection on which nothing comes for twice the heartbeat',
-    marbles(({ cold, expectSubscriptions, expectObservable }, scheduler) => {
-      const silent = cold('-h-------------------', wire);
-      const { db } = database(scheduler, (_, count) => of(response(count === 1 ? silent : NEVER)));
-      expectObservable(db.changes$(feedOptions), '25ms !').toBe('-');
-      expectSubscriptions(silent.subscriptions).toBe('^--------------------!');
+    marbles(({ server, couch, hot, expectSubscriptions, expectObservable }) => {
+      const feed = server.feed('orders', hot('-x', { x: fault.silence }));
+      expectObservable(couch.use('orders').changes$(feedOptions), '23ms !').toBe('-');
+      expectSubscriptions(feed.subscriptions).toBe('^-------------------!');
     }),
   );
 
   it(
     'is kept alive by heartbeats alone',
-    marbles(({ cold, expectSubscriptions, expectObservable }, scheduler) => {
-      const body = cold('9ms h 9ms h 9ms h 9ms h 9ms h', wire);
-      const { db } = database(scheduler, () => of(response(body)));
-      expectObservable(db.changes$(feedOptions), '60ms !').toBe('-');
-      expectSubscriptions(body.subscriptions).toBe('^ 59ms !');
+    marbles(({ server, couch, hot, expectSubscriptions, expectObservable }) => {
+      const feed = server.feed('orders', hot('-'));
+      expectObservable(couch.use('orders').changes$(feedOptions), '60ms !').toBe('-');
+      expectSubscriptions(feed.subscriptions).toBe('^ 59ms !');
     }),
   );
 
   it(
     'tells its state, to those who come late as well',
-    marbles(({ cold, expectObservable }, scheduler) => {
-      const bodies = [cold('-----#', wire, new Error('reset')), cold('----------', wire)];
-      const { db } = database(scheduler, (_, count) => of(response(bodies[count - 1] ?? NEVER)));
-      const feed = db.changes$(feedOptions);
-      const state = feed.state$.pipe(map(({ status }) => status));
-      expectObservable(state).toBe('      i-(cl)-w----(cl)---i', {
-        i: 'idle',
-        c: 'connecting',
-        l: 'live',
-        w: 'waiting',
-      });
-      expectObservable(state, '----^-!').toBe('----l--', { l: 'live' });
-      expectObservable(feed, '           --^----------------!').toBe('-');
+    marbles(({ server, couch, hot, expectObservable }) => {
+      server.feed('orders', hot('-------#'));
+      const feed = couch.use('orders').changes$(feedOptions);
+      const state = feed.state$.pipe(map((now) => now.status));
+      const values = { i: 'idle', c: 'connecting', l: 'live', w: 'waiting' };
+      expectObservable(state).toBe('         i-(cl)-w----(cl)---i', values);
+      expectObservable(state, '----^-!').toBe('----l--', values);
+      expectObservable(feed, '              --^----------------!').toBe('-');
     }),
   );
 
   it(
     'backs off with full jitter, doubling up to the cap, and starts again after a success',
-    marbles(({ cold, expectObservable, flush }, scheduler) => {
-      const at: number[] = [];
-      const { db } = database(scheduler, (_, count) => {
-        at.push(scheduler.now());
-        if (count === 5) return of(response(cold('(a#)', wire, new Error('cut'))));
-        return cold('#', undefined, new Error('refused'));
-      });
-      expectObservable(db.changes$(feedOptions).pipe(ids), '80ms !').toBe('48ms 1');
-      flush();
+    marbles(({ server, couch, hot, cold, expectObservable }) => {
+      const feed = server.feed('orders', hot('a'));
+      const refusals = [1, 2, 3, 4].map(() =>
+        server.once(CONNECT, cold('#', undefined, new Error('refused'))),
+      );
+      const reset = new Error('cut');
+      const row = '{"seq":"1","id":"a","changes":[{"rev":"1-a"}]}\n';
+      const cut = server.once(CONNECT, raw(cold('(a#)', { a: row }, reset)));
+      const again = server.once(CONNECT, cold('#', undefined, reset));
+      const changes = couch.use('orders').changes$({ ...feedOptions, since: 0 });
+      expectObservable(changes.pipe(ids), '80ms !').toBe('48ms a');
       // Caps of 5, 10, 20, 20: floor(0.8 × cap) + 1 each; after the change, 5 and 10 again.
-      expect(at.slice(0, 7)).toEqual([0, 5, 14, 31, 48, 53, 62]);
+      const asked = ['x', '5ms x', '14ms x', '31ms x', '48ms x', '53ms x', '62ms x'];
+      [...refusals, cut, again, feed].forEach(({ requests$ }, i) =>
+        expectObservable(requests$.pipe(map(() => 'x'))).toBe(asked[i] as string),
+      );
     }),
   );
 
   it(
     'ends with what cannot pass by itself, and begins anew for the next subscriber',
-    marbles(({ cold, expectObservable, flush }, scheduler) => {
-      const refusal = bytes('{"error":"unauthorized","reason":"no"}');
-      const { db, asked } = database(scheduler, (_, count) =>
-        count === 1 ? of(response(of(refusal), 401)) : of(response(cold('-a-', wire))),
-      );
-      const feed = db.changes$(feedOptions);
+    marbles(({ server, couch, hot, expectObservable, flush }) => {
+      server.feed('orders', hot('-a-'));
+      server.once(CONNECT, status(401));
+      const feed = couch.use('orders').changes$(feedOptions);
       const failures: string[] = [];
       feed.subscribe({ error: (error: Error) => failures.push(error.name) });
-      expectObservable(feed.pipe(ids), '-----!').toBe('-1');
+      expectObservable(feed.pipe(ids), '-----!').toBe('-a');
       flush();
       expect(failures).toEqual(['Unauthorized']);
-      expect(asked).toHaveLength(2);
     }),
   );
 
   it(
     'completes after `limit` changes, over reconnections',
-    marbles(({ cold, expectObservable, flush }, scheduler) => {
-      const bodies = [cold('-a#', wire, new Error('cut')), cold('-(bc)-', wire)];
-      const { db, asked } = database(scheduler, (_, count) =>
-        of(response(bodies[count - 1] ?? NEVER)),
-      );
-      expectObservable(db.changes$({ ...feedOptions, limit: 3 }).pipe(ids)).toBe('-1------(23|)');
-      flush();
-      expect(asked.map((search) => new URLSearchParams(search).get('limit'))).toEqual(['3', '2']);
+    marbles(({ server, couch, hot, expectObservable }) => {
+      const feed = server.feed('orders', hot('-a#'), hot('---------(bc)-'));
+      const changes = couch.use('orders').changes$({ ...feedOptions, limit: 3 });
+      const limits = feed.requests$.pipe(map(({ query }) => query['limit']));
+      expectObservable(changes.pipe(ids)).toBe('-a-------(bc|)');
+      expectObservable(limits).toBe('           3------2');
     }),
   );
 
   it(
     'shares a connection only between equal parameters',
-    marbles(({ expectObservable, flush }, scheduler) => {
-      const { db, asked } = database(scheduler, () => of(response(NEVER)));
+    marbles(({ server, couch, hot, expectObservable, expectSubscriptions }) => {
+      const { subscriptions } = server.feed('orders', hot('-'));
       for (const options of [{}, { latency: 5 }, { includeDocs: true }, { filter: 'a/b' }, {}]) {
-        expectObservable(db.changes$({ ...feedOptions, ...options }), '---!').toBe('-');
+        const feed = couch.use('orders').changes$({ ...feedOptions, ...options });
+        expectObservable(feed, '---!').toBe('-');
       }
-      flush();
-      expect(asked).toHaveLength(3);
+      expectSubscriptions(subscriptions).toBe(['^--!', '^--!', '^--!']);
     }),
   );
 
   it(
     'leaves nothing behind when it is unsubscribed from, whatever it is doing',
-    marbles(({ cold, expectObservable, expectSubscriptions, flush }, scheduler) => {
-      const head = cold('-----h', { h: response(EMPTY) });
-      const { db, asked } = database(scheduler, (_, count) =>
-        count === 1 ? cold('-#', undefined, new Error('refused')) : head,
-      );
-      expectObservable(db.changes$(feedOptions), '---!').toBe('----');
-      flush();
-      expect(asked).toHaveLength(1);
-      expectSubscriptions(head.subscriptions).toBe([]);
+    marbles(({ server, couch, hot, cold, expectObservable, expectSubscriptions }) => {
+      const feed = server.feed('orders', hot('-'));
+      server.once(CONNECT, cold('-#', undefined, new Error('refused')));
+      const late = server.once(CONNECT, cold('-----h', { h: raw(NEVER) }));
+      expectObservable(couch.use('orders').changes$(feedOptions), '---!').toBe('----');
+      expectSubscriptions(late.subscriptions).toBe([]);
+      expectSubscriptions(feed.subscriptions).toBe([]);
     }),
   );
 

@@ -1,112 +1,94 @@
 import { describe, expect, it } from '@jest/globals';
 import { NEVER, catchError, of } from 'rxjs';
-import { Couch, ProtocolError, TimeoutError } from 'corduroy';
-import type { NotFound, TransportResponse } from 'corduroy';
-import { bytes, marbleTransport, response } from './helpers/marble-transport.ts';
+import { ProtocolError, TimeoutError } from 'corduroy';
+import type { NotFound } from 'corduroy';
+import { raw } from 'corduroy/testing';
 import { marbles } from './helpers/run.ts';
+
+const request = { method: 'GET', url: 'http://couch.test/' };
 
 describe('a request', () => {
   it(
     'emits when the last byte is there, and completes',
-    marbles(({ cold, expectObservable, expectSubscriptions }) => {
-      const body = cold('   ---a--b|   ', { a: bytes('{"version":'), b: bytes('"3.5.0"}') });
-      const head = cold('--h       ', { h: response(body) });
-      const headSubs = ' ^--------!   ';
+    marbles(({ server, couch, cold, expectObservable, expectSubscriptions }) => {
+      const body = cold('   ---a--b|   ', { a: '{"version":', b: '"3.5.0"}' });
+      const head = cold('--h       ', { h: raw(body) });
       const expected = ' ---------(x|)';
-      const couch = new Couch(undefined, { transport: marbleTransport(() => head) });
+      const { subscriptions } = server.on('GET /', head);
       expectObservable(couch.version()).toBe(expected, { x: '3.5.0' });
-      expectSubscriptions(head.subscriptions).toBe(headSubs);
+      expectSubscriptions(subscriptions).toBe('     ^--------!');
       expectSubscriptions(body.subscriptions).toBe('--^------!');
     }),
   );
 
   it(
     'sends nothing before it is subscribed to, and aborts when it is unsubscribed from',
-    marbles(({ cold, expectObservable, expectSubscriptions, flush }, scheduler) => {
-      const head = cold('-------h', { h: response(NEVER) });
-      const transport = marbleTransport(() => head);
-      const operation = new Couch(undefined, { transport, scheduler }).version();
-      expect(transport.requests).toHaveLength(0);
-      expectObservable(operation, '---^--!').toBe('-------');
-      expectSubscriptions(head.subscriptions).toBe('---^--!');
+    marbles(({ server, couch, cold, expectObservable, expectSubscriptions, flush }) => {
+      const { subscriptions } = server.on('GET /', cold('-------h', { h: raw(NEVER) }));
+      const operation = couch.version();
+      expect(server.requests).toHaveLength(0);
+      expectObservable(operation, '     ---^--!').toBe('-------');
+      expectSubscriptions(subscriptions).toBe('---^--!');
       flush();
-      expect(transport.requests).toHaveLength(1);
+      expect(server.requests).toHaveLength(1);
     }),
   );
 
   it(
     'aborts in the middle of the body when it is unsubscribed from',
-    marbles(({ cold, expectObservable, expectSubscriptions }, scheduler) => {
-      const body = cold('  --a--', { a: bytes('{') });
-      const head = cold('-h', { h: response(body) });
-      const couch = new Couch(undefined, { transport: marbleTransport(() => head), scheduler });
-      expectObservable(couch.version(), '-----!').toBe('------');
+    marbles(({ server, couch, cold, expectObservable, expectSubscriptions }) => {
+      const body = cold('  --a--', { a: '{' });
+      const { subscriptions } = server.on('GET /', cold('-h', { h: raw(body) }));
+      expectObservable(couch.version(), '        -----!').toBe('------');
       expectSubscriptions(body.subscriptions).toBe('-^---!');
-      expectSubscriptions(head.subscriptions).toBe('^----!');
+      expectSubscriptions(subscriptions).toBe('     ^----!');
     }),
   );
 
   it(
     'times out when no head comes',
-    marbles(({ cold, expectObservable, expectSubscriptions }, scheduler) => {
-      const head = cold<TransportResponse>('---------------');
-      const couch = new Couch(undefined, {
-        transport: marbleTransport(() => head),
-        scheduler,
-        timeout: 10,
-      });
-      const error = new TimeoutError(10, { method: 'GET', url: 'http://127.0.0.1:5984/' });
-      expectObservable(couch.version()).toBe('----------#', undefined, error);
-      expectSubscriptions(head.subscriptions).toBe('^---------!');
+    marbles(({ server, cold, expectObservable, expectSubscriptions }) => {
+      const { subscriptions } = server.on('GET /', cold('---------------'));
+      const error = new TimeoutError(10, request);
+      const expected = '                     ----------#';
+      expectObservable(server.couch({ timeout: 10 }).version()).toBe(expected, undefined, error);
+      expectSubscriptions(subscriptions).toBe('^---------!');
     }),
   );
 
   it(
     'times out in a silence between two pieces of the body, not because of its length',
-    marbles(({ cold, expectObservable }, scheduler) => {
-      const piece = bytes(' ');
-      const body = cold('-----a----a----a---------------', { a: piece });
-      const transport = marbleTransport(() => of(response(body)));
-      const couch = new Couch(undefined, { transport, scheduler, timeout: 10 });
-      const error = new TimeoutError(10, { method: 'GET', url: 'http://127.0.0.1:5984/' });
-      expectObservable(couch.version()).toBe('-------------------------#', undefined, error);
+    marbles(({ server, cold, expectObservable }) => {
+      server.on('GET /', raw(cold('-----a----a----a---------------', { a: ' ' })));
+      const expected = '          -------------------------#';
+      const error = new TimeoutError(10, request);
+      expectObservable(server.couch({ timeout: 10 }).version()).toBe(expected, undefined, error);
     }),
   );
 
   it(
     'waits for ever with a timeout of 0',
-    marbles(({ cold, expectObservable }, scheduler) => {
-      const head = cold('60m h', { h: response(of(bytes('{"version":"3"}'))) });
-      const transport = marbleTransport(() => head);
-      const couch = new Couch(undefined, { transport, scheduler, timeout: 0 });
-      expectObservable(couch.version()).toBe('60m (x|)', { x: '3' });
+    marbles(({ server, cold, expectObservable }) => {
+      server.on('GET /', cold('60m h', { h: { version: '3' } }));
+      expectObservable(server.couch({ timeout: 0 }).version()).toBe('60m (x|)', { x: '3' });
     }),
   );
 
   it(
     'errors with a ProtocolError when the body ends early',
-    marbles(({ cold, expectObservable }, scheduler) => {
-      const body = cold('--a-#', { a: bytes('{') }, new Error('aborted'));
-      const transport = marbleTransport(() => of(response(body)));
-      const couch = new Couch(undefined, { transport, scheduler });
-      const url = 'http://127.0.0.1:5984/';
-      const error = new ProtocolError(`GET ${url}: the answer ended early: aborted`, {
-        request: { method: 'GET', url },
-        transient: true,
-      });
+    marbles(({ server, couch, cold, expectObservable }) => {
+      server.on('GET /', raw(cold('--a-#', { a: '{' }, new Error('aborted'))));
+      const what = `GET ${request.url}: the answer ended early: aborted`;
+      const error = new ProtocolError(what, { request, transient: true });
       expectObservable(couch.version()).toBe('----#', undefined, error);
     }),
   );
 
   it(
     'reads the body of a failure whole before it errors',
-    marbles(({ cold, expectObservable }, scheduler) => {
-      const body = cold('--a--b|', {
-        a: bytes('{"error":"not_'),
-        b: bytes('found","reason":"missing"}'),
-      });
-      const transport = marbleTransport(() => of(response(body, 404)));
-      const couch = new Couch(undefined, { transport, scheduler });
+    marbles(({ server, couch, cold, expectObservable }) => {
+      const body = cold('--a--b|', { a: '{"error":"not_', b: 'found","reason":"missing"}' });
+      server.on('GET /', raw(body, { status: 404 }));
       const told = couch
         .version()
         .pipe(catchError((error: NotFound) => of(`${error.name} ${error.reason}`)));

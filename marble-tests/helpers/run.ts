@@ -1,11 +1,15 @@
 import { expect } from '@jest/globals';
-import { TestScheduler } from 'rxjs/testing';
-import type { RunHelpers } from 'rxjs/testing';
+import type { TestScheduler } from 'rxjs/testing';
+import { marbleTests } from 'corduroy/testing';
+import type { MarbleHelpers } from 'corduroy/testing';
+
+const run = marbleTests((actual, expected) => expect(actual).toEqual(expected), {
+  duration: 7_200_000,
+});
 
 /** Runs a marble test: virtual time, and frames compared by Jest, so that a failure shows a diff. */
-export function marbles(test: (helpers: RunHelpers, scheduler: TestScheduler) => void): () => void {
-  return () => {
-    const scheduler = new TestScheduler((actual, expected) => expect(actual).toEqual(expected));
-    scheduler.run((helpers) => test(helpers, scheduler));
-  };
+export function marbles(
+  test: (helpers: MarbleHelpers, scheduler: TestScheduler) => void,
+): () => void {
+  return run((helpers) => test(helpers, helpers.scheduler));
 }

@@ -6,7 +6,7 @@ import { fail } from './fail.ts';
 import { Fault } from './fault.ts';
 import { Reply, json } from './reply.ts';
 import type { ServerRequest } from './request.ts';
-import { segmentsOf } from './request.ts';
+import { requestLog, segmentsOf } from './request.ts';
 import type { ColdObservable } from './route.ts';
 
 /**
@@ -30,7 +30,7 @@ export class MarbleFeed {
   readonly #arrived$ = new Subject<void>();
   readonly #cut$ = new Subject<never>();
   readonly #silence$ = new Subject<void>();
-  readonly #requests$ = new Subject<ServerRequest>();
+  readonly #requests$ = requestLog();
   #cuts: Subject<never> = this.#cut$;
   #refusal: Reply | null = null;
   #instance = 1;

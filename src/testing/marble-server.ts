@@ -1,15 +1,4 @@
-import {
-  Observable,
-  ReplaySubject,
-  asyncScheduler,
-  defer,
-  finalize,
-  isObservable,
-  map,
-  of,
-  take,
-  throwIfEmpty,
-} from 'rxjs';
+import { Observable, defer, finalize, isObservable, map, of, take, throwIfEmpty } from 'rxjs';
 import type { RunHelpers } from 'rxjs/testing';
 import { Couch } from '../couch.ts';
 import type { CouchOptions } from '../couch.ts';
@@ -19,7 +8,7 @@ import { MarbleFeed } from './marble-feed.ts';
 import type { FeedMarble } from './marble-feed.ts';
 import { toReply, withoutBody } from './reply.ts';
 import type { Reply } from './reply.ts';
-import { readRequest, requestLine } from './request.ts';
+import { readRequest, requestLine, requestLog } from './request.ts';
 import type { ServerRequest } from './request.ts';
 import { Route } from './route.ts';
 import type { Answer, Answering, ColdObservable } from './route.ts';
@@ -31,8 +20,7 @@ export class MarbleServer {
   readonly #cold: RunHelpers['cold'];
   readonly #feeds: MarbleFeed[] = [];
   readonly #asked: ServerRequest[] = [];
-  // Who listens from a frame on hears of all requests of that frame, whichever came first.
-  readonly #requests$ = new ReplaySubject<ServerRequest>(Infinity, 1, asyncScheduler);
+  readonly #requests$ = requestLog();
   #routes: Route[] = [];
   #once: Route[] = [];
   #otherwise: Transport | null = null;

@@ -1,4 +1,4 @@
-import { Observable, Subject, asyncScheduler, finalize, map, timer } from 'rxjs';
+import { Observable, asyncScheduler, finalize, map, timer } from 'rxjs';
 import type { SchedulerLike } from 'rxjs';
 import { Couch } from '../couch.ts';
 import type { CouchOptions } from '../couch.ts';
@@ -7,7 +7,7 @@ import { MemoryRouter } from './memory-router.ts';
 import { Refusal } from './refusal.ts';
 import { withoutBody } from './reply.ts';
 import type { Reply } from './reply.ts';
-import { readRequest, requestLine } from './request.ts';
+import { readRequest, requestLine, requestLog } from './request.ts';
 import type { ServerRequest } from './request.ts';
 
 /** How an in-memory server is made. */
@@ -27,7 +27,7 @@ export interface MemoryServerOptions {
 export class MemoryServer {
   /** Carries requests to this server: for `new Couch(url, { transport })`. */
   readonly transport: Transport;
-  readonly #requests$ = new Subject<ServerRequest>();
+  readonly #requests$ = requestLog();
   readonly #router: MemoryRouter;
   readonly #scheduler: SchedulerLike;
   readonly #latency: number;

@@ -1,3 +1,4 @@
+import { ReplaySubject, asyncScheduler } from 'rxjs';
 import type { TransportRequest } from '../http/transport.ts';
 
 /** A request as a server of the kit sees it. */
@@ -20,6 +21,14 @@ export function readRequest({ method, url, body }: TransportRequest): ServerRequ
     query: Object.fromEntries(searchParams),
     body: readBody(body),
   };
+}
+
+/**
+ * Makes what tells of requests. Who listens from a frame on hears of all requests of that frame,
+ * whichever came first: a test need not mind in which order it expects things.
+ */
+export function requestLog(): ReplaySubject<ServerRequest> {
+  return new ReplaySubject(Infinity, 1, asyncScheduler);
 }
 
 /** Splits a path into its segments, decoded. */

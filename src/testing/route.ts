@@ -1,8 +1,7 @@
-import { Subject } from 'rxjs';
 import type { Observable } from 'rxjs';
 import type { RunHelpers } from 'rxjs/testing';
 import type { Reply } from './reply.ts';
-import { segmentsOf } from './request.ts';
+import { requestLog, segmentsOf } from './request.ts';
 import type { ServerRequest } from './request.ts';
 
 /** What `cold` of a `TestScheduler` makes: it notes when it was subscribed to. */
@@ -39,7 +38,7 @@ export class Route {
   readonly subscriptions: ColdObservable['subscriptions'];
   /** @internal */
   readonly log: ColdObservable;
-  readonly #requests$ = new Subject<ServerRequest>();
+  readonly #requests$ = requestLog();
   readonly #matches: (request: ServerRequest) => Parts | null;
   readonly #answer: Answer;
   #asked = 0;
