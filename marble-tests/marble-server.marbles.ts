@@ -4,7 +4,7 @@ import type { Observable } from 'rxjs';
 import { TestScheduler } from 'rxjs/testing';
 import { Couch, ProtocolError } from 'corduroy';
 import type { CorduroyError, Document } from 'corduroy';
-import { marbleServer, marbleTests, raw, status } from 'corduroy/testing';
+import { marbleServer, marbleTests, memoryServer, raw, status } from 'corduroy/testing';
 import type { MarbleHelpers } from 'corduroy/testing';
 
 const marbles = marbleTests((actual, expected) => expect(actual).toEqual(expected));
@@ -232,6 +232,22 @@ describe('a marble server', () => {
     expect(marbles(({ server }) => server.on('orders/:id', one))).toThrow(
       `Not a route: "orders/:id"; it is like 'GET /orders/:id'`,
     );
+  });
+
+  it('refuses at the call what makes no sense', () => {
+    expect(() => marbleTests(undefined as never)).toThrow(/assertDeepEqual must be a function/);
+    expect(() => marbleTests(() => {}, { duration: -1 })).toThrow(RangeError);
+    expect(() => marbleServer({} as never)).toThrow(/cold must be what TestScheduler.run hands/);
+    expect(() => status(42)).toThrow(RangeError);
+    expect(() => memoryServer({ latency: -1 })).toThrow(RangeError);
+    expect(() => memoryServer({ databases: { Orders: [] } })).toThrow(/Not a database name/);
+    marbles(({ server }) => {
+      expect(() => server.on('GET /orders', 1 as never)).toThrow(
+        'GET /orders: the answer must be an object, a stream or a function, not 1',
+      );
+      expect(() => server.feed('')).toThrow(/the name of a database/);
+      expect(() => server.feed('orders', '-a-' as never)).toThrow(/must be streams/);
+    })();
   });
 
   it('reports what is not as expected through the comparison it was given', () => {

@@ -72,6 +72,26 @@ describe('an in-memory server', () => {
   );
 
   it(
+    'begins with documents, whose revisions and conflicts the test may say',
+    marbles(({ expectObservable }) => {
+      const orders = [
+        { _id: 'a', _rev: '2-b', total: 1 },
+        { _id: 'a', _rev: '2-c', total: 2 },
+      ];
+      const db = memoryServer({ databases: { orders } }).couch().use<Order>('orders');
+      expectObservable(db.get('a', { conflicts: true })).toBe('(a|)', {
+        a: { _id: 'a', _rev: '2-c', total: 2, _conflicts: ['2-b'] },
+      });
+      const twice = { orders: [{ _id: 'a' }, { _id: 'a' }] };
+      expect(() => memoryServer({ databases: twice })).toThrow(
+        'memoryServer: orders: the document "a": Document update conflict.',
+      );
+      const strange = { orders: [{ n: NaN }] };
+      expect(() => memoryServer({ databases: strange })).toThrow(/cannot be written as JSON: NaN/);
+    }),
+  );
+
+  it(
     'tells of conflicts, which can be resolved',
     marbles(({ expectObservable }) => {
       const server = memoryServer({ databases: { orders: [{ _id: 'a', total: 1, tags: ['x'] }] } });

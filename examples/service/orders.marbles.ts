@@ -104,7 +104,7 @@ describe('the orders of a shop', () => {
     'keep what a colleague has written, when both write at the same time',
     marbles(({ expectObservable }) => {
       // A server that has documents; what we have of Ann's order is older than what is there.
-      const theirs = { ...ann, note: 'no onions', _rev: undefined };
+      const theirs = { ...ann, _rev: '2-b', note: 'no onions' };
       const server = memoryServer({ databases: { orders: [theirs] }, latency: 20 });
 
       const couch = server.couch();

@@ -3,6 +3,7 @@ import type { RunHelpers } from 'rxjs/testing';
 import { Couch } from '../couch.ts';
 import type { CouchOptions } from '../couch.ts';
 import type { Transport, TransportRequest, TransportResponse } from '../http/transport.ts';
+import { mustBe } from '../model/must-be.ts';
 import { fail } from './fail.ts';
 import { MarbleFeed } from './marble-feed.ts';
 import type { FeedMarble } from './marble-feed.ts';
@@ -83,6 +84,11 @@ export class MarbleServer {
    * are sent. A feed that comes back after a cut gets what it has missed; it waits up to 100 ms before.
    */
   feed(database: string, ...changes: readonly Observable<FeedMarble>[]): MarbleFeed {
+    if (typeof database !== 'string' || database === '')
+      throw mustBe('feed: database', 'the name of a database', database);
+    for (const source of changes)
+      if (!isObservable(source))
+        throw mustBe('feed: changes', 'streams, as hot makes them', source);
     const feed = new MarbleFeed(database, changes, this.#log());
     this.#feeds.unshift(feed);
     return feed;
@@ -99,7 +105,9 @@ export class MarbleServer {
   }
 
   #route(pattern: string, answer: unknown): Route {
-    return new Route(pattern, answer as Answer, this.#log());
+    if (typeof answer !== 'function' && (typeof answer !== 'object' || answer === null))
+      throw mustBe(`${pattern}: the answer`, 'an object, a stream or a function', answer);
+    return new Route(pattern, answer, this.#log());
   }
 
   /** A stream that says nothing: the scheduler notes when it is subscribed to. */
@@ -167,6 +175,8 @@ export class MarbleServer {
  * });
  */
 export function marbleServer({ cold }: Pick<RunHelpers, 'cold'>): MarbleServer {
+  if (typeof cold !== 'function')
+    throw mustBe('marbleServer: cold', 'what TestScheduler.run hands to the test', cold);
   return new MarbleServer(cold);
 }
 

@@ -1,6 +1,7 @@
 import { TestScheduler } from 'rxjs/testing';
 import type { RunHelpers } from 'rxjs/testing';
 import type { Couch } from '../couch.ts';
+import { mustBe } from '../model/must-be.ts';
 import { marbleServer } from './marble-server.ts';
 import type { MarbleServer } from './marble-server.ts';
 
@@ -28,6 +29,7 @@ export type Marbles = (test: (helpers: MarbleHelpers) => void) => () => void;
  * Returns what makes marble tests, for the runner whose deep comparison it is given.
  *
  * @param assertDeepEqual - Throws where two values differ.
+ * @throws TypeError and RangeError for what is neither a function nor a duration.
  * @example
  * const marbles = marbleTests((actual, expected) => expect(actual).toEqual(expected));
  *
@@ -41,6 +43,10 @@ export function marbleTests(
   options: MarblesOptions = {},
 ): Marbles {
   const { duration = 600_000 } = options;
+  if (typeof assertDeepEqual !== 'function')
+    throw mustBe('marbleTests: assertDeepEqual', 'a function that compares', assertDeepEqual);
+  if (!(duration >= 0))
+    throw mustBe('marbleTests: duration', 'milliseconds from 0', duration, RangeError);
   return (test) => () => {
     const scheduler = new TestScheduler(assertDeepEqual);
     scheduler.run((helpers) => {

@@ -1,4 +1,7 @@
 import type { SchedulerLike } from 'rxjs';
+import { requireDatabaseName } from '../http/url.ts';
+import { assertJson } from '../model/json.ts';
+import { show } from '../model/must-be.ts';
 import { allDocs, bulkDocs, bulkGet } from './memory-bulk.ts';
 import { changes, sequenceOf } from './memory-changes.ts';
 import { MemoryDatabase, byCodeUnits } from './memory-database.ts';
@@ -28,10 +31,27 @@ export class MemoryRouter {
     this.#scheduler = scheduler;
   }
 
-  /** Makes a database with documents, as if they had been saved. */
+  /** Makes a database with documents; those with a `_rev` have it, as if they had been replicated. */
   fill(name: string, docs: readonly object[]): void {
+    requireDatabaseName(name);
     const db = this.#create(name);
-    bulkDocs(db, JSON.parse(JSON.stringify({ docs })), () => this.#newId());
+    for (const doc of docs) {
+      assertJson(doc, `memoryServer: a document of ${name}`);
+      const copy = JSON.parse(JSON.stringify(doc)) as {
+        readonly _id?: string;
+        readonly _rev?: string;
+      };
+      const { _id: id = this.#newId(), _rev: rev } = copy;
+      try {
+        if (rev === undefined) db.write(id, copy);
+        else db.graft(id, copy);
+      } catch (error) {
+        const reason = error instanceof Refusal ? error.message : String(error);
+        throw new TypeError(`memoryServer: ${name}: the document ${show(id)}: ${reason}`, {
+          cause: error,
+        });
+      }
+    }
   }
 
   /** Answers a request; throws a `Refusal` where CouchDB would answer a failure. */

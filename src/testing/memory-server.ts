@@ -3,6 +3,7 @@ import type { SchedulerLike } from 'rxjs';
 import { Couch } from '../couch.ts';
 import type { CouchOptions } from '../couch.ts';
 import type { Transport, TransportRequest, TransportResponse } from '../http/transport.ts';
+import { mustBe } from '../model/must-be.ts';
 import { MemoryRouter } from './memory-router.ts';
 import { Refusal } from './refusal.ts';
 import { withoutBody } from './reply.ts';
@@ -12,7 +13,10 @@ import type { ServerRequest } from './request.ts';
 
 /** How an in-memory server is made. */
 export interface MemoryServerOptions {
-  /** The databases that there are at first, with their documents. */
+  /**
+   * The databases that there are at first, with their documents. One with a `_rev` has it, and two
+   * of one `_id` are in conflict; the others are given revisions.
+   */
   readonly databases?: Readonly<Record<string, readonly object[]>>;
   /** How long an answer takes, in milliseconds. @defaultValue 0 */
   readonly latency?: number;
@@ -35,6 +39,8 @@ export class MemoryServer {
   /** @internal */
   constructor(options: MemoryServerOptions) {
     const { databases = {}, latency = 0, scheduler = asyncScheduler } = options;
+    if (!(latency >= 0))
+      throw mustBe('memoryServer: latency', 'milliseconds from 0', latency, RangeError);
     this.#latency = latency;
     this.#scheduler = scheduler;
     this.#router = new MemoryRouter(scheduler);
@@ -91,6 +97,8 @@ export class MemoryServer {
  * It has no views, no attachments, no design functions, no replication and nobody to be kept out;
  * what it has not it answers with 501 and a sentence that names it.
  *
+ * @throws TypeError and RangeError for names and documents that CouchDB would refuse, and for a latency
+ * that is none.
  * @example
  * const server = memoryServer({ databases: { orders: [{ _id: '17', total: 3 }] } });
  * const orders = server.couch().use<Order>('orders');

@@ -1,6 +1,7 @@
 import { EMPTY, from, isObservable, map, of } from 'rxjs';
 import type { Observable } from 'rxjs';
 import type { ResponseHeaders, TransportResponse } from '../http/transport.ts';
+import { mustBe } from '../model/must-be.ts';
 
 /** An answer of a server of the kit, with what goes before its body: see `status` and `raw`. */
 export class Reply implements TransportResponse {
@@ -35,8 +36,11 @@ const WORDS: Readonly<Record<number, readonly [error: string, reason: string]>> 
  *
  * @param body - What is sent as JSON.
  * @defaultValue for failures what CouchDB says, and else `{ ok: true }`
+ * @throws RangeError for what is no status.
  */
 export function status(code: number, body?: unknown, headers: ResponseHeaders = {}): Reply {
+  if (!Number.isInteger(code) || code < 200 || code > 599)
+    throw mustBe('status', 'an HTTP status from 200 to 599', code, RangeError);
   const [error, reason] = WORDS[code] ?? [`status_${code}`, 'It is what the test answers.'];
   return json(code, body ?? (code < 400 ? { ok: true } : { error, reason }), headers);
 }
