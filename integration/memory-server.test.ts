@@ -272,6 +272,31 @@ const chapters: Record<string, Chapter> = {
     await ask('POST', `${db}/_find`, { selector: n({ $nonsense: 1 }) });
     await ask('POST', `${db}/_find`, {});
   },
+  'what is sorted needs an index': async (ask, db, odd) => {
+    const docs = [
+      { _id: 'a', n: 2, m: 1 },
+      { _id: 'b', n: 1, m: 2 },
+      { _id: 'c', m: 3 },
+      { _id: 'd', n: 'x', m: 4 },
+      { _id: 'e', n: null, m: 4 },
+    ];
+    await ask('POST', `${db}/_bulk_docs`, { docs });
+    const selector = { n: { $gt: null } };
+    await ask('POST', `${db}/_find`, { selector, sort: ['n'] });
+    await ask('POST', `${db}/_index`, { index: { fields: ['n', 'm'] }, ddoc: 'by', name: 'n' });
+    await odd('POST', `${db}/_index`, { index: { fields: ['n', 'm'] }, ddoc: 'by', name: 'n' });
+    await odd('GET', `${db}/_index`);
+    await odd('POST', `${db}/_find`, { selector, sort: ['n'] });
+    await odd('POST', `${db}/_find`, { selector, sort: [{ n: 'desc' }] });
+    const both = { $and: [selector, { m: { $gt: 0 } }] };
+    await odd('POST', `${db}/_find`, { selector: both, sort: ['n'] });
+    await odd('POST', `${db}/_find`, { selector: both, sort: [{ n: 'desc' }] });
+    await odd('POST', `${db}/_find`, { selector: { m: { $gt: 0 } }, sort: ['n'] });
+    await odd('POST', `${db}/_find`, { selector: { m: { $gt: 0 } }, sort: ['m'] });
+    await odd('DELETE', `${db}/_index/_design/by/json/n`);
+    await odd('DELETE', `${db}/_index/_design/by/json/n`);
+    await ask('POST', `${db}/_find`, { selector, sort: ['n'] });
+  },
   'local documents are kept apart': async (ask, db, odd) => {
     await ask('GET', `${db}/_local/a`);
     await ask('PUT', `${db}/_local/a`, { n: 1 });

@@ -1,6 +1,7 @@
 import { Subject } from 'rxjs';
 import type { Observable } from 'rxjs';
 import { isRecord } from './collate.ts';
+import { MemoryIndexes } from './memory-indexes.ts';
 import { Refusal, badRequest, conflict, missing, notImplemented } from './refusal.ts';
 import { RevisionTree, nameRevision } from './revision-tree.ts';
 import type { Fields } from './revision-tree.ts';
@@ -34,6 +35,7 @@ export class MemoryDatabase {
   readonly born: string;
   /** The documents that are not replicated, with the number of their revision. */
   readonly local: Map<string, LocalDocument> = new Map();
+  readonly indexes: MemoryIndexes = new MemoryIndexes();
   readonly #trees = new Map<string, RevisionTree>();
   /** The place of the last change of each document, in the order of the places. */
   readonly #places = new Map<string, number>();

@@ -1,6 +1,7 @@
 import { collate, isRecord } from './collate.ts';
 import { fieldOf, matches } from './matcher.ts';
 import type { MemoryDatabase } from './memory-database.ts';
+import { readSort } from './memory-indexes.ts';
 import { present } from './memory-documents.ts';
 import { Refusal, badRequest } from './refusal.ts';
 import { json } from './reply.ts';
@@ -8,12 +9,21 @@ import type { Reply } from './reply.ts';
 
 type Doc = Readonly<Record<string, unknown>>;
 
-/** Finds documents by a selector: `_find`. There are no indexes, so any field can be sorted by. */
+/** Finds documents by a selector: `_find`. To sort takes an index, which has only
+ * the documents that have its fields. */
 export function find(db: MemoryDatabase, body: unknown): Reply {
   if (!isRecord(body)) throw badRequest('Request body must be a JSON object');
   const { selector, sort = [], limit = 25, skip = 0, fields, bookmark } = body;
   if (!isRecord(selector))
     throw new Refusal(400, 'missing_required_key', 'Missing required key: selector');
+  const keys = (sort as readonly unknown[]).map(readSort);
+  const columns = keys.length === 0 ? [] : db.indexes.forSort(keys, selector);
+  if (columns === null)
+    throw new Refusal(
+      400,
+      'no_usable_index',
+      'No index exists for this sort, try indexing by the sort fields.',
+    );
   const found = db.ids
     .filter((id) => !id.startsWith('_design/'))
     .flatMap((id) => {
@@ -21,7 +31,8 @@ export function find(db: MemoryDatabase, body: unknown): Reply {
       return tree === undefined ? [] : [present(db, id, tree.winner, {})];
     })
     .filter((doc) => matches(selector, doc))
-    .sort(bySort(sort as readonly unknown[]));
+    .filter((doc) => columns.every((field) => fieldOf(doc, field) !== undefined))
+    .sort(bySort(keys));
   // A bookmark is how many documents came before the page.
   const begin = Number(/^memory-(\d+)$/.exec(String(bookmark))?.[1] ?? skip);
   const docs = found.slice(begin, begin + Number(limit));
@@ -32,16 +43,11 @@ export function find(db: MemoryDatabase, body: unknown): Reply {
   });
 }
 
-function bySort(sort: readonly unknown[]): (a: Doc, b: Doc) => number {
-  const keys = sort.map((key): readonly [string, number] => {
-    if (!isRecord(key)) return [String(key), 1];
-    const [[field, direction] = ['', 'asc']] = Object.entries(key);
-    return [field, direction === 'desc' ? -1 : 1];
-  });
+function bySort(keys: readonly (readonly [string, string])[]): (a: Doc, b: Doc) => number {
   return (a, b) => {
-    for (const [field, sign] of keys) {
+    for (const [field, direction] of keys) {
       const difference = collate(fieldOf(a, field), fieldOf(b, field));
-      if (difference !== 0) return difference * sign;
+      if (difference !== 0) return direction === 'desc' ? -difference : difference;
     }
     return 0;
   };

@@ -142,6 +142,12 @@ export class MemoryRouter {
       case 'GET _changes':
       case 'POST _changes':
         return changes(db, request, this.#scheduler);
+      case 'POST _index':
+        return db.indexes.create(body);
+      case 'GET _index':
+        return db.indexes.list();
+      case 'DELETE _index':
+        return db.indexes.remove(segmentsOf(request.path).slice(2));
       case 'POST _find':
         return find(db, body);
       default:
