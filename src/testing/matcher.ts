@@ -1,91 +1,39 @@
-import { collate, isRecord } from './collate.ts';
+import { compileSelector, readField } from '../queries/matcher.ts';
 import { Refusal } from './refusal.ts';
 
 /** Tells whether a document is what a Mango selector describes. */
 export type Matcher = (selector: object, doc: object) => boolean;
 
-/** Matches as `_find` does. Throws a `Refusal` for what is no operator. */
-export const matches: Matcher = (selector, doc) => matchesValue(selector, doc);
-
-type Operator = (argument: unknown, value: unknown) => boolean;
-
-const compares =
-  (test: (order: number) => boolean): Operator =>
-  (argument, value) =>
-    value !== undefined && test(collate(value, argument));
-const equal = compares((order) => order === 0);
-const isOneOf: Operator = (argument, value) =>
-  Array.isArray(argument) &&
-  argument.some((one) =>
-    Array.isArray(value)
-      ? value.some((item) => equal(one, item)) || equal(one, value)
-      : equal(one, value),
+/**
+ * Matches as `_find` does, by the matcher of live queries. Throws a `Refusal` for what is no operator,
+ * and where only a CouchDB can tell.
+ */
+export const matches: Matcher = (selector, doc) => {
+  const verdict = compileSelector(selector)(doc as Record<string, unknown>);
+  if (verdict !== undefined) return verdict;
+  const unknown = unknownOperator(selector);
+  if (unknown !== undefined) {
+    throw new Refusal(400, 'invalid_operator', `Invalid operator: ${unknown}`);
+  }
+  const text = JSON.stringify(selector);
+  throw new Refusal(
+    501,
+    'not_implemented',
+    `The in-memory server of corduroy/testing cannot tell whether ${JSON.stringify(doc)} matches ${text}`,
   );
-
-/** Operators on a field; `value` is undefined where the document has none. */
-const OPERATORS: Readonly<Record<string, Operator>> = {
-  $eq: equal,
-  $ne: (argument, value) => value !== undefined && !equal(argument, value),
-  $gt: compares((order) => order > 0),
-  $gte: compares((order) => order >= 0),
-  $lt: compares((order) => order < 0),
-  $lte: compares((order) => order <= 0),
-  $in: (argument, value) => value !== undefined && isOneOf(argument, value),
-  $nin: (argument, value) => value !== undefined && !isOneOf(argument, value),
-  $exists: (argument, value) => (value !== undefined) === argument,
-  $type: (argument, value) => value !== undefined && typeOf(value) === argument,
-  $size: (argument, value) => Array.isArray(value) && value.length === argument,
-  $mod: (argument, value) => {
-    const [divisor, remainder] = argument as readonly number[];
-    return Number.isInteger(value) && Number(value) % Number(divisor) === remainder;
-  },
-  $regex: (argument, value) =>
-    typeof value === 'string' && new RegExp(String(argument)).test(value),
-  $beginsWith: (argument, value) => typeof value === 'string' && value.startsWith(String(argument)),
-  $all: (argument, value) =>
-    Array.isArray(argument) &&
-    Array.isArray(value) &&
-    argument.every((one) => value.some((item) => equal(one, item))),
-  $elemMatch: (argument, value) =>
-    Array.isArray(value) && value.some((item) => matchesValue(argument, item)),
-  $allMatch: (argument, value) =>
-    Array.isArray(value) && value.length > 0 && value.every((item) => matchesValue(argument, item)),
-  $keyMapMatch: (argument, value) =>
-    isRecord(value) && Object.keys(value).some((key) => matchesValue(argument, key)),
-  $and: (argument, value) => listOf(argument).every((part) => matchesValue(part, value)),
-  $or: (argument, value) => listOf(argument).some((part) => matchesValue(part, value)),
-  $nor: (argument, value) => !listOf(argument).some((part) => matchesValue(part, value)),
-  $not: (argument, value) => !matchesValue(argument, value),
 };
 
-function matchesValue(selector: unknown, value: unknown): boolean {
-  if (!isRecord(selector)) return equal(selector, value);
-  return Object.entries(selector).every(([name, argument]) => {
-    if (!name.startsWith('$')) return matchesValue(argument, fieldOf(value, name));
-    const operator = OPERATORS[name];
-    if (operator === undefined)
-      throw new Refusal(400, 'invalid_operator', `Invalid operator: ${name}`);
-    return operator(argument, value);
-  });
-}
+export { readField as fieldOf };
 
-/** Reads a field, as in `'address.city'`; a dot of the name itself has a backslash before it. */
-export function fieldOf(value: unknown, path: string): unknown {
-  const names = path.match(/(?:\\.|[^.\\])+/g) ?? [];
-  let found = value;
-  for (const name of names) {
-    if (typeof found !== 'object' || found === null) return undefined;
-    found = (found as Record<string, unknown>)[name.replace(/\\(.)/g, '$1')];
+const OPERATORS =
+  /^\$(?:and|or|nor|not|eq|ne|gte?|lte?|in|nin|exists|type|size|mod|regex|beginsWith|all|elemMatch|allMatch|keyMapMatch|text)$/;
+
+function unknownOperator(selector: unknown): string | undefined {
+  if (typeof selector !== 'object' || selector === null) return undefined;
+  for (const [name, operand] of Object.entries(selector)) {
+    if (name.startsWith('$') && !OPERATORS.test(name)) return name;
+    const inner = unknownOperator(operand);
+    if (inner !== undefined) return inner;
   }
-  return found;
-}
-
-function listOf(argument: unknown): readonly unknown[] {
-  if (Array.isArray(argument)) return argument;
-  throw new Refusal(400, 'bad_arg', 'Bad argument for operator: it takes a list');
-}
-
-function typeOf(value: unknown): string {
-  if (value === null) return 'null';
-  return Array.isArray(value) ? 'array' : typeof value;
+  return undefined;
 }
