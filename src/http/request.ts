@@ -165,7 +165,6 @@ function requireHeaders(headers: Readonly<Record<string, unknown>>): Record<stri
 }
 
 function isBody(body: unknown): boolean {
-  if (typeof body === 'string' || body instanceof Uint8Array || ArrayBuffer.isView(body))
-    return true;
+  if (typeof body === 'string' || ArrayBuffer.isView(body)) return true;
   return typeof body === 'object' && body !== null && Symbol.asyncIterator in body;
 }
