@@ -32,9 +32,12 @@ import type { ReplicationStatus } from './server/replication-status.ts';
 import { Scheduler } from './server/scheduler.ts';
 import { isUp, reloadQueryServers, serverInfo } from './server/server-info.ts';
 import type { ServerInfo } from './server/server-info.ts';
+import { logIn, logOut, readSession, watchSession } from './server/session.ts';
+import type { Session } from './server/session.ts';
 import { activeTasks, statistics } from './server/statistics.ts';
 import type { ActiveTask, Statistics } from './server/statistics.ts';
 import { uuids } from './server/uuids.ts';
+import { Users } from './users.ts';
 
 /** How a `Couch` reaches its server, and listens to its databases. */
 export interface CouchOptions extends ConnectionOptions {
@@ -62,18 +65,20 @@ export interface OpenOptions extends CreateOptions {
 export class Couch {
   readonly #connection: Connection;
   readonly #live: LiveOptions | undefined;
+  #session$: Observable<Session> | undefined;
 
   /**
-   * @param url - The server's URL; a path stays, and credentials in it are taken out and used.
+   * @param url - The server's URL; a path stays, and credentials in it are taken out and used. Or
+   * those of several nodes of a cluster: requests are spread over those that answer.
    * @param options - Who asks, and how.
    * @throws TypeError for what is not a URL, and for incomplete credentials.
    */
-  constructor(url: string = DEFAULT_URL, options: CouchOptions = {}) {
+  constructor(url: string | readonly string[] = DEFAULT_URL, options: CouchOptions = {}) {
     this.#connection = new Connection(url, options);
     this.#live = options.live;
   }
 
-  /** The server's URL, without credentials. */
+  /** The server's URL, without credentials; of several nodes that of the first. */
   get url(): string {
     return this.#connection.url;
   }
@@ -249,8 +254,58 @@ export class Couch {
   }
 
   /** The database whose documents are users. */
-  get users(): Database {
-    return this.use('_users');
+  get users(): Users {
+    return new Users(this.#connection);
+  }
+
+  /**
+   * Emits for whom the server takes us: name, roles, and how that was shown.
+   *
+   * Cold. Errors with `Unauthorized` where the credentials are wrong; without any it emits a session
+   * whose name is null.
+   *
+   * @see https://docs.couchdb.org/en/stable/api/server/authn.html#get--_session
+   */
+  session(): Operation<Session> {
+    return readSession(this.#connection);
+  }
+
+  /**
+   * The session of now, and then each other one: after a login or a logout, with new credentials,
+   * and when it has been refused and could not be renewed (a session without a name).
+   *
+   * Hot and shared. Emits the present session at once to whoever comes later; never completes. Waits
+   * out what may pass by itself, and errors with anything else but `Unauthorized`.
+   */
+  get session$(): Observable<Session> {
+    return (this.#session$ ??= watchSession(this.#connection));
+  }
+
+  /**
+   * Logs in, and asks everything in this session from then on, whoever it was before; emits the
+   * session. Feeds go on as the new user from where they were.
+   *
+   * Cold. Errors with `Unauthorized` for a wrong name or password, and with `Forbidden` where CouchDB
+   * has locked the account out after several; everything stays as it was then. The session is renewed
+   * as one that `auth` asks for; in browsers its cookie is the browser's own.
+   *
+   * @see https://docs.couchdb.org/en/stable/api/server/authn.html#post--_session
+   */
+  login(username: string, password: string): Operation<Session> {
+    return logIn(this.#connection, username, password);
+  }
+
+  /**
+   * Logs out, and asks everything as nobody in particular from then on; emits when the server has
+   * taken the cookie away. Feeds that are then refused wait for the next login.
+   *
+   * Cold. Errors where the server was not reached; what is known here is forgotten all the same, but
+   * a browser may still have its cookie.
+   *
+   * @see https://docs.couchdb.org/en/stable/api/server/authn.html#delete--_session
+   */
+  logout(): Operation<{ readonly ok: true }> {
+    return logOut(this.#connection);
   }
 
   /**

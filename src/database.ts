@@ -102,6 +102,8 @@ import {
 } from './server/maintenance.ts';
 import type { CompactOptions, DesignInfo, Security } from './server/maintenance.ts';
 import { Upkeep } from './server/upkeep.ts';
+import { grant, revoke } from './server/security.ts';
+import type { Grant } from './server/security.ts';
 import { replicate } from './server/replication.ts';
 import type { ReplicateOptions, ReplicationResult, ReplicationSide } from './server/replication.ts';
 import { databaseExists, databaseInfo } from './server/database-info.ts';
@@ -771,6 +773,30 @@ export class Database<T extends object = AnyFields> {
    */
   security(value?: Security): Operation<Security> {
     return value === undefined ? readSecurity(this.#scope) : writeSecurity(this.#scope, value);
+  }
+
+  /**
+   * Lets users and roles in, beside those that are: as members, who read and write, or as
+   * administrators of the database; emits the rights that hold then.
+   *
+   * Cold. CouchDB gives these rights no revision, so what two write at once may be lost. Here one
+   * edit goes after the other, and is read again; what another program wrote over meanwhile is done
+   * again, but not what it writes over later. Errors with `Conflict` where that happens ten times.
+   *
+   * @example
+   * orders.grant({ members: { roles: ['staff'] }, admins: { names: ['ada'] } })
+   * @see https://docs.couchdb.org/en/stable/api/database/security.html
+   */
+  grant(entries: Grant): Operation<Security> {
+    return grant(this.#scope, entries);
+  }
+
+  /**
+   * Takes users and roles out of the rights, as {@link Database.grant} puts them in. A database
+   * without any member is open to everybody.
+   */
+  revoke(entries: Grant): Operation<Security> {
+    return revoke(this.#scope, entries);
   }
 
   /**

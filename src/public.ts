@@ -8,6 +8,7 @@ export { Couch } from './couch.ts';
 export type { CouchOptions, OpenOptions } from './couch.ts';
 export { Database } from './database.ts';
 export type { DatabaseOptions } from './database.ts';
+export { Users } from './users.ts';
 
 // Operations
 export { Operation } from './http/operation.ts';
@@ -231,6 +232,10 @@ export type {
   ReplicationStatus,
 } from './server/replication-status.ts';
 export type { ReplicationStatesOptions } from './server/replication-states.ts';
+export type { Grant, NamesAndRoles } from './server/security.ts';
+export type { Session } from './server/session.ts';
+export type { ActiveTask, Statistics } from './server/statistics.ts';
+export type { CreateUserOptions, User, UserFields } from './server/users.ts';
 
 // Errors
 export { CorduroyError, isCorduroyError } from './errors/corduroy-error.ts';
@@ -264,7 +269,14 @@ export {
 export type { Resolvable } from './errors/status-errors.ts';
 
 // Reaching a server
-export type { Auth, BasicCredentials } from './http/auth.ts';
+export type {
+  Auth,
+  BasicCredentials,
+  Credentials,
+  NameAndPassword,
+  ProxyCredentials,
+  SessionCredentials,
+} from './http/auth.ts';
 export type { ConnectionOptions, JsonCodec } from './http/connection-options.ts';
 export type { RequestOptions } from './http/request.ts';
 export { fetchTransport } from './http/fetch-transport.ts';

@@ -81,7 +81,8 @@ export interface ChangesFeedOptions extends ChangesParameters, FeedOptions {
  * - **Completes** only when `limit` changes have come, or with `feed: 'normal'` all there were.
  * - **Errors** only for what cannot pass by itself (400, 401, 403, 404, and a database that was
  *   replaced) or has lasted longer than `errorTolerance`; all else is waited out, and the feed goes
- *   on after the last change. A new subscription begins anew.
+ *   on after the last change. So is a 401 where other credentials may come: from an Observable, or
+ *   from the next `login`. A new subscription begins anew.
  * - **On unsubscribe** nothing more is emitted; the last subscriber closes the connection at once.
  */
 export class ChangesFeed<T extends object = AnyFields> extends Observable<ChangesBatch<T>> {

@@ -8,7 +8,10 @@ export type FeedState =
   | { readonly status: 'connecting'; readonly attempt: number }
   /** The server sends changes and heartbeats; `connections` counts those so far, this one too. */
   | { readonly status: 'live'; readonly connections: number }
-  /** Backing off for `delay` milliseconds before the next attempt, because of `error`. */
+  /**
+   * Backing off for `delay` milliseconds before the next attempt, because of `error`; for `Infinity`
+   * where it waits for other credentials.
+   */
   | {
       readonly status: 'waiting';
       readonly attempt: number;

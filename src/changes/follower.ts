@@ -30,6 +30,7 @@ import type { FeedEvent, FeedSource, Protocol, Sequenced } from './feed-source.t
 import type { FeedBehaviour, FeedKind } from './feed-behaviour.ts';
 import type { FeedState } from './feed-state.ts';
 import { Pace } from './pace.ts';
+import { pause, waitAfter } from './patience.ts';
 import { drain, longPoll } from './polling.ts';
 
 const PROTOCOLS: Readonly<Record<FeedKind, Protocol>> = {
@@ -85,10 +86,15 @@ export class Follower<Item extends Sequenced> {
 
   follow(): Observable<readonly Item[]> {
     const { pauseWhile } = this.#behaviour;
-    const events = defer(() => this.#connect()).pipe(
+    const connected = defer(() => this.#connect()).pipe(
       tap((event) => this.#note(event)),
       repeat({ delay: () => this.#reopen() }),
       retry({ delay: (error: CorduroyError) => this.#recover(error) }),
+    );
+    // Who asks now may be shown other changes than who asked before.
+    const events = this.#source.connection.authenticator.changed$.pipe(
+      startWith(undefined),
+      switchMap(() => connected),
     );
     const running =
       pauseWhile === undefined
@@ -216,7 +222,8 @@ export class Follower<Item extends Sequenced> {
   }
 
   #recover(error: CorduroyError): Observable<unknown> {
-    const delay = this.#pace.failed(error);
+    const { connection } = this.#source;
+    const delay = waitAfter(error, connection, this.#pace);
     if (delay === null) {
       this.#state$.next({ status: 'failed', error });
       return throwError(() => error);
@@ -226,6 +233,6 @@ export class Follower<Item extends Sequenced> {
       this.#protocol = longPoll;
     }
     this.#state$.next({ status: 'waiting', attempt: this.#pace.attempt, delay, error });
-    return this.#source.connection.after(delay);
+    return pause(delay, error, connection, this.#pace);
   }
 }

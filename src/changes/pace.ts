@@ -12,15 +12,16 @@ export type ErrorTolerance = 'always' | number;
 
 /** Keeps count of what went wrong, and says when to try again. */
 export class Pace {
+  /** How long failures are put up with, in milliseconds. */
+  readonly tolerance: number;
   readonly #options: BackoffOptions;
-  readonly #tolerance: number;
   readonly #now: () => number;
   #attempt = 0;
   #lastSuccess: number;
 
   constructor(options: BackoffOptions, tolerance: ErrorTolerance, now: () => number) {
     this.#options = options;
-    this.#tolerance = tolerance === 'always' ? Infinity : tolerance;
+    this.tolerance = tolerance === 'always' ? Infinity : tolerance;
     this.#now = now;
     this.#lastSuccess = now();
   }
@@ -42,7 +43,7 @@ export class Pace {
   failed(error: unknown): number | null {
     // An answer that makes no sense is not the server's own: something between gave it, for now.
     if (!isTransient(error) && !isProtocolError(error)) return null;
-    if (this.#tolerance === 0 || this.#now() - this.#lastSuccess > this.#tolerance) return null;
+    if (this.tolerance === 0 || this.#now() - this.#lastSuccess > this.tolerance) return null;
     this.#attempt += 1;
     return Math.max(backoff(this.#attempt, this.#options), this.#askedFor(error));
   }

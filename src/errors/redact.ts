@@ -27,6 +27,37 @@ export function redactor(secrets: readonly string[]): Redact {
   };
 }
 
+/** How many secrets that came later are remembered: more than can be in use at once. */
+const REMEMBERED = 100;
+
+/** Masks secrets that change over time, besides those that are known from the beginning. */
+export class Redactor {
+  readonly #lasting: readonly string[];
+  readonly #passing = new Set<string>();
+  #mask: Redact;
+
+  constructor(lasting: readonly string[]) {
+    this.#lasting = lasting;
+    this.#mask = redactor(lasting);
+  }
+
+  readonly redact: Redact = (text) => this.#mask(text);
+
+  /** Masks these as well from now on. */
+  hide(secrets: readonly string[]): void {
+    for (const secret of secrets) {
+      // What is in use moves to the end, and is forgotten last.
+      this.#passing.delete(secret);
+      this.#passing.add(secret);
+    }
+    for (const oldest of this.#passing) {
+      if (this.#passing.size <= REMEMBERED) break;
+      this.#passing.delete(oldest);
+    }
+    this.#mask = redactor([...this.#lasting, ...this.#passing]);
+  }
+}
+
 /**
  * Turns what a platform threw into an error that may be shown: its name, code and message without
  * credentials, and none of its other properties (got's errors carry the request's headers).

@@ -1,9 +1,15 @@
 import { map, reduce } from 'rxjs';
 import type { Observable } from 'rxjs';
+import type { Exchange, Reading } from './exchange.ts';
 
 /** Reads a body whole, as text. Emits once, when the last byte is there. */
 export function readText(body: Observable<Uint8Array>): Observable<string> {
   return readBytes(body).pipe(map((bytes) => new TextDecoder().decode(bytes)));
+}
+
+/** Reads an answer whole. Emits once, when the last byte is there. */
+export function readExchange(exchange: Exchange): Observable<Reading> {
+  return readText(exchange.body).pipe(map((text) => ({ text, exchange })));
 }
 
 /** Reads a body whole, as bytes. Emits once, when the last byte is there. */

@@ -1,5 +1,6 @@
 import type { SchedulerLike } from 'rxjs';
 import type { Auth } from './auth.ts';
+import type { BackoffOptions } from '../operators/backoff.ts';
 import type { Transport } from './transport.ts';
 
 /** The server that is meant where none is named. */
@@ -13,7 +14,7 @@ export interface JsonCodec {
 
 /** How a server is reached. */
 export interface ConnectionOptions {
-  /** Who asks. Wins over credentials in the URL. */
+  /** Who asks, or where that is to be found out. Wins over credentials in the URL. */
   readonly auth?: Auth | undefined;
   /**
    * What carries the requests.
@@ -34,6 +35,12 @@ export interface ConnectionOptions {
    * @defaultValue 120000
    */
   readonly timeout?: number | undefined;
+  /**
+   * Where there are several nodes: how long one that failed is left alone, the longest wait of the
+   * first time and of all.
+   * @defaultValue `{ initialDelay: 5000, maxDelay: 60000 }`
+   */
+  readonly nodeBackoff?: BackoffOptions | undefined;
   /**
    * What reads and writes JSON.
    * @defaultValue `JSON`

@@ -12,51 +12,61 @@ import type { MonoTypeOperatorFunction, SchedulerLike } from 'rxjs';
 import { isCorduroyError } from '../errors/corduroy-error.ts';
 import type { CorduroyError, RequestSummary } from '../errors/corduroy-error.ts';
 import { errorFromResponse } from '../errors/from-response.ts';
-import { describeCause, redactor } from '../errors/redact.ts';
+import { Redactor, describeCause } from '../errors/redact.ts';
 import type { Redact } from '../errors/redact.ts';
 import { TimeoutError } from '../errors/timeout-error.ts';
 import { assertJson } from '../model/json.ts';
 import { mustBe } from '../model/must-be.ts';
-import { authorize } from './auth.ts';
 import type { Authorization } from './auth.ts';
-import { readText } from './body.ts';
+import { Authenticator } from './authenticator.ts';
+import { readExchange, readText } from './body.ts';
 import type { ConnectionOptions, JsonCodec } from './connection-options.ts';
 import { defaultTransport } from './default-transport.ts';
-import type { Answer, Exchange, ReplicationEnd, RequestSpec } from './exchange.ts';
+import { isRepeatable } from './exchange.ts';
+import type { Answer, Exchange, Reading, ReplicationEnd, RequestSpec } from './exchange.ts';
+import { Nodes } from './nodes.ts';
 import { cutShort, innermost, protocolError, unreachable } from './failures.ts';
 import type { ResponseHeaders, Transport, TransportRequest } from './transport.ts';
-import { databasePath, parseAddress } from './url.ts';
+import { databasePath, parseAddresses } from './url.ts';
 
-/** One server, and how it is reached: what every operation sends its requests through. */
+/**
+ * One server, or the nodes of a cluster, and how they are reached: what every operation sends its
+ * requests through.
+ */
 export class Connection {
-  /** The server's URL, without credentials and without a slash at the end. */
+  /** The server's URL, the first of several, without credentials and without a slash at the end. */
   readonly url: string;
   readonly codec: JsonCodec;
   readonly scheduler: SchedulerLike;
+  /** Who asks. */
+  readonly authenticator: Authenticator;
   readonly #transport: Transport;
   readonly #timeout: number;
   readonly #headers: Readonly<Record<string, string>>;
+  readonly #redactor: Redactor;
   readonly #redact: Redact;
-  readonly #authorization: Authorization;
+  readonly #nodes: Nodes | null;
 
-  constructor(url: string, options: ConnectionOptions = {}) {
-    const address = parseAddress(url);
-    const { auth, headers = {}, timeout: silence = 120_000 } = options;
+  constructor(url: string | readonly string[], options: ConnectionOptions = {}) {
+    const { url: first, urls, authorization } = parseAddresses(url);
+    const { auth = authorization, headers = {}, timeout: silence = 120_000 } = options;
     if (!(silence >= 0)) throw mustBe('timeout', 'milliseconds from 0', silence, RangeError);
-    const authorization = auth === undefined ? address.authorization : authorize(auth);
     const own = lowerCase(headers);
-    this.url = address.url;
-    this.#authorization = authorization;
+    this.url = first;
     this.codec = options.codec ?? JSON;
     this.scheduler = options.scheduler ?? asyncScheduler;
     this.#transport = options.transport ?? defaultTransport();
     this.#timeout = silence;
-    this.#headers = { accept: 'application/json', ...own, ...authorization.headers };
-    this.#redact = redactor([
-      ...authorization.secrets,
-      // What a user sends in a header of their own is as likely a key as not.
-      ...Object.values(own).filter((value) => value.length > 7),
-    ]);
+    this.#headers = { accept: 'application/json', ...own };
+    // What a user sends in a header of their own is as likely a key as not.
+    this.#redactor = new Redactor(Object.values(own).filter((value) => value.length > 7));
+    this.#redact = this.#redactor.redact;
+    this.#nodes = urls.length === 1 ? null : new Nodes(urls, this.scheduler, options.nodeBackoff);
+    this.authenticator = new Authenticator(auth, {
+      scheduler: this.scheduler,
+      ask: (spec, as) => this.#ask(spec, as),
+      hide: (secrets) => this.hide(secrets),
+    });
   }
 
   /** Waits, on the scheduler of this connection; emits once. */
@@ -64,12 +74,17 @@ export class Connection {
     return timer(milliseconds, this.scheduler);
   }
 
+  /** Sees to it that no error shows these from now on. */
+  hide(secrets: readonly string[]): void {
+    this.#redactor.hide(secrets);
+  }
+
   /** Describes a database of this server to a server that replicates. */
   replicationEnd(database: string): ReplicationEnd {
     const url = this.url + databasePath(database);
-    const { basic, headers } = this.#authorization;
+    const { basic, headers } = this.authenticator.present;
     if (basic !== undefined) return { url, auth: { basic } };
-    return headers['authorization'] === undefined ? { url } : { url, headers };
+    return Object.keys(headers).length === 0 ? { url } : { url, headers };
   }
 
   /**
@@ -77,27 +92,18 @@ export class Connection {
    *
    * Emits the answer when its head has arrived with a status of 2xx, and completes when its body
    * has been read; errors with the class of any other status, or with what kept the answer away.
-   * `describe` is asked anew each time.
+   * `describe` is asked anew each time. Where credentials or nodes allow for it, one subscription may
+   * take several requests.
    */
   send(describe: () => RequestSpec): Observable<Exchange> {
     return new Observable((subscriber) => {
-      const spec = describe();
-      const request = { method: spec.method ?? 'GET', url: this.#redact(this.url + spec.path) };
-      const silence = spec.timeout ?? this.#timeout;
-      return this.#transport
-        .send(this.#complete(spec))
-        .pipe(
-          this.#guard('first', silence, request, unreachable),
-          mergeMap(({ status, headers, body: raw }) => {
-            const body = raw.pipe(this.#guard('each', silence, request, cutShort));
-            if (status >= 200 && status < 300) {
-              return [{ status, headers: withoutCookies(headers), body, request }];
-            }
-            const refuse = (text: string): never => {
-              throw errorFromResponse(status, headers, text, request, this.#redact);
-            };
-            return readText(body).pipe(map(refuse));
-          }),
+      const { fixed } = this.authenticator;
+      if (fixed !== null) return this.#ask(describe(), fixed).subscribe(subscriber);
+      let spec: RequestSpec = { path: '' };
+      return this.authenticator
+        .send(
+          (authorization) => this.#ask((spec = describe()), authorization),
+          () => isRepeatable(spec),
         )
         .subscribe(subscriber);
     });
@@ -109,20 +115,52 @@ export class Connection {
     decode: (body: unknown, exchange: Exchange) => T,
   ): Observable<Answer<T>> {
     return this.send(describe).pipe(
-      mergeMap((exchange) =>
-        readText(exchange.body).pipe(
-          map((text) => ({
-            value: this.#decode(text, exchange, decode),
-            code: exchange.status,
-            headers: exchange.headers,
-          })),
-        ),
-      ),
+      mergeMap((exchange) => readExchange(exchange)),
+      map((reading) => this.decode(reading, decode)),
     );
   }
 
-  #complete(spec: RequestSpec): TransportRequest {
-    const headers: Record<string, string> = Object.assign({}, this.#headers, spec.headers);
+  /** Decodes an answer from JSON; what is thrown by `decode` becomes a `ProtocolError`. */
+  decode<T>(
+    { text, exchange }: Reading,
+    decode: (body: unknown, exchange: Exchange) => T,
+  ): Answer<T> {
+    const value = this.#decode(text, exchange, decode);
+    return { value, code: exchange.status, headers: exchange.headers };
+  }
+
+  /** Sends a request to the server, or to a node that answers. */
+  #ask(spec: RequestSpec, authorization: Authorization): Observable<Exchange> {
+    return this.#nodes === null
+      ? this.#exchange(spec, authorization, this.url)
+      : this.#nodes.send(spec, (url) => this.#exchange(spec, authorization, url));
+  }
+
+  #exchange(spec: RequestSpec, authorization: Authorization, base: string): Observable<Exchange> {
+    const request = { method: spec.method ?? 'GET', url: this.#redact(base + spec.path) };
+    const silence = spec.timeout ?? this.#timeout;
+    return this.#transport.send(this.#complete(spec, authorization, base)).pipe(
+      this.#guard('first', silence, request, unreachable),
+      mergeMap(({ status, headers, body: raw }) => {
+        const body = raw.pipe(this.#guard('each', silence, request, cutShort));
+        if (status >= 200 && status < 300) {
+          return [{ status, headers: takeCookies(headers, authorization), body, request }];
+        }
+        const refuse = (text: string): never => {
+          throw errorFromResponse(status, headers, text, request, this.#redact);
+        };
+        return readText(body).pipe(map(refuse));
+      }),
+    );
+  }
+
+  #complete(spec: RequestSpec, authorization: Authorization, base: string): TransportRequest {
+    const headers: Record<string, string> = Object.assign(
+      {},
+      this.#headers,
+      authorization.headers,
+      spec.headers,
+    );
     let { body } = spec;
     if (spec.json !== undefined) {
       assertJson(spec.json, 'The body');
@@ -130,7 +168,7 @@ export class Connection {
       headers['content-type'] = 'application/json';
     }
     const { method = 'GET', path, endless } = spec;
-    return { method, url: this.url + path, headers, body, endless };
+    return { method, url: base + path, headers, body, endless, cookies: authorization.cookies };
   }
 
   /** Ends a silence, and turns what a platform threw into an error of ours. */
@@ -197,8 +235,10 @@ function lowerCase(headers: Readonly<Record<string, string>>): Record<string, st
   return lower;
 }
 
-function withoutCookies(headers: ResponseHeaders): ResponseHeaders {
+/** Hands a cookie to those who know what to do with it, and to nobody else. */
+function takeCookies(headers: ResponseHeaders, { onCookie }: Authorization): ResponseHeaders {
   if (!('set-cookie' in headers)) return headers;
-  const { 'set-cookie': _cookie, ...rest } = headers;
+  const { 'set-cookie': cookie = '', ...rest } = headers;
+  onCookie?.(cookie);
   return rest;
 }

@@ -18,9 +18,20 @@ export interface RequestSpec {
   readonly endless?: boolean;
 }
 
+/** Whether a request can be sent a second time: a stream of bytes is gone when it has been read. */
+export function isRepeatable({ body }: RequestSpec): boolean {
+  return body === undefined || typeof body === 'string' || body instanceof Uint8Array;
+}
+
 /** An answer whose head has come, with the request that it is to. */
 export interface Exchange extends TransportResponse {
   readonly request: RequestSummary;
+}
+
+/** An answer that has been read. */
+export interface Reading {
+  readonly text: string;
+  readonly exchange: Exchange;
 }
 
 /** A database as the other end of a replication: where it is, and who may read or write it. */

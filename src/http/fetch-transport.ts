@@ -17,7 +17,8 @@ export interface FetchTransportOptions {
    */
   readonly fetch?: typeof globalThis.fetch;
   /**
-   * Whether the browser sends its own cookies: `'include'` for a server of another origin.
+   * Whether the browser sends its own cookies: `'include'` for a server of another origin. Cookie
+   * sessions are always sent.
    * @defaultValue 'same-origin'
    */
   readonly credentials?: 'include' | 'same-origin' | 'omit';
@@ -61,7 +62,7 @@ async function exchange(
     headers: { ...request.headers },
     body,
     signal,
-    credentials,
+    credentials: request.cookies === true ? 'include' : credentials,
     redirect: hasForeignCredentials(request.headers) ? 'error' : 'follow',
     cache: request.endless === true ? 'no-store' : 'default',
   });

@@ -20,6 +20,8 @@ export interface TransportRequest {
   readonly body?: RequestBody | undefined;
   /** Whether the answer may go on for ever, so that it must not take a place in a pool. */
   readonly endless?: boolean | undefined;
+  /** Whether a browser is to send its own cookies, and keep those it gets, of another origin too. */
+  readonly cookies?: boolean | undefined;
 }
 
 /** An answer whose head has arrived and whose body has not been read yet. */

@@ -1,5 +1,5 @@
 import { isWellFormed } from '../model/json.ts';
-import { ANONYMOUS, authorize } from './auth.ts';
+import { ANONYMOUS, basicAuthorization } from './auth.ts';
 import type { Authorization } from './auth.ts';
 import { mustBe, show } from '../model/must-be.ts';
 
@@ -31,8 +31,24 @@ export function parseAddress(text: string): Address {
   const authorization =
     url.username === ''
       ? ANONYMOUS
-      : authorize({ username: decode(url.username), password: decode(url.password) });
+      : basicAuthorization({ username: decode(url.username), password: decode(url.password) });
   return { url: url.origin + url.pathname.replace(/\/+$/, ''), authorization };
+}
+
+/**
+ * Takes the URLs of a server's nodes apart, or the one of a server. Of the credentials in them the
+ * first hold.
+ *
+ * @throws TypeError where there is none, or one that is none.
+ */
+export function parseAddresses(
+  given: string | readonly string[],
+): Address & { readonly urls: readonly string[] } {
+  const addresses = (typeof given === 'string' ? [given] : given).map(parseAddress);
+  const [first] = addresses;
+  if (first === undefined) throw new TypeError('At least one URL is needed');
+  const { authorization } = addresses.find((one) => one.authorization !== ANONYMOUS) ?? first;
+  return { url: first.url, urls: addresses.map(({ url }) => url), authorization };
 }
 
 /** Takes the URL of a database apart: the server's address, and the database's name. */

@@ -108,21 +108,24 @@ export function replicate(
   options: ReplicateOptions,
 ): Operation<ReplicationResult> {
   const { _id: id, cancel = false, ...rest } = options;
-  const body: Record<string, unknown> = {
+  // Misuse is told now; credentials are those of the moment in which it is sent.
+  const ends = (): Record<string, unknown> => ({
     source: endOf(connection, source, 'source'),
     target: endOf(connection, target, 'target'),
-  };
+  });
+  ends();
+  const body: Record<string, unknown> = {};
   for (const [name, value] of Object.entries(rest)) {
     if (!OPTIONS.has(name)) throw new TypeError(`replicate: unknown option '${name}'`);
     if (value !== undefined) body[wireName(name)] = value;
   }
   assertJson(body, 'replicate');
   if (id === undefined) {
-    const json = cancel ? { ...body, cancel } : body;
+    const json = (): object => Object.assign(ends(), body, cancel && { cancel });
     return operation(
       connection,
       // A replication that is not continuous takes as long as it takes.
-      () => ({ method: 'POST', path: '/_replicate', json, timeout: 0 }),
+      () => ({ method: 'POST', path: '/_replicate', json: json(), timeout: 0 }),
       decode,
     );
   }
@@ -130,7 +133,11 @@ export function replicate(
   const path = `/_replicator${documentPath(id)}`;
   return cancel
     ? removeDocument(connection, path)
-    : operation(connection, () => ({ method: 'PUT', path, json: body }), decode);
+    : operation(
+        connection,
+        () => ({ method: 'PUT', path, json: Object.assign(ends(), body) }),
+        decode,
+      );
 }
 
 function removeDocument(connection: Connection, path: string): Operation<ReplicationResult> {
