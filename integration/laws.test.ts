@@ -163,6 +163,23 @@ const operations: Record<string, (couch: Couch) => Observable<unknown>> = {
   'scheduler.doc': (couch) => couch.scheduler.doc('_replicator', 'r'),
   'couch.replication$': (couch) => couch.replication$('r'),
   'db.changes$ from now': (couch) => couch.use('db').changes$(),
+  'couch.session': (couch) => couch.session(),
+  'couch.session$': (couch) => couch.session$,
+  'couch.login': (couch) => couch.login('ada', 'secret'),
+  'couch.logout': (couch) => couch.logout(),
+  'couch.users.all': (couch) => couch.users.all(),
+  'couch.users.named': (couch) => couch.users.named('ada'),
+  'couch.users.create': (couch) => couch.users.create('ada', 'secret'),
+  'couch.users.changePassword': (couch) => couch.users.changePassword('ada', 'secret'),
+  'couch.users.setRoles': (couch) => couch.users.setRoles('ada', ['a']),
+  'couch.users.remove': (couch) => couch.users.remove('ada'),
+  'db.grant': (couch) => couch.use('db').grant({ members: { names: ['ada'] } }),
+  'db.revoke': (couch) => couch.use('db').revoke({ admins: { roles: ['a'] } }),
+  'a request in a cookie session': ({ url }) =>
+    new Couch(url, { auth: { session: ['ada', 'secret'] } }).version(),
+  'a request with credentials of a function': ({ url }) =>
+    new Couch(url, { auth: () => Promise.resolve(['ada', 'secret']) }).version(),
+  'a request to several nodes': ({ url }) => new Couch([url, url]).version(),
   relax: (couch) =>
     relax(function* () {
       return yield* couch.use('db').get('a');
@@ -373,6 +390,24 @@ describe('law 7: misuse is thrown at the call, synchronously', () => {
     'no request': () => db.request(undefined as never),
     'a database that is climbed out of': () => db.request({ path: '/..' }),
     'a node that is climbed out of': () => new Couch().node().request({ path: '/.%2e/_users' }),
+    'a login without a name': () => new Couch().login('', 'secret'),
+    'a login without a password': () => new Couch().login('ada', undefined as never),
+    'a user without a name': () => new Couch().users.create('', 'secret'),
+    'a user without a password': () => new Couch().users.create('ada', ''),
+    'roles that are none': () => new Couch().users.setRoles('ada', 'a' as never),
+    'a grant to nobody': () => db.grant({}),
+    'a grant to an unknown group': () => db.grant({ readers: { names: ['ada'] } } as never),
+    'a grant of an unknown kind': () => db.grant({ members: { users: ['ada'] } } as never),
+    'a revocation of a name that is no list': () => db.revoke({ admins: { names: 'a' } } as never),
+    'no nodes': () => new Couch([]),
+    'a node that is no URL': () => new Couch(['http://a', 'b']),
+    'credentials that are none': () => new Couch(undefined, { auth: 'ada:secret' as never }),
+    'a session without a password': () =>
+      new Couch(undefined, { auth: { session: { username: 'ada' } as never } }),
+    'a bad login interval': () =>
+      new Couch(undefined, { auth: { session: ['ada', 'secret'], loginInterval: -1 } }),
+    'a role that would be two': () =>
+      new Couch(undefined, { auth: { proxy: { username: 'ada', roles: ['a,b'] } } }),
     'no generator': () => relax(undefined as never),
   };
   it.each(Object.keys(misuses))('%s', (name) => {

@@ -2,8 +2,15 @@ import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { inspect } from 'node:util';
 import fc from 'fast-check';
 import { Couch, fetchTransport, gotTransport, isCorduroyError } from 'corduroy';
-import type { Auth, CorduroyError, Operation, Transport, TransportRequest } from 'corduroy';
-import { firstValueFrom, of, throwError } from 'rxjs';
+import type {
+  Auth,
+  CorduroyError,
+  Credentials,
+  Operation,
+  Transport,
+  TransportRequest,
+} from 'corduroy';
+import { BehaviorSubject, firstValueFrom, of, throwError } from 'rxjs';
 import { startStub } from './helpers/stub-server.ts';
 import type { StubHandler, StubServer } from './helpers/stub-server.ts';
 
@@ -139,6 +146,68 @@ describe.each(transports)('no credential is shown by an error over %s', (_, tran
       }),
       { numRuns: 10 },
     );
+  });
+});
+
+describe('no credential that changes is shown', () => {
+  /** Lets in whoever logs in, with a cookie that holds the password, and fails at anything else. */
+  const letIn =
+    (fail: StubHandler): StubHandler =>
+    (request, response) => {
+      if (request.url !== '/_session' || request.method !== 'POST') return fail(request, response);
+      const { name, password } = JSON.parse(request.body.toString()) as Record<string, string>;
+      const cookie = `AuthSession=${cookieOf(password ?? '')}; Version=1; Max-Age=600; Path=/`;
+      response.writeHead(200, { 'content-type': 'application/json', 'set-cookie': cookie });
+      response.end(JSON.stringify({ ok: true, name, roles: [] }));
+      return undefined;
+    };
+  const cookieOf = (password: string): string => Buffer.from(`c:${password}`).toString('base64url');
+
+  it.each(Object.keys(failures).filter((kind) => kind !== 'silence'))('in %s', async (kind) => {
+    const fail = failures[kind] as StubHandler;
+    await fc.assert(
+      fc.asyncProperty(secret, secret, async (first, second) => {
+        const secrets = [first, second].flatMap((password) => [
+          password,
+          cookieOf(password),
+          Buffer.from(`ada:${password}`).toString('base64'),
+        ]);
+        const given = new BehaviorSubject<Credentials>({ session: ['ada', first] });
+        const couch = new Couch(stub.url, { auth: given });
+        stub.answer(letIn(fail));
+        expectHidden(await failureOf(couch.version()), ...secrets);
+        given.next(['ada', second]);
+        expectHidden(await failureOf(couch.version()), ...secrets);
+        given.next({ proxy: { username: 'ada', secret: first, token: cookieOf(second) } });
+        expectHidden(await failureOf(couch.version()), ...secrets);
+        await firstValueFrom(couch.login('ada', second));
+        expectHidden(await failureOf(couch.version()), ...secrets);
+        // A login that fails, and a password that is set, show it no more than others.
+        stub.answer(fail);
+        expectHidden(await failureOf(couch.login('ada', first)), ...secrets);
+        expectHidden(await failureOf(couch.users.create('ada', first)), ...secrets);
+        expectHidden(await failureOf(couch.users.changePassword('ada', second)), ...secrets);
+        expectHidden(couch, ...secrets);
+        expectHidden(couch.users, ...secrets);
+      }),
+      { numRuns: 5 },
+    );
+  });
+
+  it('in what is said of credentials that cannot be used', async () => {
+    const auths: Auth[] = [
+      () => ({ session: ['a:da', 'hunter22'] }),
+      () => ({ proxy: { username: 'ada', roles: ['a b'], secret: 'hunter22' } }),
+      () => ({ username: '', password: 'hunter22' }),
+    ];
+    for (const auth of auths) {
+      const couch = new Couch(stub.url, { auth });
+      const error: unknown = await firstValueFrom(couch.version()).catch(
+        (thrown: unknown) => thrown,
+      );
+      expect((error as Error).name).toBe('TypeError');
+      expectHidden(error, 'hunter22');
+    }
   });
 });
 

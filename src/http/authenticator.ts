@@ -1,5 +1,6 @@
 import {
   Observable,
+  ReplaySubject,
   Subject,
   catchError,
   defaultIfEmpty,
@@ -9,10 +10,12 @@ import {
   merge,
   mergeMap,
   of,
+  retry,
   share,
   take,
   tap,
   throwError,
+  timer,
 } from 'rxjs';
 import { isUnauthorized } from '../errors/status-errors.ts';
 import { eventually } from '../operators/eventually.ts';
@@ -74,7 +77,8 @@ export class Authenticator {
         take(1),
         defaultIfEmpty(null),
         map((given) => this.#learn(given, false)),
-        share(),
+        // Whoever is refused while the answer is being passed on gets it too.
+        share({ connector: () => new ReplaySubject<Identity>(1) }),
       );
     } else {
       this.#fix(identify(auth, channel));
@@ -152,14 +156,26 @@ export class Authenticator {
     });
   }
 
-  /** Goes on with another password, where it is that of who asks. */
-  replacePassword(user: BasicCredentials): void {
-    const identity = this.#identity;
-    const isOwn = identity?.present?.basic?.username === user.username;
-    // Whoever gives credentials will give the new ones.
-    if (!isOwn || this.#watch$ !== null || this.#ask$ !== null) return;
-    const isSession = identity instanceof CookieSession;
-    this.#fix(identify(isSession ? { session: user } : user, this.#channel));
+  /**
+   * Goes on with another password, where it is that of who asks; emits when the server knows it, or
+   * should have.
+   */
+  replacePassword(user: BasicCredentials): Observable<unknown> {
+    return defer(() => {
+      const identity = this.#identity;
+      const isOwn = identity?.present?.basic?.username === user.username;
+      // Whoever gives credentials will give the new ones.
+      if (!isOwn || this.#watch$ !== null || this.#ask$ !== null) return of(false);
+      const isSession = identity instanceof CookieSession;
+      const { ask, scheduler } = this.#channel;
+      this.#fix(identify(isSession ? { session: user } : user, this.#channel));
+      // CouchDB remembers the old one for a moment; more failures than these would lock one out.
+      return ask({ path: '/_session' }, this.present).pipe(
+        mergeMap(readExchange),
+        retry({ count: 3, delay: (_error, failures) => timer(50 * 4 ** failures, scheduler) }),
+        catchError(() => of(false)),
+      );
+    });
   }
 
   #try<T>(identity: Identity, attempt: Attempt<T>, isRepeatable: () => boolean): Observable<T> {

@@ -1,4 +1,4 @@
-import { defer, mergeMap, retry, tap, throwError } from 'rxjs';
+import { defer, map, mergeMap, retry, throwError } from 'rxjs';
 import type { Observable } from 'rxjs';
 import { isConflict } from '../errors/status-errors.ts';
 import { nameAndPassword } from '../http/auth.ts';
@@ -56,11 +56,14 @@ export function readUser(connection: Connection, name: string): Operation<User> 
 }
 
 export function allUsers(connection: Connection): Operation<User[]> {
-  // The character after the colon.
-  const query = `startkey="${PREFIX}"&endkey="org.couchdb.user;"&include_docs=true`;
+  // The semicolon comes after the colon.
+  const [start, end] = [PREFIX, PREFIX.replace(':', ';')].map((key) =>
+    encodeURIComponent(JSON.stringify(key)),
+  );
+  const path = `/_users/_all_docs?startkey=${start}&endkey=${end}&include_docs=true`;
   return operation(
     connection,
-    () => ({ path: `/_users/_all_docs?${query.replaceAll('"', '%22')}` }),
+    () => ({ path }),
     (body) => arrayField(body, 'rows').map((row) => decodeUser(asObject(row)['doc'])),
   );
 }
@@ -75,7 +78,9 @@ export function changePassword(
     defer(() => {
       connection.hide([password]);
       return change(connection, name, {}, { password });
-    }).pipe(tap(() => connection.authenticator.replacePassword(user))),
+    }).pipe(
+      mergeMap((answer) => connection.authenticator.replacePassword(user).pipe(map(() => answer))),
+    ),
   );
 }
 

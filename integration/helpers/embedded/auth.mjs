@@ -33,6 +33,7 @@ export class Auth {
   async handle(request) {
     const found = await this.#userOf(request);
     request.user = found?.user ?? this.#anonymous;
+    request.cookie = found?.renewed;
     const [first] = request.segments;
     if (first === '_session') return this.#session(request, found);
     if (!OPEN_TO_ALL.has(first) && this.#admins.size > 0) await this.#admit(request, first);
@@ -42,6 +43,9 @@ export class Auth {
   /** Admins may do all; others what a database's _security grants them, and nothing to a server. */
   async #admit({ user, method, segments }, name) {
     if (user.roles.includes('_admin')) return;
+    // One's own document, where CouchDB is told to let users see it.
+    const isOwn = name === '_users' && segments[1] === `org.couchdb.user:${user.name}`;
+    if (isOwn && this.#config.get('couchdb', 'users_db_security_editable') === 'true') return;
     const whole = segments.length === 1 && (method === 'PUT' || method === 'DELETE');
     if (user.name !== null && (whole || (name.startsWith('_') && name !== '_users'))) {
       throw unauthorized('You are not a server admin.');
@@ -63,6 +67,18 @@ export class Auth {
     return Number(this.#config.get('chttpd_auth', 'timeout') ?? 600);
   }
 
+  /** With another secret no cookie of before is any good. */
+  get #secret() {
+    return this.#config.get('chttpd_auth', 'secret');
+  }
+
+  #open(user) {
+    const token = randomBytes(24).toString('base64url');
+    const expires = Date.now() + this.#seconds * 1000;
+    this.#sessions.set(token, { user, expires, secret: this.#secret });
+    return cookie(token, this.#seconds);
+  }
+
   async #userOf({ headers }) {
     const [scheme, encoded] = (headers.authorization ?? '').split(' ');
     if (scheme.toLowerCase() === 'basic') {
@@ -77,11 +93,17 @@ export class Auth {
     const token = /(?:^|;\s*)AuthSession=([^;]+)/.exec(headers.cookie ?? '')?.[1];
     const session = token && this.#sessions.get(token);
     // An unknown or outlived cookie is no cookie at all.
-    if (!session || session.expires < Date.now()) {
+    if (!session || session.expires < Date.now() || session.secret !== this.#secret) {
       this.#sessions.delete(token);
       return undefined;
     }
-    return { user: session.user, by: 'cookie' };
+    // One that is in use is made anew when a tenth of its life has passed.
+    const isOld = session.expires - Date.now() < 0.9 * this.#seconds * 1000;
+    return {
+      user: session.user,
+      by: 'cookie',
+      ...(isOld && { renewed: this.#open(session.user) }),
+    };
   }
 
   async #check(name, password) {
@@ -125,9 +147,7 @@ export class Auth {
     if (given === undefined) throw badRequest('request body must contain a username');
     const user = await this.#check(given, String(password ?? ''));
     if (!user) throw wrong({ 'set-cookie': cookie('', this.#seconds) });
-    const token = randomBytes(24).toString('base64url');
-    this.#sessions.set(token, { user, expires: Date.now() + this.#seconds * 1000 });
-    const headers = { 'set-cookie': cookie(token, this.#seconds) };
+    const headers = { 'set-cookie': this.#open(user) };
     return json(200, { ok: true, name: user.name, roles: user.roles }, headers);
   }
 }

@@ -43,14 +43,17 @@ export class Pipeline {
     response.on('error', () => {});
     let head = incoming.method === 'HEAD';
     let answer;
+    let cookie;
     try {
       this.#cors?.allow(incoming, response);
       const request = await readRequest(incoming);
       ({ head } = request);
       answer = this.#cors?.preflight(request) ?? (await this.#answer(request));
+      ({ cookie } = request);
     } catch (failure) {
       answer = asAnswer(failure);
     }
+    if (cookie !== undefined) response.setHeader('set-cookie', cookie);
     if (typeof answer === 'function') await answer(response);
     else send(response, answer, head);
   }

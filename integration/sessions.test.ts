@@ -1,0 +1,439 @@
+import { afterEach, describe, expect, it, jest } from '@jest/globals';
+import { Couch, Unauthorized, fetchTransport, gotTransport, isUnauthorized } from 'corduroy';
+import type { Auth, Credentials, FeedState, Session } from 'corduroy';
+import {
+  BehaviorSubject,
+  Subject,
+  filter,
+  firstValueFrom,
+  forkJoin,
+  take,
+  timeout,
+  toArray,
+} from 'rxjs';
+import type { Observable } from 'rxjs';
+import { type FaultyProxy, type SeenRequest, startFaultyProxy } from './helpers/faulty-proxy.ts';
+import { createDatabase, needs, rawFetch, server, uniqueName } from './helpers/server.ts';
+import { startIsolatedServer } from './helpers/servers.ts';
+
+jest.setTimeout(30_000);
+
+const PATIENCE = 10_000;
+const admin = { username: server.username, password: server.password };
+const asAdmin = new Couch(server.url, { auth: admin });
+const soon = <T>(source: Observable<T>): Promise<T> =>
+  firstValueFrom(source.pipe(timeout({ first: PATIENCE })));
+const failure = (source: Observable<unknown>): Promise<unknown> =>
+  soon(source).then(
+    (value) => ({ unexpected: value }),
+    (error: unknown) => error,
+  );
+
+const cleanUps: (() => unknown)[] = [];
+afterEach(async () => {
+  for (let last = cleanUps.pop(); last; last = cleanUps.pop()) await last();
+});
+
+async function proxied(url = server.url): Promise<FaultyProxy> {
+  const proxy = await startFaultyProxy(url);
+  cleanUps.push(() => proxy.close());
+  return proxy;
+}
+
+/** A user of the server with a password, who is removed at the end. */
+async function newUser(roles: string[] = []): Promise<{ username: string; password: string }> {
+  const user = { username: uniqueName('user'), password: `pw/${uniqueName()}` };
+  await soon(asAdmin.users.create(user.username, user.password, { roles }));
+  cleanUps.push(() => soon(asAdmin.users.remove(user.username)));
+  return user;
+}
+
+const logins = (proxy: FaultyProxy): SeenRequest[] =>
+  proxy.requests.filter(({ method, url }) => method === 'POST' && url === '/_session');
+const isContinuous = ({ url }: SeenRequest): boolean => url.includes('feed=continuous');
+
+describe.each([
+  ['gotTransport', gotTransport],
+  ['fetchTransport', fetchTransport],
+])('a cookie session over %s', (_, transport) => {
+  it('logs in once for ten requests, and shows its cookie and nothing else', async () => {
+    const proxy = await proxied();
+    const couch = new Couch(proxy.url, { auth: { session: admin }, transport: transport() });
+    const all = await soon(forkJoin(Array.from({ length: 10 }, () => couch.session())));
+    expect(all).toHaveLength(10);
+    expect(all[0]).toEqual({ name: 'admin', roles: ['_admin'], authenticated: 'cookie' });
+    expect(logins(proxy)).toHaveLength(1);
+    const [login, ...asked] = proxy.requests;
+    expect(login?.headers['authorization']).toBeUndefined();
+    expect(JSON.parse(login?.body ?? '')).toEqual({ name: 'admin', password: server.password });
+    expect(asked).toHaveLength(10);
+    for (const { headers } of asked) {
+      expect(headers['cookie']).toMatch(/^AuthSession=./);
+      expect(headers['authorization']).toBeUndefined();
+    }
+  });
+
+  it('reads and writes as its user', async () => {
+    const user = await newUser(['staff']);
+    const name = await createDatabase();
+    await soon(asAdmin.use(name).grant({ members: { roles: ['staff'] } }));
+    const couch = new Couch(server.url, { auth: { session: user }, transport: transport() });
+    await soon(couch.use(name).save({ _id: 'a', n: 1 }));
+    expect(await soon(couch.use(name).get('a'))).toMatchObject({ n: 1 });
+    expect(await soon(couch.session())).toMatchObject({ name: user.username, roles: ['staff'] });
+  });
+
+  it('does not try a wrong password twice', async () => {
+    const proxy = await proxied();
+    const user = await newUser();
+    const auth = { session: { ...user, password: 'wrong' } };
+    const couch = new Couch(proxy.url, { auth, transport: transport() });
+    for (let i = 0; i < 10; i++) expect(isUnauthorized(await failure(couch.session()))).toBe(true);
+    expect(logins(proxy)).toHaveLength(1);
+    expect(proxy.requests).toHaveLength(1);
+    // And so the account is not locked.
+    expect(await soon(new Couch(server.url, { auth: user }).session())).toMatchObject({
+      name: user.username,
+    });
+  });
+
+  it('logs in again after a 401, once, and sends the request once more', async () => {
+    const proxy = await proxied();
+    const auth = { session: admin, loginInterval: 0 };
+    const couch = new Couch(proxy.url, { auth, transport: transport() });
+    await soon(couch.session());
+    const body = '{"error":"unauthorized","reason":"expired"}';
+    proxy.answer({ status: 401, body, times: 1, match: ({ url }) => url === '/_all_dbs' });
+    expect(await soon(couch.allDbs())).toContain('_users');
+    expect(logins(proxy)).toHaveLength(2);
+    proxy.answer({ status: 401, body, match: ({ url }) => url === '/_all_dbs' });
+    expect(await failure(couch.allDbs())).toMatchObject({
+      name: 'Unauthorized',
+      reason: 'expired',
+    });
+    expect(logins(proxy)).toHaveLength(3);
+    expect(proxy.requests.filter(({ url }) => url === '/_all_dbs')).toHaveLength(4);
+  });
+
+  it('does not send again what it cannot read again', async () => {
+    const proxy = await proxied();
+    const name = await createDatabase();
+    const auth = { session: admin, loginInterval: 0 };
+    const db = new Couch(proxy.url, { auth, transport: transport() }).use(name);
+    await soon(db.info());
+    proxy.answer({ status: 401, body: '{}', times: 1, match: ({ method }) => method === 'PUT' });
+    async function* content(): AsyncGenerator<Uint8Array> {
+      yield new Uint8Array([1, 2, 3]);
+    }
+    const doc = { _id: 'a' };
+    expect(await failure(db.putAttachment(doc, content(), 'f'))).toBeInstanceOf(Unauthorized);
+    expect(proxy.requests.filter(({ method }) => method === 'PUT')).toHaveLength(1);
+  });
+});
+
+describe('login and logout', () => {
+  it('change who asks from then on', async () => {
+    const user = await newUser();
+    const couch = new Couch(server.url);
+    expect(await soon(couch.session())).toEqual({ name: null, roles: [], authenticated: null });
+    expect(await soon(couch.login(user.username, user.password))).toEqual({
+      name: user.username,
+      roles: [],
+      authenticated: 'cookie',
+    });
+    expect(await soon(couch.session())).toMatchObject({ name: user.username });
+    expect(await soon(couch.logout())).toEqual({ ok: true });
+    expect(await soon(couch.session())).toMatchObject({ name: null });
+  });
+
+  it('leave everything as it is when the password is wrong', async () => {
+    const user = await newUser();
+    const couch = new Couch(server.url, { auth: admin });
+    const wrong = await failure(couch.login(user.username, 'wrong'));
+    expect(wrong).toBeInstanceOf(Unauthorized);
+    expect(await soon(couch.session())).toMatchObject({ name: 'admin' });
+    expect(await soon(couch.login(user.username, 'wrong').status())).toMatchObject({
+      ok: false,
+      code: 401,
+    });
+  });
+
+  it('are told by session$, to late subscribers too', async () => {
+    const user = await newUser();
+    const couch = new Couch(server.url);
+    const told: (string | null)[] = [];
+    const seen$ = new Subject<Session>();
+    const subscription = couch.session$.subscribe((session) => {
+      told.push(session.name);
+      seen$.next(session);
+    });
+    cleanUps.push(() => subscription.unsubscribe());
+    const until = (name: string | null): Promise<Session> =>
+      soon(seen$.pipe(filter((session) => session.name === name)));
+    await until(null);
+    const loggedIn = until(user.username);
+    await soon(couch.login(user.username, user.password));
+    await loggedIn;
+    expect(await soon(couch.session$)).toMatchObject({ name: user.username });
+    const loggedOut = until(null);
+    await soon(couch.logout());
+    await loggedOut;
+    expect(told).toEqual([null, user.username, null]);
+  });
+
+  it('are followed by a feed, which waits where it is let in by nobody, and misses nothing', async () => {
+    const name = await createDatabase();
+    const [one, other] = [await newUser(['staff']), await newUser(['staff'])];
+    await soon(asAdmin.use(name).grant({ members: { roles: ['staff'] } }));
+    const proxy = await proxied();
+    const couch = new Couch(proxy.url);
+    await soon(couch.login(one.username, one.password));
+    const feed = couch.use(name).changes$({ since: 0, latency: 0, heartbeat: 1000 });
+    const ids: string[] = [];
+    const came$ = new Subject<string>();
+    const subscription = feed.subscribe({
+      next: ({ changes }) => changes.forEach(({ id }) => (ids.push(id), came$.next(id))),
+      error: (error) => came$.error(error),
+    });
+    cleanUps.push(() => subscription.unsubscribe());
+    const write = async (id: string): Promise<void> => {
+      const came = soon(came$.pipe(filter((seen) => seen === id)));
+      await rawFetch(`/${name}/${id}`, { method: 'PUT', body: {} });
+      await came;
+    };
+    await write('a');
+    await soon(couch.login(other.username, other.password));
+    await write('b');
+    const waiting = soon(feed.state$.pipe(filter(({ status }) => status === 'waiting')));
+    await soon(couch.logout());
+    expect(await waiting).toMatchObject({ delay: Infinity, error: { name: 'Unauthorized' } });
+    await rawFetch(`/${name}/c`, { method: 'PUT', body: {} });
+    const came = soon(came$);
+    await soon(couch.login(one.username, one.password));
+    expect(await came).toBe('c');
+    await write('d');
+    expect(ids).toEqual(['a', 'b', 'c', 'd']);
+    expect(proxy.requests.filter(isContinuous)).toHaveLength(4);
+  });
+});
+
+describe('a feed in a cookie session', () => {
+  it('logs in again when it is refused, and goes on after the last change', async () => {
+    const name = await createDatabase();
+    const proxy = await proxied();
+    const couch = new Couch(proxy.url, { auth: { session: admin, loginInterval: 0 } });
+    const feed = couch.use(name).changes$({
+      since: 0,
+      latency: 0,
+      heartbeat: 1000,
+      backoff: { initialDelay: 1 },
+    });
+    const states: FeedState['status'][] = [];
+    feed.state$.subscribe(({ status }) => states.push(status));
+    const three = soon(feed.pipe(take(3), toArray()));
+    const isLive = filter(({ status }: FeedState) => status === 'live');
+    await soon(feed.state$.pipe(isLive));
+    await rawFetch(`/${name}/a`, { method: 'PUT', body: {} });
+    await soon(feed);
+    proxy.answer({ status: 401, body: '{}', times: 1, match: isContinuous });
+    const loggedIn = proxy.nextRequest(({ url }) => url === '/_session');
+    proxy.cut(isContinuous);
+    await rawFetch(`/${name}/b`, { method: 'PUT', body: {} });
+    await loggedIn;
+    await rawFetch(`/${name}/c`, { method: 'PUT', body: {} });
+    const ids = (await three).flatMap(({ changes }) => changes.map(({ id }) => id));
+    expect(ids).toEqual(['a', 'b', 'c']);
+    expect(logins(proxy)).toHaveLength(2);
+    expect(states).not.toContain('failed');
+  });
+
+  it('ends when its name and password are no longer good', async () => {
+    const user = await newUser();
+    const name = await createDatabase();
+    await soon(asAdmin.use(name).grant({ members: { names: [user.username] } }));
+    const proxy = await proxied();
+    const auth = { session: user, loginInterval: 0 };
+    const feed = new Couch(proxy.url, { auth })
+      .use(name)
+      .changes$({ heartbeat: 1000, backoff: { initialDelay: 1 } });
+    const failed = failure(feed);
+    await soon(feed.state$.pipe(filter(({ status }) => status === 'live')));
+    await soon(asAdmin.users.changePassword(user.username, 'another'));
+    proxy.answer({ status: 401, body: '{}', match: isContinuous });
+    proxy.cut(isContinuous);
+    expect(await failed).toMatchObject({ name: 'Unauthorized', request: { method: 'POST' } });
+    expect(logins(proxy)).toHaveLength(2);
+  });
+
+  needs('process')('outlives a new secret of the server', async () => {
+    const own = await startIsolatedServer();
+    cleanUps.push(() => own.stop());
+    const { username, password } = own;
+    const manager = new Couch(own.url, { auth: [username, password] });
+    const auth = { session: { username, password }, loginInterval: 0 };
+    const couch = new Couch(own.url, { auth });
+    const db = await soon(couch.create('kept'));
+    const proxy = await proxied(own.url);
+    const feed = new Couch(proxy.url, { auth })
+      .use('kept')
+      .changes$({ since: 0, latency: 0, heartbeat: 1000, backoff: { initialDelay: 1 } });
+    const two = soon(feed.pipe(take(2), toArray()));
+    await soon(feed.state$.pipe(filter(({ status }) => status === 'live')));
+    await soon(db.save({ _id: 'a' }));
+    await soon(manager.config('chttpd_auth/secret', 'another-secret'));
+    proxy.cut(isContinuous);
+    await soon(db.save({ _id: 'b' }));
+    expect((await two).flatMap(({ changes }) => changes.map(({ id }) => id))).toEqual(['a', 'b']);
+    expect(logins(proxy)).toHaveLength(2);
+  });
+});
+
+describe('credentials that change', () => {
+  const wrong: Credentials = ['admin', 'wrong'];
+
+  it('come from a function, which is asked once more after a 401', async () => {
+    const given: Credentials[] = [wrong, admin];
+    let asked = 0;
+    const couch = new Couch(server.url, { auth: () => Promise.resolve(given[asked++] ?? null) });
+    expect(await soon(couch.session())).toMatchObject({ name: 'admin' });
+    expect(await soon(couch.allDbs())).toContain('_users');
+    expect(asked).toBe(2);
+  });
+
+  it('come from a Promise, which every request waits for', async () => {
+    const form = new Subject<Credentials>();
+    const auth = firstValueFrom(form);
+    const couch = new Couch(server.url, { auth });
+    const both = soon(forkJoin([couch.session(), couch.allDbs()]));
+    form.next(admin);
+    expect((await both)[0]).toMatchObject({ name: 'admin', authenticated: 'default' });
+  });
+
+  it('come from an Observable, like that of a login form', async () => {
+    const form = new BehaviorSubject<Credentials | null>(null);
+    const couch = new Couch(server.url, { auth: form });
+    expect(await soon(couch.session())).toMatchObject({ name: null });
+    const sessions = soon(couch.session$.pipe(take(3), toArray()));
+    await soon(couch.session$);
+    form.next({ session: admin });
+    await soon(couch.session$.pipe(filter(({ name }) => name === 'admin')));
+    form.next(null);
+    expect((await sessions).map(({ name }) => name)).toEqual([null, 'admin', null]);
+  });
+
+  it('fail with what their function fails with', async () => {
+    const auth: Auth = () => Promise.reject(new RangeError('no token today'));
+    expect(await failure(new Couch(server.url, { auth }).session())).toEqual(
+      new RangeError('no token today'),
+    );
+  });
+
+  it('go with a replication, as they are when it is sent', async () => {
+    const [source, target] = [await createDatabase(), await createDatabase()];
+    await rawFetch(`/${source}/a`, { method: 'PUT', body: {} });
+    const form = new BehaviorSubject<Credentials>(wrong);
+    const couch = new Couch(server.url, { auth: form });
+    const replication = couch.replicate(source, target);
+    form.next({ session: admin });
+    expect(await soon(replication)).toMatchObject({ ok: true });
+    expect(await soon(couch.use(target).get('a'))).toMatchObject({ _id: 'a' });
+  });
+});
+
+describe('users', () => {
+  it('are created, found, listed, given roles and another password, and removed', async () => {
+    const { users } = asAdmin;
+    const name = uniqueName('user');
+    const created = await soon(
+      users.create(name, 'first', { roles: ['a'], fields: { shift: 'night' } }),
+    );
+    expect(created).toEqual({
+      _id: `org.couchdb.user:${name}`,
+      _rev: expect.stringMatching(/^1-/),
+      name,
+      roles: ['a'],
+      type: 'user',
+      shift: 'night',
+    });
+    expect(await failure(users.create(name, 'first'))).toMatchObject({ name: 'Conflict' });
+    expect(await soon(users.setRoles(name, ['b', 'c']))).toMatchObject({ roles: ['b', 'c'] });
+    expect(await soon(users.named(name))).toMatchObject({ roles: ['b', 'c'], shift: 'night' });
+    expect((await soon(users.all())).map((user) => user.name)).toContain(name);
+    await soon(users.changePassword(name, 'second'));
+    const whoIs = (password: string): Observable<Session> =>
+      new Couch(server.url, { auth: [name, password] }).session();
+    expect(await failure(whoIs('first'))).toBeInstanceOf(Unauthorized);
+    expect(await soon(whoIs('second'))).toMatchObject({ name, roles: ['b', 'c'] });
+    expect(await soon(users.remove(name))).toBe(true);
+    expect(await failure(users.named(name))).toMatchObject({ name: 'NotFound' });
+    expect(await failure(users.changePassword(name, 'x'))).toMatchObject({ name: 'NotFound' });
+  });
+
+  it('are changed however many write them at once', async () => {
+    const { username } = await newUser();
+    const changes = Array.from({ length: 10 }, (_, i) =>
+      asAdmin.users.setRoles(username, [`${i}`]),
+    );
+    expect(await soon(forkJoin(changes))).toHaveLength(10);
+    expect((await soon(asAdmin.users.named(username)))._rev).toMatch(/^11-/);
+  });
+
+  needs('process')('who change their own password go on with the new one', async () => {
+    const own = await startIsolatedServer();
+    cleanUps.push(() => own.stop());
+    const manager = new Couch(own.url, { auth: [own.username, own.password] });
+    await soon(manager.create('_users').status());
+    // To others than administrators CouchDB 3 shows their own document only when it is told to.
+    await soon(manager.config('couchdb/users_db_security_editable', true));
+    await soon(manager.users.security({ members: { roles: [] }, admins: { roles: [] } }));
+    const password = 'first';
+    for (const username of ['ada', 'bob']) {
+      await soon(manager.users.create(username, password));
+      const user = { username, password };
+      const couch = new Couch(own.url, { auth: username === 'ada' ? user : { session: user } });
+      await soon(couch.session());
+      await soon(couch.users.changePassword(username, 'second'));
+      expect(await soon(couch.session())).toMatchObject({ name: username });
+    }
+  });
+});
+
+describe('the rights of a database', () => {
+  it('are granted and revoked, one beside the other', async () => {
+    const db = asAdmin.use(await createDatabase());
+    await soon(db.security({ admins: { names: ['eve'] }, members: { roles: ['a'] }, note: 1 }));
+    const many = Array.from({ length: 10 }, (_, i) => db.grant({ members: { names: [`u${i}`] } }));
+    await soon(forkJoin(many));
+    await soon(db.grant({ members: { names: ['u0'], roles: ['b'] }, admins: { roles: ['boss'] } }));
+    const rights = await soon(db.security());
+    expect(rights).toMatchObject({
+      admins: { names: ['eve'], roles: ['boss'] },
+      members: { roles: ['a', 'b'] },
+      note: 1,
+    });
+    expect([...(rights.members?.names ?? [])].sort()).toEqual(many.map((_, i) => `u${i}`));
+    const left = await soon(db.revoke({ members: { names: ['u1', 'nobody'], roles: ['a'] } }));
+    expect(left.members?.names).not.toContain('u1');
+    expect(left.members?.roles).toEqual(['b']);
+    expect(await soon(db.security())).toEqual(left);
+  });
+
+  it('are written once more where somebody else wrote over them', async () => {
+    const proxy = await proxied();
+    const name = await createDatabase();
+    const other = asAdmin.use(name);
+    const db = new Couch(proxy.url, { auth: admin }).use(name);
+    const isWrite = ({ method }: SeenRequest): boolean => method === 'PUT';
+    const wrote = proxy.nextRequest(isWrite);
+    const granted = soon(db.grant({ members: { names: ['ada'] } }));
+    await wrote;
+    // Between its writing and its reading again.
+    proxy.stall(({ method }) => method === 'GET');
+    await proxy.nextRequest(({ method }) => method === 'GET');
+    await soon(other.security({ members: { names: ['bob'] } }));
+    proxy.resume();
+    expect((await granted).members?.names).toEqual(['bob', 'ada']);
+    expect((await soon(other.security())).members?.names).toEqual(['bob', 'ada']);
+    expect(proxy.requests.filter(isWrite)).toHaveLength(2);
+  });
+});

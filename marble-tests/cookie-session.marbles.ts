@@ -1,0 +1,234 @@
+import { describe, expect, it } from '@jest/globals';
+import { catchError, map, merge, mergeMap, of, timer } from 'rxjs';
+import type { Observable, SchedulerLike } from 'rxjs';
+import { Couch } from 'corduroy';
+import type { Auth, HTTPError, TransportRequest, TransportResponse } from 'corduroy';
+import { bytes, marbleTransport, response } from './helpers/marble-transport.ts';
+import { marbles } from './helpers/run.ts';
+
+const body = (text: string): Observable<Uint8Array> => of(bytes(text));
+const loggedIn = (token: string, seconds = 600): TransportResponse =>
+  response(body('{"ok":true,"name":"ada","roles":[]}'), 200, {
+    'set-cookie': `AuthSession=${token}; Version=1; Expires=Tue, 24-Nov-2026 06:00:00 GMT; Max-Age=${seconds}; Path=/; HttpOnly`,
+  });
+const refused = (status = 401): TransportResponse =>
+  response(body('{"error":"unauthorized","reason":"Name or password is incorrect."}'), status);
+const version = (headers: Record<string, string> = {}): TransportResponse =>
+  response(body('{"version":"3.5.0"}'), 200, headers);
+
+/** Who asked what: `l` for a login, else the cookie, `+` for one of the browser, `b` for Basic. */
+function told(request: TransportRequest): string {
+  if (request.url.endsWith('/_session')) return 'l';
+  const { cookie, authorization } = request.headers;
+  if (authorization !== undefined) return 'b';
+  return cookie?.replace('AuthSession=', '') ?? (request.cookies ? '+' : '-');
+}
+
+interface Server {
+  /** Answers the login of this number. */
+  readonly login: (count: number) => Observable<TransportResponse>;
+  /** Answers a request with this cookie. */
+  readonly answer?: (cookie: string) => Observable<TransportResponse>;
+}
+
+function couchOf(
+  scheduler: SchedulerLike,
+  { login, answer = () => of(version()) }: Server,
+  auth: Auth = { session: { username: 'ada', password: 'secret' } },
+): { readonly couch: Couch; readonly asked: string[] } {
+  const asked: string[] = [];
+  let logins = 0;
+  const transport = marbleTransport((request) => {
+    const who = told(request);
+    asked.push(`${scheduler.now()} ${who}`);
+    return who === 'l' ? login((logins += 1)) : answer(who);
+  });
+  return { couch: new Couch(undefined, { transport, scheduler, auth }), asked };
+}
+
+/** Asks at each of these times; emits the version, or the status of the failure. */
+function asking(couch: Couch, times: number[], scheduler: SchedulerLike): Observable<string> {
+  const ask = couch.version().pipe(
+    map(() => 'v'),
+    catchError((error: HTTPError) => of(String(error.status))),
+  );
+  return merge(...times.map((time) => timer(time, scheduler).pipe(mergeMap(() => ask))));
+}
+
+describe('a cookie session', () => {
+  it(
+    'logs in once for all who wait, and not before anybody asks',
+    marbles(({ cold, expectObservable, flush }, scheduler) => {
+      const { couch, asked } = couchOf(scheduler, {
+        login: () => cold('---l', { l: loggedIn('A') }),
+      });
+      const expected = '  ---(vvv)-(v|)';
+      expectObservable(asking(couch, [0, 1, 2, 9], scheduler)).toBe(expected);
+      flush();
+      expect(asked).toEqual(['0 l', '3 A', '3 A', '3 A', '9 A']);
+    }),
+  );
+
+  it(
+    'leaves the login when the last who waits for it has left',
+    marbles(({ cold, expectObservable, expectSubscriptions }, scheduler) => {
+      const login = cold('-----------l', { l: loggedIn('A') });
+      const { couch } = couchOf(scheduler, { login: () => login });
+      expectObservable(couch.version(), '       ^--!').toBe('-------------');
+      expectObservable(couch.allDbs(), '        --^----!').toBe('---------');
+      expectSubscriptions(login.subscriptions).toBe('^------!');
+    }),
+  );
+
+  it(
+    'renews its cookie with the first request after nine tenths of its life',
+    marbles(({ expectObservable, flush }, scheduler) => {
+      const { couch, asked } = couchOf(scheduler, {
+        login: (count) => of(loggedIn(`${count}`, 10)),
+      });
+      const times = [0, 8_999, 9_000, 17_999, 30_000];
+      expectObservable(asking(couch, times, scheduler)).toBe('v 8998ms v v 8998ms v 12000ms (v|)');
+      flush();
+      expect(asked).toEqual([
+        '0 l',
+        '0 1',
+        '8999 1',
+        '9000 l',
+        '9000 2',
+        '17999 2',
+        '30000 l',
+        '30000 3',
+      ]);
+    }),
+  );
+
+  it(
+    'goes on with a cookie that still holds when it cannot be renewed, and not with one that does not',
+    marbles(({ expectObservable, flush }, scheduler) => {
+      const { couch, asked } = couchOf(scheduler, {
+        login: (count) => of(count === 1 ? loggedIn('A', 10) : refused(503)),
+      });
+      expectObservable(asking(couch, [0, 9_500, 10_000], scheduler)).toBe('v 9499ms v 499ms (x|)', {
+        v: 'v',
+        x: '503',
+      });
+      flush();
+      expect(asked).toEqual(['0 l', '0 A', '9500 l', '9500 A', '10000 l']);
+    }),
+  );
+
+  it(
+    'takes the cookie that the server renews by itself, with the life that is left to it',
+    marbles(({ expectObservable, flush }, scheduler) => {
+      const renewed = { 'set-cookie': 'AuthSession=B; Version=1; Max-Age=10; Path=/' };
+      const { couch, asked } = couchOf(scheduler, {
+        login: () => of(loggedIn('A', 10)),
+        answer: (cookie) => of(version(cookie === 'A' && scheduler.now() > 0 ? renewed : {})),
+      });
+      expectObservable(asking(couch, [0, 5_000, 13_000], scheduler)).toBe('v 4999ms v 7999ms (v|)');
+      flush();
+      expect(asked).toEqual(['0 l', '0 A', '5000 A', '13000 B']);
+    }),
+  );
+
+  it(
+    'logs in again after a 401 once, for all whom it befell, and sends each once more',
+    marbles(({ cold, expectObservable, flush }, scheduler) => {
+      const { couch, asked } = couchOf(scheduler, {
+        login: (count) => cold('--l', { l: loggedIn(`${count}`) }),
+        answer: (cookie) =>
+          scheduler.now() < 10_000 || cookie !== '1' ? of(version()) : cold('-x', { x: refused() }),
+      });
+      expectObservable(asking(couch, [0, 10_000, 10_000, 10_002], scheduler)).toBe(
+        '--v 10000ms (vvv|)',
+      );
+      flush();
+      expect(asked).toEqual([
+        '0 l',
+        '2 1',
+        '10000 1',
+        '10000 1',
+        '10001 l',
+        // It waits for the login that is under way, and is not refused first.
+        '10003 2',
+        '10003 2',
+        '10003 2',
+      ]);
+    }),
+  );
+
+  it(
+    'sends a request again at once that was refused a cookie which has been replaced meanwhile',
+    marbles(({ cold, expectObservable, flush }, scheduler) => {
+      const { couch, asked } = couchOf(
+        scheduler,
+        {
+          login: (count) => of(loggedIn(`${count}`)),
+          answer: (cookie) =>
+            cookie === '1'
+              ? cold(asked.length < 4 ? '----x' : '-x', { x: refused() })
+              : of(version()),
+        },
+        { session: ['ada', 'secret'], loginInterval: 0 },
+      );
+      expectObservable(asking(couch, [0, 0, 1], scheduler)).toBe('--v-(vv|)');
+      flush();
+      expect(asked).toEqual(['0 l', '0 1', '0 1', '1 1', '2 l', '2 2', '4 2', '4 2']);
+    }),
+  );
+
+  it(
+    'does not replace a cookie that is refused within the least time between two logins',
+    marbles(({ expectObservable, flush }, scheduler) => {
+      const { couch, asked } = couchOf(scheduler, {
+        login: (count) => of(loggedIn(`${count}`)),
+        answer: () => of(refused()),
+      });
+      expectObservable(asking(couch, [0, 4_999, 5_000, 5_001], scheduler)).toBe(
+        'x 4998ms x x (x|)',
+        { x: '401' },
+      );
+      flush();
+      expect(asked).toEqual(['0 l', '0 1', '4999 1', '5000 1', '5000 l', '5000 2', '5001 2']);
+    }),
+  );
+
+  it.each([401, 403])(
+    'tries a name and password that were refused with %i again after 90 seconds, not before',
+    (status) =>
+      marbles(({ expectObservable, flush }, scheduler) => {
+        const { couch, asked } = couchOf(scheduler, {
+          login: (count) => of(count < 3 ? refused(status) : loggedIn('A')),
+        });
+        const times = [0, 1, 89_999, 90_000, 180_000];
+        expectObservable(asking(couch, times, scheduler)).toBe('xx 89997ms xx 89999ms (v|)', {
+          x: String(status),
+          v: 'v',
+        });
+        flush();
+        expect(asked).toEqual(['0 l', '90000 l', '180000 l', '180000 A']);
+      })(),
+  );
+
+  it(
+    'sends the name and password with each request where there are no sessions',
+    marbles(({ expectObservable, flush }, scheduler) => {
+      const { couch, asked } = couchOf(scheduler, { login: () => of(refused(404)) });
+      expectObservable(asking(couch, [0, 3_600_000], scheduler)).toBe('v 3599999ms (v|)');
+      flush();
+      expect(asked).toEqual(['0 l', '0 b', '3600000 b']);
+    }),
+  );
+
+  it(
+    'knows of a cookie that a browser keeps only that it is there, and takes it to last ten minutes',
+    marbles(({ expectObservable, flush }, scheduler) => {
+      const { couch, asked } = couchOf(scheduler, {
+        login: () => of(response(body('{"ok":true,"name":"ada","roles":[]}'))),
+      });
+      expectObservable(asking(couch, [0, 539_999, 540_000], scheduler)).toBe('v 539998ms v (v|)');
+      flush();
+      expect(asked).toEqual(['0 l', '0 +', '539999 +', '540000 l', '540000 +']);
+    }),
+  );
+});

@@ -1,0 +1,224 @@
+import { describe, expect, it } from '@jest/globals';
+import { NEVER, catchError, map, merge, mergeMap, of, throwError, timer } from 'rxjs';
+import type { Observable, SchedulerLike } from 'rxjs';
+import { Couch } from 'corduroy';
+import type { CorduroyError, TransportRequest, TransportResponse } from 'corduroy';
+import { bytes, marbleTransport, response } from './helpers/marble-transport.ts';
+import { marbles } from './helpers/run.ts';
+
+const body = (text: string): Observable<Uint8Array> => of(bytes(text));
+const fine = (): Observable<TransportResponse> =>
+  of(response(body('{"version":"3.5.0","ok":true,"id":"a","rev":"1-a","docs":[],"results":[]}')));
+const down = (code = 'ECONNREFUSED'): Observable<TransportResponse> =>
+  throwError(() => Object.assign(new Error('no'), { code }));
+const answering = (status: number, error = 'error'): Observable<TransportResponse> =>
+  of(response(body(JSON.stringify({ error, reason: '' })), status));
+
+type Serve = (node: string, request: TransportRequest) => Observable<TransportResponse>;
+
+function cluster(
+  scheduler: SchedulerLike,
+  serve: Serve,
+  options: object = {},
+): { readonly couch: Couch; readonly asked: string[] } {
+  const asked: string[] = [];
+  const transport = marbleTransport((request) => {
+    const node = new URL(request.url).hostname;
+    asked.push(`${scheduler.now()} ${node}`);
+    return serve(node, request);
+  });
+  // Begins with the first, and waits exactly half of what it may.
+  let first = true;
+  const random = (): number => (first ? ((first = false), 0) : 0.5);
+  const nodeBackoff = { initialDelay: 1000, maxDelay: 3000, random };
+  const urls = ['http://a', 'http://b', 'http://c'];
+  return {
+    couch: new Couch(urls, { transport, scheduler, nodeBackoff, timeout: 100, ...options }),
+    asked,
+  };
+}
+
+const outcome = (work: Observable<unknown>): Observable<string> =>
+  work.pipe(
+    map(() => 'v'),
+    catchError((error: CorduroyError) => of(`${error.name} of ${error.request?.url}`)),
+  );
+
+const asking = (couch: Couch, times: number[], scheduler: SchedulerLike): Observable<string> =>
+  merge(
+    ...times.map((time) => timer(time, scheduler).pipe(mergeMap(() => outcome(couch.version())))),
+  );
+
+describe('several nodes', () => {
+  it(
+    'are asked in turn',
+    marbles(({ expectObservable, flush }, scheduler) => {
+      const { couch, asked } = cluster(scheduler, fine);
+      expectObservable(asking(couch, [0, 1, 2, 3], scheduler)).toBe('vvv(v|)');
+      flush();
+      expect(asked).toEqual(['0 a', '1 b', '2 c', '3 a']);
+      expect(couch.url).toBe('http://a');
+    }),
+  );
+
+  it(
+    'that cannot be reached are passed over at once, left alone, longer each time, and tried again',
+    marbles(({ expectObservable, flush }, scheduler) => {
+      const { couch, asked } = cluster(scheduler, (node) =>
+        node === 'a' && scheduler.now() < 5000 ? down() : fine(),
+      );
+      const times = [0, 1, 2, 500, 501, 502, 1499, 1500, 1503, 5000, 5001, 5002];
+      expectObservable(asking(couch, times, scheduler)).toBe(
+        'vvv 497ms vvv 996ms vv--v 3496ms vv(v|)',
+      );
+      flush();
+      expect(asked).toEqual([
+        '0 a',
+        '0 b',
+        '1 c',
+        '2 b',
+        '500 c',
+        // After 501 ms.
+        '501 a',
+        '501 b',
+        '502 c',
+        '1499 b',
+        '1500 c',
+        // After another 1001.
+        '1503 a',
+        '1503 b',
+        '5000 c',
+        '5001 a',
+        '5002 b',
+      ]);
+    }),
+  );
+
+  it(
+    'that keep silent are left after the timeout, and the request goes on to the next',
+    marbles(({ expectObservable, flush }, scheduler) => {
+      const { couch, asked } = cluster(scheduler, (node) => (node === 'a' ? NEVER : fine()));
+      expectObservable(asking(couch, [0, 101, 102, 103], scheduler)).toBe('100ms vvv(v|)');
+      flush();
+      expect(asked).toEqual(['0 a', '100 b', '101 c', '102 b', '103 c']);
+    }),
+  );
+
+  it.each([502, 503, 504])(
+    'that answer %i are left, and a request that changes something is not sent again',
+    (status) =>
+      marbles(({ expectObservable, flush }, scheduler) => {
+        const { couch, asked } = cluster(scheduler, (node) =>
+          node === 'a' ? answering(status) : fine(),
+        );
+        const write = outcome(couch.use('db').save({ _id: 'x' }));
+        expectObservable(merge(write, asking(couch, [1, 2, 3], scheduler))).toBe('xvv(v|)', {
+          x: 'ServerError of http://a/db/x',
+          v: 'v',
+        });
+        flush();
+        expect(asked).toEqual(['0 a', '1 b', '2 c', '3 b']);
+      })(),
+  );
+
+  it(
+    'in maintenance mode are left',
+    marbles(({ expectObservable, flush }, scheduler) => {
+      const { couch, asked } = cluster(scheduler, (node) =>
+        node === 'a' ? answering(500, 'maintenance_mode') : fine(),
+      );
+      expectObservable(asking(couch, [0, 1, 2], scheduler)).toBe('vv(v|)');
+      flush();
+      expect(asked).toEqual(['0 a', '0 b', '1 c', '2 b']);
+    }),
+  );
+
+  it(
+    'that answer anything else are well: it is the request that failed',
+    marbles(({ expectObservable, flush }, scheduler) => {
+      const { couch, asked } = cluster(scheduler, (node) =>
+        node === 'a' ? answering(500) : answering(404),
+      );
+      const failures = { a: 'ServerError of http://a/', b: 'NotFound of http://b/' };
+      expectObservable(asking(couch, [0, 1], scheduler)).toBe('a(b|)', failures);
+      flush();
+      expect(asked).toEqual(['0 a', '1 b']);
+    }),
+  );
+
+  it(
+    'that are all gone are each asked once; the error is that of the last, and they are asked again',
+    marbles(({ expectObservable, flush }, scheduler) => {
+      const { couch, asked } = cluster(scheduler, (node) =>
+        node === 'b' && scheduler.now() === 7 ? fine() : down(),
+      );
+      expectObservable(asking(couch, [0, 7], scheduler)).toBe('c------(v|)', {
+        c: 'ConnectionError of http://c/',
+        v: 'v',
+      });
+      flush();
+      expect(asked).toEqual(['0 a', '0 b', '0 c', '7 a', '7 b']);
+    }),
+  );
+
+  const reads: Record<string, (couch: Couch) => Observable<unknown>> = {
+    'get of many': (couch) => couch.use('db').get(['a']),
+    'a view of keys': (couch) => couch.use('db').view('d/v', { keys: [1] }),
+    'changes of ids': (couch) => couch.use('db').changes({ docIds: ['a'] }),
+  };
+  it.each(Object.keys(reads))('%s with POST goes on to the next node: it only reads', (name) =>
+    marbles(({ expectObservable, flush }, scheduler) => {
+      const { couch, asked } = cluster(scheduler, (node, { method }) => {
+        expect(method).toBe('POST');
+        return node === 'a' ? down('ECONNRESET') : NEVER;
+      });
+      expectObservable((reads[name] as (typeof reads)[string])(couch), '-!').toBe('');
+      flush();
+      expect(asked).toEqual(['0 a', '0 b']);
+    })(),
+  );
+
+  it.each([
+    ['ECONNREFUSED', ['0 a', '0 b']],
+    ['ECONNRESET', ['0 a']],
+    ['', ['0 a']],
+  ])('a write that failed with %j was sent to %j', (code, nodes) =>
+    marbles(({ expectObservable, flush }, scheduler) => {
+      const { couch, asked } = cluster(scheduler, (node) => (node === 'a' ? down(code) : fine()));
+      const outcomes = { v: 'v', x: 'ConnectionError of http://a/db' };
+      expectObservable(outcome(couch.create('db'))).toBe(
+        nodes.length === 2 ? '(v|)' : '(x|)',
+        outcomes,
+      );
+      flush();
+      expect(asked).toEqual(nodes);
+    })(),
+  );
+
+  it(
+    'serve a feed one after the other, from where it was',
+    marbles(({ cold, expectObservable, flush }, scheduler) => {
+      const change = (seq: string): Uint8Array =>
+        bytes(`${JSON.stringify({ seq, id: seq, changes: [{ rev: '1-a' }] })}\n`);
+      const bodies = [
+        cold('-a-#', { a: change('1') }, new Error('reset')),
+        cold('-b----', { b: change('2') }),
+      ];
+      const places: string[] = [];
+      const { couch } = cluster(scheduler, (node, { url }) => {
+        const { searchParams } = new URL(url);
+        if (searchParams.get('feed') !== 'continuous') return fine();
+        if (node === 'a' && places.length > 0) return down();
+        places.push(`${node} ${searchParams.get('since')}`);
+        return of(response(bodies[places.length - 1] ?? NEVER));
+      });
+      const backoff = { initialDelay: 1, random: (): number => 0 };
+      const feed = couch.use('db').changes$({ latency: 0, since: 0, heartbeat: 1000, backoff });
+      const ids = feed.pipe(map(({ changes }) => changes.map(({ id }) => id).join('')));
+      expectObservable(ids, '---------!').toBe('-1---2');
+      flush();
+      expect(places[0]).toBe('a 0');
+      expect(places[1]).toMatch(/^[bc] 1$/);
+    }),
+  );
+});
