@@ -1,12 +1,13 @@
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { accessSync, constants, mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { delimiter, join } from 'node:path';
+import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
-import { type Page, chromium } from 'playwright-core';
+import type { Page } from 'playwright-core';
+import { hasChromium, launchChromium } from './helpers/chromium.ts';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 /** The first of them may have to build the package. */
@@ -231,44 +232,13 @@ describe('npm run demo', () => {
   );
 });
 
-/** A Chromium to show the page in, if there is one. */
-function findChromium(): string | undefined {
-  const names = ['chromium', 'chromium-browser', 'google-chrome'];
-  const folders = (process.env['PATH'] ?? '').split(delimiter);
-  const places = [
-    process.env['CHROMIUM_BIN'] ?? '',
-    '/usr/bin/chromium',
-    ...names.flatMap((name) => folders.map((folder) => join(folder, name))),
-  ];
-  return places.find((path) => {
-    try {
-      accessSync(path, constants.X_OK);
-      return path !== '';
-    } catch {
-      return false;
-    }
-  });
-}
-
-const executablePath = findChromium();
-const args = [
-  '--headless',
-  '--no-sandbox',
-  '--disable-gpu',
-  '--disable-quic',
-  '--no-first-run',
-  '--disable-background-networking',
-  '--disable-component-update',
-  '--disable-sync',
-];
-
 async function statsOf(url: string): Promise<Stats> {
   return (await (await fetch(new URL('stats', url))).json()) as Stats;
 }
 
 /** Opens the demo's page in a browser; `errors` gathers what its console complains of. */
 async function browse(url: string, use: (page: Page, errors: string[]) => Promise<void>) {
-  const browser = await chromium.launch({ executablePath: executablePath ?? '', args });
+  const browser = await launchChromium();
   try {
     const page = await browser.newPage({ viewport: { width: 380, height: 800 } });
     const errors: string[] = [];
@@ -285,7 +255,7 @@ async function browse(url: string, use: (page: Page, errors: string[]) => Promis
 
 describe('the page', () => {
   const title = 'shows the feed, its break and its recovery, on one connection';
-  if (executablePath === undefined) {
+  if (!hasChromium) {
     it.skip(`${title} (skipped: needs Chromium, which is not installed)`, () => {});
     return;
   }

@@ -30,6 +30,8 @@ export const embeddedLacks = {
   node: 'A node has a name, a configuration and statistics, and no more that is its own.',
   'dbs-info': 'There is no _dbs_info, and the server has no id.',
   'query-servers': 'There are none to be started anew.',
+  'several-nodes': 'It is one process, and can join no other.',
+  'proxy-authentication': 'It knows Basic and cookies, and believes neither proxies nor JWTs.',
   'attachment-encoding': 'Attachments are never compressed: no encoding or encoded_length.',
   'local-seq': 'local_seq is ignored.',
   'compaction-state': 'compact_running is never true and sizes are estimates.',
@@ -40,8 +42,15 @@ export type Capability = keyof typeof embeddedLacks | 'process';
 /** Why a server lacks a capability; undefined where it has it. */
 export function lack(kind: ServerKind, capability: Capability): string | undefined {
   if (kind === 'given') return notOurs.has(capability) ? 'a given server' : undefined;
+  // Only there is each address of the loopback one to listen on.
+  if (capability === 'several-nodes' && process.platform !== 'linux') return process.platform;
   return kind === 'embedded' && capability in embeddedLacks ? 'the embedded server' : undefined;
 }
 
 /** A server given by $COUCHDB_URL is not ours to kill or to start again. */
-const notOurs = new Set<Capability>(['process', 'restart']);
+const notOurs = new Set<Capability>([
+  'process',
+  'restart',
+  'several-nodes',
+  'proxy-authentication',
+]);

@@ -46,22 +46,24 @@ process.on('disconnect', async () => {
 // Only the parent ends a keeper: a signal to the whole group must not stop the cleaning up.
 for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(name, () => {});
 
-function configure({ launcher, port, username, password }) {
+function configure({ launcher, port, username, password, member }) {
   const home = dirname(dirname(launcher));
   for (const name of ['data', 'views']) mkdirSync(join(folder, name));
   writeFileSync(
     join(folder, 'local.ini'),
     `[couchdb]
-single_node = true
+single_node = ${member === undefined}
+${member === undefined ? '' : `uuid = ${member.secret}`}
 database_dir = ${join(folder, 'data')}
 view_index_dir = ${join(folder, 'views')}
 uri_file = ${join(folder, 'couch.uri')}
 [chttpd]
 port = ${port}
 bind_address = 127.0.0.1
+${member === undefined ? '' : `[chttpd_auth]\nsecret = ${member.secret}`}
 [cluster]
 q = 2
-n = 1
+n = ${member === undefined ? 1 : 3}
 [smoosh]
 state_dir = ${join(folder, 'data')}
 [log]
@@ -69,7 +71,7 @@ writer = file
 file = ${join(folder, 'couch.log')}
 level = warning
 [admins]
-${username} = ${password}
+${username} = ${member === undefined ? password : member.passwordHash}
 `,
   );
   // Its own arguments without a node name: an Erlang node that is not distributed can clash with no
@@ -77,9 +79,24 @@ ${username} = ${password}
   const args = readFileSync(join(home, 'etc', 'vm.args'), 'utf8');
   writeFileSync(
     join(folder, 'vm.args'),
-    args.replaceAll(/^\s*-(name|sname|setcookie|kernel inet_dist\w*)\s.*$/gm, ''),
+    args.replaceAll(/^\s*-(name|sname|setcookie|kernel inet_dist\w*)\s.*$/gm, '') +
+      (member === undefined ? '' : distribution(member)),
   );
   settings.ini = `${join(home, 'etc', 'default.ini')} ${join(folder, 'local.ini')}`;
+}
+
+/**
+ * The arguments of one node of several: each has an address of the loopback for itself, and all of
+ * them the same port, so that they find each other without an epmd.
+ */
+function distribution({ address, port, secret }) {
+  return `
+-name couchdb@${address}
+-setcookie ${secret}
+-kernel inet_dist_use_interface {${address.replaceAll('.', ',')}}
+-start_epmd false
+-erl_epmd_port ${port}
+`;
 }
 
 async function launch() {

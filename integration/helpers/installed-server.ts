@@ -31,15 +31,27 @@ function isLauncher(path: string): boolean {
   }
 }
 
+/** What makes a server one node of several. */
+export interface ClusterMember {
+  /** The address of the loopback by which the other nodes know it. */
+  readonly address: string;
+  /** The port on which all of them listen for each other. */
+  readonly port: number;
+  /** What the nodes have in common, and nobody else knows. */
+  readonly secret: string;
+  /** The administrator's password, with the same salt on all of them: cookies depend on it. */
+  readonly passwordHash: string;
+}
+
 /**
  * Starts an installed CouchDB on a free port of this machine with a configuration, data and an admin
  * of its own, beside whatever else runs here. A keeper process owns it and ends it even when this
  * process dies without a word.
  */
-export async function startInstalled(admin: {
-  readonly username: string;
-  readonly password: string;
-}): Promise<RunningServer> {
+export async function startInstalled(
+  admin: { readonly username: string; readonly password: string },
+  member?: ClusterMember,
+): Promise<RunningServer> {
   const launcher = findInstalled();
   if (launcher === undefined) throw new Error('No CouchDB is installed here: set $COUCHDB_BIN');
   const port = await freePort();
@@ -56,9 +68,9 @@ export async function startInstalled(admin: {
   let pid = 0;
   let version: string;
   try {
-    pid = await ask(child, { start: { launcher, port, ...admin } });
+    pid = await ask(child, { start: { launcher, port, ...admin, member } });
     version = await untilAnswering(url, authorization, { alive });
-    await createSystemDatabases(url, authorization);
+    if (member === undefined) await createSystemDatabases(url, authorization);
   } catch (error) {
     child.disconnect();
     throw error;
@@ -96,7 +108,7 @@ async function ask(child: ChildProcess, request: object): Promise<number> {
   return pid;
 }
 
-async function freePort(): Promise<number> {
+export async function freePort(): Promise<number> {
   const probe = createServer().listen(0, '127.0.0.1');
   await once(probe, 'listening');
   const { port } = probe.address() as { port: number };
@@ -109,7 +121,7 @@ async function freePort(): Promise<number> {
  * A single node makes them itself, but only after it answers, and a spec must not be the one to meet
  * that moment: while the two of us are at it, the server may even answer 500.
  */
-async function createSystemDatabases(url: string, authorization: string): Promise<void> {
+export async function createSystemDatabases(url: string, authorization: string): Promise<void> {
   for (const name of ['_users', '_replicator']) {
     for (let patience = 40; ; patience -= 1) {
       const response = await fetch(`${url}/${name}`, { method: 'PUT', headers: { authorization } });

@@ -1,0 +1,153 @@
+import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals';
+import { build } from 'esbuild';
+import { fileURLToPath } from 'node:url';
+import type { Browser, Page } from 'playwright-core';
+import { hasChromium, launchChromium } from './helpers/chromium.ts';
+import { startEmbedded } from './helpers/embedded-server.ts';
+import { type FaultyProxy, startFaultyProxy } from './helpers/faulty-proxy.ts';
+import { basicAuth, type RunningServer } from './helpers/running-server.ts';
+import { server as shared } from './helpers/server.ts';
+import { startIsolatedServer } from './helpers/servers.ts';
+import { type StubServer, startStub } from './helpers/stub-server.ts';
+
+// A page of one origin, a CouchDB of another, and a session whose cookie only the browser ever sees.
+
+jest.setTimeout(60_000);
+
+const door = fileURLToPath(new URL('../src/index.browser.ts', import.meta.url));
+
+async function startServer(origin: string): Promise<RunningServer> {
+  if (shared.kind === 'embedded') {
+    return startEmbedded({ admin: { username: 'admin', password: 'secret' }, cors: true });
+  }
+  const server = await startIsolatedServer('installed');
+  const set = async (key: string, value: string): Promise<void> => {
+    const authorization = basicAuth(server.username, server.password);
+    const url = `${server.url}/_node/_local/_config/${key}`;
+    const body = JSON.stringify(value);
+    const response = await fetch(url, { method: 'PUT', headers: { authorization }, body });
+    if (!response.ok) throw new Error(`Could not set ${key}`);
+  };
+  await set('cors/origins', origin);
+  await set('cors/credentials', 'true');
+  await set('cors/methods', 'GET, PUT, POST, HEAD, DELETE');
+  await set('cors/headers', 'accept, content-type');
+  await set('chttpd/enable_cors', 'true');
+  return server;
+}
+
+const describeIf = hasChromium && shared.kind !== 'given' ? describe : describe.skip;
+
+describeIf('a session of a page', () => {
+  let server: RunningServer;
+  let pages: StubServer;
+  let proxy: FaultyProxy;
+  let browser: Browser;
+  let bundle: string;
+
+  beforeAll(async () => {
+    pages = await startStub((_request, response) => {
+      response.setHeader('content-type', 'text/html').end('<!doctype html><title>page</title>');
+    });
+    server = await startServer(pages.url);
+    proxy = await startFaultyProxy(server.url);
+    browser = await launchChromium();
+    const options = { bundle: true, write: false, format: 'iife', globalName: 'corduroy' } as const;
+    const { outputFiles } = await build({ entryPoints: [door], ...options });
+    bundle = outputFiles[0]?.text ?? '';
+  });
+  afterAll(async () => {
+    await browser?.close();
+    await proxy?.close();
+    await server?.stop();
+    await pages?.close();
+  });
+
+  /** A page with Corduroy in it, and a `Couch` for the server of another origin. */
+  async function open(page: Page): Promise<void> {
+    await page.goto(pages.url);
+    await page.addScriptTag({ content: bundle });
+    await page.evaluate(
+      ([url, username, password]) => {
+        const { Couch, fetchTransport } = corduroy;
+        const promised = (source: Subscribable): Promise<unknown> =>
+          new Promise((resolve, reject) => {
+            source.subscribe({ next: resolve, error: (error) => reject(new Error(error.message)) });
+          });
+        const session = { username, password };
+        const inSession = new Couch(url, { auth: { session, loginInterval: 0 } });
+        const later = new Couch(url, { transport: fetchTransport({ credentials: 'include' }) });
+        const anonymous = new Couch(url);
+        Object.assign(globalThis, { promised, inSession, later, anonymous, session });
+      },
+      [proxy.url, server.username, server.password] as const,
+    );
+  }
+
+  /** What a piece of the page's own code resolves to. */
+  const run = (page: Page, code: string): Promise<unknown> => page.evaluate(code);
+  const logins = (): number =>
+    proxy.requests.filter(({ method, url }) => method === 'POST' && url === '/_session').length;
+
+  it('has a cookie that the browser keeps and sends, and that no script sees', async () => {
+    const context = await browser.newContext();
+    const page = await context.newPage();
+    await open(page);
+    const before = proxy.requests.length;
+    expect(await run(page, 'promised(inSession.session())')).toMatchObject({
+      name: 'admin',
+      authenticated: 'cookie',
+    });
+    expect(await run(page, 'promised(inSession.allDbs())')).toEqual(expect.any(Array));
+    expect(await run(page, 'document.cookie')).toBe('');
+    const asked = proxy.requests.slice(before).filter(({ method }) => method !== 'OPTIONS');
+    expect(asked.map(({ method, url }) => `${method} ${url}`)).toEqual([
+      'POST /_session',
+      'GET /_session',
+      'GET /_all_dbs',
+    ]);
+    for (const { headers } of asked) expect(headers['authorization']).toBeUndefined();
+    for (const { headers } of asked.slice(1)) {
+      expect(headers['cookie']).toMatch(/^AuthSession=./);
+    }
+    // Who is not in a session does not take part in it.
+    expect(await run(page, 'promised(anonymous.session())')).toMatchObject({ name: null });
+    await context.close();
+  });
+
+  it('outlives the page, and ends with a logout', async () => {
+    const context = await browser.newContext();
+    const page = await context.newPage();
+    await open(page);
+    const login = 'promised(anonymous.login(session.username, session.password))';
+    expect(await run(page, login)).toMatchObject({ name: 'admin' });
+    expect(await run(page, 'promised(anonymous.session())')).toMatchObject({ name: 'admin' });
+    await open(page);
+    const before = logins();
+    expect(await run(page, 'promised(later.session())')).toMatchObject({ name: 'admin' });
+    expect(logins()).toBe(before);
+    expect(await run(page, 'promised(later.logout())')).toEqual({ ok: true });
+    await open(page);
+    expect(await run(page, 'promised(later.session())')).toMatchObject({ name: null });
+    await context.close();
+  });
+
+  it('is renewed once when its cookie is gone', async () => {
+    const context = await browser.newContext();
+    const page = await context.newPage();
+    await open(page);
+    await run(page, 'promised(inSession.session())');
+    await context.clearCookies();
+    const before = logins();
+    expect(await run(page, 'promised(inSession.allDbs())')).toEqual(expect.any(Array));
+    expect(logins()).toBe(before + 1);
+    await context.close();
+  });
+});
+
+interface Subscribable {
+  subscribe(observer: { next: (value: unknown) => void; error: (error: Error) => void }): unknown;
+}
+
+/** What the bundle puts in the page. */
+declare const corduroy: typeof import('corduroy');

@@ -1,0 +1,168 @@
+import { afterAll, afterEach, beforeAll, describe, expect, jest } from '@jest/globals';
+import { Couch, gotTransport } from 'corduroy';
+import type { Database, FeedState, Transport } from 'corduroy';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Subject, filter, firstValueFrom, forkJoin, timeout } from 'rxjs';
+import type { Observable } from 'rxjs';
+import { type Cluster, startCluster } from './helpers/cluster.ts';
+import type { RunningServer } from './helpers/running-server.ts';
+import { needs, server } from './helpers/server.ts';
+
+// A cluster of three nodes that have really joined, of which one at a time dies, freezes or leaves.
+
+jest.setTimeout(120_000);
+
+const PATIENCE = 30_000;
+const soon = <T>(source: Observable<T>): Promise<T> =>
+  firstValueFrom(source.pipe(timeout({ first: PATIENCE })));
+
+const cleanUps: (() => void)[] = [];
+afterEach(() => {
+  for (const cleanUp of cleanUps.splice(0)) cleanUp();
+});
+
+let cluster: Cluster | undefined;
+beforeAll(async () => {
+  if (server.kind === 'installed' && process.platform === 'linux') cluster = await startCluster();
+});
+afterAll(() => cluster?.stop());
+
+function started(): Cluster {
+  if (cluster === undefined) throw new Error('No cluster was started');
+  return cluster;
+}
+
+/** A transport that notes by which node each request was answered. */
+function noting(answered: string[], cookies: (string | undefined)[] = []): Transport {
+  const transport = gotTransport();
+  return {
+    send: (request) => {
+      answered.push(new URL(request.url).origin);
+      cookies.push(request.headers['cookie']);
+      return transport.send(request);
+    },
+  };
+}
+
+function couchOf(options: object = {}): Couch {
+  const { urls, username, password } = started();
+  const nodeBackoff = { initialDelay: 100, maxDelay: 1000 };
+  return new Couch(urls, { auth: [username, password], nodeBackoff, ...options });
+}
+
+/** Follows a database, and knows what it has been told. */
+class Listener {
+  readonly came = new Map<string, string>();
+  readonly #came$ = new Subject<void>();
+  readonly #subscription;
+  states: FeedState['status'][] = [];
+
+  constructor(db: Database, feed: 'continuous' | 'longpoll') {
+    const backoff = { initialDelay: 10, maxDelay: 200 };
+    const changes = db.changes$({ feed, since: 0, latency: 0, heartbeat: 500, backoff });
+    changes.state$.subscribe(({ status }) => this.states.push(status));
+    this.#subscription = changes.subscribe({
+      next: (batch) => {
+        for (const { id, changes: revs } of batch.changes) this.came.set(id, revs[0]?.rev ?? '');
+        this.#came$.next();
+      },
+      error: (error) => this.#came$.error(error),
+    });
+  }
+
+  /** Resolves when it has been told all of these. */
+  async knows(revs: ReadonlyMap<string, string>): Promise<void> {
+    const isAll = (): boolean => [...revs].every(([id, rev]) => this.came.get(id) === rev);
+    if (!isAll()) await soon(this.#came$.pipe(filter(isAll)));
+  }
+
+  /** Resolves when it knows what the cluster has, which may have heard more than it could answer. */
+  async knowsAll(db: Database): Promise<void> {
+    for (const deadline = Date.now() + PATIENCE; ; await sleep(100)) {
+      const rows = (await soon(db.changes())).results;
+      const isLast = rows.every(({ id, changes }) => this.came.get(id) === changes[0]?.rev);
+      if (isLast && rows.length === this.came.size) return;
+      if (Date.now() > deadline) expect(this.came).toEqual(rows);
+    }
+  }
+
+  leave(): void {
+    this.#subscription.unsubscribe();
+  }
+}
+
+describe('a cluster of three nodes', () => {
+  needs('several-nodes')('is asked as one, with one login for all nodes', async () => {
+    const { urls, username, password } = started();
+    const answered: string[] = [];
+    const cookies: (string | undefined)[] = [];
+    const auth = { session: { username, password } };
+    const couch = couchOf({ auth, transport: noting(answered, cookies) });
+    const db = await soon(couch.create('orders'));
+    const saves = Array.from({ length: 30 }, (_, i) => db.save({ _id: `${i}`, n: i }));
+    expect(await soon(forkJoin(saves))).toHaveLength(30);
+    for (let i = 0; i < 30; i++) expect(await soon(db.get(`${i}`))).toMatchObject({ n: i });
+    expect([...new Set(answered)].sort()).toEqual([...urls].sort());
+    // The login is what was sent without a cookie; every node took the same one.
+    expect(cookies.filter((cookie) => cookie === undefined)).toHaveLength(1);
+    expect(new Set(cookies).size).toBe(2);
+  });
+
+  const faults: Record<string, (node: RunningServer) => Promise<() => Promise<unknown>>> = {
+    killed: async (node) => {
+      await node.kill('SIGKILL');
+      return () => node.restart?.() ?? Promise.resolve();
+    },
+    frozen: async (node) => {
+      await node.kill('SIGSTOP');
+      return () => node.kill('SIGCONT');
+    },
+    'in maintenance mode': async (node) => {
+      const { url, username, password } = node;
+      const couch = new Couch(url, { auth: [username, password] });
+      await soon(couch.config('couchdb/maintenance_mode', true));
+      return () => soon(couch.config('couchdb/maintenance_mode', false));
+    },
+  };
+  const kinds = ['continuous', 'longpoll'] as const;
+
+  for (const [fault, strike] of Object.entries(faults)) {
+    for (const kind of kinds) {
+      needs('several-nodes')(
+        `has a ${kind} feed that misses nothing when its node is ${fault}`,
+        async () => {
+          const answered: string[] = [];
+          const name = `fed-${kind}-${fault.replaceAll(' ', '-')}`;
+          const writing = couchOf({ timeout: 2_000 });
+          const db = await soon(writing.create(name));
+          const listener = new Listener(couchOf({ transport: noting(answered) }).use(name), kind);
+          cleanUps.push(() => listener.leave());
+          const revs = new Map<string, string>();
+          const write = async (id: string): Promise<void> => {
+            const doc = await soon(
+              db.upsert(id, (found) => ({ n: Number(found?.['n'] ?? 0) + 1 }), {}),
+            ).catch(() => null);
+            // What was not answered may have been written, or may yet be.
+            if (doc !== null) revs.set(id, doc._rev);
+          };
+          const ids = Array.from({ length: 8 }, (_, i) => `doc-${i}`);
+          for (const id of ids) await write(id);
+          await listener.knows(revs);
+          const asked = answered.at(-1);
+          const node = started().nodes.find(({ url }) => url === asked) as RunningServer;
+          const mend = await strike(node);
+          try {
+            for (const id of ids) await write(id);
+            await listener.knows(revs);
+          } finally {
+            await mend();
+          }
+          for (const id of ids) await write(id);
+          await listener.knowsAll(db);
+          expect(revs.size).toBe(ids.length);
+          expect(listener.states).not.toContain('failed');
+        },
+      );
+    }
+  }
+});

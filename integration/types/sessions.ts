@@ -1,0 +1,82 @@
+/**
+ * What the types of credentials, sessions and users promise, proven by the compiler.
+ */
+import { Couch, Users } from 'corduroy';
+import type {
+  AnyFields,
+  Auth,
+  Credentials,
+  Database,
+  Document,
+  Operation,
+  Security,
+  Session,
+  User,
+  UserFields,
+} from 'corduroy';
+import { expectTypeOf } from 'expect-type';
+import { BehaviorSubject, of } from 'rxjs';
+import type { Observable } from 'rxjs';
+
+declare const couch: Couch;
+declare const db: Database;
+
+// Sessions
+expectTypeOf(couch.session()).toEqualTypeOf<Operation<Session>>();
+expectTypeOf(couch.session$).toEqualTypeOf<Observable<Session>>();
+expectTypeOf(couch.login('ada', 'secret')).toEqualTypeOf<Operation<Session>>();
+expectTypeOf(couch.logout()).toEqualTypeOf<Operation<{ readonly ok: true }>>();
+expectTypeOf<Session['name']>().toEqualTypeOf<string | null>();
+// @ts-expect-error -- a login needs a password
+couch.login('ada');
+
+// Credentials
+const given: Auth[] = [
+  { username: 'ada', password: 'secret' },
+  ['ada', 'secret'],
+  { bearer: 'a.b.c' },
+  { session: { username: 'ada', password: 'secret' }, loginInterval: 0 },
+  { session: ['ada', 'secret'] },
+  { proxy: { username: 'ada', roles: ['a'], secret: 's' } },
+  () => null,
+  () => ['ada', 'secret'],
+  () => Promise.resolve({ bearer: 'a.b.c' }),
+  () => of({ bearer: 'a.b.c' }),
+  Promise.resolve(null),
+  new BehaviorSubject<Credentials | null>(null),
+  of({ session: ['ada', 'secret'] as const }),
+];
+for (const auth of given) new Couch('http://host', { auth });
+// @ts-expect-error -- a name without a password
+new Couch('http://host', { auth: { username: 'ada' } });
+// @ts-expect-error -- nobody is null, and not a value of credentials
+new Couch('http://host', { auth: null });
+// @ts-expect-error -- a cookie of one's own is a header
+new Couch('http://host', { auth: { cookie: 'AuthSession=x' } });
+
+// Several nodes
+new Couch(['http://a', 'http://b'] as const, { nodeBackoff: { initialDelay: 100 } });
+// @ts-expect-error -- a node is a URL
+new Couch([{ url: 'http://a' }]);
+
+// Users
+expectTypeOf(couch.users).toEqualTypeOf<Users>();
+expectTypeOf(couch.users).toExtend<Database<UserFields>>();
+expectTypeOf(couch.users.named('ada')).toEqualTypeOf<Operation<User>>();
+expectTypeOf(couch.users.all()).toEqualTypeOf<Operation<User[]>>();
+expectTypeOf(couch.users.create('ada', 's', { roles: ['a'], fields: { age: 36 } })).toEqualTypeOf<
+  Operation<User>
+>();
+expectTypeOf(couch.users.get('org.couchdb.user:ada')).toEqualTypeOf<
+  Operation<Document<UserFields>>
+>();
+expectTypeOf<User['roles']>().toEqualTypeOf<string[]>();
+expectTypeOf<User['age']>().toEqualTypeOf<AnyFields[string]>();
+// @ts-expect-error -- roles are a list
+couch.users.setRoles('ada', 'a');
+
+// Rights
+expectTypeOf(db.grant({ members: { roles: ['staff'] } })).toEqualTypeOf<Operation<Security>>();
+expectTypeOf(db.revoke({ admins: { names: ['ada'] } })).toEqualTypeOf<Operation<Security>>();
+// @ts-expect-error -- there are members and admins
+db.grant({ readers: { names: ['ada'] } });

@@ -1,0 +1,306 @@
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import { Couch } from 'corduroy';
+import type { Auth } from 'corduroy';
+import { createHmac } from 'node:crypto';
+import { firstValueFrom } from 'rxjs';
+import type { Observable } from 'rxjs';
+import { startStub } from './helpers/stub-server.ts';
+import type { StubServer } from './helpers/stub-server.ts';
+
+// What sessions, users and rights say over the wire, and how the answers are understood.
+
+let stub: StubServer;
+beforeAll(async () => {
+  stub = await startStub();
+});
+afterAll(() => stub.close());
+beforeEach(() => {
+  stub.requests.length = 0;
+});
+
+/** Answers in turn; the last one again and again. */
+function answer(...answers: readonly unknown[]): void {
+  let count = 0;
+  stub.answer((_request, response) => {
+    response.setHeader('content-type', 'application/json');
+    response.setHeader('set-cookie', 'AuthSession=token; Version=1; Max-Age=600; Path=/; HttpOnly');
+    response.end(JSON.stringify(answers[Math.min(count++, answers.length - 1)]));
+  });
+}
+
+const sent = (): string[] =>
+  stub.requests.map(({ method, url, body }) => `${method} ${url} ${body.toString()}`.trim());
+
+const user = { _id: 'org.couchdb.user:ada', _rev: '1-a', name: 'ada', roles: ['a'], type: 'user' };
+const written = { ok: true, id: user._id, rev: '2-b' };
+const session = {
+  ok: true,
+  userCtx: { name: 'ada', roles: ['a'] },
+  info: { authenticated: 'jwt' },
+};
+
+interface Exchange {
+  readonly sends: readonly string[];
+  readonly answers: readonly unknown[];
+  readonly emits: unknown;
+}
+
+const exchanges: [name: string, call: (couch: Couch) => Observable<unknown>, Exchange][] = [
+  [
+    'couch.session',
+    (c) => c.session(),
+    {
+      sends: ['GET /_session'],
+      answers: [session],
+      emits: { name: 'ada', roles: ['a'], authenticated: 'jwt' },
+    },
+  ],
+  [
+    'couch.session of nobody',
+    (c) => c.session(),
+    {
+      sends: ['GET /_session'],
+      answers: [{ ok: true, userCtx: { name: null, roles: [] }, info: {} }],
+      emits: { name: null, roles: [], authenticated: null },
+    },
+  ],
+  [
+    'couch.login',
+    (c) => c.login('ada', 'pässword'),
+    {
+      sends: ['POST /_session {"name":"ada","password":"pässword"}'],
+      answers: [{ ok: true, name: 'ada', roles: ['a'] }],
+      emits: { name: 'ada', roles: ['a'], authenticated: 'cookie' },
+    },
+  ],
+  [
+    'couch.login of an administrator without a name',
+    (c) => c.login('root', 'x'),
+    {
+      sends: ['POST /_session {"name":"root","password":"x"}'],
+      answers: [{ ok: true, name: null, roles: ['_admin'] }],
+      emits: { name: 'root', roles: ['_admin'], authenticated: 'cookie' },
+    },
+  ],
+  [
+    'couch.logout',
+    (c) => c.logout(),
+    { sends: ['DELETE /_session'], answers: [{ ok: true }], emits: { ok: true } },
+  ],
+  [
+    'couch.users.all',
+    (c) => c.users.all(),
+    {
+      sends: [
+        'GET /_users/_all_docs?startkey=%22org.couchdb.user%3A%22&endkey=%22org.couchdb.user%3B%22&include_docs=true',
+      ],
+      answers: [{ total_rows: 1, offset: 0, rows: [{ id: user._id, key: user._id, doc: user }] }],
+      emits: [user],
+    },
+  ],
+  [
+    'couch.users.named',
+    (c) => c.users.named('a/b'),
+    { sends: ['GET /_users/org.couchdb.user%3Aa%2Fb'], answers: [user], emits: user },
+  ],
+  [
+    'couch.users.create',
+    (c) => c.users.create('ada', 'secret', { roles: ['a'], fields: { age: 36 } }),
+    {
+      sends: [
+        'PUT /_users/org.couchdb.user%3Aada {"age":36,"name":"ada","type":"user","roles":["a"],"password":"secret"}',
+      ],
+      answers: [written],
+      emits: { ...user, _rev: '2-b', age: 36 },
+    },
+  ],
+  [
+    'couch.users.changePassword',
+    (c) => c.users.changePassword('ada', 'new'),
+    {
+      sends: [
+        'GET /_users/org.couchdb.user%3Aada',
+        'PUT /_users/org.couchdb.user%3Aada {"_id":"org.couchdb.user:ada","_rev":"1-a","name":"ada","roles":["a"],"type":"user","password":"new"}',
+      ],
+      answers: [user, written],
+      emits: { ...user, _rev: '2-b' },
+    },
+  ],
+  [
+    'couch.users.setRoles',
+    (c) => c.users.setRoles('ada', ['b']),
+    {
+      sends: [
+        'GET /_users/org.couchdb.user%3Aada',
+        'PUT /_users/org.couchdb.user%3Aada {"_id":"org.couchdb.user:ada","_rev":"1-a","name":"ada","roles":["b"],"type":"user"}',
+      ],
+      answers: [user, written],
+      emits: { ...user, _rev: '2-b', roles: ['b'] },
+    },
+  ],
+  [
+    'couch.users.remove',
+    (c) => c.users.remove('ada'),
+    {
+      sends: [
+        'GET /_users/org.couchdb.user%3Aada',
+        'DELETE /_users/org.couchdb.user%3Aada?rev=1-a',
+      ],
+      answers: [user, written],
+      emits: true,
+    },
+  ],
+  [
+    'db.grant',
+    (c) => c.use('db').grant({ members: { roles: ['b', 'a'] } }),
+    {
+      sends: [
+        'GET /db/_security',
+        'PUT /db/_security {"members":{"roles":["a","b"]},"cloudant":{}}',
+        'GET /db/_security',
+      ],
+      answers: [
+        { members: { roles: ['a'] }, cloudant: {} },
+        { ok: true },
+        { members: { roles: ['a', 'b'] }, cloudant: {} },
+      ],
+      emits: { members: { roles: ['a', 'b'] }, cloudant: {} },
+    },
+  ],
+  [
+    'db.grant of what is granted already',
+    (c) => c.use('db').grant({ admins: { names: ['ada'] } }),
+    {
+      sends: ['GET /db/_security'],
+      answers: [{ admins: { names: ['ada'] } }],
+      emits: { admins: { names: ['ada'] } },
+    },
+  ],
+  [
+    'db.revoke',
+    (c) => c.use('db').revoke({ admins: { names: ['ada'], roles: ['x'] } }),
+    {
+      sends: [
+        'GET /db/_security',
+        'PUT /db/_security {"admins":{"names":["bob"],"roles":[]}}',
+        'GET /db/_security',
+      ],
+      answers: [
+        { admins: { names: ['ada', 'bob'] } },
+        { ok: true },
+        { admins: { names: ['bob'], roles: [] } },
+      ],
+      emits: { admins: { names: ['bob'], roles: [] } },
+    },
+  ],
+];
+
+describe('on the wire', () => {
+  it.each(exchanges)('%s', async (_, call, { sends, answers, emits }) => {
+    answer(...answers);
+    expect(await firstValueFrom(call(new Couch(stub.url)))).toEqual(emits);
+    expect(sent()).toEqual(sends);
+  });
+
+  const decoded = exchanges.filter(([name]) => /^couch\.(session|login|users)/.test(name));
+  it.each(decoded)('%s errors where the answer is not what CouchDB answers', async (_, call) => {
+    answer({ ok: true });
+    await expect(firstValueFrom(call(new Couch(stub.url)))).rejects.toMatchObject({
+      name: 'ProtocolError',
+    });
+  });
+
+  it('db.grant errors where somebody else writes over it again and again', async () => {
+    answer({ members: { names: [] } });
+    const granted = new Couch(stub.url).use('db').grant({ members: { names: ['ada'] } });
+    await expect(firstValueFrom(granted)).rejects.toMatchObject({
+      name: 'Conflict',
+      request: { method: 'PUT', url: `${stub.url}/db/_security` },
+    });
+    expect(stub.requests.filter(({ method }) => method === 'PUT')).toHaveLength(10);
+  });
+});
+
+describe('the headers of a request', () => {
+  const token = createHmac('sha256', 'shared').update('ada').digest('hex');
+  const cases: [name: string, auth: Auth, headers: Record<string, string>][] = [
+    ['a name and a password', ['ada', 'secret'], { authorization: `Basic ${btoa('ada:secret')}` }],
+    ['a JWT', { bearer: 'a.b.c' }, { authorization: 'Bearer a.b.c' }],
+    ['a JWT of a function', () => ({ bearer: 'a.b.c' }), { authorization: 'Bearer a.b.c' }],
+    ['a session', { session: ['ada', 'secret'] }, { cookie: 'AuthSession=token' }],
+    [
+      'a proxy',
+      { proxy: { username: 'ada', roles: ['a', 'b'], token: 'hex' } },
+      {
+        'x-auth-couchdb-username': 'ada',
+        'x-auth-couchdb-roles': 'a,b',
+        'x-auth-couchdb-token': 'hex',
+      },
+    ],
+    [
+      'a proxy with its secret',
+      { proxy: { username: 'ada', secret: 'shared' } },
+      {
+        'x-auth-couchdb-username': 'ada',
+        'x-auth-couchdb-roles': '',
+        'x-auth-couchdb-token': token,
+      },
+    ],
+    ['nobody', () => null, {}],
+  ];
+  it.each(cases)('of %s', async (_, auth, expected) => {
+    answer({ version: '3', ok: true, name: 'ada', roles: [] });
+    await firstValueFrom(new Couch(stub.url, { auth }).version());
+    const { headers = {} } = stub.requests.at(-1) ?? {};
+    const shown = Object.entries(headers).filter(([name]) =>
+      /^(authorization|cookie|x-auth-.*)$/.test(name),
+    );
+    expect(Object.fromEntries(shown)).toEqual(expected);
+  });
+
+  it('hold no cookie that was not asked for', async () => {
+    answer({ version: '3' });
+    const couch = new Couch(stub.url, { auth: ['ada', 'secret'] });
+    await firstValueFrom(couch.version());
+    await firstValueFrom(couch.version());
+    expect(stub.requests.at(-1)?.headers['cookie']).toBeUndefined();
+  });
+});
+
+describe('a replication', () => {
+  const ends: [name: string, auth: Auth, end: object][] = [
+    ['a name and password', ['ada', 'x'], { auth: { basic: { username: 'ada', password: 'x' } } }],
+    [
+      'a session',
+      { session: ['ada', 'x'] },
+      { auth: { basic: { username: 'ada', password: 'x' } } },
+    ],
+    ['a JWT', { bearer: 'a.b.c' }, { headers: { authorization: 'Bearer a.b.c' } }],
+    [
+      'a proxy',
+      { proxy: { username: 'ada', token: 'hex' } },
+      {
+        headers: {
+          'x-auth-couchdb-username': 'ada',
+          'x-auth-couchdb-roles': '',
+          'x-auth-couchdb-token': 'hex',
+        },
+      },
+    ],
+    [
+      'a function, asked when it is sent',
+      () => Promise.resolve(['ada', 'x']),
+      { auth: { basic: { username: 'ada', password: 'x' } } },
+    ],
+    ['nobody', () => null, {}],
+  ];
+  it.each(ends)('has an end that shows %s', async (_, auth, end) => {
+    answer({ ok: true, name: 'ada', roles: [], history: [] });
+    await firstValueFrom(new Couch(stub.url, { auth }).replicate('a', 'b'));
+    const { body } = stub.requests.at(-1) ?? {};
+    expect(JSON.parse(String(body))).toEqual({
+      source: { url: `${stub.url}/a`, ...end },
+      target: { url: `${stub.url}/b`, ...end },
+    });
+  });
+});
