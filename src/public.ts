@@ -234,7 +234,6 @@ export type {
 export type { ReplicationStatesOptions } from './server/replication-states.ts';
 export type { Grant, NamesAndRoles } from './server/security.ts';
 export type { Session } from './server/session.ts';
-export type { ActiveTask, Statistics } from './server/statistics.ts';
 export type { CreateUserOptions, User, UserFields } from './server/users.ts';
 
 // Errors
