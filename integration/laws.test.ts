@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
-import { Couch, fetchTransport, gotTransport, relax } from 'corduroy';
+import { Couch, fetchTransport, gotTransport, relax, resolveAllLeaves } from 'corduroy';
 import type { Transport } from 'corduroy';
 import { firstValueFrom } from 'rxjs';
 import type { Observable } from 'rxjs';
@@ -120,6 +120,13 @@ const operations: Record<string, (couch: Couch) => Observable<unknown>> = {
   'db.upkeep.syncShards': (couch) => couch.use('db').upkeep.syncShards(),
   'db.upkeep.searchCleanup': (couch) => couch.use('db').upkeep.searchCleanup(),
   'db.upkeep.nouveauCleanup': (couch) => couch.use('db').upkeep.nouveauCleanup(),
+  'db.doc$': (couch) => couch.use('db').doc$('a'),
+  'db.docs$': (couch) => couch.use('db').docs$(['a', 'b']),
+  'db.find$': (couch) => couch.use('db').find$({ selector: {} }),
+  'db.view$': (couch) => couch.use('db').view$('d/v'),
+  'db.allDocs$': (couch) => couch.use('db').allDocs$(),
+  'db.conflicts$': (couch) => couch.use('db').conflicts$(),
+  'db.edit$': (couch) => couch.use('db').edit$('a'),
   'db.consume': (couch) => couch.use('db').consume(() => {}, { name: 'law' }),
   'couch.dbUpdates$': (couch) => couch.dbUpdates$(),
   'couch.dbUpdates': (couch) => couch.dbUpdates(),
@@ -262,6 +269,22 @@ describe('law 7: misuse is thrown at the call, synchronously', () => {
     'modify of an empty id': () => db.modify([''], () => null),
     'leaves of an empty id': () => db.leaves(''),
     'resolveLeaves without a merge': () => db.resolveLeaves('a', undefined as never),
+    'doc$ of an empty id': () => db.doc$(''),
+    'docs$ of no list': () => db.docs$('a' as never),
+    'docs$ of an empty id': () => db.docs$(['a', '']),
+    'find$ without a selector': () => db.find$({} as never),
+    'find$ of fields': () => db.find$({ selector: {}, fields: ['a'] } as never),
+    'find$ with a bad limit': () => db.find$({ selector: {}, limit: -1 }),
+    'view$ of no view': () => db.view$('v'),
+    'view$ with an unknown option': () => db.view$('d/v', { includedocs: true } as never),
+    'allDocs$ from a number': () => db.allDocs$({ startKey: 7 as never }),
+    'allDocs$ of an empty id': () => db.allDocs$({ keys: [''] }),
+    'edit$ of an empty id': () => db.edit$(''),
+    'edit$ with a bad pause': () => db.edit$('a', { debounce: -1 }),
+    'a bad latency of what is live': () =>
+      new Couch('http://h', { live: { latency: -1 } }).use('db').doc$('a'),
+    'resolveAllLeaves without a merge': () => resolveAllLeaves(db, undefined as never),
+    'resolveAllLeaves by none at a time': () => resolveAllLeaves(db, (a) => a, { concurrency: 0 }),
     'a bad count': () => new Couch().uuids(0),
     'a bad name of a show': () => db.show('s'),
     'a list without a view': () => db.list('d/l', ''),

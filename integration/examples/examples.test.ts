@@ -28,7 +28,7 @@ async function removeDatabases(): Promise<void> {
 }
 
 describe('the examples', () => {
-  it('are twelve', () => expect(examples).toHaveLength(12));
+  it('are fifteen', () => expect(examples).toHaveLength(15));
 
   it.each(examples)(
     '$name runs, ends by itself, and prints what it says',

@@ -1,0 +1,78 @@
+/**
+ * What the types of live queries promise, proven by the compiler: checked by `npm test`, run by nobody.
+ */
+import { fields, resolveAllLeaves, withState } from 'corduroy';
+import type {
+  Conflicted,
+  Database,
+  Document,
+  Draft,
+  Edited,
+  FeedState,
+  LeavesOutcome,
+  LiveEdit,
+  LiveQuery,
+  Row,
+  RowWithDoc,
+  WithState,
+} from 'corduroy';
+import { expectTypeOf } from 'expect-type';
+import type { Observable } from 'rxjs';
+
+interface Order {
+  total: number;
+  customer: { name: string; city: string };
+}
+declare const db: Database<Order>;
+
+expectTypeOf(db.doc$('a')).toEqualTypeOf<LiveQuery<Document<Order> | null>>();
+expectTypeOf(db.doc$('a').state$).toEqualTypeOf<Observable<FeedState>>();
+expectTypeOf(db.docs$(['a'])).toEqualTypeOf<LiveQuery<readonly (Document<Order> | null)[]>>();
+expectTypeOf(db.find$({ selector: { total: { $gt: 1 } } })).toEqualTypeOf<
+  LiveQuery<readonly Document<Order>[]>
+>();
+db.find$({ selector: { 'customer.city': 'Bonn' }, sort: [{ total: 'desc' }], latency: 100 });
+// @ts-expect-error -- a misspelt field
+db.find$({ selector: { totl: 1 } });
+// @ts-expect-error -- a misspelt nested field
+db.find$({ selector: { 'customer.town': 'Bonn' } });
+// @ts-expect-error -- what is followed is whole documents
+db.find$({ selector: {}, fields: ['total'] });
+expectTypeOf(db.view$<string, number>('d/v')).toEqualTypeOf<
+  LiveQuery<readonly Row<string, number>[]>
+>();
+expectTypeOf(db.view$<string, number>('d/v', { includeDocs: true })).toEqualTypeOf<
+  LiveQuery<readonly RowWithDoc<string, number, Order>[]>
+>();
+// @ts-expect-error -- an option that is not there
+db.view$('d/v', { include_docs: true });
+expectTypeOf(db.allDocs$()).toEqualTypeOf<
+  LiveQuery<readonly Row<string, { readonly rev: string }>[]>
+>();
+expectTypeOf(db.allDocs$({ includeDocs: true })).toEqualTypeOf<
+  LiveQuery<readonly RowWithDoc<string, { readonly rev: string }, Order>[]>
+>();
+// @ts-expect-error -- ids are strings
+db.allDocs$({ startKey: 1 });
+
+expectTypeOf(db.doc$('a').pipe(withState())).toEqualTypeOf<
+  Observable<WithState<Document<Order> | null>>
+>();
+
+expectTypeOf(db.edit$('a')).toEqualTypeOf<LiveEdit<Order>>();
+declare const edited: Edited<Order>;
+expectTypeOf(edited.value).toEqualTypeOf<Draft<Order> | null>();
+db.edit$('a', { merge: fields(), debounce: 100 }).patch({ total: 2 });
+// @ts-expect-error -- a field of another type
+db.edit$('a').patch({ total: '2' });
+// @ts-expect-error -- a field is missing
+db.edit$('a').set({ total: 2 });
+
+expectTypeOf(db.conflicts$()).toEqualTypeOf<LiveQuery<readonly Conflicted<Order>[]>>();
+expectTypeOf(db.conflicts$().pipe(resolveAllLeaves(db, fields()))).toEqualTypeOf<
+  Observable<LeavesOutcome<Order>>
+>();
+declare const outcome: LeavesOutcome<Order>;
+if (outcome.ok) expectTypeOf(outcome.doc).toEqualTypeOf<Document<Order>>();
+// @ts-expect-error -- only a success has a document
+else void outcome.doc;
