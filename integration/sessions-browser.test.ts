@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals';
+import type * as Corduroy from 'corduroy';
 import { build } from 'esbuild';
 import { fileURLToPath } from 'node:url';
 import type { Browser, Page } from 'playwright-core';
@@ -150,4 +151,4 @@ interface Subscribable {
 }
 
 /** What the bundle puts in the page. */
-declare const corduroy: typeof import('corduroy');
+declare const corduroy: typeof Corduroy;

@@ -1,6 +1,7 @@
 import { afterEach, describe, expect, it, jest } from '@jest/globals';
 import { Couch, Unauthorized, fetchTransport, gotTransport, isUnauthorized } from 'corduroy';
 import type { Auth, Credentials, FeedState, Session } from 'corduroy';
+import { createHmac } from 'node:crypto';
 import {
   BehaviorSubject,
   Subject,
@@ -337,6 +338,44 @@ describe('credentials that change', () => {
     form.next({ session: admin });
     expect(await soon(replication)).toMatchObject({ ok: true });
     expect(await soon(couch.use(target).get('a'))).toMatchObject({ _id: 'a' });
+  });
+});
+
+describe('what others vouch for', () => {
+  needs('proxy-authentication')('is believed: a proxy with the secret, and a JWT', async () => {
+    const own = await startIsolatedServer();
+    cleanUps.push(() => own.stop());
+    const manager = new Couch(own.url, { auth: [own.username, own.password] });
+    const key = 'a key of thirty-two bytes and more';
+    const handlers = ['proxy', 'jwt', 'cookie', 'default']
+      .map((name) => `{chttpd_auth, ${name}_authentication_handler}`)
+      .join(', ');
+    await soon(manager.config('chttpd_auth', { secret: 'shared', proxy_use_secret: true }));
+    await soon(manager.config('jwt_keys/hmac:_default', btoa(key)));
+    await soon(manager.config('chttpd/authentication_handlers', handlers));
+    // Handlers are read when it starts.
+    await own.restart?.();
+    const whoIs = (auth: Auth): Promise<Session> => soon(new Couch(own.url, { auth }).session());
+    const proxy = { username: 'ada', roles: ['staff', 'night'] };
+    expect(await whoIs({ proxy: { ...proxy, secret: 'shared' } })).toEqual({
+      name: 'ada',
+      roles: ['staff', 'night'],
+      authenticated: 'proxy',
+    });
+    expect(await whoIs({ proxy: { ...proxy, secret: 'other' } })).toMatchObject({ name: null });
+    const part = (value: object): string =>
+      Buffer.from(JSON.stringify(value)).toString('base64url');
+    const tokenUntil = (exp: number): string => {
+      const claims = `${part({ alg: 'HS256', typ: 'JWT' })}.${part({ sub: 'bob', exp })}`;
+      return `${claims}.${createHmac('sha256', key).update(claims).digest('base64url')}`;
+    };
+    const now = Math.floor(Date.now() / 1000);
+    const token = tokenUntil(now + 600);
+    expect(await whoIs({ bearer: token })).toMatchObject({ name: 'bob', authenticated: 'jwt' });
+    // One that has expired is replaced by what its function answers next.
+    const tokens = [tokenUntil(now - 600), token];
+    const auth: Auth = () => ({ bearer: tokens.shift() ?? '' });
+    expect(await whoIs(auth)).toMatchObject({ name: 'bob' });
   });
 });
 

@@ -1,7 +1,7 @@
 /**
  * What the types of credentials, sessions and users promise, proven by the compiler.
  */
-import { Couch, Users } from 'corduroy';
+import { Couch } from 'corduroy';
 import type {
   AnyFields,
   Auth,
@@ -13,6 +13,7 @@ import type {
   Session,
   User,
   UserFields,
+  Users,
 } from 'corduroy';
 import { expectTypeOf } from 'expect-type';
 import { BehaviorSubject, of } from 'rxjs';
@@ -46,18 +47,19 @@ const given: Auth[] = [
   new BehaviorSubject<Credentials | null>(null),
   of({ session: ['ada', 'secret'] as const }),
 ];
-for (const auth of given) new Couch('http://host', { auth });
+const open = (...args: ConstructorParameters<typeof Couch>): Couch => new Couch(...args);
+for (const auth of given) open('http://host', { auth });
 // @ts-expect-error -- a name without a password
-new Couch('http://host', { auth: { username: 'ada' } });
+open('http://host', { auth: { username: 'ada' } });
 // @ts-expect-error -- nobody is null, and not a value of credentials
-new Couch('http://host', { auth: null });
+open('http://host', { auth: null });
 // @ts-expect-error -- a cookie of one's own is a header
-new Couch('http://host', { auth: { cookie: 'AuthSession=x' } });
+open('http://host', { auth: { cookie: 'AuthSession=x' } });
 
 // Several nodes
-new Couch(['http://a', 'http://b'] as const, { nodeBackoff: { initialDelay: 100 } });
+open(['http://a', 'http://b'] as const, { nodeBackoff: { initialDelay: 100 } });
 // @ts-expect-error -- a node is a URL
-new Couch([{ url: 'http://a' }]);
+open([{ url: 'http://a' }]);
 
 // Users
 expectTypeOf(couch.users).toEqualTypeOf<Users>();
