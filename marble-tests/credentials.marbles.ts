@@ -211,15 +211,17 @@ describe('a feed, when credentials change', () => {
 
   it(
     'waits no longer than failures are put up with',
-    marbles(({ expectObservable }, scheduler) => {
-      for (const [errorTolerance, expected] of [
-        [0, 'x'],
-        [7, '-------x'],
+    marbles(({ expectObservable, flush }, scheduler) => {
+      for (const [errorTolerance, expected, waits] of [
+        [0, 'x', []],
+        [7, '-------x', ['waiting Infinity: Unauthorized']],
       ] as const) {
         const auth = new BehaviorSubject<Credentials>(token('A'));
-        const { feed } = feedOf(scheduler, auth, () => of(refused()), { errorTolerance });
+        const { feed, states } = feedOf(scheduler, auth, () => of(refused()), { errorTolerance });
         const failed = feed.pipe(catchError((error: Error) => of(error.name)));
         expectObservable(failed).toBe(expected.replace('x', '(x|)'), { x: 'Unauthorized' });
+        flush();
+        expect(states).toEqual(['idle', 'connecting', ...waits, 'failed']);
       }
     }),
   );

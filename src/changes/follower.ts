@@ -233,6 +233,8 @@ export class Follower<Item extends Sequenced> {
       this.#protocol = longPoll;
     }
     this.#state$.next({ status: 'waiting', attempt: this.#pace.attempt, delay, error });
-    return pause(delay, error, connection, this.#pace);
+    return pause(delay, error, connection, this.#pace).pipe(
+      tap({ error: () => this.#state$.next({ status: 'failed', error }) }),
+    );
   }
 }
