@@ -261,3 +261,29 @@ it('what is wrong with a URL or with credentials is said without them', () => {
     expectHidden(thrown, 'hunter22');
   }
 });
+
+describe('what is secret in one request alone', () => {
+  it.each<[name: string, ask: (couch: Couch) => Operation<unknown>]>([
+    ['a header', (couch) => couch.request({ path: '/x', headers: { 'x-key': 'secret-of-one' } })],
+    [
+      'the password of a cluster',
+      (couch) =>
+        couch.cluster.setup({
+          action: 'enable_single_node',
+          username: 'ada',
+          password: 'secret-of-one',
+        }),
+    ],
+  ])('%s is not shown', async (_, ask) => {
+    stub.answer((request, response) => {
+      response.writeHead(500, { 'content-type': 'application/json' });
+      const reason = `${JSON.stringify(request.headers)} ${String(request.body)}`;
+      response.end(JSON.stringify({ error: 'echo', reason }));
+    });
+    const failure: unknown = await firstValueFrom(ask(new Couch(stub.url))).catch(
+      (error: unknown) => error,
+    );
+    expect(isCorduroyError(failure)).toBe(true);
+    expect(shown(failure)).not.toContain('secret-of-one');
+  });
+});

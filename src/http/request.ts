@@ -57,7 +57,11 @@ export function request<T>(
   const spec = toSpec(options, base);
   return new Operation(
     connection
-      .send(() => spec)
+      .send(() => {
+        // What a user sends in a header of their own is as likely a key as not.
+        connection.hide(Object.values(spec.headers ?? {}).filter((value) => value.length > 7));
+        return spec;
+      })
       .pipe(
         mergeMap((exchange) =>
           readBytes(exchange.body).pipe(

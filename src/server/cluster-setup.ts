@@ -97,6 +97,8 @@ export function clusterState(
   );
 }
 
+const SECRETS = ['password', 'remote_current_password'];
+
 export function setUpCluster(connection: Connection, step: ClusterSetup): Operation<true> {
   const { action, ...options } = step;
   if (!Object.hasOwn(OPTIONS, action))
@@ -109,7 +111,12 @@ export function setUpCluster(connection: Connection, step: ClusterSetup): Operat
     throw mustBe('setup: host', 'the address of a node', body['host']);
   return operation(
     connection,
-    () => ({ method: 'POST', path: '/_cluster_setup', json: body }),
+    () => {
+      connection.hide(
+        SECRETS.flatMap((name) => (typeof body[name] === 'string' ? body[name] : [])),
+      );
+      return { method: 'POST', path: '/_cluster_setup', json: body };
+    },
     () => true,
   );
 }
