@@ -47,5 +47,8 @@ function forThisServer(code: string): string {
   return code
     .replaceAll('http://admin:password@127.0.0.1:5984', server.authenticatedUrl)
     .replaceAll(READERS, server.url)
-    .replaceAll("['admin', 'password']", JSON.stringify([server.username, server.password]));
+    .replaceAll(
+      "'admin', 'password'",
+      [server.username, server.password].map((part) => JSON.stringify(part)).join(),
+    );
 }
