@@ -18,7 +18,7 @@ import type { ErrorTolerance } from './pace.ts';
 import { patiently } from './patience.ts';
 import { changesRequest } from './parameters.ts';
 import type { ChangesParameters } from './parameters.ts';
-import type { FeedBehaviour, FeedKind } from './feed-behaviour.ts';
+import type { CrossTab, FeedBehaviour, FeedKind } from './feed-behaviour.ts';
 import type { SharedFeed } from './shared-feed.ts';
 
 /** How a feed listens, whatever it listens to. */
@@ -61,6 +61,13 @@ export interface FeedOptions {
    * gap: see `pageHidden` and `offline`.
    */
   readonly pauseWhile?: Observable<boolean>;
+  /**
+   * Shares one connection among all tabs and workers of this origin that listen to the same: see
+   * `crossTab`. `true` loads the code for it when it is needed; a service worker, which cannot, is
+   * given `crossTab()`. Not with `limit`, nor with `feed: 'normal'`, which end by themselves.
+   * @defaultValue false
+   */
+  readonly crossTab?: boolean | CrossTab;
 }
 
 /** What a feed of changes can be given. */
@@ -171,6 +178,7 @@ export function readFeedOptions(
     linger = 0,
     backoff = {},
     pauseWhile,
+    crossTab = false,
     since = 'now',
     limit = Infinity,
     ...parameters
@@ -188,6 +196,12 @@ export function readFeedOptions(
   if (limit !== Infinity && !(Number.isSafeInteger(limit) && limit > 0)) {
     throw fault('limit', 'a whole number from 1', limit);
   }
+  if (typeof crossTab !== 'boolean' && typeof crossTab !== 'function') {
+    throw mustBe(`${what}: crossTab`, 'true, false or crossTab()', crossTab);
+  }
+  if (crossTab !== false && (limit !== Infinity || feed === 'normal')) {
+    throw new TypeError(`${what}: crossTab excludes limit and feed: 'normal'`);
+  }
   const behaviour = {
     heartbeat,
     feed,
@@ -195,6 +209,7 @@ export function readFeedOptions(
     linger,
     backoff,
     pauseWhile,
+    crossTab,
     since: String(since),
     limit,
   };

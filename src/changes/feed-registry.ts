@@ -34,11 +34,15 @@ export function sharedFeed<Item extends Sequenced>(
 function sorted(options: object): unknown {
   return Object.entries(options)
     .filter(([, value]) => value !== undefined)
-    .map(([name, value]) => [name, isObservable(value) ? numberOf(value) : value])
+    .map(([name, value]) => [name, hasNoText(value) ? numberOf(value) : value])
     .sort(([a], [b]) => (String(a) < String(b) ? -1 : 1));
 }
 
-/** Streams have no text to compare: each is like itself alone. */
+function hasNoText(value: unknown): value is object {
+  return isObservable(value) || typeof value === 'function';
+}
+
+/** Streams and functions have no text to compare: each is like itself alone. */
 function numberOf(value: object): number {
   const number = numbers.get(value) ?? (count += 1);
   numbers.set(value, number);

@@ -42,7 +42,7 @@ const PROTOCOLS: Readonly<Record<FeedKind, Protocol>> = {
 };
 
 /** How long after a feed has opened it is looked whether the server overlooked something. */
-const SETTLED = 500;
+export const SETTLED = 500;
 
 /** One life of a feed, from the first subscriber to the last: what it knows, and where it is. */
 export class Follower<Item extends Sequenced> {

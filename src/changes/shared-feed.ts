@@ -1,4 +1,15 @@
-import { BehaviorSubject, defer, finalize, share, timer } from 'rxjs';
+import {
+  BehaviorSubject,
+  catchError,
+  defer,
+  finalize,
+  from,
+  map,
+  mergeMap,
+  of,
+  share,
+  timer,
+} from 'rxjs';
 import type { Observable } from 'rxjs';
 import type { Sequence } from '../model/change.ts';
 import type { FeedBehaviour } from './feed-behaviour.ts';
@@ -25,11 +36,28 @@ export class SharedFeed<Item extends Sequenced> {
     const { linger } = behaviour;
     this.since = behaviour.since;
     const { scheduler } = source.connection;
-    this.blocks$ = defer(() => new Follower(source, behaviour, this.state$).follow()).pipe(
+    this.blocks$ = defer(() => follow(source, behaviour, this.state$)).pipe(
       finalize(() => {
         if (this.state$.value.status !== 'failed') this.state$.next({ status: 'idle' });
       }),
       share({ resetOnRefCountZero: linger > 0 ? () => timer(linger, scheduler) : true }),
     );
   }
+}
+
+function follow<Item extends Sequenced>(
+  source: FeedSource<Item>,
+  behaviour: FeedBehaviour,
+  state$: BehaviorSubject<FeedState>,
+): Observable<readonly Item[]> {
+  const own = (): Observable<readonly Item[]> => new Follower(source, behaviour, state$).follow();
+  const { crossTab } = behaviour;
+  if (crossTab === false) return own();
+  if (crossTab !== true) return crossTab(source, behaviour, state$);
+  // A piece of its own, which only pages that want it load. Service workers may not load any.
+  return from(import('./cross-tab.ts')).pipe(
+    map((module) => module.crossTab()),
+    catchError(() => of(own)),
+    mergeMap((together) => together(source, behaviour, state$)),
+  );
 }
