@@ -218,6 +218,30 @@ describe('crossTab', () => {
   );
 
   it(
+    'leaves the others when somebody else asks from now on',
+    marbles(({ server, hot, cold, expectObservable, expectSubscriptions, flush }, scheduler) => {
+      const { requests$ } = server.on('GET /_session', (_parts, { nth }) => ({
+        userCtx: { name: nth === 3 ? 'bob' : 'ada', roles: [] },
+      }));
+      const feed = server.feed('orders', hot('--a--b---c---d'));
+      const browser = new Browser(scheduler);
+      expectObservable(open(server, browser.tab()).pipe(ids), '-----------------!').toBe(
+        '--a--b---c---d',
+      );
+      const auth = cold('a------b', { a: ['ada', 'first'], b: ['bob', 'second'] } as const);
+      const turning = server
+        .couch({ auth })
+        .use('orders')
+        .changes$({ ...options, crossTab: browser.tab() });
+      expectObservable(turning.pipe(ids), '----------------!').toBe('--a--b---c---d');
+      expectObservable(requests$.pipe(map(() => 's'))).toBe('(ss)---s');
+      expectSubscriptions(feed.subscriptions).toBe(['^----------------!', '-------^--------!']);
+      flush();
+      expect([...browser.names].map((name) => /ada|bob/.exec(name)?.[0])).toEqual(['ada', 'bob']);
+    }),
+  );
+
+  it(
     'hands the connection on when the leader pauses',
     marbles(({ server, hot, expectObservable, expectSubscriptions }, scheduler) => {
       asUser(server);

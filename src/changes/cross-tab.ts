@@ -34,15 +34,15 @@ export function crossTab(options: CrossTabOptions = {}): CrossTab {
     const { lock = platformLock(), channel = platformChannel() } = options;
     if (lock === null || channel === null) return new Follower(source, behaviour, state$).follow();
     const feed = new TabFeed(source, behaviour, state$);
-    const items = defer(() =>
-      feed
-        .introduce()
-        .pipe(
-          mergeMap((name) =>
-            name === null ? feed.lead() : new TabMember(feed, channel(name), lock, name).items(),
-          ),
-        ),
-    ).pipe(
+    const joined = defer(() => feed.introduce()).pipe(
+      mergeMap((name) =>
+        name === null ? feed.lead() : new TabMember(feed, channel(name), lock, name).items(),
+      ),
+    );
+    // Who asks now may not hear what others hear.
+    const items = source.connection.authenticator.changed$.pipe(
+      startWith(undefined),
+      switchMap(() => joined),
       tap({
         error: (error) => {
           if (state$.value.status !== 'failed') state$.next({ status: 'failed', error });

@@ -24,6 +24,7 @@ import type { FeedSource, Sequenced } from './feed-source.ts';
 import type { FeedState } from './feed-state.ts';
 import { Follower } from './follower.ts';
 import { Pace } from './pace.ts';
+import { pause, waitAfter } from './patience.ts';
 import { drain } from './polling.ts';
 
 /** A feed as one tab knows it: where it is, and how it gets at what it has not seen. */
@@ -134,10 +135,10 @@ export class TabFeed<Item extends Sequenced> {
         tap(() => this.#pace.succeeded()),
         retry({
           delay: (error) => {
-            const delay = this.#pace.failed(error);
+            const delay = waitAfter(error, connection, this.#pace);
             if (delay === null) return throwError(() => error as unknown);
             this.state$.next({ status: 'waiting', attempt: this.#pace.attempt, delay, error });
-            return connection.after(delay);
+            return pause(delay, error, connection, this.#pace);
           },
         }),
       );
@@ -147,13 +148,7 @@ export class TabFeed<Item extends Sequenced> {
 /** Emits whom the server takes this connection's user for; null where it does not tell. */
 function whoAsks(connection: Connection, silence: number): Observable<unknown[] | null> {
   return connection
-    .json(
-      () => ({ path: '/_session', timeout: silence }),
-      (body) => {
-        const { name, roles } = asObject(asObject(body)['userCtx']);
-        return [name, roles];
-      },
-    )
+    .json(() => ({ path: '/_session', timeout: silence }), readUser)
     .pipe(
       map(({ value }) => value),
       // Something on the way lets only databases through.
@@ -163,4 +158,9 @@ function whoAsks(connection: Connection, silence: number): Observable<unknown[] 
           : throwError(() => error),
       ),
     );
+}
+
+function readUser(body: unknown): unknown[] {
+  const { name, roles } = asObject(asObject(body)['userCtx']);
+  return [name, roles];
 }
