@@ -1,0 +1,133 @@
+import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals';
+import type * as Corduroy from 'corduroy';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Browser, BrowserContext, Page } from 'playwright-core';
+import { hasChromium, launchChromium } from './helpers/chromium.ts';
+import { createDatabase, rawFetch, server } from './helpers/server.ts';
+import { type Site, startSite } from './helpers/site.ts';
+
+jest.setTimeout(180_000);
+
+/** What the pages have. */
+interface Tab {
+  readonly corduroy: typeof Corduroy;
+  seen: string[];
+  status: string;
+}
+declare const globalThis: Tab & { readonly navigator: Navigator };
+
+/** Waits on the clock: tabs in the background paint no frames. */
+async function until(page: Page, what: (given: string) => boolean, given = ''): Promise<void> {
+  await page.waitForFunction(what, given, { polling: 20 });
+}
+
+const title = 'one feed for all tabs';
+
+(hasChromium ? describe : describe.skip)(
+  hasChromium ? title : `${title} (skipped: needs Chromium, which is not installed)`,
+  () => {
+    let site: Site;
+    let browser: Browser;
+    let context: BrowserContext;
+    let db: string;
+    let written: string[];
+    let writing: Promise<void>;
+    let stopped: boolean;
+
+    beforeAll(async () => {
+      site = await startSite(server.url);
+      browser = await launchChromium();
+    });
+    afterAll(async () => {
+      await browser?.close();
+      await site?.close();
+    });
+
+    /** Writes documents, one after the other, until it is told to stop. */
+    async function write(): Promise<void> {
+      for (let i = 0; !stopped; i++) {
+        const id = `doc-${String(i).padStart(5, '0')}`;
+        await rawFetch(`/${db}/${id}`, { method: 'PUT', body: {} });
+        written.push(id);
+        await sleep(10);
+      }
+    }
+
+    /** Opens a tab that follows the database; it is given back when it is live. */
+    async function open(crossTab = true): Promise<{ page: Page; since: number }> {
+      const page = await context.newPage();
+      await page.goto(site.url);
+      await until(page, () => globalThis.corduroy !== undefined);
+      const url = `${site.url}/${db}`;
+      const auth = [server.username, server.password] as const;
+      await page.evaluate(
+        ([address, credentials, share]) => {
+          globalThis.seen = [];
+          const feed = new globalThis.corduroy.Database(address, { auth: credentials }).changes$({
+            crossTab: share,
+            latency: 0,
+            heartbeat: 1000,
+          });
+          feed.state$.subscribe(({ status }) => (globalThis.status = status));
+          feed.subscribe(({ changes }) => globalThis.seen.push(...changes.map(({ id }) => id)));
+        },
+        [url, auth, crossTab] as const,
+      );
+      await until(page, () => globalThis.status === 'live');
+      return { page, since: written.length };
+    }
+
+    const seenBy = ({ page }: { page: Page }): Promise<string[]> =>
+      page.evaluate(() => globalThis.seen);
+
+    /** The tab that holds the lock: the browser knows, and says by which client. */
+    async function isLeader({ page }: { page: Page }): Promise<boolean> {
+      return page.evaluate(async () => {
+        const own = await new Promise<string | undefined>((resolve) => {
+          // A lock of its own tells what this tab is called.
+          const name = `who-${Math.random()}`;
+          void globalThis.navigator.locks.request(name, async () => {
+            const { held = [] } = await globalThis.navigator.locks.query();
+            resolve(held.find((lock) => lock.name === name)?.clientId);
+          });
+        });
+        const { held = [] } = await globalThis.navigator.locks.query();
+        return held.some(
+          (lock) => lock.clientId === own && lock.name?.startsWith('corduroy') === true,
+        );
+      });
+    }
+
+    it('is held by one of five, ten of which are closed, and loses nothing', async () => {
+      db = await createDatabase();
+      written = [];
+      stopped = false;
+      context = await browser.newContext();
+      let tabs = await Promise.all([1, 2, 3, 4, 5].map(() => open()));
+      expect(site.feeds).toEqual({ open: 1, most: 1 });
+      writing = write();
+      for (let closed = 0; closed < 10; closed++) {
+        const leads = await Promise.all(tabs.map(isLeader));
+        expect(leads.filter(Boolean)).toHaveLength(1);
+        const leader = tabs[leads.indexOf(true)];
+        await leader?.page.close();
+        tabs = [...tabs.filter((tab) => tab !== leader), await open()];
+        expect(site.feeds.open).toBe(1);
+        // The old connection is closed, and the new one opened, in one moment.
+        expect(site.feeds.most).toBeLessThanOrEqual(2);
+      }
+      stopped = true;
+      await writing;
+      const last = written.at(-1) ?? '';
+      for (const { page } of tabs) {
+        await until(page, (id) => globalThis.seen.includes(id), last);
+      }
+      for (const tab of tabs) {
+        const seen = new Set(await seenBy(tab));
+        expect(written.slice(tab.since).filter((id) => !seen.has(id))).toEqual([]);
+      }
+      expect(site.feeds.open).toBe(1);
+      await context.close();
+    });
+  },
+);

@@ -1,0 +1,97 @@
+import { build } from 'esbuild';
+import { once } from 'node:events';
+import { type IncomingMessage, type ServerResponse, createServer, request } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { fileURLToPath } from 'node:url';
+
+const door = fileURLToPath(new URL('../../src/index.browser.ts', import.meta.url));
+
+/** What lies at an address: a page, a script. */
+export interface SiteFile {
+  readonly type: string;
+  readonly text: string;
+}
+
+/** A site whose pages have Corduroy, and a CouchDB of the same origin. */
+export interface Site {
+  readonly url: string;
+  /** The feeds that are open now, and the most that were open at once since `mark`. */
+  readonly feeds: { readonly open: number; readonly most: number };
+  mark(): void;
+  close(): Promise<void>;
+}
+
+const PAGE = `<!doctype html><title>page</title><link rel="icon" href="data:,">
+<script type="module">
+  globalThis.corduroy = await import('/corduroy/index.browser.js');
+  globalThis.promised = (source) => new Promise((resolve, reject) => {
+    source.subscribe({ next: resolve, error: reject });
+  });
+</script>`;
+
+/** Starts a site on a free port; what is not among its files is asked of a server. */
+export async function startSite(
+  target: string,
+  files: Readonly<Record<string, SiteFile>> = {},
+): Promise<Site> {
+  const served = new Map<string, SiteFile>([
+    ['/', { type: 'text/html', text: PAGE }],
+    ...Object.entries(files),
+    ...(await bundle()),
+  ]);
+  let open = 0;
+  let most = 0;
+  const listener = createServer((incoming, outgoing) => {
+    const file = served.get(incoming.url ?? '');
+    if (file !== undefined) {
+      outgoing.setHeader('content-type', file.type).end(file.text);
+      return;
+    }
+    if (incoming.url?.includes('feed=') === true) {
+      open += 1;
+      most = Math.max(most, open);
+      outgoing.once('close', () => (open -= 1));
+    }
+    forward(incoming, outgoing, target);
+  });
+  listener.listen(0, '127.0.0.1');
+  await once(listener, 'listening');
+  return {
+    url: `http://127.0.0.1:${(listener.address() as AddressInfo).port}`,
+    get feeds() {
+      return { open, most };
+    },
+    mark: () => (most = open),
+    close: async () => {
+      listener.close();
+      listener.closeAllConnections();
+      await once(listener, 'close');
+    },
+  };
+}
+
+/** The browser door as bundlers make it, in pieces of which some are loaded later. */
+async function bundle(): Promise<[string, SiteFile][]> {
+  const { outputFiles } = await build({
+    entryPoints: [door],
+    bundle: true,
+    splitting: true,
+    format: 'esm',
+    outdir: '/corduroy',
+    write: false,
+  });
+  return outputFiles.map(({ path, text }) => [path, { type: 'text/javascript', text }]);
+}
+
+function forward(incoming: IncomingMessage, outgoing: ServerResponse, target: string): void {
+  const { method = 'GET', url = '/', headers } = incoming;
+  const { host: _host, ...rest } = headers;
+  const asked = request(new URL(url, target), { method, headers: rest }, (answer) => {
+    outgoing.writeHead(answer.statusCode ?? 500, answer.headers);
+    outgoing.flushHeaders();
+    answer.pipe(outgoing);
+  });
+  asked.on('error', () => outgoing.destroy());
+  outgoing.once('close', () => asked.destroy());
+  incoming.pipe(asked);
+}
