@@ -6,6 +6,7 @@ const shared: Config = {
   extensionsToTreatAsEsm: ['.ts'],
   moduleNameMapper: {
     '^corduroy$': '<rootDir>/src/index.ts',
+    '^corduroy/angular$': '<rootDir>/src/angular/index.ts',
     '^corduroy/testing$': '<rootDir>/src/testing/index.ts',
   },
   transform: {
