@@ -44,9 +44,11 @@ export interface EditState<T extends object> {
  */
 export class DocumentEdit<T extends object> {
   /** Null until the document has been read. */
-  readonly state$ = new BehaviorSubject<EditState<T> | null>(null);
+  readonly state$: BehaviorSubject<EditState<T> | null> = new BehaviorSubject<EditState<T> | null>(
+    null,
+  );
   /** Tells that there is something to save. */
-  readonly edits$ = new Subject<void>();
+  readonly edits$: Subject<void> = new Subject<void>();
   readonly #live: LiveDatabase;
   readonly #id: string;
   readonly #merge: Merge<T>;
