@@ -8,6 +8,7 @@ const shared: Config = {
     '^corduroy$': '<rootDir>/src/index.ts',
     '^corduroy/angular$': '<rootDir>/src/angular/index.ts',
     '^corduroy/testing$': '<rootDir>/src/testing/index.ts',
+    '^corduroy/undici$': '<rootDir>/src/undici.ts',
   },
   transform: {
     '^.+\\.ts$': [

@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import { Couch, fetchTransport, gotTransport, relax, resolveAllLeaves } from 'corduroy';
 import type { Transport } from 'corduroy';
+import { undiciTransport } from 'corduroy/undici';
 import { firstValueFrom } from 'rxjs';
 import type { Observable } from 'rxjs';
 import { startStub } from './helpers/stub-server.ts';
@@ -196,6 +197,7 @@ const operations: Record<string, (couch: Couch) => Observable<unknown>> = {
 const transports: [string, () => Transport][] = [
   ['gotTransport', gotTransport],
   ['fetchTransport', fetchTransport],
+  ['undiciTransport', undiciTransport],
 ];
 
 describe.each(transports)('over %s', (_, make) => {

@@ -1,7 +1,8 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
-import { gzipSync } from 'node:zlib';
+import { brotliCompressSync, deflateSync, gzipSync } from 'node:zlib';
 import { Couch, fetchTransport, gotTransport } from 'corduroy';
 import type { Transport, TransportRequest, TransportResponse } from 'corduroy';
+import { undiciTransport } from 'corduroy/undici';
 import { firstValueFrom, forkJoin, map, mergeMap, reduce } from 'rxjs';
 import type { Observable } from 'rxjs';
 import { startStub } from './helpers/stub-server.ts';
@@ -25,6 +26,7 @@ beforeEach(() => {
 const transports: [string, () => Transport][] = [
   ['gotTransport', gotTransport],
   ['fetchTransport', fetchTransport],
+  ['undiciTransport', undiciTransport],
 ];
 
 describe.each(transports)('%s', (kind, make) => {
@@ -108,6 +110,17 @@ describe.each(transports)('%s', (kind, make) => {
       response.setHeader('content-encoding', 'gzip').end(gzipSync('{"zipped":"yes"}')),
     );
     expect((await exchange(get('/gzip'))).bytes.toString()).toBe('{"zipped":"yes"}');
+  });
+
+  it.each([
+    ['br', brotliCompressSync],
+    ['deflate', deflateSync],
+  ])('decompresses %s', async (encoding, compress) => {
+    const bytes = Buffer.from('{"zipped":"yes"}'.repeat(20_000));
+    stub.answer((_, response) =>
+      response.setHeader('content-encoding', encoding).end(compress(bytes)),
+    );
+    expect((await exchange(get('/zipped'))).bytes.equals(bytes)).toBe(true);
   });
 
   it('delivers chunks when they arrive, not when the body is whole', async () => {
@@ -215,12 +228,40 @@ describe.each(transports)('%s', (kind, make) => {
     });
   });
 
+  it('does not follow redirects for ever', async () => {
+    stub.answer((_, response) => response.writeHead(302, { location: '/round' }).end());
+    await expect(exchange(get('/round'))).rejects.toHaveProperty('message');
+    expect(stub.requests.length).toBeLessThan(25);
+  });
+
+  it('goes to see other with GET and without the body', async () => {
+    stub.answer((request, response) => {
+      if (request.url === '/from') response.writeHead(303, { location: '/other' }).end();
+      else response.end('there');
+    });
+    await exchange({ ...get('/from'), method: 'POST', body: 'sent once' });
+    expect(
+      stub.requests.map(({ method, url, body }) => `${method} ${url} ${String(body)}`),
+    ).toEqual(['POST /from sent once', 'GET /other ']);
+  });
+
   describe('failures', () => {
     const failure = (request: TransportRequest): Promise<unknown> =>
       exchange(request).then(
         () => 'no failure',
         (error: unknown) => error,
       );
+
+    // Node's fetch puts up with it.
+    if (kind !== 'fetchTransport') {
+      it('a compressed body cut in the middle errors', async () => {
+        const whole = gzipSync('{"zipped":"yes"}'.repeat(1000));
+        stub.answer((_, response) =>
+          response.setHeader('content-encoding', 'gzip').end(whole.subarray(0, whole.length / 2)),
+        );
+        expect(await failure(get('/half'))).toHaveProperty('message');
+      });
+    }
 
     it('a body cut in the middle errors, with and without a length', async () => {
       for (const length of [{}, { 'content-length': '100' }]) {

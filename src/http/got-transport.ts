@@ -1,18 +1,14 @@
 import { Agent as HttpAgent } from 'node:http';
-import type { IncomingHttpHeaders, IncomingMessage } from 'node:http';
+import type { IncomingMessage } from 'node:http';
 import { Agent as HttpsAgent } from 'node:https';
 import { Readable } from 'node:stream';
 import { got } from 'got';
 import type { Got, NormalizedOptions, Options } from 'got';
 import { Observable } from 'rxjs';
-import type {
-  RequestBody,
-  ResponseHeaders,
-  Transport,
-  TransportRequest,
-  TransportResponse,
-} from './transport.ts';
 import { CREDENTIAL_HEADERS } from './auth.ts';
+import { joinHeaders } from './join-headers.ts';
+import { toUpload } from './to-upload.ts';
+import type { Transport, TransportRequest, TransportResponse } from './transport.ts';
 
 /** How the transport over got connects. */
 export interface GotTransportOptions {
@@ -110,20 +106,6 @@ function exchange(instance: Got, request: TransportRequest): Observable<Transpor
       open = false;
     };
   });
-}
-
-function toUpload(body: RequestBody | undefined): string | Uint8Array | Readable | undefined {
-  if (body === undefined || typeof body === 'string' || body instanceof Uint8Array) return body;
-  return body instanceof Readable ? body : Readable.from(body, { objectMode: false });
-}
-
-function joinHeaders(headers: IncomingHttpHeaders): ResponseHeaders {
-  const joined: Record<string, string> = {};
-  for (const name in headers) {
-    const value = headers[name];
-    if (value !== undefined) joined[name] = typeof value === 'string' ? value : value.join(', ');
-  }
-  return joined;
 }
 
 /**
