@@ -79,6 +79,11 @@ export class Connection {
     this.#redactor.hide(secrets);
   }
 
+  /** Takes credentials out of a text that is to be shown. */
+  get redact(): Redact {
+    return this.#redact;
+  }
+
   /** Describes a database of this server to a server that replicates. */
   replicationEnd(database: string): ReplicationEnd {
     const url = this.url + databasePath(database);
