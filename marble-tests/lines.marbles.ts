@@ -29,6 +29,16 @@ describe('lines', () => {
   );
 
   it(
+    'keeps what stands after the last newline, where it is told to',
+    marbles(({ cold, expectObservable }) => {
+      const source = cold('-a--c--|   ', chunks);
+      const expected = '  -x-----(y|)';
+      const values = { x: ['one'], y: ['twthree'] };
+      expectObservable(source.pipe(lines('keep'))).toBe(expected, values);
+    }),
+  );
+
+  it(
     'passes on heartbeats as empty lines',
     marbles(({ cold, expectObservable }) => {
       const source = cold('-h-h-', chunks);

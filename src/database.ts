@@ -6,6 +6,8 @@ import type { ChangesFeedOptions } from './changes/changes-feed.ts';
 import type { CheckpointStore } from './changes/checkpoint.ts';
 import { consume } from './changes/consume.ts';
 import type { ChangeHandler, Consumed, ConsumeOptions } from './changes/consume.ts';
+import { streamChanges } from './changes/change-rows.ts';
+import type { ChangesEnd } from './changes/change-rows.ts';
 import { localCheckpoint } from './changes/local-checkpoint.ts';
 import type { ConflictResolution, ResolveOptions } from './conflicts/resolution.ts';
 import { leaves, resolveLeaves } from './conflicts/leaves.ts';
@@ -53,12 +55,13 @@ import type { ReplicationEnd } from './http/exchange.ts';
 import type { Operation } from './http/operation.ts';
 import { request } from './http/request.ts';
 import type { RequestOptions } from './http/request.ts';
+import type { RowStream } from './http/row-stream.ts';
 import { databaseScope } from './http/scope.ts';
 import type { DatabaseScope } from './http/scope.ts';
 import { isUrl, parseDatabaseUrl } from './http/url.ts';
-import type { ChangesResult } from './model/change.ts';
+import type { Change, ChangesResult } from './model/change.ts';
 import type { AnyFields, Document, DocumentRef, Draft } from './model/document.ts';
-import type { Row, RowWithDoc, View } from './model/view.ts';
+import type { Row, RowWithDoc, View, ViewHead } from './model/view.ts';
 import { liveAllDocs } from './live/live-all-docs.ts';
 import type { LiveAllDocsOptions } from './live/live-all-docs.ts';
 import { liveConflicts } from './live/live-conflicts.ts';
@@ -92,6 +95,9 @@ import { temporaryView } from './queries/temporary-view.ts';
 import { queryView } from './queries/view.ts';
 import type { ViewOptions } from './queries/view.ts';
 import { queryViews } from './queries/views.ts';
+import { Pages } from './queries/pages.ts';
+import type { PagesOptions } from './queries/pages.ts';
+import { streamView } from './queries/view-rows.ts';
 import {
   cleanup,
   commit,
@@ -474,6 +480,50 @@ export class Database<T extends object = AnyFields> {
   }
 
   /**
+   * Streams the rows of a view, one by one, as they arrive: for more rows than one would hold in
+   * memory.
+   *
+   * Cold; see {@link RowStream} for when it completes and errors. Errors with `NotFound` where there
+   * is no such view.
+   *
+   * @param name - `'design-document/view'`, or `'_all_docs'`.
+   * @see https://docs.couchdb.org/en/stable/api/ddoc/views.html
+   * @example
+   * db.rows('orders/byDay', { startKey: '2024' }).pipe(take(10)).subscribe((row) => …);
+   */
+  rows<Key = unknown, Value = unknown>(
+    name: string,
+    options: ViewOptions & { readonly includeDocs: true },
+  ): RowStream<RowWithDoc<Key, Value, T>, ViewHead>;
+  rows<Key = unknown, Value = unknown>(
+    name: string,
+    options?: ViewOptions,
+  ): RowStream<Row<Key, Value>, ViewHead>;
+  rows(name: string, options: ViewOptions = {}): RowStream<Row, ViewHead> {
+    return streamView(this.#scope, name, options);
+  }
+
+  /**
+   * Reads a view page by page, and asks for the next page only when the consumer is ready for it.
+   *
+   * Cold; see {@link Pages}, which `for await` reads as well.
+   *
+   * @param name - `'design-document/view'`, or `'_all_docs'`.
+   * @throws TypeError for options that know of no next page: `keys`, `sorted: false`.
+   */
+  pages<Key = unknown, Value = unknown>(
+    name: string,
+    options: PagesOptions<RowWithDoc<Key, Value, T>> & { readonly includeDocs: true },
+  ): Pages<RowWithDoc<Key, Value, T>>;
+  pages<Key = unknown, Value = unknown>(
+    name: string,
+    options?: PagesOptions<Row<Key, Value>>,
+  ): Pages<Row<Key, Value>>;
+  pages(name: string, options: PagesOptions = {}): Pages<Row> {
+    return new Pages(this.#scope, name, options);
+  }
+
+  /**
    * Queries a view that is given as source text, and is there only for this query: in a design
    * document of its own, which is removed on success, on error and on unsubscribe alike.
    *
@@ -844,6 +894,17 @@ export class Database<T extends object = AnyFields> {
    */
   changes(options: ChangesOptions = {}): Operation<ChangesResult<T>> {
     return readChanges<T>(this.#scope, options);
+  }
+
+  /**
+   * Streams the changes that there are after `since`, one by one, as they arrive, and completes.
+   *
+   * Cold; see {@link RowStream}. Its `info` says at the end where to go on.
+   *
+   * @see https://docs.couchdb.org/en/stable/api/database/changes.html
+   */
+  changeRows(options: ChangesOptions = {}): RowStream<Change<T>, ChangesEnd> {
+    return streamChanges<T>(this.#scope, options);
   }
 
   /**

@@ -76,6 +76,10 @@ export type { PendingWrite, ResolveOptions } from './conflicts/resolution.ts';
 export { Row, View } from './model/view.ts';
 export type { RowWithDoc, ViewHead } from './model/view.ts';
 export type { ViewOptions } from './queries/view.ts';
+export { RowStream } from './http/row-stream.ts';
+export { Page } from './queries/page.ts';
+export { Pages } from './queries/pages.ts';
+export type { PagesOptions } from './queries/pages.ts';
 export type { FunctionParameters, Rendered, Updated } from './queries/design-functions.ts';
 
 export type { AllDocsOptions, AllDocsRow, RevisionValue } from './queries/all-docs.ts';
@@ -147,6 +151,7 @@ export type {
 
 // Changes
 export type { Change, ChangesBatch, ChangesResult, Sequence } from './model/change.ts';
+export type { ChangesEnd } from './changes/change-rows.ts';
 export type { ChangesOptions } from './changes/one-shot.ts';
 export type { ChangesParameters } from './changes/parameters.ts';
 export { ChangesFeed } from './changes/changes-feed.ts';

@@ -1,10 +1,14 @@
 import { map, reduce } from 'rxjs';
 import type { Observable } from 'rxjs';
+import { concatenate } from '../operators/concatenate.ts';
 import type { Exchange, Reading } from './exchange.ts';
+
+// Decodes whole texts alone, so it keeps nothing from one to the next.
+const decoder = new TextDecoder();
 
 /** Reads a body whole, as text. Emits once, when the last byte is there. */
 export function readText(body: Observable<Uint8Array>): Observable<string> {
-  return readBytes(body).pipe(map((bytes) => new TextDecoder().decode(bytes)));
+  return readBytes(body).pipe(map((bytes) => decoder.decode(bytes)));
 }
 
 /** Reads an answer whole. Emits once, when the last byte is there. */
@@ -19,19 +23,4 @@ export function readBytes(body: Observable<Uint8Array>): Observable<Uint8Array> 
     reduce((parts: Uint8Array[], chunk) => (parts.push(chunk), parts), []),
     map(concatenate),
   );
-}
-
-/** Joins chunks; a single one is not copied. */
-export function concatenate(parts: readonly Uint8Array[]): Uint8Array {
-  const [first] = parts;
-  if (parts.length === 1 && first !== undefined) return first;
-  let length = 0;
-  for (const part of parts) length += part.length;
-  const joined = new Uint8Array(length);
-  let offset = 0;
-  for (const part of parts) {
-    joined.set(part, offset);
-    offset += part.length;
-  }
-  return joined;
 }

@@ -3,17 +3,23 @@
  */
 import { Observable } from 'rxjs';
 import type { OperatorFunction } from 'rxjs';
+import { concatenate } from './concatenate.ts';
 
 const NEWLINE = 10;
 
 /**
  * Splits chunks of bytes into lines: each chunk that ends one or more lines gives one array of
  * them, without their line ends. UTF-8 characters and CR LF may be split across chunks anywhere.
- * What stands after the last newline is dropped: a line that was cut must never be parsed.
+ *
+ * @param rest - What becomes of what stands after the last newline: a line of a feed that was cut must
+ * never be parsed, so it is dropped; a body may well end without a newline.
  */
-export function lines(): OperatorFunction<Uint8Array, readonly string[]> {
+export function lines(
+  rest: 'drop' | 'keep' = 'drop',
+): OperatorFunction<Uint8Array, readonly string[]> {
   return (source) =>
     new Observable((subscriber) => {
+      // Never told to stream: whole lines need no memory, and without one Node decodes seven times as fast.
       const decoder = new TextDecoder('utf-8', { ignoreBOM: true });
       // The beginning of a line that has not ended yet, in pieces: a line of 20 MB is joined once.
       let pieces: Uint8Array[] = [];
@@ -24,20 +30,34 @@ export function lines(): OperatorFunction<Uint8Array, readonly string[]> {
             pieces.push(chunk);
             return;
           }
-          // A newline is never part of a longer character, so the text before it is whole.
-          let text = '';
-          for (const piece of pieces) text += decoder.decode(piece, { stream: true });
-          text += decoder.decode(chunk.subarray(0, end));
-          pieces = end + 1 < chunk.length ? [chunk.subarray(end + 1)] : [];
-          const split = text.split('\n');
-          for (let i = 0; i < split.length; i++) {
-            const line = split[i] ?? '';
-            if (line.endsWith('\r')) split[i] = line.slice(0, -1);
+          const split: string[] = [];
+          let begin = 0;
+          if (pieces.length > 0) {
+            begin = chunk.indexOf(NEWLINE) + 1;
+            pieces.push(chunk.subarray(0, begin - 1));
+            split.push(withoutReturn(decoder.decode(concatenate(pieces))));
+            pieces = [];
           }
+          // A newline is never part of a longer character, so the text before it is whole.
+          if (begin <= end) {
+            for (const line of decoder.decode(chunk.subarray(begin, end)).split('\n')) {
+              split.push(withoutReturn(line));
+            }
+          }
+          if (end + 1 < chunk.length) pieces.push(chunk.subarray(end + 1));
           subscriber.next(split);
         },
         error: (error: unknown) => subscriber.error(error),
-        complete: () => subscriber.complete(),
+        complete: () => {
+          if (rest === 'keep' && pieces.length > 0) {
+            subscriber.next([withoutReturn(decoder.decode(concatenate(pieces)))]);
+          }
+          subscriber.complete();
+        },
       });
     });
+}
+
+function withoutReturn(line: string): string {
+  return line.endsWith('\r') ? line.slice(0, -1) : line;
 }

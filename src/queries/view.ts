@@ -10,6 +10,7 @@ import type { DatabaseScope } from '../http/scope.ts';
 import { segment } from '../http/url.ts';
 import { assertJson } from '../model/json.ts';
 import { Row, View } from '../model/view.ts';
+import type { ViewHead } from '../model/view.ts';
 import { mustBe, show } from '../model/must-be.ts';
 
 /** Which rows of a view are read, and how. */
@@ -152,17 +153,22 @@ export function decodeView<Key, Value, Doc>(
   body: unknown,
   options: ViewOptions,
 ): View<Row<Key, Value, Doc>, ViewOptions> {
-  const { total_rows: total, offset, update_seq: seq } = asObject(body);
   const rows = arrayField(body, 'rows').map((row) => decodeRow<Key, Value, Doc>(row));
-  const head = {
+  return new View(rows, decodeHead(body), options);
+}
+
+/** Reads what a view says beside its rows. */
+export function decodeHead(body: unknown): ViewHead {
+  const { total_rows: total, offset, update_seq: seq } = asObject(body);
+  return {
     totalRows: numberOrNull(total),
     offset: numberOrNull(offset),
     updateSeq: seq === undefined || seq === null ? null : sequence(seq),
   };
-  return new View(rows, head, options);
 }
 
-function decodeRow<Key, Value, Doc>(raw: unknown): Row<Key, Value, Doc> {
+/** Reads a row of a view. */
+export function decodeRow<Key, Value, Doc>(raw: unknown): Row<Key, Value, Doc> {
   const row = raw as { id?: string; key: Key; value?: Value; doc?: Doc; error?: string };
   return new Row(
     row.id ?? null,

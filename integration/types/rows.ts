@@ -1,0 +1,41 @@
+/** What the types of streams of rows promise, proven by the compiler. */
+import type {
+  Change,
+  ChangesEnd,
+  Database,
+  Page,
+  Pages,
+  Row,
+  RowStream,
+  RowWithDoc,
+  ViewHead,
+} from 'corduroy';
+import { expectTypeOf } from 'expect-type';
+import { of } from 'rxjs';
+
+interface Order {
+  total: number;
+}
+declare const db: Database<Order>;
+
+expectTypeOf(db.rows('d/v')).toEqualTypeOf<RowStream<Row, ViewHead>>();
+expectTypeOf(db.rows<string, number>('d/v')).toEqualTypeOf<
+  RowStream<Row<string, number>, ViewHead>
+>();
+expectTypeOf(db.rows<string, number>('d/v', { includeDocs: true })).toEqualTypeOf<
+  RowStream<RowWithDoc<string, number, Order>, ViewHead>
+>();
+expectTypeOf(db.rows('d/v').info).toEqualTypeOf<ViewHead | null>();
+expectTypeOf(db.changeRows()).toEqualTypeOf<RowStream<Change<Order>, ChangesEnd>>();
+expectTypeOf(db.pages<string, number>('d/v', { includeDocs: true })).toEqualTypeOf<
+  Pages<RowWithDoc<string, number, Order>>
+>();
+db.pages<string, number>('d/v', {
+  pageSize: 10,
+  when: (page) => {
+    expectTypeOf(page).toEqualTypeOf<Page<Row<string, number>>>();
+    return of(page.next);
+  },
+});
+// @ts-expect-error -- an option that is not there
+db.rows('d/v', { pageSize: 10 });
