@@ -74,6 +74,18 @@ describe('changeRows', () => {
   });
 });
 
+describe('findRows', () => {
+  it('are the documents found, and their end has the bookmark', async () => {
+    const stream = db.findRows({ selector: { n: { $lt: 200 } }, limit: 150 });
+    const first = await lastValueFrom(stream.pipe(toArray()));
+    expect(first).toEqual(
+      (await firstValueFrom(db.find({ selector: { n: { $lt: 200 } }, limit: 150 }))).docs,
+    );
+    expect(first).toHaveLength(150);
+    expect(stream.info).toMatchObject({ executionStats: null });
+  });
+});
+
 describe('pages', () => {
   it('have each row once', async () => {
     const pages = await lastValueFrom(db.pages('_all_docs', { pageSize: 199 }).pipe(toArray()));

@@ -202,6 +202,26 @@ describe('changeRows', () => {
   });
 });
 
+describe('findRows', () => {
+  it('asks as find does, reads each document, and says at the end what there is to say', async () => {
+    answer(
+      '{"docs":[\r\n{"_id":"a","error":"x","reason":"y"},\r\n{"error":"x","reason":"y"}\r\n],\r\n' +
+        '"bookmark": "here",\r\n"warning": "No matching index found."}\r\n\n',
+    );
+    const stream = db.findRows({ selector: { n: 1 }, limit: 2 });
+    expect(await lastValueFrom(stream.pipe(toArray()))).toEqual([
+      { _id: 'a', error: 'x', reason: 'y' },
+      { error: 'x', reason: 'y' },
+    ]);
+    expect(stream.info).toEqual({
+      bookmark: 'here',
+      warning: 'No matching index found.',
+      executionStats: null,
+    });
+    expect(sent()).toEqual(['POST /db/_find {"selector":{"n":1},"limit":2}']);
+  });
+});
+
 describe('pages', () => {
   /** A view of a list of [key, id], which understands what pages ask for. */
   const serve = (all: readonly (readonly [unknown, string])[]): void =>

@@ -83,6 +83,8 @@ import type { FunctionParameters, Rendered, Updated } from './queries/design-fun
 import type { DesignDocument } from './queries/design-document.ts';
 import { Designs } from './queries/designs.ts';
 import { explain, find } from './queries/find.ts';
+import { streamFound } from './queries/find-rows.ts';
+import type { FindEnd } from './queries/find-rows.ts';
 import type { Explanation, FindQuery, FindResult, Found } from './queries/find.ts';
 import type { FieldPath } from './queries/field-path.ts';
 import { Indexes } from './queries/indexes.ts';
@@ -574,6 +576,21 @@ export class Database<T extends object = AnyFields> {
     query: FindQuery<T, Field>,
   ): Operation<FindResult<Found<T, Field>>> {
     return find<T, Field>(this.#scope, query);
+  }
+
+  /**
+   * Streams the documents that a query finds, one by one, as they arrive: **up to 25, unless the query
+   * has a `limit`**.
+   *
+   * Cold; see {@link RowStream}. Takes what {@link Database.find} takes; the `bookmark` and the rest
+   * are in its `info` at the end.
+   *
+   * @see https://docs.couchdb.org/en/stable/api/database/find.html
+   */
+  findRows<const Field extends FieldPath<T> = never>(
+    query: FindQuery<T, Field>,
+  ): RowStream<Found<T, Field>, FindEnd> {
+    return streamFound<T, Field>(this.#scope, query);
   }
 
   /**

@@ -76,6 +76,7 @@ export type { PendingWrite, ResolveOptions } from './conflicts/resolution.ts';
 export { Row, View } from './model/view.ts';
 export type { RowWithDoc, ViewHead } from './model/view.ts';
 export type { ViewOptions } from './queries/view.ts';
+export type { FindEnd } from './queries/find-rows.ts';
 export { RowStream } from './http/row-stream.ts';
 export { Page } from './queries/page.ts';
 export { Pages } from './queries/pages.ts';

@@ -3,6 +3,8 @@ import type {
   Change,
   ChangesEnd,
   Database,
+  Document,
+  FindEnd,
   Page,
   Pages,
   Row,
@@ -37,5 +39,8 @@ db.pages<string, number>('d/v', {
     return of(page.next);
   },
 });
+expectTypeOf(db.findRows({ selector: { total: { $gt: 1 } } })).toEqualTypeOf<
+  RowStream<Document<Order>, FindEnd>
+>();
 // @ts-expect-error -- an option that is not there
 db.rows('d/v', { pageSize: 10 });

@@ -185,9 +185,16 @@ export function findBody(query: object, what: string): () => Record<string, unkn
 }
 
 export function decodeFound<Doc extends object>(body: unknown): FindResult<Doc> {
-  const { bookmark, warning, execution_stats: stats } = asObject(body);
   return {
     docs: arrayField(body, 'docs').map((doc) => asObject(doc) as Doc),
+    ...decodeFindEnd(body),
+  };
+}
+
+/** Reads what the server says beside the documents that it found. */
+export function decodeFindEnd(body: unknown): Omit<FindResult, 'docs'> {
+  const { bookmark, warning, execution_stats: stats } = asObject(body);
+  return {
     bookmark: typeof bookmark === 'string' && bookmark !== 'nil' ? bookmark : null,
     // Some servers have several.
     warning: warning === undefined || warning === null ? null : asText(warning),
