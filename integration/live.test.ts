@@ -159,7 +159,10 @@ describe('live queries', () => {
         }),
       );
       const docs = [...chosen].map((i, place) => {
-        const { rev, deleted } = refs.rows[place]?.value as { rev: string; deleted?: true };
+        const { rev, deleted } = (refs.rows[place] as (typeof refs.rows)[number]).value as {
+          rev: string;
+          deleted?: true;
+        };
         return {
           ...order(i, next(10_000)),
           ...(deleted !== true && { _rev: rev, ...(next(10) === 0 && { _deleted: true }) }),

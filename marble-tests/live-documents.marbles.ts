@@ -4,7 +4,7 @@ import type { AnyFields } from 'corduroy';
 import { liveServer } from './helpers/live-server.ts';
 import { marbles } from './helpers/run.ts';
 
-const n = (doc: AnyFields | null): unknown => doc?.['n'] ?? null;
+const n = (doc: AnyFields | null): number | null => (doc?.['n'] as number | undefined) ?? null;
 const ns = (docs: readonly (AnyFields | null)[]): string => docs.map((doc) => n(doc) ?? '-').join();
 
 describe('doc$', () => {

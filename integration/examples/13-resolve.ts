@@ -17,8 +17,8 @@ const mine = structuredClone(wiki);
 // Somebody else is faster with two of the three.
 await firstValueFrom(
   pages.save([
-    { ...wiki[0], title: 'About us' } as Page,
-    { ...wiki[1], title: 'Help!', locked: true } as Page,
+    { ...wiki[0], title: 'About us' },
+    { ...wiki[1], title: 'Help!', locked: true },
   ]),
 );
 for (const page of mine) page.title = page.title.toUpperCase();

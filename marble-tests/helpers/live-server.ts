@@ -128,7 +128,7 @@ export function liveServer(
       }
       if (pathname === '/db') return of(response(of(bytes('{"instance_start_time":"1"}'))));
       if (pathname === '/db/_all_docs') {
-        at(`read ${String(body['keys'] ?? '*')}`);
+        at(`read ${(body['keys'] as string[] | undefined)?.join() ?? '*'}`);
         return json({ rows: rows(body['keys'] as string[] | undefined) });
       }
       if (request.method === 'PUT') {

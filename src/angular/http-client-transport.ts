@@ -3,7 +3,7 @@ import type { HttpHeaders, HttpResponse } from '@angular/common/http';
 import { inject } from '@angular/core';
 import { catchError, defer, from, map, mergeMap, of, throwError } from 'rxjs';
 import type { Observable } from 'rxjs';
-import { concatenate } from '../http/body.ts';
+import { concatenate } from '../operators/concatenate.ts';
 import { fetchTransport } from '../http/fetch-transport.ts';
 import type {
   RequestBody,
