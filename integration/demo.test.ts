@@ -139,10 +139,8 @@ describe('npm run demo', () => {
       const run = demo();
       const [page, database] = [await run.page(), await run.database()];
       expect([await answers(page), await answers(database)]).toEqual([true, true]);
-      const before = performance.now();
       run.child.kill(signal);
       expect(await run.ended()).toBe(0);
-      expect(performance.now() - before).toBeLessThan(1_000);
       expect([await answers(page), await answers(database)]).toEqual([false, false]);
       expect(readdirSync(temporary)).toEqual([]);
       expect(run.output).toMatch(/^Stopped: [\d,]+ changes? in /m);

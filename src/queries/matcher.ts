@@ -1,21 +1,11 @@
 import type { AnyFields } from '../model/document.ts';
 import { compareJson, isPlain } from './compare-json.ts';
-
-/**
- * Whether a document matches; `undefined` where only the server can tell: text searches, regular
- * expressions of Erlang's own, operators that came later, and strings whose order is a matter of
- * language.
- */
-export type Verdict = boolean | undefined;
+import { ASTRAY, MISSING, isPlainObject, read, steps } from './document-field.ts';
+import { every, not, some } from './verdict.ts';
+import type { Verdict } from './verdict.ts';
 
 /** Tells whether a value matches. */
 type Matcher = (value: unknown) => Verdict;
-
-/** A field that is not there: conditions on it fail, but `{ $exists: false }`. */
-const MISSING = Symbol('missing');
-
-/** A field of something that cannot have fields: all conditions on it fail. */
-const ASTRAY = Symbol('astray');
 
 /**
  * Compiles a Mango selector to a function that tells whether a document matches it, as CouchDB does:
@@ -23,12 +13,6 @@ const ASTRAY = Symbol('astray');
  */
 export function compileSelector(selector: object): (doc: AnyFields) => Verdict {
   return compile(selector, [], false, true);
-}
-
-/** Reads a field by its path, as `'address.city'`; undefined where it is not there. */
-export function readField(doc: unknown, path: string): unknown {
-  const value = read(doc, steps(path));
-  return value === MISSING || value === ASTRAY ? undefined : value;
 }
 
 function compile(
@@ -141,10 +125,8 @@ const CONDITIONS: Readonly<Record<string, (operand: unknown) => Matcher | undefi
     const members = operand.map((one: unknown) => compare('$eq', one));
     return (value) => {
       if (!Array.isArray(value) || operand.length === 0) return false;
-      return or(
-        every(members, (member) => some(value, member)),
-        () => isOnly(value),
-      );
+      const hasAll = every(members, (member) => some(value, member));
+      return hasAll === true ? true : some([hasAll, isOnly(value)], (verdict) => verdict);
     };
   },
   $elemMatch: (operand) => {
@@ -196,35 +178,8 @@ function isIn(operands: readonly unknown[]): Matcher {
     some(members, (member) => (Array.isArray(value) ? some(value, member) : member(value)));
 }
 
-/** Reads a field, or an element of a list by its number. */
-function read(value: unknown, path: readonly string[]): unknown {
-  let present = value;
-  for (const step of path) {
-    if (Array.isArray(present)) {
-      if (!/^\+?\d+$/.test(step) || Number(step) >= present.length) return ASTRAY;
-      present = present[Number(step)];
-    } else if (isPlainObject(present)) {
-      if (!Object.hasOwn(present, step)) return MISSING;
-      present = present[step];
-    } else {
-      return ASTRAY;
-    }
-  }
-  return present;
-}
-
-/** The steps of a path: `a.b` has two, `a\.b` one. */
-function steps(name: string): readonly string[] {
-  const found: readonly string[] = name.match(/(?:\\.|[^\\.])+/g) ?? [];
-  return found.map((step) => step.replace(/\\([.$])/g, '$1'));
-}
-
 function typeOf(value: unknown): string {
   return value === null ? 'null' : Array.isArray(value) ? 'array' : typeof value;
-}
-
-function isPlainObject(value: unknown): value is Readonly<Record<string, unknown>> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
 const unknown: Matcher = () => undefined;
@@ -238,26 +193,3 @@ const any =
   (parts: readonly Matcher[]): Matcher =>
   (value) =>
     parts.length === 0 || some(parts, (part) => part(value));
-
-function not(verdict: Verdict): Verdict {
-  return verdict === undefined ? undefined : !verdict;
-}
-
-function or(verdict: Verdict, other: () => Verdict): Verdict {
-  return some([() => verdict, other], (one) => one());
-}
-
-/** Whether all do; one that surely does not outweighs those that nobody can tell. */
-function every<One>(list: readonly One[], ask: (one: One) => Verdict): Verdict {
-  return not(some(list, (one) => not(ask(one))));
-}
-
-function some<One>(list: readonly One[], ask: (one: One) => Verdict): Verdict {
-  let known = true;
-  for (const one of list) {
-    const verdict = ask(one);
-    if (verdict === true) return true;
-    if (verdict === undefined) known = false;
-  }
-  return known ? false : undefined;
-}

@@ -1,4 +1,5 @@
-import { compileSelector, readField } from '../queries/matcher.ts';
+import { readField } from '../queries/document-field.ts';
+import { compileSelector } from '../queries/matcher.ts';
 import { Refusal } from './refusal.ts';
 
 /** Tells whether a document is what a Mango selector describes. */
