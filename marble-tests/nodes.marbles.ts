@@ -121,16 +121,18 @@ describe('several nodes', () => {
       })(),
   );
 
-  it(
-    'in maintenance mode are left',
+  it.each([
+    [500, 'maintenance_mode'],
+    [412, 'nodedown'],
+  ])('that answer %i %s are left', (status, word) =>
     marbles(({ expectObservable, flush }, scheduler) => {
       const { couch, asked } = cluster(scheduler, (node) =>
-        node === 'a' ? answering(500, 'maintenance_mode') : fine(),
+        node === 'a' ? answering(status, word) : fine(),
       );
       expectObservable(asking(couch, [0, 1, 2], scheduler)).toBe('vv(v|)');
       flush();
       expect(asked).toEqual(['0 a', '0 b', '1 c', '2 b']);
-    }),
+    })(),
   );
 
   it(
@@ -222,3 +224,22 @@ describe('several nodes', () => {
     }),
   );
 });
+
+it(
+  'a feed of one node waits out that another of its cluster went down',
+  marbles(({ expectObservable, flush }, scheduler) => {
+    const transport = marbleTransport(({ url }, count) => {
+      if (!url.includes('feed=continuous')) return fine();
+      return count === 1 ? answering(412, 'nodedown') : NEVER;
+    });
+    const backoff = { initialDelay: 3, random: (): number => 0.9 };
+    const feed = new Couch('http://a', { transport, scheduler })
+      .use('db')
+      .changes$({ since: 0, heartbeat: 1000, backoff });
+    const states: string[] = [];
+    feed.state$.subscribe(({ status }) => states.push(status));
+    expectObservable(feed, '----------!').toBe('----------');
+    flush();
+    expect(states).toEqual(['idle', 'connecting', 'waiting', 'connecting', 'idle']);
+  }),
+);

@@ -87,7 +87,9 @@ ${username} = ${member === undefined ? password : member.passwordHash}
 
 /**
  * The arguments of one node of several: each has an address of the loopback for itself, and all of
- * them the same port, so that they find each other without an epmd.
+ * them the same port, so that they find each other without an epmd. One that is frozen is
+ * given up by the others after 5 seconds, and not after a minute: until then they wait for it wherever
+ * a sequence names it.
  */
 function distribution({ address, port, secret }) {
   return `
@@ -96,6 +98,7 @@ function distribution({ address, port, secret }) {
 -kernel inet_dist_use_interface {${address.replaceAll('.', ',')}}
 -start_epmd false
 -erl_epmd_port ${port}
+-kernel net_ticktime 4
 `;
 }
 

@@ -1,6 +1,6 @@
 import { CorduroyError, brand, isKind } from './corduroy-error.ts';
 import type { RequestSummary } from './corduroy-error.ts';
-import { isTransientStatus } from './transient.ts';
+import { isTransientAnswer } from './transient.ts';
 
 /** What an HTTP answer says of its failure. */
 export interface HTTPErrorDetails {
@@ -29,7 +29,7 @@ export class HTTPError extends CorduroyError {
     const said = [error, reason].filter((part) => part !== '').join(': ');
     super(`${request.method} ${request.url}: ${status}${said && ` ${said}`}`, {
       request,
-      transient: isTransientStatus(status),
+      transient: isTransientAnswer(status, error),
     });
     this.status = status;
     this.error = error;

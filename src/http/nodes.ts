@@ -96,6 +96,8 @@ function isOfNode(error: unknown): boolean {
   if (isConnectionError(error) || isTimeoutError(error)) return true;
   if (!isHTTPError(error)) return false;
   const { status, reason, error: word } = error;
+  // A cluster that loses a node says so with a 412, to whoever asks for what was there.
+  if (word === 'nodedown') return true;
   return (status >= 502 && status <= 504) || (status >= 500 && /maintenance/.test(word + reason));
 }
 
