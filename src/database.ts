@@ -18,6 +18,8 @@ import { modify, upsert } from './conflicts/upsert.ts';
 import type { DocumentChange } from './conflicts/upsert.ts';
 import { attachmentInfo } from './documents/attachment-info.ts';
 import type { AttachmentInfo } from './documents/attachment-info.ts';
+import { attachmentUrl } from './documents/attachment-url.ts';
+import type { AttachmentUrlOptions } from './documents/attachment-url.ts';
 import {
   attachmentChunks,
   deleteAttachment,
@@ -778,6 +780,24 @@ export class Database<T extends object = AnyFields> {
     options: GetAttachmentOptions = {},
   ): Observable<AttachmentChunk> {
     return attachmentChunks(this.#scope, owner, filename, options);
+  }
+
+  /**
+   * Emits a URL by which a page shows or offers an attachment: for `<img>`, `<video>` or a download.
+   *
+   * Cold. The URL lasts as long as the subscription: it does not complete, and unsubscribing revokes
+   * the URL and ends a transfer that is under way. Errors with `NotFound`.
+   *
+   * @example
+   * pets.attachmentUrl$('ada', 'portrait.png').subscribe((url) => (image.src = url));
+   * @throws TypeError in a service worker, which has no such URLs.
+   */
+  attachmentUrl$(
+    owner: AttachmentOwner,
+    filename: string,
+    options: AttachmentUrlOptions = {},
+  ): Observable<string> {
+    return attachmentUrl(this.#scope, owner, filename, options);
   }
 
   /**

@@ -40,6 +40,7 @@ export type {
   GetAttachmentOptions,
   PutAttachmentOptions,
 } from './documents/attachments.ts';
+export type { AttachmentUrlOptions } from './documents/attachment-url.ts';
 export type { AttachmentContent } from './documents/upload.ts';
 export type { AttachmentInfo } from './documents/attachment-info.ts';
 export type {

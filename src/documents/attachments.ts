@@ -80,16 +80,37 @@ export function attachmentChunks(
   filename: string,
   options: GetAttachmentOptions,
 ): Observable<AttachmentChunk> {
+  return openAttachment(db, owner, filename, options, 'attachmentChunks').pipe(
+    mergeMap(({ chunks }) => chunks),
+  );
+}
+
+/** An attachment that is being read. */
+export interface OpenAttachment {
+  /** Its media type. */
+  readonly type: string;
+  readonly chunks: Observable<AttachmentChunk>;
+}
+
+/** Emits an attachment when its first byte can be read. */
+export function openAttachment(
+  db: DatabaseScope,
+  owner: AttachmentOwner,
+  filename: string,
+  options: GetAttachmentOptions,
+  what: string,
+): Observable<OpenAttachment> {
   const path = attachmentPath(db, idOf(owner), filename, options.rev);
-  return open(db, path, rangeOf(options, 'attachmentChunks')).pipe(
-    mergeMap(({ body, headers }) => {
+  return open(db, path, rangeOf(options, what)).pipe(
+    map(({ body, headers }) => {
       const length =
         headers['content-encoding'] === undefined ? headers['content-length'] : undefined;
       const total = length === undefined ? null : Number(length);
       const begin: AttachmentChunk = { bytes: new Uint8Array(), done: 0, total };
-      return body.pipe(
+      const chunks = body.pipe(
         scan(({ done }, bytes) => ({ bytes, done: done + bytes.length, total }), begin),
       );
+      return { type: headers['content-type'] ?? '', chunks };
     }),
   );
 }

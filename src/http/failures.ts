@@ -10,8 +10,23 @@ export function unreachable(
   const { code = null } = cause;
   // Certificates do not mend themselves.
   const transient = !/CERT|VERIFY/.test(code ?? '');
+  const hint = corsHint(request.url, globalThis.location?.origin);
   const what = `${request.method} ${request.url}: no connection: ${cause.message}`;
-  return new ConnectionError(what, { request, code, cause, transient });
+  const message = hint === null ? what : `${what}. ${hint}`;
+  return new ConnectionError(message, { request, code, cause, transient, hint });
+}
+
+/**
+ * What may be behind a failure of which a browser says nothing more: a server that lets no page of
+ * another origin read its answers. Null where that cannot be it.
+ */
+function corsHint(url: string, page: string | undefined): string | null {
+  if (page === undefined || new URL(url).origin === page) return null;
+  return (
+    `If the server is there, its CORS settings keep its answers from pages of ${page}: CouchDB needs ` +
+    `[chttpd] enable_cors = true and [cors] origins = ${page}, with credentials = true where ` +
+    'cookies are sent, and with headers and methods that allow for this request'
+  );
 }
 
 /** Makes the error of an answer that broke off. */
