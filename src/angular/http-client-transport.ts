@@ -1,10 +1,8 @@
 import { HttpClient, HttpErrorResponse } from '@angular/common/http';
 import type { HttpHeaders, HttpResponse } from '@angular/common/http';
 import { inject } from '@angular/core';
-import { catchError, defer, from, map, mergeMap, of, throwError } from 'rxjs';
-import type { Observable } from 'rxjs';
-import { concatenate } from '../operators/concatenate.ts';
-import { fetchTransport } from '../http/fetch-transport.ts';
+import { Observable, catchError, map, mergeMap, of, throwError } from 'rxjs';
+import { fetchTransport, hasForeignCredentials, wholeBody } from '../http/fetch-transport.ts';
 import type {
   RequestBody,
   ResponseHeaders,
@@ -31,7 +29,8 @@ export interface HttpClientTransportOptions {
  * Not what goes on for ever, feeds, which go over `feeds` and which no interceptor sees: their
  * credentials are those of the `Couch`. Answers are read whole before any of them is passed on, and
  * bodies that are streams before they are sent. JSON is asked for as text, anything else as bytes. A
- * redirect is followed by the browser, with all headers but `authorization`.
+ * redirect that credentials other than `authorization` must not follow is refused with `withFetch()`;
+ * without it browsers follow.
  *
  * @example
  * provideCorduroy(() => ({ url: 'https://couch.example.org', transport: httpClientTransport() }))
@@ -47,13 +46,15 @@ export function httpClientTransport(options: HttpClientTransportOptions = {}): T
 
 function exchange(http: HttpClient, request: TransportRequest): Observable<TransportResponse> {
   const { method, url, headers, cookies = false } = request;
-  return defer(() => whole(request.body)).pipe(
+  return gather(request.body).pipe(
     mergeMap((body) => {
       const common = {
         ...(body !== undefined && { body }),
         headers: { ...headers },
         observe: 'response',
         withCredentials: cookies,
+        // As in `fetchTransport`: they must not follow to another origin. It takes `withFetch()`.
+        ...(hasForeignCredentials(headers) && { redirect: 'error' as const }),
         // Should the page be written by a server, this transport's own answers are in it already.
         transferCache: false,
       } as const;
@@ -68,7 +69,9 @@ function exchange(http: HttpClient, request: TransportRequest): Observable<Trans
       if (!(error instanceof HttpErrorResponse)) return throwError(() => error);
       // Without a status nobody answered.
       if (error.status === 0) return throwError(() => causeOf(error));
-      return of(answer(error, error.error));
+      if (error.status < 200 || error.status >= 300) return of(answer(error, error.error));
+      // The head has come, and the body has not, or not whole.
+      return of({ ...answer(error, null), body: throwError(() => causeOf(error)) });
     }),
   );
 }
@@ -105,18 +108,17 @@ function record(headers: HttpHeaders): ResponseHeaders {
 }
 
 /** `HttpClient` takes strings and buffers. */
-function whole(body: RequestBody | undefined): Observable<string | ArrayBuffer | undefined> {
+function gather(body: RequestBody | undefined): Observable<string | ArrayBuffer | undefined> {
   if (body === undefined || typeof body === 'string') return of(body);
-  if (body instanceof Uint8Array) return of(toBuffer(body));
-  return from(collect(body)).pipe(map((parts) => toBuffer(concatenate(parts))));
-}
-
-async function collect(body: AsyncIterable<Uint8Array>): Promise<Uint8Array[]> {
-  const parts: Uint8Array[] = [];
-  for await (const part of body) parts.push(part);
-  return parts;
-}
-
-function toBuffer(bytes: Uint8Array): ArrayBuffer {
-  return bytes.slice().buffer;
+  return new Observable((subscriber) => {
+    const aborter = new AbortController();
+    wholeBody(body, aborter.signal).then(
+      (all) => {
+        subscriber.next(typeof all === 'string' ? all : all.slice().buffer);
+        subscriber.complete();
+      },
+      (error: unknown) => subscriber.error(error),
+    );
+    return () => aborter.abort();
+  });
 }

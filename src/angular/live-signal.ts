@@ -41,7 +41,7 @@ export interface LiveSignal<T> extends Signal<T> {
   readonly error: Signal<Error | undefined>;
   /** Whether the value may be out of date: the feed of changes is down, or the source has ended. */
   readonly stale: Signal<boolean>;
-  /** Subscribes to the source anew: after an error. */
+  /** Subscribes to the source anew, as after an error; the value stays until there is another. */
   readonly reload: () => void;
 }
 
@@ -82,15 +82,17 @@ export function liveSignal<T, I>(
   // Before the effect has run it is not known whether there is a source; most have one.
   const state = signal<State<T, I>>({ ...none, loading: true });
   const tries = signal(0);
+  let tried = 0;
   const zone = injector.get(NgZone);
   const tasks = injector.get(PendingTasks);
   const isServer = isPlatformServer(injector.get(PLATFORM_ID));
 
   effect(
     (onCleanup) => {
-      tries();
+      const isReload = tried !== (tried = tries());
       const former = untracked(state);
-      const value = keepPrevious ? former.value : initialValue;
+      const keeps = keepPrevious || isReload;
+      const value = keeps ? former.value : initialValue;
       let stream: Observable<T> | null | undefined;
       try {
         stream = source();
@@ -102,7 +104,7 @@ export function liveSignal<T, I>(
         state.set(none);
         return;
       }
-      const stale = keepPrevious && former.stale;
+      const stale = keeps && former.stale;
       state.set({ value, loading: true, error: null, stale });
       const states$ = stream.pipe(
         withState(),

@@ -54,7 +54,7 @@ async function exchange(
   signal: AbortSignal,
   subscriber: Subscriber<TransportResponse>,
 ): Promise<void> {
-  const body = request.body === undefined ? null : await whole(request.body, signal);
+  const body = request.body === undefined ? null : await wholeBody(request.body, signal);
   // The subscriber may have left while the body was being gathered.
   if (signal.aborted) return;
   const response = await fetch(request.url, {
@@ -94,7 +94,8 @@ async function pump(
   }
 }
 
-async function whole(
+/** Gathers a body that is a stream; when `signal` aborts, it is left, and what there is, is nothing. */
+export async function wholeBody(
   body: RequestBody,
   signal: AbortSignal,
 ): Promise<string | Uint8Array<ArrayBuffer>> {
@@ -113,7 +114,7 @@ async function whole(
  * On a redirect to another origin fetch drops `authorization`, and no other header: where there are
  * other credentials, a redirect is refused.
  */
-function hasForeignCredentials(headers: Readonly<Record<string, string>>): boolean {
+export function hasForeignCredentials(headers: Readonly<Record<string, string>>): boolean {
   return CREDENTIAL_HEADERS.some((name) => name !== 'authorization' && name in headers);
 }
 

@@ -1,0 +1,331 @@
+// Angular's packages are compiled as they are loaded: the compiler comes first.
+import '@angular/compiler';
+import { describe, expect, it } from '@jest/globals';
+import { HttpResponse, provideHttpClient, withInterceptors } from '@angular/common/http';
+import type { HttpInterceptorFn } from '@angular/common/http';
+import {
+  HttpTestingController,
+  TestRequest,
+  provideHttpClientTesting,
+} from '@angular/common/http/testing';
+import { ApplicationRef, InjectionToken, Injector, inject, signal } from '@angular/core';
+import { TestBed } from '@angular/core/testing';
+import { Couch, isConflict, isConnectionError, isNotFound } from 'corduroy';
+import type { Transport, TransportRequest } from 'corduroy';
+import {
+  databaseToken,
+  httpClientTransport,
+  injectCouch,
+  injectDatabase,
+  liveResource,
+  liveSignal,
+  provideCorduroy,
+} from 'corduroy/angular';
+import { memoryServer } from 'corduroy/testing';
+import {
+  Subject,
+  catchError,
+  firstValueFrom,
+  lastValueFrom,
+  map,
+  mergeMap,
+  of,
+  throwError,
+  toArray,
+} from 'rxjs';
+import { component, render, testBed } from './helpers/angular.ts';
+
+interface Order {
+  total: number;
+}
+
+const ORDERS = databaseToken<Order>('orders');
+
+/** Lets what was answered come to pass. */
+const settled = (): Promise<void> => TestBed.inject(ApplicationRef).whenStable();
+
+describe('provideCorduroy', () => {
+  const server = memoryServer({ databases: { orders: [{ _id: 'a', total: 1 }] } });
+  const options = { url: 'http://couch.test', transport: server.transport };
+
+  it('gives a Couch and its databases, by name and by token, and sends nothing', () => {
+    const asked: string[] = [];
+    const watching = server.requestLines$.subscribe((line) => asked.push(line));
+    testBed(provideCorduroy(options));
+    TestBed.runInInjectionContext(() => {
+      expect(injectCouch()).toBe(inject(Couch));
+      expect(injectCouch().url).toBe('http://couch.test');
+      expect(injectDatabase('orders').name).toBe('orders');
+      expect(injectDatabase(ORDERS)).toBe(inject(ORDERS));
+    });
+    expect(asked).toEqual([]);
+    watching.unsubscribe();
+  });
+
+  it('takes a function, which may inject what it needs', () => {
+    const URL_OF_COUCH = new InjectionToken<string>('where the server is');
+    testBed(
+      { provide: URL_OF_COUCH, useValue: 'http://elsewhere.test' },
+      provideCorduroy(() => ({ url: inject(URL_OF_COUCH) })),
+    );
+    expect(TestBed.inject(Couch).url).toBe('http://elsewhere.test');
+  });
+
+  it('provides several servers, each under its token', () => {
+    const ARCHIVE = new InjectionToken<Couch>('the archive');
+    const OLD_ORDERS = databaseToken<Order>('orders', ARCHIVE);
+    testBed(
+      provideCorduroy(options),
+      provideCorduroy({ token: ARCHIVE, url: 'http://archive.test' }),
+    );
+    TestBed.runInInjectionContext(() => {
+      expect(injectCouch(ARCHIVE).url).toBe('http://archive.test');
+      expect(injectDatabase(OLD_ORDERS).url).toBe('http://archive.test/orders');
+      expect(injectDatabase(ORDERS).url).toBe('http://couch.test/orders');
+    });
+  });
+
+  it('says which provider is missing', () => {
+    testBed();
+    const inContext = (work: () => unknown) => () => TestBed.runInInjectionContext(work);
+    expect(inContext(() => injectCouch())).toThrow(/provideCorduroy\(\) is missing/);
+    const OTHER = new InjectionToken<Couch>('the other one');
+    expect(inContext(() => injectCouch(OTHER))).toThrow(/for InjectionToken the other one/);
+  });
+
+  it('refuses options that cannot be right, when the Couch is asked for', () => {
+    testBed(provideCorduroy({ ...options, transfer: 'some' as 'all' }));
+    expect(() => TestBed.inject(Couch)).toThrow(
+      `provideCorduroy: transfer must be 'public', 'all' or 'none', not "some"`,
+    );
+  });
+
+  it('has the application wait for what is read, and for no feed', async () => {
+    testBed(provideCorduroy(options));
+    const { isStable } = TestBed.inject(ApplicationRef);
+    let total: number | undefined;
+    TestBed.inject(ORDERS)
+      .get('a')
+      .subscribe((order) => (total = order.total));
+    expect(await firstValueFrom(isStable)).toBe(false);
+    await settled();
+    expect(total).toBe(1);
+    const changes = TestBed.inject(ORDERS).changes$({ since: 0, latency: 0 });
+    const first = firstValueFrom(changes);
+    const feed = changes.subscribe();
+    await first;
+    await settled();
+    expect(feed.closed).toBe(false);
+    feed.unsubscribe();
+  });
+});
+
+describe('the application is stable', () => {
+  it('when a live signal has its first value, or is left before it', async () => {
+    testBed();
+    const injector = TestBed.inject(Injector);
+    const { isStable } = TestBed.inject(ApplicationRef);
+    const source = signal<Subject<number> | null>(new Subject());
+    const live = liveSignal(() => source(), { injector });
+    TestBed.tick();
+    expect(await firstValueFrom(isStable)).toBe(false);
+    source()?.next(1);
+    await settled();
+    expect(live()).toBe(1);
+    source.set(new Subject());
+    TestBed.tick();
+    expect(await firstValueFrom(isStable)).toBe(false);
+    source.set(null);
+    await settled();
+    expect(live()).toBeUndefined();
+  });
+});
+
+describe('liveResource', () => {
+  it('follows its parameters, and what they lead to', async () => {
+    const server = memoryServer({
+      databases: {
+        orders: [
+          { _id: 'a', total: 1 },
+          { _id: 'b', total: 2 },
+        ],
+      },
+    });
+    testBed(provideCorduroy({ url: 'http://couch.test', transport: server.transport }));
+    const db = TestBed.inject(ORDERS);
+    const id = signal<string | undefined>('a');
+    const Page = component(
+      '@if (order.hasValue()) { {{ order.value()?.total }} } @else { {{ order.status() }} }',
+      class {
+        readonly order = liveResource({ params: id, stream: ({ params }) => db.doc$(params) });
+      },
+    );
+    const page = render(Page);
+    const read = async (): Promise<string> => {
+      await page.whenStable();
+      page.detectChanges();
+      return page.text().trim();
+    };
+    expect(page.text().trim()).toBe('loading');
+    expect(await read()).toBe('1');
+    await firstValueFrom(db.upsert('a', (order) => ({ ...order, total: 3 })));
+    expect(await read()).toBe('3');
+    id.set('b');
+    page.detectChanges();
+    expect(await read()).toBe('2');
+    id.set(undefined);
+    page.detectChanges();
+    expect(await read()).toBe('idle');
+    expect(page.componentInstance.order.stale()).toBe(false);
+    page.destroy();
+  });
+
+  it('has an error, and is stale then', async () => {
+    testBed();
+    const injector = TestBed.inject(Injector);
+    const failed = new Error('gone');
+    const resource = liveResource({ stream: () => throwError(() => failed), injector });
+    TestBed.tick();
+    await settled();
+    expect(resource.error()).toBe(failed);
+    expect([resource.status(), resource.stale()]).toEqual(['error', true]);
+  });
+});
+
+describe('httpClientTransport', () => {
+  /** What a browser makes of a broken connection; Node has no such event. */
+  const broke = new Event('error') as ProgressEvent;
+  const get = (path: string): TransportRequest => ({
+    method: 'GET',
+    url: `http://couch.test${path}`,
+    headers: { accept: 'application/json' },
+  });
+  const overHttpClient = (feeds?: Transport): (() => { transport: Transport; url: string }) => {
+    return () => ({ url: 'http://couch.test', transport: httpClientTransport({ feeds }) });
+  };
+
+  it('asks through HttpClient, where HttpTestingController answers', async () => {
+    testBed(provideHttpClient(), provideHttpClientTesting(), provideCorduroy(overHttpClient()));
+    const http = TestBed.inject(HttpTestingController);
+    const order = firstValueFrom(TestBed.inject(ORDERS).get('a'));
+    const asked = http.expectOne('http://couch.test/orders/a');
+    expect(asked.request.method).toBe('GET');
+    asked.flush({ _id: 'a', _rev: '1-a', total: 1 });
+    expect(await order).toEqual({ _id: 'a', _rev: '1-a', total: 1 });
+
+    const saved = firstValueFrom(TestBed.inject(ORDERS).save({ _id: 'a', total: 2 }));
+    const put = http.expectOne({ method: 'PUT', url: 'http://couch.test/orders/a' });
+    expect(JSON.parse(put.request.body as string)).toEqual({ _id: 'a', total: 2 });
+    put.flush({ error: 'conflict', reason: 'x' }, { status: 409, statusText: 'Conflict' });
+    expect(isConflict(await saved.catch((error: unknown) => error))).toBe(true);
+    http.verify();
+  });
+
+  it('makes of errors what they are: answers, or that nobody answered', async () => {
+    testBed(provideHttpClient(), provideHttpClientTesting(), provideCorduroy(overHttpClient()));
+    const http = TestBed.inject(HttpTestingController);
+    const failure = (): Promise<unknown> =>
+      lastValueFrom(
+        TestBed.inject(ORDERS)
+          .get('a')
+          .pipe(catchError((error: unknown) => of(error))),
+      );
+    const missing = failure();
+    http
+      .expectOne(() => true)
+      .flush({ error: 'not_found', reason: 'deleted' }, { status: 404, statusText: 'x' });
+    const notFound = await missing;
+    expect(isNotFound(notFound) && notFound.deleted).toBe(true);
+    const broken = failure();
+    http.expectOne(() => true).error(broke);
+    expect(isConnectionError(await broken)).toBe(true);
+    // The head said 200; what came of the body is no answer.
+    const cut = failure();
+    http.expectOne(() => true).error(broke, { status: 200 });
+    expect(await cut).toMatchObject({ name: 'ProtocolError', transient: true });
+  });
+
+  it('cancels the request when it is left', () => {
+    testBed(provideHttpClient(), provideHttpClientTesting(), provideCorduroy(overHttpClient()));
+    const http = TestBed.inject(HttpTestingController);
+    const leaving = TestBed.inject(ORDERS).get('a').subscribe();
+    const asked = http.expectOne('http://couch.test/orders/a');
+    leaving.unsubscribe();
+    expect(asked.cancelled).toBe(true);
+  });
+
+  it('lets interceptors see what is asked and answered, and change it', async () => {
+    const seen: string[] = [];
+    const interceptor: HttpInterceptorFn = (request, next) => {
+      seen.push(`${request.method} ${request.urlWithParams}`);
+      return next(request.clone({ setHeaders: { 'x-tenant': 'blue' } }));
+    };
+    testBed(
+      provideHttpClient(withInterceptors([interceptor])),
+      provideHttpClientTesting(),
+      provideCorduroy(overHttpClient()),
+    );
+    const version = firstValueFrom(TestBed.inject(Couch).version());
+    const { request, flush } = bound(TestBed.inject(HttpTestingController).expectOne(() => true));
+    expect(request.headers.get('x-tenant')).toBe('blue');
+    flush({ couchdb: 'Welcome', version: '3.5.0' });
+    expect(await version).toBe('3.5.0');
+    expect(seen).toEqual(['GET http://couch.test/']);
+  });
+
+  it('has feeds go over another transport', async () => {
+    const server = memoryServer({ databases: { orders: [{ _id: 'a', total: 1 }] } });
+    const feeds: string[] = [];
+    const carrier: Transport = {
+      send: (request) => {
+        feeds.push(request.url);
+        return server.transport.send(request);
+      },
+    };
+    const toServer: HttpInterceptorFn = (request) =>
+      server.transport
+        .send({ method: request.method, url: request.urlWithParams, headers: {} })
+        .pipe(
+          mergeMap((response) =>
+            response.body.pipe(
+              map(
+                (bytes) =>
+                  new HttpResponse({
+                    status: response.status,
+                    body: Buffer.from(bytes).toString(),
+                  }),
+              ),
+            ),
+          ),
+        );
+    testBed(
+      provideHttpClient(withInterceptors([toServer])),
+      provideCorduroy(overHttpClient(carrier)),
+    );
+    const feed = TestBed.inject(ORDERS).changes$({ since: 0, latency: 0 });
+    const { changes } = await firstValueFrom(feed);
+    expect(changes.map(({ id }) => id)).toEqual(['a']);
+    expect(feeds.length).toBeGreaterThan(0);
+    expect(feeds.every((url) => url.includes('/_changes?'))).toBe(true);
+  });
+
+  it('takes whatever an interceptor makes of a body', async () => {
+    const bodies: unknown[] = ['{"a":1}', { a: 1 }, null, new TextEncoder().encode('{"a":1}')];
+    const answers: HttpInterceptorFn = () =>
+      of(new HttpResponse({ status: 200, body: bodies.shift() }));
+    testBed(provideHttpClient(withInterceptors([answers])), provideCorduroy(overHttpClient()));
+    const transport = TestBed.runInInjectionContext(() => httpClientTransport());
+    const texts: string[] = [];
+    for (let i = 0; i < 4; i += 1) {
+      const { body } = await firstValueFrom(transport.send(get('/')));
+      const parts = await lastValueFrom(body.pipe(toArray()));
+      texts.push(Buffer.concat(parts).toString());
+    }
+    expect(texts).toEqual(['{"a":1}', '{"a":1}', '', '{"a":1}']);
+  });
+});
+
+/** So that it may be taken apart. */
+function bound(asked: TestRequest): Pick<TestRequest, 'request' | 'flush'> {
+  return { request: asked.request, flush: asked.flush.bind(asked) };
+}

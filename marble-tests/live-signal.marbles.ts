@@ -1,0 +1,179 @@
+import { describe, expect, it } from '@jest/globals';
+import { Injector, signal } from '@angular/core';
+import { TestBed } from '@angular/core/testing';
+import { Couch } from 'corduroy';
+import { databaseToken, injectDatabase, liveSignal } from 'corduroy/angular';
+import { memoryServer, status } from 'corduroy/testing';
+import { EMPTY, NEVER, map } from 'rxjs';
+import type { Observable } from 'rxjs';
+import { component, render, testBed } from '../integration/helpers/angular.ts';
+import { marbles } from './helpers/run.ts';
+
+interface Order {
+  total: number;
+}
+
+const ORDERS = databaseToken<Order>('orders');
+
+/** What is read on a page at given times. */
+function looks(page: { detectChanges(): void; text(): string }, at$: Observable<string>) {
+  return at$.pipe(
+    map(() => {
+      page.detectChanges();
+      return page.text();
+    }),
+  );
+}
+
+describe('liveSignal', () => {
+  it(
+    'shows in a template what a document is, whether it is still to come, and that the feed is down',
+    marbles(({ server, couch, hot, expectObservable }) => {
+      const a = (rev: string, total: number) => ({ _id: 'a', _rev: rev, total });
+      // From 50 ms on the server is busy, longer than anybody looks.
+      const changes = { b: a('2-b', 2) };
+      server.feed('orders', hot('30ms b 19ms #', changes, status(503)), hot('1s b', changes));
+      server.on('POST /orders/_all_docs', {
+        rows: [{ id: 'a', key: 'a', value: { rev: '1-a' }, doc: a('1-a', 1) }],
+      });
+      testBed({ provide: Couch, useValue: couch });
+      const Page = component(
+        `@if (order.isLoading()) { loading } @else { {{ order()?.total }} }
+         @if (order.stale()) { stale }`,
+        class {
+          readonly order = liveSignal(() => this.db.doc$('a'));
+          readonly db = injectDatabase(ORDERS);
+        },
+      );
+      const page = render(Page);
+      hot('90ms x').subscribe(() => page.destroy());
+      const times = hot('                 x 19ms x 19ms x 19ms x');
+      const read = looks(page, times).pipe(map((text) => text.replaceAll(/\s+/g, ' ').trim()));
+      expectObservable(read, '90ms !').toBe('l 19ms 1 19ms 2 19ms s', {
+        l: 'loading',
+        1: '1',
+        2: '2',
+        s: '2 stale',
+      });
+    }),
+  );
+
+  it(
+    'follows the signals that the source reads, and leaves the former stream for the next',
+    marbles(({ cold, hot, expectObservable, expectSubscriptions }) => {
+      testBed();
+      const streams = { a: cold('--1--2--3--'), b: cold('--4--') };
+      const id = signal<'a' | 'b' | null>('a');
+      const Page = component(
+        '{{ value() }}',
+        class {
+          readonly value = liveSignal(() => (id() === null ? null : streams[id() as 'a']), {
+            initialValue: '-',
+          });
+        },
+      );
+      const page = render(Page);
+      hot('      ------b----n').subscribe((next) => id.set(next === 'n' ? null : (next as 'b')));
+      const times = hot('x--x--x--x-x');
+      //                        Null shows nothing of what was before.
+      expectObservable(looks(page, times)).toBe('i--1--i--4-i', {
+        i: '-',
+        1: '1',
+        4: '4',
+      });
+      expectSubscriptions(streams.a.subscriptions).toBe('^-----!');
+      expectSubscriptions(streams.b.subscriptions).toBe('------^----!');
+    }),
+  );
+
+  it(
+    'unsubscribes with its component',
+    marbles(({ cold, hot, expectSubscriptions }) => {
+      testBed();
+      const stream = cold('-a');
+      const page = render(
+        component(
+          '{{ value() }}',
+          class {
+            readonly value = liveSignal(() => stream);
+          },
+        ),
+      );
+      hot('---x').subscribe(() => page.destroy());
+      expectSubscriptions(stream.subscriptions).toBe('^--!');
+    }),
+  );
+
+  it(
+    'keeps the former value while the next is to come, for those who want that',
+    marbles(({ cold, hot, expectObservable }) => {
+      testBed();
+      const streams = [cold('-a'), cold('---b')] as const;
+      const which = signal<0 | 1>(0);
+      const injector = TestBed.inject(Injector);
+      const kept = liveSignal(() => streams[which()], { injector, keepPrevious: true });
+      TestBed.tick();
+      hot('--x').subscribe(() => {
+        which.set(1);
+        TestBed.tick();
+      });
+      const read = hot('x-x-x-x').pipe(map(() => [kept(), kept.isLoading()]));
+      expectObservable(read).toBe('n-a-a-b', {
+        n: [undefined, true],
+        a: ['a', true],
+        b: ['b', false],
+      });
+    }),
+  );
+
+  it(
+    'has errors as values, keeps what came before, and begins anew when it is told to',
+    marbles(({ cold, hot, expectObservable }) => {
+      testBed();
+      const stream = cold<string>('-a-#', undefined, new Error('gone'));
+      const injector = TestBed.inject(Injector);
+      const value = liveSignal(() => stream, { injector });
+      TestBed.tick();
+      hot('-----x').subscribe(() => {
+        value.reload();
+        TestBed.tick();
+      });
+      const read = hot('x-x-xx-x').pipe(
+        map(() => [value(), value.error()?.message, value.stale(), value.isLoading()]),
+      );
+      expectObservable(read).toBe('l-a-er-a', {
+        l: [undefined, undefined, false, true],
+        a: ['a', undefined, false, false],
+        e: ['a', 'gone', true, false],
+        r: ['a', undefined, true, true],
+      });
+    }),
+  );
+
+  it('has what the source throws as an error, and no component dies of it', () => {
+    testBed({ provide: Couch, useValue: memoryServer({ databases: { orders: [] } }).couch() });
+    const page = render(
+      component(
+        '{{ order.error()?.message }}',
+        class {
+          readonly db = injectDatabase<Order>('orders');
+          readonly order = liveSignal(() => this.db.doc$(''));
+        },
+      ),
+    );
+    expect(page.text()).toMatch(/id/);
+  });
+
+  it('is not loading where there is no stream, and where it has ended', () => {
+    testBed();
+    const injector = TestBed.inject(Injector);
+    const none = liveSignal(() => undefined, { injector, initialValue: 0 });
+    const ended = liveSignal(() => EMPTY, { injector, initialValue: 1 });
+    TestBed.tick();
+    expect([none(), none.isLoading(), ended(), ended.isLoading()]).toEqual([0, false, 1, false]);
+  });
+
+  it('refuses to be made where nothing would end it', () => {
+    expect(() => liveSignal(() => NEVER)).toThrow(/injection context/);
+  });
+});
