@@ -87,10 +87,15 @@ export class Couch {
    * Returns a database of this server, without asking whether it exists. All databases made here
    * share one pool of sockets, and their feeds share connections.
    *
+   * @param options - `coalesce`: whether single reads and writes of this database go together; that
+   * of the `Couch`, by default.
    * @throws TypeError for a name that CouchDB would refuse.
    */
-  use<T extends object = AnyFields>(name: string): Database<T> {
-    return new Database<T>(name, this.#connection, this.#live);
+  use<T extends object = AnyFields>(
+    name: string,
+    options: Pick<CouchOptions, 'coalesce'> = {},
+  ): Database<T> {
+    return new Database<T>(name, this.#connection, this.#live, options.coalesce);
   }
 
   /**

@@ -50,6 +50,7 @@ import type { GetManyOptions, GetOptions } from './documents/read.ts';
 import { copyDocument, currentRevision, purge, revisions } from './documents/revisions.ts';
 import type { CopyEnd, PurgeResult, Written } from './documents/revisions.ts';
 import type { AttachmentContent } from './documents/upload.ts';
+import type { CoalesceOptions } from './http/coalescing.ts';
 import { DEFAULT_URL } from './http/connection-options.ts';
 import { Connection } from './http/connection.ts';
 import type { ConnectionOptions } from './http/connection-options.ts';
@@ -150,17 +151,23 @@ export class Database<T extends object = AnyFields> {
    */
   constructor(nameOrUrl: string, options?: DatabaseOptions);
   /** @internal */
-  constructor(nameOrUrl: string, connection: Connection, live: LiveOptions | undefined);
+  constructor(
+    nameOrUrl: string,
+    connection: Connection,
+    live: LiveOptions | undefined,
+    coalesce?: boolean | CoalesceOptions,
+  );
   constructor(
     nameOrUrl: string,
     options: DatabaseOptions | Connection = {},
     live: LiveOptions | undefined = options instanceof Connection ? undefined : options.live,
+    coalesce?: boolean | CoalesceOptions,
   ) {
     const { server, name } = isUrl(nameOrUrl)
       ? parseDatabaseUrl(nameOrUrl)
       : { server: DEFAULT_URL, name: nameOrUrl };
     const connection = options instanceof Connection ? options : new Connection(server, options);
-    this.#scope = databaseScope(connection, name);
+    this.#scope = databaseScope(connection, name, coalesce);
     this.#live = live ?? {};
   }
 

@@ -1,15 +1,17 @@
 /**
  * The documents room: reading and writing documents. It sees http and below.
  */
+import type { Observable } from 'rxjs';
 import { httpError } from '../errors/from-response.ts';
 import { arrayField, asObject, stringField } from '../http/decode.ts';
-import { operation } from '../http/operation.ts';
-import type { Operation } from '../http/operation.ts';
+import type { Answer } from '../http/exchange.ts';
+import { Operation, operation } from '../http/operation.ts';
 import { count, flag, json, text, toQuery } from '../http/query.ts';
 import type { DatabaseScope } from '../http/scope.ts';
 import { documentPath, isDotSegment, requireId } from '../http/url.ts';
 import type { AnyFields, Document } from '../model/document.ts';
 import { show } from '../model/must-be.ts';
+import { readTogether } from './coalesced-read.ts';
 
 /** What is read of a document. */
 export interface GetOptions {
@@ -65,10 +67,17 @@ export function getDocument<T extends object = AnyFields>(
     if (query === '') return getThroughBulk(db, id);
     throw new TypeError(`get: no URL can hold the id ${show(id)}, so it is read without options`);
   }
-  return operation(
-    db.connection,
-    () => ({ path: `${db.path}${documentPath(id)}${query}` }),
-    (body) => asDocument<T>(body),
+  const alone = (one: string): Observable<Answer<Document<T>>> =>
+    db.connection.json(
+      () => ({ path: `${db.path}${documentPath(one)}${query}` }),
+      (body) => asDocument<T>(body),
+    );
+  const { coalescing } = db;
+  // What has options, and what is no ordinary document, is read alone.
+  return new Operation(
+    coalescing?.reads === true && query === '' && !id.startsWith('_')
+      ? readTogether<T>(db, coalescing, id, alone)
+      : alone(id),
   );
 }
 

@@ -9,6 +9,7 @@ import { documentPath, isDotSegment, requireId } from '../http/url.ts';
 import type { AnyFields, Draft } from '../model/document.ts';
 import { assertJson } from '../model/json.ts';
 import { mustBe, show } from '../model/must-be.ts';
+import { canBeTogether, writeTogether } from './coalesced-write.ts';
 
 /** How the server is to write. */
 export interface WriteOptions {
@@ -94,7 +95,28 @@ export function writeOne<T extends object>(
 ): Observable<Answer<WriteOutcome<T>>> {
   const { id, doc } = write;
   const query = writeQuery(options, 'one');
-  return db.connection.json(
+  const { coalescing, connection } = db;
+  const { batch, newEdits } = options;
+  if (
+    coalescing?.writes === true &&
+    batch === undefined &&
+    newEdits !== false &&
+    canBeTogether(id, doc)
+  ) {
+    const asText = (): { readonly id: string; readonly text: string } => {
+      const body = withId(write);
+      assertJson(body, 'The body');
+      return { id, text: connection.codec.stringify(body) };
+    };
+    return writeTogether(db, coalescing, query, asText).pipe(
+      map(({ value: { id: written, rev }, code, headers }) => ({
+        value: { ok: true, id: written, rev, doc },
+        code,
+        headers,
+      })),
+    );
+  }
+  return connection.json(
     () =>
       isDotSegment(id)
         ? { method: 'POST', path: `${db.path}${query}`, json: withId(write) }

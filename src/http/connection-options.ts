@@ -1,6 +1,7 @@
 import type { SchedulerLike } from 'rxjs';
 import type { Auth } from './auth.ts';
 import type { BackoffOptions } from '../operators/backoff.ts';
+import type { CoalesceOptions } from './coalescing.ts';
 import type { Transport } from './transport.ts';
 
 /** The server that is meant where none is named. */
@@ -41,6 +42,13 @@ export interface ConnectionOptions {
    * @defaultValue `{ initialDelay: 5000, maxDelay: 60000 }`
    */
   readonly nodeBackoff?: BackoffOptions | undefined;
+  /**
+   * Sends what is asked for one by one together: `get(id)` by one `_bulk_get`, `save(doc)` by one
+   * `_bulk_docs`. Each caller keeps a result or an error of its own; `status()` has the code and the
+   * headers of the common answer. What has options, attachments, or an id of CouchDB's own goes alone.
+   * @defaultValue false
+   */
+  readonly coalesce?: boolean | CoalesceOptions | undefined;
   /**
    * What reads and writes JSON.
    * @defaultValue `JSON`

@@ -20,6 +20,8 @@ import { mustBe } from '../model/must-be.ts';
 import type { Authorization } from './auth.ts';
 import { Authenticator } from './authenticator.ts';
 import { readExchange, readText } from './body.ts';
+import { coalescing } from './coalescing.ts';
+import type { Coalescing } from './coalescing.ts';
 import type { ConnectionOptions, JsonCodec } from './connection-options.ts';
 import { defaultTransport } from './default-transport.ts';
 import { isRepeatable } from './exchange.ts';
@@ -38,6 +40,8 @@ export class Connection {
   readonly url: string;
   readonly codec: JsonCodec;
   readonly scheduler: SchedulerLike;
+  /** Whether single reads and writes go together, unless a database says otherwise. */
+  readonly coalescing: Coalescing | null;
   /** Who asks. */
   readonly authenticator: Authenticator;
   readonly #transport: Transport;
@@ -55,6 +59,7 @@ export class Connection {
     this.url = first;
     this.codec = options.codec ?? JSON;
     this.scheduler = options.scheduler ?? asyncScheduler;
+    this.coalescing = coalescing(options.coalesce ?? false, this.scheduler);
     this.#transport = options.transport ?? defaultTransport();
     this.#timeout = silence;
     this.#headers = { accept: 'application/json', ...own };

@@ -81,10 +81,26 @@ async function bulkGet(request, engine) {
   const results = asked.map(async (one) => {
     const answer = await engine.ask(request.withJson({ docs: [one] }));
     const [{ docs = [] } = {}] = valueOf(answer)?.results ?? [];
-    const found = docs.filter(({ ok }) => ok).map(({ ok }) => ({ ok: ordered(ok) }));
+    const leaves =
+      docs.some(({ ok }) => ok) || one.rev ? docs : await allLeaves(request, engine, one);
+    const found = leaves.filter(({ ok }) => ok).map(({ ok }) => ({ ok: ordered(ok) }));
     if (found.length > 0) return { id: one.id, docs: found };
     const { id, rev = 'undefined' } = one;
     return { id, docs: [{ error: { id, rev, error: 'not_found', reason: 'missing' } }] };
   });
   return json(200, { results: await Promise.all(results) });
+}
+
+/** Of a document whose leaves are all deleted, express-pouchdb says that there is none. */
+async function allLeaves(request, engine, { id }) {
+  const answer = await engine.ask(
+    request.with({
+      method: 'GET',
+      segments: [request.segments[0], ...id.split(/(?<=^_design)\//)],
+      query: { open_revs: 'all' },
+      body: Buffer.alloc(0),
+    }),
+  );
+  const leaves = valueOf(answer);
+  return answer.status === 200 && Array.isArray(leaves) ? leaves : [];
 }

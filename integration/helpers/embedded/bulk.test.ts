@@ -1,5 +1,5 @@
 import { describe, expect, it } from '@jest/globals';
-import { type Answer, call, newDatabase, post, put } from '../call.ts';
+import { type Answer, call, del, newDatabase, post, put } from '../call.ts';
 import { createDatabase, deleteAtEnd, server, uniqueName } from '../server.ts';
 
 // Pinned on the embedded server against what a CouchDB 3.5 does: this file passes on both.
@@ -51,6 +51,18 @@ describe('documents in bulk', () => {
       { id: 'none', docs: [{ error: { id: 'none', error: 'not_found', reason: 'missing' } }] },
       { id: 'a', docs: [{ ok: { _id: 'a', n: 1 } }] },
       { id: 'a', docs: [{ error: { id: 'a', rev: '1-bb', error: 'not_found' } }] },
+    ]);
+  });
+});
+
+describe('_bulk_get of what is deleted', () => {
+  it('answers its leaves', async () => {
+    const path = await newDatabase();
+    const { body: first } = await put(`${path}/a`, {});
+    const { body: last } = await del(`${path}/a?rev=${String(first['rev'])}`);
+    const { body } = await post(`${path}/_bulk_get`, { docs: [{ id: 'a' }] });
+    expect(body['results']).toEqual([
+      { id: 'a', docs: [{ ok: { _id: 'a', _rev: last['rev'], _deleted: true } }] },
     ]);
   });
 });

@@ -1,0 +1,12 @@
+/** What the types of coalescing promise, proven by the compiler. */
+import { Couch, Database } from 'corduroy';
+import type { CoalesceOptions, Document, Operation } from 'corduroy';
+import { expectTypeOf } from 'expect-type';
+
+new Couch(undefined, { coalesce: { reads: true, writes: false, maxWait: 5, maxSize: 50 } });
+new Database('orders', { coalesce: false });
+const db = new Couch().use<{ total: number }>('orders', { coalesce: true });
+expectTypeOf(db.get('a')).toEqualTypeOf<Operation<Document<{ total: number }>>>();
+expectTypeOf<CoalesceOptions['maxWait']>().toEqualTypeOf<number | undefined>();
+// @ts-expect-error -- an option that is not there
+new Couch(undefined, { coalesce: { wait: 5 } });

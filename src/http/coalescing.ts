@@ -1,0 +1,60 @@
+import { asapScheduler, asyncScheduler } from 'rxjs';
+import type { SchedulerLike } from 'rxjs';
+import { mustBe } from '../model/must-be.ts';
+
+/** What is asked for one by one, and sent together. */
+export interface CoalesceOptions {
+  /** Whether single reads become one `_bulk_get`. @defaultValue true */
+  readonly reads?: boolean;
+  /** Whether single saves become one `_bulk_docs`. @defaultValue true */
+  readonly writes?: boolean;
+  /**
+   * How long the first waits for others, in milliseconds. With 0 those that are subscribed to in the
+   * same turn go together, and nothing waits.
+   * @defaultValue 0
+   */
+  readonly maxWait?: number;
+  /** How many go together at most. @defaultValue 100 */
+  readonly maxSize?: number;
+}
+
+/** Whether single reads and writes are sent together, and how they are gathered. */
+export interface Coalescing {
+  readonly reads: boolean;
+  readonly writes: boolean;
+  readonly maxWait: number;
+  readonly maxSize: number;
+  readonly scheduler: SchedulerLike;
+}
+
+/**
+ * Reads the option.
+ *
+ * @throws TypeError or RangeError for what makes no sense.
+ */
+export function coalescing(
+  option: boolean | CoalesceOptions,
+  scheduler: SchedulerLike,
+): Coalescing | null {
+  if (option === false) return null;
+  if (option !== true && (typeof option !== 'object' || option === null))
+    throw mustBe('coalesce', 'true, false, or options', option);
+  const {
+    reads = true,
+    writes = true,
+    maxWait = 0,
+    maxSize = 100,
+    ...unknown
+  } = option === true ? {} : option;
+  const [name] = Object.keys(unknown);
+  if (name !== undefined) throw new TypeError(`coalesce: unknown option '${name}'`);
+  if (typeof reads !== 'boolean') throw mustBe('coalesce: reads', 'true or false', reads);
+  if (typeof writes !== 'boolean') throw mustBe('coalesce: writes', 'true or false', writes);
+  if (!(maxWait >= 0 && maxWait < Infinity))
+    throw mustBe('coalesce: maxWait', 'milliseconds from 0', maxWait, RangeError);
+  if (!Number.isSafeInteger(maxSize) || maxSize < 1)
+    throw mustBe('coalesce: maxSize', 'a whole number from 1', maxSize, RangeError);
+  // The end of the turn, where a timer of 0 ms would take one or more.
+  const turn = maxWait === 0 && scheduler === asyncScheduler ? asapScheduler : scheduler;
+  return { reads, writes, maxWait, maxSize, scheduler: turn };
+}
