@@ -3,10 +3,11 @@ import { Couch, Database } from 'corduroy';
 import type { CoalesceOptions, Document, Operation } from 'corduroy';
 import { expectTypeOf } from 'expect-type';
 
-new Couch(undefined, { coalesce: { reads: true, writes: false, maxWait: 5, maxSize: 50 } });
-new Database('orders', { coalesce: false });
-const db = new Couch().use<{ total: number }>('orders', { coalesce: true });
+const db = new Couch(undefined, {
+  coalesce: { reads: true, writes: false, maxWait: 5, maxSize: 50 },
+}).use<{ total: number }>('orders', { coalesce: true });
 expectTypeOf(db.get('a')).toEqualTypeOf<Operation<Document<{ total: number }>>>();
+expectTypeOf(new Database('orders', { coalesce: false })).toEqualTypeOf<Database>();
 expectTypeOf<CoalesceOptions['maxWait']>().toEqualTypeOf<number | undefined>();
 // @ts-expect-error -- an option that is not there
-new Couch(undefined, { coalesce: { wait: 5 } });
+db.get('a', { coalesce: true });
