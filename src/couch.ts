@@ -130,7 +130,11 @@ export class Couch {
             }
             return create.pipe(
               map((created) => {
-                if (!created.ok && !isPreconditionFailed(created.exception))
+                // A 412 that passes by itself is of a cluster that has lost a node.
+                if (
+                  !created.ok &&
+                  (created.exception.transient || !isPreconditionFailed(created.exception))
+                )
                   throw created.exception;
                 return emit(created.code, created.headers);
               }),
