@@ -7,6 +7,8 @@ const shared: Config = {
   moduleNameMapper: {
     '^corduroy$': '<rootDir>/src/index.ts',
     '^corduroy/angular$': '<rootDir>/src/angular/index.ts',
+    '^corduroy/core$': '<rootDir>/src/core.ts',
+    '^corduroy/cross-tab$': '<rootDir>/src/changes/cross-tab.ts',
     '^corduroy/testing$': '<rootDir>/src/testing/index.ts',
     '^corduroy/undici$': '<rootDir>/src/undici.ts',
   },

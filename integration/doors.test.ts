@@ -3,6 +3,8 @@ import { build } from 'esbuild';
 import type { BuildResult } from 'esbuild';
 import { builtinModules } from 'node:module';
 import { fileURLToPath } from 'node:url';
+import * as tabs from '../src/changes/cross-tab.ts';
+import * as core from '../src/core.ts';
 import * as browser from '../src/index.browser.ts';
 import * as node from '../src/index.ts';
 import * as testing from '../src/testing/index.ts';
@@ -42,6 +44,20 @@ describe('the doors', () => {
     expect(Object.keys(testing).sort()).toMatchSnapshot();
   });
 
+  it('have the same names where a page counts bytes, of which two are less', () => {
+    expect(Object.keys(core).sort()).toEqual(Object.keys(browser).sort());
+    const others = Object.entries(core).filter(([name, value]) => Object(browser)[name] !== value);
+    expect(others.map(([name]) => name).sort()).toEqual(['Couch', 'Database']);
+    const methods = ({ prototype }: { readonly prototype: object }): string[] =>
+      Object.getOwnPropertyNames(prototype);
+    const missing = methods(core.Database).filter((name) => !(name in browser.Database.prototype));
+    expect(missing).toEqual([]);
+    expect('doc$' in core.Database.prototype).toBe(false);
+    expect(new core.Couch().use('pets')).toBeInstanceOf(core.Database);
+    expect(new browser.Couch().use('pets')).toBeInstanceOf(browser.Database);
+    expect(Object.keys(tabs)).toEqual(['crossTab']);
+  });
+
   it('law 8: the door for tests knows of no platform and of no runner', async () => {
     const { metafile, outputFiles } = await bundle(`export * from './src/testing/index.ts'`);
     const imported = Object.values(metafile.outputs).flatMap(({ imports }) =>
@@ -51,19 +67,22 @@ describe('the doors', () => {
     expect(outputFiles[0]?.text).not.toMatch(/\bBuffer\b|\bprocess\.|\brequire\(|\bjest\b/);
   });
 
-  it('law 8: the browser door pulls in no Node built-in, no got and no Buffer', async () => {
-    const { metafile, outputFiles } = await bundle(`export * from './src/index.browser.ts'`);
-    const inputs = Object.keys(metafile.inputs);
-    expect(inputs.length).toBeGreaterThan(20);
-    expect(inputs.filter((path) => /got|node_modules/.test(path))).toEqual([]);
-    const imported = Object.values(metafile.outputs).flatMap(({ imports }) =>
-      imports.map(({ path }) => path),
-    );
-    expect(
-      imported.filter((path) => path.startsWith('node:') || builtinModules.includes(path)),
-    ).toEqual([]);
-    expect(new Set(imported)).toEqual(new Set(['rxjs', 'rxjs-for-await']));
-    const code = outputFiles[0]?.text ?? '';
-    expect(code).not.toMatch(/\bBuffer\b|\bprocess\.|\brequire\(/);
-  });
+  it.each(['./src/index.browser.ts', './src/core.ts'])(
+    'law 8: %s pulls in no Node built-in, no got and no Buffer',
+    async (door) => {
+      const { metafile, outputFiles } = await bundle(`export * from '${door}'`);
+      const inputs = Object.keys(metafile.inputs);
+      expect(inputs.length).toBeGreaterThan(20);
+      expect(inputs.filter((path) => /got|node_modules/.test(path))).toEqual([]);
+      const imported = Object.values(metafile.outputs).flatMap(({ imports }) =>
+        imports.map(({ path }) => path),
+      );
+      expect(
+        imported.filter((path) => path.startsWith('node:') || builtinModules.includes(path)),
+      ).toEqual([]);
+      expect(new Set(imported)).toEqual(new Set(['rxjs', 'rxjs-for-await']));
+      const code = outputFiles[0]?.text ?? '';
+      expect(code).not.toMatch(/\bBuffer\b|\bprocess\.|\brequire\(/);
+    },
+  );
 });

@@ -1,18 +1,15 @@
-import { map, mergeMap, throwError } from 'rxjs';
+import { CoreCouch, connectionOf } from './core-couch.ts';
+import type { OpenOptions } from './core-couch.ts';
 import type { Observable } from 'rxjs';
 import { DbUpdatesFeed } from './changes/db-updates.ts';
 import type { DbUpdatesOptions } from './changes/db-updates.ts';
 import { readDbUpdates } from './changes/read-db-updates.ts';
 import type { DbUpdatesResult, ReadDbUpdatesOptions } from './changes/read-db-updates.ts';
 import { Database } from './database.ts';
-import { isNotFound, isPreconditionFailed } from './errors/status-errors.ts';
 import { DEFAULT_URL } from './http/connection-options.ts';
-import { Connection } from './http/connection.ts';
+import type { Connection } from './http/connection.ts';
 import type { ConnectionOptions } from './http/connection-options.ts';
-import type { Answer } from './http/exchange.ts';
-import { Operation } from './http/operation.ts';
-import { request } from './http/request.ts';
-import type { RequestOptions } from './http/request.ts';
+import type { Operation } from './http/operation.ts';
 import type { LiveOptions } from './live/live-database.ts';
 import type { AnyFields } from './model/document.ts';
 import { analyze } from './server/analyze.ts';
@@ -22,7 +19,6 @@ import type { ConfigOptions, ConfigSection, ConfigValue } from './server/configu
 import { CouchNode } from './server/couch-node.ts';
 import type { DatabaseInfo } from './server/database-info.ts';
 import { databasesInfo, listDatabasesInfo } from './server/databases-info.ts';
-import { allDbs, createDatabase, deleteDatabase, version } from './server/databases.ts';
 import type { AllDbsOptions, CreateOptions } from './server/databases.ts';
 import { replicate } from './server/replication.ts';
 import type { ReplicateOptions, ReplicationResult, ReplicationSide } from './server/replication.ts';
@@ -30,10 +26,7 @@ import { replicationStates } from './server/replication-states.ts';
 import type { ReplicationStatesOptions } from './server/replication-states.ts';
 import type { ReplicationStatus } from './server/replication-status.ts';
 import { Scheduler } from './server/scheduler.ts';
-import { isUp, reloadQueryServers, serverInfo } from './server/server-info.ts';
-import type { ServerInfo } from './server/server-info.ts';
-import { logIn, logOut, readSession, watchSession } from './server/session.ts';
-import type { Session } from './server/session.ts';
+import { reloadQueryServers } from './server/server-info.ts';
 import { activeTasks, statistics } from './server/statistics.ts';
 import type { ActiveTask, Statistics } from './server/statistics.ts';
 import { uuids } from './server/uuids.ts';
@@ -43,12 +36,6 @@ import { Users } from './users.ts';
 export interface CouchOptions extends ConnectionOptions {
   /** How what is live on its databases listens for changes. */
   readonly live?: LiveOptions | undefined;
-}
-
-/** How `couch.db(name)` opens a database. */
-export interface OpenOptions extends CreateOptions {
-  /** Whether a database that is not there is created. @defaultValue false */
-  readonly createIfMissing?: boolean;
 }
 
 /**
@@ -62,10 +49,8 @@ export interface OpenOptions extends CreateOptions {
  * const couch = new Couch('http://127.0.0.1:5984', { auth: ['admin', 'password'] });
  * couch.version().subscribe((version) => console.log(version));
  */
-export class Couch {
-  readonly #connection: Connection;
+export class Couch extends CoreCouch {
   readonly #live: LiveOptions | undefined;
-  #session$: Observable<Session> | undefined;
 
   /**
    * @param url - The server's URL; a path stays, and credentials in it are taken out and used. Or
@@ -74,13 +59,12 @@ export class Couch {
    * @throws TypeError for what is not a URL, and for incomplete credentials.
    */
   constructor(url: string | readonly string[] = DEFAULT_URL, options: CouchOptions = {}) {
-    this.#connection = new Connection(url, options);
+    super(url, options);
     this.#live = options.live;
   }
 
-  /** The server's URL, without credentials; of several nodes that of the first. */
-  get url(): string {
-    return this.#connection.url;
+  get #connection(): Connection {
+    return connectionOf(this);
   }
 
   /**
@@ -91,7 +75,7 @@ export class Couch {
    * of the `Couch`, by default.
    * @throws TypeError for a name that CouchDB would refuse.
    */
-  use<T extends object = AnyFields>(
+  override use<T extends object = AnyFields>(
     name: string,
     options: Pick<CouchOptions, 'coalesce'> = {},
   ): Database<T> {
@@ -106,42 +90,11 @@ export class Couch {
    *
    * @see https://docs.couchdb.org/en/stable/api/database/common.html#get--db
    */
-  db<T extends object = AnyFields>(
+  override db<T extends object = AnyFields>(
     name: string,
     options: OpenOptions = {},
   ): Operation<Database<T>> {
-    const { createIfMissing = false, ...layout } = options;
-    const database = this.use<T>(name);
-    const emit = (code: number, headers: Answer<unknown>['headers']): Answer<Database<T>> => ({
-      value: database,
-      code,
-      headers,
-    });
-    const create = createDatabase(this.#connection, name, layout).status();
-    return new Operation(
-      database
-        .info()
-        .status()
-        .pipe(
-          mergeMap((status) => {
-            if (status.ok) return [emit(status.code, status.headers)];
-            if (!createIfMissing || !isNotFound(status.exception)) {
-              return throwError(() => status.exception);
-            }
-            return create.pipe(
-              map((created) => {
-                // A 412 that passes by itself is of a cluster that has lost a node.
-                if (
-                  !created.ok &&
-                  (created.exception.transient || !isPreconditionFailed(created.exception))
-                )
-                  throw created.exception;
-                return emit(created.code, created.headers);
-              }),
-            );
-          }),
-        ),
-    );
+    return super.db<T>(name, options) as Operation<Database<T>>;
   }
 
   /**
@@ -152,34 +105,11 @@ export class Couch {
    * @throws TypeError for a name that CouchDB would refuse.
    * @see https://docs.couchdb.org/en/stable/api/database/common.html#put--db
    */
-  create<T extends object = AnyFields>(
+  override create<T extends object = AnyFields>(
     name: string,
     options: CreateOptions = {},
   ): Operation<Database<T>> {
-    const database = this.use<T>(name);
-    return createDatabase(this.#connection, name, options).mapValue(() => database);
-  }
-
-  /**
-   * Deletes a database with all that is in it; emits `true`.
-   *
-   * Cold. Errors with `NotFound` where there is none.
-   *
-   * @see https://docs.couchdb.org/en/stable/api/database/common.html#delete--db
-   */
-  delete(name: string): Operation<true> {
-    return deleteDatabase(this.#connection, name);
-  }
-
-  /**
-   * Emits the names of the databases, in order. CouchDB 3 tells only administrators.
-   *
-   * Cold. Errors with `Unauthorized` for everybody else.
-   *
-   * @see https://docs.couchdb.org/en/stable/api/server/common.html#all-dbs
-   */
-  allDbs(options: AllDbsOptions = {}): Operation<string[]> {
-    return allDbs(this.#connection, options);
+    return super.create<T>(name, options) as Operation<Database<T>>;
   }
 
   /**
@@ -192,15 +122,6 @@ export class Couch {
    */
   uuids(count = 1): Operation<string[]> {
     return uuids(this.#connection, count);
-  }
-
-  /**
-   * Emits the server's version, as in `'3.5.0'`.
-   *
-   * @see https://docs.couchdb.org/en/stable/api/server/common.html#get--
-   */
-  version(): Operation<string> {
-    return version(this.#connection);
   }
 
   /**
@@ -268,56 +189,6 @@ export class Couch {
   }
 
   /**
-   * Emits for whom the server takes us: name, roles, and how that was shown.
-   *
-   * Cold. Errors with `Unauthorized` where the credentials are wrong; without any it emits a session
-   * whose name is null.
-   *
-   * @see https://docs.couchdb.org/en/stable/api/server/authn.html#get--_session
-   */
-  session(): Operation<Session> {
-    return readSession(this.#connection);
-  }
-
-  /**
-   * The session of now, and then each other one: after a login or a logout, with new credentials,
-   * and when it has been refused and could not be renewed (a session without a name).
-   *
-   * Hot and shared. Emits the present session at once to whoever comes later; never completes. Waits
-   * out what may pass by itself, and errors with anything else but `Unauthorized`.
-   */
-  get session$(): Observable<Session> {
-    return (this.#session$ ??= watchSession(this.#connection));
-  }
-
-  /**
-   * Logs in, and asks everything in this session from then on, whoever it was before; emits the
-   * session. Feeds go on as the new user from where they were.
-   *
-   * Cold. Errors with `Unauthorized` for a wrong name or password, and with `Forbidden` where CouchDB
-   * has locked the account out after several; everything stays as it was then. The session is renewed
-   * as one that `auth` asks for; in browsers its cookie is the browser's own.
-   *
-   * @see https://docs.couchdb.org/en/stable/api/server/authn.html#post--_session
-   */
-  login(username: string, password: string): Operation<Session> {
-    return logIn(this.#connection, username, password);
-  }
-
-  /**
-   * Logs out, and asks everything as nobody in particular from then on; emits when the server has
-   * taken the cookie away. Feeds that are then refused wait for the next login.
-   *
-   * Cold. Errors where the server was not reached; what is known here is forgotten all the same, but
-   * a browser may still have its cookie.
-   *
-   * @see https://docs.couchdb.org/en/stable/api/server/authn.html#delete--_session
-   */
-  logout(): Operation<{ readonly ok: true }> {
-    return logOut(this.#connection);
-  }
-
-  /**
    * Emits the statistics of the node that answers, or a part: a branch or a leaf
    * `{ value, type, desc }`.
    *
@@ -362,28 +233,6 @@ export class Couch {
    */
   dbUpdates(options: ReadDbUpdatesOptions = {}): Operation<DbUpdatesResult> {
     return readDbUpdates(this.#connection, options);
-  }
-
-  /**
-   * Emits what the server says of itself: its version, its id, what it can do.
-   *
-   * @see https://docs.couchdb.org/en/stable/api/server/common.html#get--
-   */
-  info(): Operation<ServerInfo> {
-    return serverInfo(this.#connection);
-  }
-
-  /**
-   * Emits whether the server wants requests: false in maintenance mode and while it seeds, which it
-   * tells with a 404.
-   *
-   * Cold. Errors where it does not say: with `ConnectionError` where there is nobody, with
-   * `ServerError` or `NotFound` where something else answers for it.
-   *
-   * @see https://docs.couchdb.org/en/stable/api/server/common.html#up
-   */
-  up(): Operation<boolean> {
-    return isUp(this.#connection);
   }
 
   /**
@@ -473,26 +322,6 @@ export class Couch {
    */
   reloadQueryServers(): Operation<true> {
     return reloadQueryServers(this.#connection);
-  }
-
-  /**
-   * Sends any request to this server: for what no method is there for.
-   *
-   * Cold, and in all else as every operation: unsubscribing aborts it, failures are typed, and no
-   * error shows a credential. Emits the decoded value where the answer is JSON, text where it is
-   * text, bytes otherwise, and null where it is empty; `status()` tells its code and headers.
-   *
-   * @throws TypeError for a path that is a URL or would lead elsewhere, for credentials among the
-   * headers, and for an option that is none.
-   * @example
-   * couch.request({ method: 'PUT', path: '/db/_revs_limit', json: 100 }).subscribe();
-   */
-  request<T = unknown>(options: RequestOptions): Operation<T> {
-    return request<T>(this.#connection, options);
-  }
-
-  toString(): string {
-    return `<Couch: ${this.url}>`;
   }
 }
 

@@ -5,7 +5,8 @@
 
 // The facades
 export { Couch } from './couch.ts';
-export type { CouchOptions, OpenOptions } from './couch.ts';
+export type { CouchOptions } from './couch.ts';
+export type { OpenOptions } from './core-couch.ts';
 export { Database } from './database.ts';
 export type { DatabaseOptions } from './database.ts';
 export { Users } from './users.ts';
@@ -166,10 +167,6 @@ export { DbUpdatesFeed } from './changes/db-updates.ts';
 export type { DbUpdatesBatch, DbUpdatesOptions } from './changes/db-updates.ts';
 export type { DbUpdate } from './changes/read-db-updates.ts';
 export type { ErrorTolerance } from './changes/pace.ts';
-export { crossTab } from './changes/cross-tab.ts';
-export type { CrossTabOptions } from './changes/cross-tab.ts';
-export type { TabLock } from './changes/tab-lock.ts';
-export type { TabChannel } from './changes/tab-member.ts';
 export type { CrossTab, FeedKind } from './changes/feed-behaviour.ts';
 export { offline, pageHidden } from './operators/page.ts';
 export type { FeedState } from './changes/feed-state.ts';

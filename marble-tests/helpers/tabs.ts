@@ -1,7 +1,7 @@
 import { BehaviorSubject, Observable, Subject, first, observeOn } from 'rxjs';
 import type { TestScheduler } from 'rxjs/testing';
-import { crossTab } from 'corduroy';
-import type { CrossTab, TabChannel } from 'corduroy';
+import { crossTab } from 'corduroy/cross-tab';
+import type { CrossTab, TabChannel } from 'corduroy/cross-tab';
 
 type Tab = CrossTab & { readonly freeze: () => void; readonly thaw: () => void };
 

@@ -62,9 +62,10 @@ export interface FeedOptions {
    */
   readonly pauseWhile?: Observable<boolean>;
   /**
-   * Shares one connection among all tabs and workers of this origin that listen to the same: see
-   * `crossTab`. `true` loads the code for it when it is needed; a service worker, which cannot, is
-   * given `crossTab()`. Not with `limit`, nor with `feed: 'normal'`, which end by themselves.
+   * Shares one connection among all tabs and workers of this origin that listen to the same, as
+   * `crossTab` of `corduroy/cross-tab` says. `true` loads the code for it when it is wanted; where
+   * that cannot be (in a service worker) it is given `crossTab()`, and else has a connection of its
+   * own. Not with `limit`, nor with `feed: 'normal'`, which end by themselves.
    * @defaultValue false
    */
   readonly crossTab?: boolean | CrossTab;

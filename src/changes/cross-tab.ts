@@ -1,3 +1,4 @@
+/** The door `corduroy/cross-tab`: what `crossTab: true` loads, for those who cannot load it later. */
 import { NEVER, defer, distinctUntilChanged, mergeMap, startWith, switchMap, tap } from 'rxjs';
 import type { CrossTab } from './feed-behaviour.ts';
 import { Follower } from './follower.ts';
@@ -6,6 +7,10 @@ import { webLock } from './tab-lock.ts';
 import type { TabLock } from './tab-lock.ts';
 import { TabMember } from './tab-member.ts';
 import type { TabChannel } from './tab-member.ts';
+
+export type { CrossTab } from './feed-behaviour.ts';
+export type { TabChannel } from './tab-member.ts';
+export type { TabLock } from './tab-lock.ts';
 
 /** What tabs share a feed by. */
 export interface CrossTabOptions {
@@ -16,7 +21,8 @@ export interface CrossTabOptions {
 }
 
 /**
- * Has all tabs (and workers) of one origin share one connection, for the `crossTab` of a feed.
+ * Has all tabs (and workers) of one origin share one connection, for the `crossTab` of a feed: what
+ * `crossTab: true` stands for, in a piece that is loaded at once.
  *
  * One of them holds the connection, and passes on what comes over it. When it is closed, another
  * takes over where it is; when it is silent (the browser has frozen it), its place is taken after
