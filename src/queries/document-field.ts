@@ -1,8 +1,8 @@
 /** A field that is not there: conditions on it fail, but `{ $exists: false }`. */
-export const MISSING = Symbol('missing');
+export const MISSING: unique symbol = Symbol('missing');
 
 /** A field of something that cannot have fields: all conditions on it fail. */
-export const ASTRAY = Symbol('astray');
+export const ASTRAY: unique symbol = Symbol('astray');
 
 /** Reads a field by its path, as `'address.city'`; undefined where it is not there. */
 export function readField(doc: unknown, path: string): unknown {
