@@ -29,11 +29,12 @@ export interface CrossTabOptions {
  * three to four heartbeats. At least once: a change may come again, none is missed. Those
  * alone share who ask the same of the same database, and whom the server takes for the same user.
  *
- * Where there are no Web Locks (in pages that are not of a secure origin, and in Node before 24),
+ * Where there are no Web Locks (in pages that are not of a secure origin, and in a Node without them),
  * and where the server does not say who asks (`GET /_session`), each has a connection of its own.
  *
  * @example
  * orders.changes$({ crossTab: crossTab() }).subscribe(show);
+ * @see {@link FeedOptions.crossTab} for `true`, which loads this when it is wanted
  */
 export function crossTab(options: CrossTabOptions = {}): CrossTab {
   return (source, behaviour, state$) => {
