@@ -34,7 +34,6 @@ export interface CrossTabOptions {
  *
  * @example
  * orders.changes$({ crossTab: crossTab() }).subscribe(show);
- * @see {@link FeedOptions.crossTab} for `true`, which loads this when it is wanted
  */
 export function crossTab(options: CrossTabOptions = {}): CrossTab {
   return (source, behaviour, state$) => {
