@@ -1,3 +1,4 @@
+/* oxlint-disable unicorn/require-post-message-target-origin -- workers have no origin to name */
 import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals';
 import type * as Corduroy from 'corduroy';
 import type { Browser, Page } from 'playwright-core';
@@ -9,7 +10,7 @@ import { type Site, startSite } from './helpers/site.ts';
 
 jest.setTimeout(60_000);
 
-declare const globalThis: {
+declare const self: {
   readonly corduroy: typeof Corduroy;
   readonly promised: (source: object) => Promise<unknown>;
 };
@@ -53,7 +54,7 @@ const title = 'in a browser';
       browser = await launchChromium();
       page = await browser.newPage();
       await page.goto(site.url);
-      await page.waitForFunction(() => globalThis.corduroy !== undefined);
+      await page.waitForFunction(() => self.corduroy !== undefined);
     });
     afterAll(async () => {
       await browser?.close();
@@ -64,18 +65,16 @@ const title = 'in a browser';
       // The same server under another origin, which allows for no pages but its own.
       const error = await page.evaluate(
         ([url, auth]) =>
-          globalThis
-            .promised(new globalThis.corduroy.Couch(url, { auth }).use('pets').get('ada'))
-            .then(
-              () => null,
-              ({ name, message, hint, code, transient }) => ({
-                name,
-                message,
-                hint,
-                code,
-                transient,
-              }),
-            ),
+          self.promised(new self.corduroy.Couch(url, { auth }).use('pets').get('ada')).then(
+            () => null,
+            ({ name, message, hint, code, transient }) => ({
+              name,
+              message,
+              hint,
+              code,
+              transient,
+            }),
+          ),
         [server.url, given[1]] as const,
       );
       expect(error).toMatchObject({ name: 'ConnectionError', code: null, transient: true });
@@ -90,7 +89,7 @@ const title = 'in a browser';
       await page.context().setOffline(true);
       const hint = await page.evaluate(
         ([url, auth]) =>
-          globalThis.promised(new globalThis.corduroy.Database(url, { auth }).get('ada')).then(
+          self.promised(new self.corduroy.Database(url, { auth }).get('ada')).then(
             () => 'it was read',
             (error) => error.hint as string | null,
           ),
@@ -102,14 +101,14 @@ const title = 'in a browser';
 
     it('uploads a File and shows it, each with progress, until nobody wants it', async () => {
       const told = await page.evaluate(async ([url, auth]) => {
-        const pets = new globalThis.corduroy.Database(url, { auth });
+        const pets = new self.corduroy.Database(url, { auth });
         const bytes = new Uint8Array(300_000).map((_, i) => i % 251);
         const file = new File([bytes], 'portrait.bin', { type: 'image/x-pet' });
         const doc = { _id: 'bob' };
         const sent: number[] = [];
         const read: { done: number; total: number | null }[] = [];
         const progress = { next: ({ done }: { done: number }) => sent.push(done) };
-        await globalThis.promised(pets.putAttachment(doc, file, undefined, { progress }));
+        await self.promised(pets.putAttachment(doc, file, undefined, { progress }));
         const urls: string[] = [];
         const subscription = pets
           .attachmentUrl$(doc, 'portrait.bin', { progress: { next: (now) => read.push(now) } })

@@ -14,7 +14,7 @@ interface Tab {
   seen: string[];
   status: string;
 }
-declare const globalThis: Tab & { readonly navigator: Navigator };
+declare const self: Tab & { readonly navigator: Navigator };
 
 /** Waits on the clock: tabs in the background paint no frames. */
 async function until(page: Page, what: (given: string) => boolean, given = ''): Promise<void> {
@@ -32,7 +32,7 @@ const title = 'one feed for all tabs';
     let db: string;
     let written: string[];
     let writing: Promise<void>;
-    let stopped: boolean;
+    let stop: AbortController;
 
     beforeAll(async () => {
       site = await startSite(server.url);
@@ -45,7 +45,7 @@ const title = 'one feed for all tabs';
 
     /** Writes documents, one after the other, until it is told to stop. */
     async function write(): Promise<void> {
-      for (let i = 0; !stopped; i++) {
+      for (let i = 0; !stop.signal.aborted; i++) {
         const id = `doc-${String(i).padStart(5, '0')}`;
         await rawFetch(`/${db}/${id}`, { method: 'PUT', body: {} });
         written.push(id);
@@ -57,28 +57,27 @@ const title = 'one feed for all tabs';
     async function open(crossTab = true): Promise<{ page: Page; since: number }> {
       const page = await context.newPage();
       await page.goto(site.url);
-      await until(page, () => globalThis.corduroy !== undefined);
+      await until(page, () => self.corduroy !== undefined);
       const url = `${site.url}/${db}`;
       const auth = [server.username, server.password] as const;
       await page.evaluate(
         ([address, credentials, share]) => {
-          globalThis.seen = [];
-          const feed = new globalThis.corduroy.Database(address, { auth: credentials }).changes$({
+          self.seen = [];
+          const feed = new self.corduroy.Database(address, { auth: credentials }).changes$({
             crossTab: share,
             latency: 0,
             heartbeat: 1000,
           });
-          feed.state$.subscribe(({ status }) => (globalThis.status = status));
-          feed.subscribe(({ changes }) => globalThis.seen.push(...changes.map(({ id }) => id)));
+          feed.state$.subscribe(({ status }) => (self.status = status));
+          feed.subscribe(({ changes }) => self.seen.push(...changes.map(({ id }) => id)));
         },
         [url, auth, crossTab] as const,
       );
-      await until(page, () => globalThis.status === 'live');
+      await until(page, () => self.status === 'live');
       return { page, since: written.length };
     }
 
-    const seenBy = ({ page }: { page: Page }): Promise<string[]> =>
-      page.evaluate(() => globalThis.seen);
+    const seenBy = ({ page }: { page: Page }): Promise<string[]> => page.evaluate(() => self.seen);
 
     /** The tab that holds the lock: the browser knows, and says by which client. */
     async function isLeader({ page }: { page: Page }): Promise<boolean> {
@@ -86,12 +85,12 @@ const title = 'one feed for all tabs';
         const own = await new Promise<string | undefined>((resolve) => {
           // A lock of its own tells what this tab is called.
           const name = `who-${Math.random()}`;
-          void globalThis.navigator.locks.request(name, async () => {
-            const { held = [] } = await globalThis.navigator.locks.query();
+          void self.navigator.locks.request(name, async () => {
+            const { held = [] } = await self.navigator.locks.query();
             resolve(held.find((lock) => lock.name === name)?.clientId);
           });
         });
-        const { held = [] } = await globalThis.navigator.locks.query();
+        const { held = [] } = await self.navigator.locks.query();
         return held.some(
           (lock) => lock.clientId === own && lock.name?.startsWith('corduroy') === true,
         );
@@ -101,7 +100,7 @@ const title = 'one feed for all tabs';
     it('is held by one of five, ten of which are closed, and loses nothing', async () => {
       db = await createDatabase();
       written = [];
-      stopped = false;
+      stop = new AbortController();
       context = await browser.newContext();
       let tabs = await Promise.all([1, 2, 3, 4, 5].map(() => open()));
       expect(site.feeds).toEqual({ open: 1, most: 1 });
@@ -116,11 +115,11 @@ const title = 'one feed for all tabs';
         // The old connection is closed, and the new one opened, in one moment.
         expect(site.feeds.most).toBeLessThanOrEqual(2);
       }
-      stopped = true;
+      stop.abort();
       await writing;
       const last = written.at(-1) ?? '';
       for (const { page } of tabs) {
-        await until(page, (id) => globalThis.seen.includes(id), last);
+        await until(page, (id) => self.seen.includes(id), last);
       }
       for (const tab of tabs) {
         const seen = new Set(await seenBy(tab));

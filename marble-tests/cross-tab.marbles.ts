@@ -69,6 +69,21 @@ describe('crossTab', () => {
   );
 
   it(
+    'takes over at what it has seen itself, whatever has come since',
+    marbles(({ server, hot, expectObservable }, scheduler) => {
+      asUser(server);
+      const feed = server.feed('orders', hot('--a--b----c'));
+      const browser = new Browser(scheduler);
+      const deaf = browser.tab();
+      scheduler.schedule(() => deaf.freeze(), 4);
+      scheduler.schedule(() => deaf.thaw(), 7);
+      expectObservable(open(server, browser.tab()).pipe(ids), '--------!').toBe('--a--b');
+      expectObservable(open(server, deaf).pipe(ids), '-------------!').toBe('--a-----b-c');
+      expectObservable(feed.requests$.pipe(since)).toBe('0-------1');
+    }),
+  );
+
+  it(
     'asks for what lies between the place of a tab and the leader’s',
     marbles(({ server, hot, expectObservable, flush }, scheduler) => {
       asUser(server);
