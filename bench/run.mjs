@@ -1,0 +1,132 @@
+/**
+ * Measures Corduroy beside what people use now, over a stub (what the client costs) and over the
+ * server in $COUCHDB_URL, where there is one.
+ *
+ *   npm run bench -- [--rounds 7] [--case 'get, 64'] [--client nano] [--rows 200000] [--out file.json]
+ *
+ * Every measurement is a process of its own. A round measures each client once, every other round in
+ * the opposite order; what is told is the median. Compare within one run: `bench/compare.mjs`
+ * compares two, and refuses those of different machines.
+ */
+import { fork } from 'node:child_process';
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { dirname } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
+import { cases } from './suite/cases.mjs';
+import { chart } from './suite/chart.mjs';
+import { clients } from './suite/clients/index.mjs';
+import { machine } from './suite/machine.mjs';
+import { prepare } from './suite/prepare.mjs';
+import { importTime, imports, installed } from './suite/start-up.mjs';
+import { tables } from './suite/tables.mjs';
+
+const path = (name) => fileURLToPath(new URL(name, import.meta.url));
+const { values: options } = parseArgs({
+  options: {
+    rounds: { type: 'string', default: '7' },
+    case: { type: 'string', multiple: true, default: [] },
+    client: { type: 'string', multiple: true, default: [] },
+    rows: { type: 'string', default: '200000' },
+    out: { type: 'string', default: path('results/latest.json') },
+    chart: { type: 'string', default: '' },
+  },
+});
+const rounds = Number(options.rounds);
+const rows = Number(options.rows);
+const wanted = options.case;
+const chosen = (name, choice) => choice.length === 0 || choice.some((one) => name.startsWith(one));
+const names = Object.keys(cases).filter((name) => chosen(name, wanted));
+const everybody = Object.keys(clients).filter(
+  (name) => options.client.length === 0 || options.client.includes(name),
+);
+
+const stub = fork(path('suite/stub.mjs'), [String(rows)]);
+const origin = await new Promise((resolve) => stub.once('message', resolve));
+const servers = [
+  { server: 'stub', url: `${origin}/bench`, stub: true, origin, rows, changes: rows },
+];
+let release = async () => {};
+if (process.env.COUCHDB_URL) {
+  const real = await prepare(process.env.COUCHDB_URL, rows);
+  servers.push(real.server);
+  release = real.release;
+}
+
+function measure(client, name, context) {
+  return new Promise((resolve, reject) => {
+    const child = fork(path('suite/child.mjs'), [], { execArgv: ['--expose-gc'] });
+    const late = setTimeout(() => child.kill('SIGKILL'), 300_000);
+    let answer = { error: 'it gave no answer' };
+    child.on('message', (message) => (answer = message));
+    child.on('error', reject);
+    child.on('exit', () => {
+      clearTimeout(late);
+      resolve(answer);
+    });
+    child.send({ client, name, ...context });
+  });
+}
+
+const results = [];
+try {
+  for (const server of servers) {
+    for (const name of names) {
+      const found = new Map();
+      const failed = new Map();
+      let order = everybody;
+      for (let round = 0; round < rounds && order.length > 0; round++) {
+        const able = [];
+        for (const client of order) {
+          const { figures, error } = await measure(client, name, server);
+          if (error !== undefined) failed.set(client, error);
+          else if (figures !== undefined) {
+            found.set(client, [...(found.get(client) ?? []), figures]);
+            able.push(client);
+          }
+        }
+        order = able.toReversed?.() ?? [...able].reverse();
+        process.stderr.write(`\r${server.server}: ${name}: round ${round + 1} of ${rounds}   `);
+      }
+      process.stderr.write('\n');
+      for (const client of everybody) {
+        const all = found.get(client);
+        if (all !== undefined)
+          results.push({ server: server.server, case: name, client, ...summary(all) });
+        else if (failed.has(client)) process.stderr.write(`${client}: ${failed.get(client)}\n`);
+      }
+    }
+  }
+} finally {
+  await release();
+  stub.disconnect();
+}
+if (wanted.length === 0 || wanted.includes('start-up')) {
+  const times = new Map(Object.keys(imports).map((name) => [name, []]));
+  for (let round = 0; round < rounds; round++) {
+    for (const name of times.keys()) times.get(name).push(importTime(name));
+  }
+  for (const [client, all] of times) {
+    const { bytes, packages } = installed(client);
+    const figures = { 'ms to import': median(all), 'MB installed': bytes / 1e6, packages };
+    results.push({ server: 'none', case: 'start-up', client, rounds, figures });
+  }
+}
+
+function median(numbers) {
+  const sorted = numbers.toSorted?.((a, b) => a - b) ?? [...numbers].sort((a, b) => a - b);
+  const middle = sorted.length >> 1;
+  return sorted.length % 2 === 1 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2;
+}
+
+function summary(all) {
+  const figures = {};
+  for (const key of Object.keys(all[0])) figures[key] = median(all.map((one) => one[key]));
+  return { rounds: all.length, figures };
+}
+
+const run = { date: new Date().toISOString(), machine: machine(), rounds, rows, results };
+mkdirSync(dirname(options.out), { recursive: true });
+writeFileSync(options.out, `${JSON.stringify(run, null, 2)}\n`);
+if (options.chart) writeFileSync(options.chart, chart(run));
+console.log(tables(run));

@@ -1,0 +1,179 @@
+import { monitorEventLoopDelay } from 'node:perf_hooks';
+
+/** What is measured, by name. Each runs in a process of its own, and gives figures. */
+
+const idOf = (n) => `doc-${String(n).padStart(7, '0')}`;
+const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
+
+/** Does one thing over and over, `concurrency` at a time: how often a second, at what cost. */
+async function rate(one, { concurrency, warmUp = 500, window = 1500 }) {
+  let end = performance.now() + warmUp;
+  let done = 0;
+  const worker = async () => {
+    while (performance.now() < end) {
+      await one();
+      done += 1;
+    }
+  };
+  const work = () => Promise.all(Array.from({ length: concurrency }, worker));
+  await work();
+  done = 0;
+  const cpu = process.cpuUsage();
+  const began = performance.now();
+  end = began + window;
+  await work();
+  const seconds = (performance.now() - began) / 1000;
+  const { user, system } = process.cpuUsage(cpu);
+  return { 'ops/s': done / seconds, 'µs CPU/op': (user + system) / done };
+}
+
+/** Does one thing a few times: how long it takes, at what cost. */
+async function time(one, times = 5) {
+  await one();
+  const cpu = process.cpuUsage();
+  const began = performance.now();
+  for (let i = 0; i < times; i++) await one();
+  const { user, system } = process.cpuUsage(cpu);
+  return { ms: (performance.now() - began) / times, 'ms CPU': (user + system) / 1000 / times };
+}
+
+/** Runs something once, with the memory that it takes above what there was. */
+async function watched(run) {
+  globalThis.gc?.();
+  const idle = process.memoryUsage().rss;
+  const delay = monitorEventLoopDelay({ resolution: 1 });
+  delay.enable();
+  const cpu = process.cpuUsage();
+  const began = performance.now();
+  const more = await run(began);
+  const ms = performance.now() - began;
+  const { user, system } = process.cpuUsage(cpu);
+  delay.disable();
+  const peak = process.resourceUsage().maxRSS * 1024;
+  return {
+    ms,
+    'ms CPU': (user + system) / 1000,
+    'MB above idle': Math.max(0, peak - idle) / 1e6,
+    'ms delay p99': delay.percentile(99) / 1e6,
+    ...more,
+  };
+}
+
+/** Reads a feed until it has given `count` changes. */
+function feed(open, count) {
+  return watched(
+    (began) =>
+      new Promise((resolve, reject) => {
+        let seen = 0;
+        const late = setTimeout(() => reject(new Error(`only ${seen} changes came`)), 120_000);
+        const close = open(() => {
+          seen += 1;
+          if (seen !== count) return;
+          clearTimeout(late);
+          const seconds = (performance.now() - began) / 1000;
+          resolve({ 'changes/s': count / seconds });
+          void Promise.resolve(close).then((end) => end?.());
+        });
+      }),
+  );
+}
+
+const rows =
+  (read) =>
+  (client, { rows: count }) =>
+    watched(async (began) => {
+      let seen = 0;
+      let first = 0;
+      await read(client)('bench/rows', () => {
+        if (seen === 0) first = performance.now() - began;
+        seen += 1;
+      });
+      if (seen !== count) throw new Error(`${seen} rows, not ${count}`);
+      return { 'ms to first': first };
+    });
+
+let next = 0;
+const tag = `${process.pid}-${Date.now()}`;
+
+export const cases = {};
+for (const concurrency of [1, 16, 64]) {
+  cases[`get, ${concurrency} at a time`] = {
+    needs: 'get',
+    run: (client, { rows: count }) =>
+      rate(() => client.get(idOf(1 + ((next += 7) % count))), { concurrency }),
+  };
+}
+for (const concurrency of [1, 64]) {
+  cases[`save, ${concurrency} at a time`] = {
+    needs: 'save',
+    run: (client) =>
+      rate(() => client.save({ _id: `new-${tag}-${(next += 1)}`, type: 'order', n: next }), {
+        concurrency,
+      }),
+  };
+}
+cases['get 1,000 ids'] = {
+  needs: 'getMany',
+  run: (client) => time(() => client.getMany(Array.from({ length: 1000 }, (_, i) => idOf(i + 1)))),
+};
+cases['save 10,000 documents'] = {
+  needs: 'saveMany',
+  run: (client) =>
+    time(() => {
+      const docs = Array.from({ length: 10_000 }, () => ({
+        _id: `new-${tag}-${(next += 1)}`,
+        type: 'order',
+        n: next,
+      }));
+      return client.saveMany(docs);
+    }, 3),
+};
+cases['view, row by row'] = { needs: 'view', run: rows((client) => client.view) };
+cases['view, whole'] = { needs: 'viewWhole', run: rows((client) => client.viewWhole) };
+cases['feed'] = {
+  needs: 'feed',
+  run: (client, { changes }) =>
+    feed((onChange) => client.feed({ includeDocs: false }, onChange), changes),
+};
+cases['feed, with documents'] = {
+  needs: 'feed',
+  run: (client, { changes }) =>
+    feed((onChange) => client.feed({ includeDocs: true }, onChange), changes),
+};
+for (const subscribers of [1, 100, 1000]) {
+  for (const latency of [1000, 0]) {
+    const count = 20_000;
+    cases[`fan-out to ${subscribers}, latency ${latency}`] = {
+      needs: 'fanOut',
+      run: (client, { stub }) =>
+        stub
+          ? feed(
+              (onChange) => client.fanOut({ subscribers, latency }, onChange),
+              count * subscribers,
+            )
+          : undefined,
+    };
+  }
+}
+cases['500 live documents'] = {
+  needs: 'live',
+  async run(client, { stub, origin }) {
+    if (!stub) return undefined;
+    await fetch(`${origin}/_reset`);
+    const ids = Array.from({ length: 500 }, (_, i) => idOf(i + 1));
+    const began = performance.now();
+    const close = await new Promise((resolve) => {
+      let values = 0;
+      const end = client.live(ids, () => {
+        values += 1;
+        if (values === ids.length) setImmediate(() => resolve(end));
+      });
+    });
+    const ms = performance.now() - began;
+    await pause(50);
+    const { requests, sockets } = await fetch(`${origin}/_counts`).then((answer) => answer.json());
+    close();
+    // The last socket is the one that asks.
+    return { ms, requests, connections: sockets - 1 };
+  },
+};

@@ -1,0 +1,47 @@
+import { firstValueFrom, lastValueFrom, tap } from 'rxjs';
+
+/**
+ * Corduroy: over got, which is the default, over undici and over fetch, and with reads and writes that
+ * go together. What it gives are Observables; a promise of each is what compares with the others.
+ */
+export async function corduroy(url, { transport, coalesce = false } = {}) {
+  const { Couch, fetchTransport } = await import('../../../dist/index.js');
+  const { undiciTransport } =
+    transport === 'undici'
+      ? await import('../../../dist/undici.js')
+      : { undiciTransport: undefined };
+  const { origin, pathname, username, password } = new URL(url);
+  const couch = new Couch(origin, {
+    ...(username !== '' && { auth: [decodeURIComponent(username), decodeURIComponent(password)] }),
+    ...(transport === 'undici' && { transport: undiciTransport() }),
+    ...(transport === 'fetch' && { transport: fetchTransport() }),
+    coalesce,
+  });
+  const db = couch.use(pathname.slice(1));
+  return {
+    get: (id) => firstValueFrom(db.get(id)),
+    save: (doc) => firstValueFrom(db.save(doc)),
+    getMany: (ids) => firstValueFrom(db.get(ids)),
+    saveMany: (docs) => firstValueFrom(db.save(docs)),
+    view: (name, onRow) => lastValueFrom(db.rows(name).pipe(tap(onRow)), { defaultValue: null }),
+    viewWhole: (name, onRow) =>
+      firstValueFrom(db.view(name)).then(({ rows }) => rows.forEach((row) => onRow(row))),
+    feed({ includeDocs, latency = 0 }, onChange) {
+      const subscription = db
+        .changes$({ since: 0, includeDocs, latency })
+        .subscribe(({ changes }) => changes.forEach((change) => onChange(change)));
+      return () => subscription.unsubscribe();
+    },
+    fanOut({ subscribers, latency }, onChange) {
+      const feed = db.changes$({ since: 0, latency });
+      const subscriptions = Array.from({ length: subscribers }, () =>
+        feed.subscribe(({ changes }) => changes.forEach((change) => onChange(change))),
+      );
+      return () => subscriptions.forEach((subscription) => subscription.unsubscribe());
+    },
+    live(ids, onValue) {
+      const subscriptions = ids.map((id) => db.doc$(id).subscribe(onValue));
+      return () => subscriptions.forEach((subscription) => subscription.unsubscribe());
+    },
+  };
+}
