@@ -3,11 +3,8 @@ import '@angular/compiler';
 import { describe, expect, it } from '@jest/globals';
 import { HttpResponse, provideHttpClient, withInterceptors } from '@angular/common/http';
 import type { HttpInterceptorFn } from '@angular/common/http';
-import {
-  HttpTestingController,
-  TestRequest,
-  provideHttpClientTesting,
-} from '@angular/common/http/testing';
+import { HttpTestingController, provideHttpClientTesting } from '@angular/common/http/testing';
+import type { TestRequest } from '@angular/common/http/testing';
 import { ApplicationRef, InjectionToken, Injector, inject, signal } from '@angular/core';
 import { TestBed } from '@angular/core/testing';
 import { Couch, isConflict, isConnectionError, isNotFound } from 'corduroy';

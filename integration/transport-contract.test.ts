@@ -378,7 +378,7 @@ describe.each(transports)('%s', (kind, make) => {
       let released = (): void => {};
       const beginning = new Promise<void>((resolve) => (begun = resolve));
       const release = new Promise<void>((resolve) => (released = resolve));
-      async function* endless(): AsyncGenerator<Uint8Array> {
+      async function* unending(): AsyncGenerator<Uint8Array> {
         try {
           for (;;) {
             await new Promise((resolve) => setImmediate(resolve));
@@ -389,7 +389,7 @@ describe.each(transports)('%s', (kind, make) => {
           released();
         }
       }
-      const request = { ...get('/up'), method: 'PUT', body: endless() };
+      const request = { ...get('/up'), method: 'PUT', body: unending() };
       const subscription = transport.send(request).subscribe();
       await beginning;
       subscription.unsubscribe();

@@ -130,7 +130,7 @@ describe('liveSignal', () => {
     'has errors as values, keeps what came before, and begins anew when it is told to',
     marbles(({ cold, hot, expectObservable }) => {
       testBed();
-      const stream = cold<string>('-a-#', undefined, new Error('gone'));
+      const stream = cold('-a-#', undefined, new Error('gone'));
       const injector = TestBed.inject(Injector);
       const value = liveSignal(() => stream, { injector });
       TestBed.tick();

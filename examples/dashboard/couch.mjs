@@ -13,12 +13,12 @@ const program = fileURLToPath(
  * Makes a database for the demo: on the server that is named, or on an embedded one in a process of
  * its own. `close` deletes the database, or ends that process with all it holds.
  */
-export async function openDatabase(given, quit, quit$) {
+export async function openDatabase(given, quit, quit$, title = 'airports') {
   const server = given === undefined ? await startEmbedded(quit) : named(given);
   const couch = new Couch(server.url, { auth: server.auth, timeout: 10_000 });
   // Where others are at work as well it gets a name that nobody else has.
   const unique = `${Date.now().toString(36)}-${randomBytes(3).toString('hex')}`;
-  const name = given === undefined ? 'airports' : `corduroy-demo-${unique}`;
+  const name = given === undefined ? title : `corduroy-demo-${unique}`;
   const missing = catchError((error) => {
     if (isNotFound(error)) return EMPTY;
     throw error;

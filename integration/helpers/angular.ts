@@ -95,8 +95,8 @@ export function testBed(...providers: (Provider | EnvironmentProviders)[]): void
 }
 
 /** Renders a component, and says what is read there. */
-export function render<C>(component: Type<C>): ComponentFixture<C> & { text(): string } {
-  const fixture = TestBed.createComponent(component);
+export function render<C>(Class: Type<C>): ComponentFixture<C> & { text(): string } {
+  const fixture = TestBed.createComponent(Class);
   fixture.detectChanges();
   return Object.assign(fixture, {
     text: () => (fixture.nativeElement as PageNode).textContent,
@@ -105,5 +105,5 @@ export function render<C>(component: Type<C>): ComponentFixture<C> & { text(): s
 
 /** Makes a component of a class. */
 export function component<C>(template: string, Class: Type<C>): Type<C> {
-  return Component({ template, selector: 'page-under-test' })(Class) as Type<C>;
+  return Component({ template, selector: 'page-under-test' })(Class);
 }

@@ -1,0 +1,55 @@
+import { spawn } from 'node:child_process';
+import { cpSync, existsSync, readdirSync, rmSync, statSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+const here = fileURLToPath(new URL('.', import.meta.url));
+const root = fileURLToPath(new URL('../../', import.meta.url));
+
+/** Installs the CLI of Angular, which only this example needs, and has it build the application. */
+export async function install(signal) {
+  // npm writes this file last: without it an installation was broken off.
+  if (!existsSync(join(here, 'node_modules', '.package-lock.json'))) {
+    console.log('The packages of the example are not installed yet: running npm ci.');
+    await run('npm', ['ci', '--no-audit', '--no-fund'], signal);
+  }
+  // npm has packed the Corduroy of this checkout and unpacked it here; what was built since is newer.
+  const copy = join(here, 'node_modules', 'corduroy');
+  if (newest(join(copy, 'dist')) < newest(join(root, 'dist'))) {
+    rmSync(join(copy, 'dist'), { recursive: true, force: true });
+    for (const part of ['dist', 'package.json']) {
+      cpSync(join(root, part), join(copy, part), { recursive: true });
+    }
+  }
+  const sources = [join(here, 'src'), join(root, 'dist')].map(newest);
+  const written = Math.max(...sources, timeOf(join(here, 'angular.json')));
+  if (timeOf(join(here, 'dist', 'index.html')) < written) {
+    console.log('The application is not built, or has changed: running ng build.');
+    const ng = join(here, 'node_modules', '@angular', 'cli', 'bin', 'ng.js');
+    await run(process.execPath, [ng, 'build', '--progress=false'], signal);
+  }
+}
+
+function timeOf(path) {
+  return statSync(path, { throwIfNoEntry: false })?.mtimeMs ?? 0;
+}
+
+function newest(folder) {
+  return readdirSync(folder, { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile())
+    .reduce((latest, file) => Math.max(latest, timeOf(join(file.parentPath, file.name))), 0);
+}
+
+function run(command, args, signal) {
+  const shell = process.platform === 'win32' && command === 'npm';
+  const env = { ...process.env, NG_CLI_ANALYTICS: 'false' };
+  const child = spawn(command, args, { cwd: here, stdio: 'inherit', signal, shell, env });
+  return new Promise((resolve, reject) => {
+    child.on('error', reject);
+    child.on('exit', (code, name) => {
+      if (code === 0) return resolve();
+      const message = `${command} ${args.join(' ')} failed (${name ?? `exit code ${code}`}).`;
+      reject(Object.assign(new Error(message), { expected: true }));
+    });
+  });
+}
