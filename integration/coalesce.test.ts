@@ -65,9 +65,7 @@ describe('coalesced reads', () => {
 
 describe('coalesced writes', () => {
   const save = (db: Database, doc: Record<string, unknown>): Promise<unknown> =>
-    firstValueFrom(db.save(doc).pipe(map(() => 'saved'))).catch(
-      (error: Error) => error.message,
-    );
+    firstValueFrom(db.save(doc).pipe(map(() => 'saved'))).catch((error: Error) => error.message);
 
   it('have the results of single ones', async () => {
     const docs = (suffix: string): Record<string, unknown>[] => [
