@@ -1,3 +1,5 @@
+import uPlot from 'uplot';
+
 /** One second of the chart: how many changes came in it, and whether the feed was live. */
 export interface Second {
   readonly changes: number;
@@ -7,103 +9,90 @@ export interface Second {
 export const SECONDS = 60;
 
 const HEIGHT = 170;
-const MARGIN = { top: 12, right: 4, bottom: 22, left: 30 };
-const SVG = 'http://www.w3.org/2000/svg';
 
-/** Returns a function that draws the last minute into an `<svg>`; it follows the width there is. */
-export function chartIn(svg: SVGSVGElement): (seconds: readonly Second[]) => void {
+/** Returns a function that draws the last minute into an element; it follows the width there is. */
+export function chartIn(element: HTMLElement): (seconds: readonly Second[]) => void {
   let shown: readonly Second[] = [];
-  const draw = (): void => {
-    const width = Math.max(svg.clientWidth, 200);
-    svg.setAttribute('viewBox', `0 0 ${width} ${HEIGHT}`);
-    svg.replaceChildren(...shapes(shown, width));
-  };
-  new ResizeObserver(draw).observe(svg);
+  const color = (name: string) => (): string =>
+    getComputedStyle(element).getPropertyValue(`--${name}`);
+  const font = '12px system-ui, sans-serif';
+  const axis = { stroke: color('soft'), font, ticks: { show: false } };
+  const chart = new uPlot(
+    {
+      width: widthOf(element),
+      height: HEIGHT,
+      legend: { show: false },
+      cursor: { show: false },
+      scales: {
+        x: { time: false, range: [-SECONDS, 0] },
+        y: { range: (_, _least, most) => [0, Math.max(10, most * 1.1)] },
+      },
+      axes: [
+        {
+          ...axis,
+          size: 26,
+          grid: { show: false },
+          splits: [-SECONDS, -SECONDS / 2, 0],
+          values: () => ['60 s ago', '30 s', 'now'],
+        },
+        { ...axis, size: 44, grid: { stroke: color('line'), width: 1 }, space: 50 },
+      ],
+      series: [
+        {},
+        {
+          fill: color('bar'),
+          width: 0,
+          points: { show: false },
+          // Each bar begins where its second does.
+          paths: (uPlot.paths.bars as uPlot.Series.BarsPathBuilderFactory)({
+            size: [0.76, 100],
+            align: 1,
+          }),
+        },
+      ],
+      hooks: { drawClear: [(plot) => shadeCuts(plot, shown, color('cut')())] },
+    },
+    dataOf(shown),
+    element,
+  );
+  new ResizeObserver(() => chart.setSize({ width: widthOf(element), height: HEIGHT })).observe(
+    element,
+  );
+  matchMedia('(prefers-color-scheme: dark)').addEventListener('change', () => chart.redraw());
   return (seconds) => {
     shown = seconds;
-    draw();
+    chart.setData(dataOf(seconds));
     const latest = seconds.at(-1)?.changes ?? 0;
-    svg.setAttribute('aria-label', `Changes a second in the last minute; ${latest} in the last`);
+    element.setAttribute(
+      'aria-label',
+      `Changes a second in the last minute; ${latest} in the last`,
+    );
   };
 }
 
-function shapes(seconds: readonly Second[], width: number): SVGElement[] {
-  const top = niceTop(Math.max(10, ...seconds.map(({ changes }) => changes)));
-  const inner = HEIGHT - MARGIN.top - MARGIN.bottom;
-  const y = (value: number): number => MARGIN.top + inner * (1 - value / top);
-  const step = (width - MARGIN.left - MARGIN.right) / SECONDS;
-  const x = (second: number): number => MARGIN.left + step * second;
-  // The newest is at the right, also while there are fewer than a minute's.
-  const first = SECONDS - seconds.length;
-
-  const grid = [0, top / 2, top].flatMap((value) => [
-    shape('line', {
-      class: 'grid',
-      x1: MARGIN.left,
-      x2: width - MARGIN.right,
-      y1: y(value),
-      y2: y(value),
-    }),
-    label(String(value), { x: MARGIN.left - 6, y: y(value) + 4, 'text-anchor': 'end' }),
-  ]);
-  const cuts = runs(seconds).map(([from, to]) =>
-    shape('rect', {
-      class: 'cut',
-      x: x(first + from),
-      y: MARGIN.top,
-      width: step * (to - from),
-      height: inner,
-    }),
-  );
-  const bars = seconds.flatMap(({ changes }, index) =>
-    changes === 0
-      ? []
-      : [
-          shape('rect', {
-            class: 'bar',
-            x: x(first + index) + step * 0.12,
-            y: y(changes),
-            width: step * 0.76,
-            height: y(0) - y(changes),
-            rx: 1,
-          }),
-        ],
-  );
-  const bottom = HEIGHT - 5;
-  const times = [
-    label('60 s ago', { x: MARGIN.left, y: bottom }),
-    label('30 s', { x: x(SECONDS / 2), y: bottom, 'text-anchor': 'middle' }),
-    label('now', { x: width - MARGIN.right, y: bottom, 'text-anchor': 'end' }),
+/** The newest is at the right, also while there are fewer than a minute's. */
+function dataOf(seconds: readonly Second[]): uPlot.AlignedData {
+  return [
+    seconds.map((_, i) => i - seconds.length),
+    // Nothing is drawn for a second in which nothing came.
+    seconds.map(({ changes }) => (changes === 0 ? null : changes)),
   ];
-  return [...cuts, ...grid, ...bars, ...times];
 }
 
-/** Where the feed was not live: the first second of each run, and the one after its last. */
-function runs(seconds: readonly Second[]): [from: number, to: number][] {
-  const found: [from: number, to: number][] = [];
-  seconds.forEach(({ live }, index) => {
-    const last = found.at(-1);
+/** Shades the seconds in which the feed was not live. */
+function shadeCuts(plot: uPlot, seconds: readonly Second[], color: string): void {
+  const { ctx, bbox } = plot;
+  ctx.save();
+  ctx.fillStyle = color;
+  seconds.forEach(({ live }, i) => {
     if (live) return;
-    if (last?.[1] === index) last[1] = index + 1;
-    else found.push([index, index + 1]);
+    const from = plot.valToPos(i - seconds.length, 'x', true);
+    const to = plot.valToPos(i - seconds.length + 1, 'x', true);
+    ctx.fillRect(from, bbox.top, to - from, bbox.height);
   });
-  return found;
+  ctx.restore();
 }
 
-/** The next of 10, 20, 50, 100, 200… */
-function niceTop(value: number): number {
-  const power = 10 ** Math.floor(Math.log10(value));
-  return power * ([1, 2, 5, 10].find((step) => step * power >= value) ?? 10);
-}
-
-function shape(name: string, attributes: Record<string, string | number>): SVGElement {
-  const element = document.createElementNS(SVG, name);
-  for (const [key, value] of Object.entries(attributes)) element.setAttribute(key, String(value));
-  return element;
-}
-
-function label(text: string, attributes: Record<string, string | number>): SVGElement {
-  const element = shape('text', attributes);
-  element.textContent = text;
-  return element;
+function widthOf(element: HTMLElement): number {
+  return Math.max(element.clientWidth, 200);
 }

@@ -88,7 +88,7 @@ feed
     scan((seconds: readonly Second[], second) => [...seconds, second].slice(-SECONDS), []),
     quietly,
   )
-  .subscribe(chartIn(document.querySelector('svg') as SVGSVGElement));
+  .subscribe(chartIn(document.querySelector('#chart') as HTMLElement));
 
 // How many documents there are: asked once at the start, then while there are changes.
 merge(of(null), feed.pipe(quietly))
