@@ -51,16 +51,15 @@ const view = () =>
     }
   });
 
-const feed = (docs) =>
-  buffers(`feed ${docs}`, function* () {
-    for (let n = 1; n <= ROWS; n++) yield `${changeOf(n, docs)}\n`;
+const feed = (docs, since = 0) =>
+  buffers(`feed ${docs} ${since}`, function* () {
+    for (let n = since + 1; n <= ROWS; n++) yield `${changeOf(n, docs)}\n`;
   });
 
 async function writeAll(response, parts) {
   for (const part of parts) {
     if (response.destroyed) return;
-    if (!response.write(part))
-      await new Promise((resolve) => response.once('drain', resolve).once('close', resolve));
+    if (!response.write(part)) await new Promise((resolve) => response.once('drain', resolve));
   }
 }
 
@@ -88,7 +87,10 @@ async function changes(query, response) {
   const since = query.get('since') ?? '0';
   const place = since === 'now' ? ROWS : Number.parseInt(since, 10);
   if (query.get('feed') === 'continuous') {
-    if (place === 0) await writeAll(response, feed(docs));
+    // A server takes a moment to find them; who asks something else meanwhile is not made to wait.
+    response.flushHeaders();
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    if (place < ROWS) await writeAll(response, feed(docs, place));
     const beat = setInterval(
       () => response.write('\n'),
       Math.min(Number(query.get('heartbeat') ?? 10_000), 10_000),

@@ -1,4 +1,5 @@
 import { BehaviorSubject, Observable, defer, map, mergeMap, of, switchAll, tap } from 'rxjs';
+import type { Subscriber } from 'rxjs';
 import type { DatabaseScope } from '../http/scope.ts';
 import type { Change, ChangesBatch, Sequence } from '../model/change.ts';
 import type { AnyFields } from '../model/document.ts';
@@ -20,6 +21,8 @@ import { changesRequest } from './parameters.ts';
 import type { ChangesParameters } from './parameters.ts';
 import type { CrossTab, FeedBehaviour, FeedKind } from './feed-behaviour.ts';
 import type { SharedFeed } from './shared-feed.ts';
+import { singleBatches } from './single-batches.ts';
+import type { SingleBatches } from './single-batches.ts';
 
 /** How a feed listens, whatever it listens to. */
 export interface FeedOptions {
@@ -100,6 +103,10 @@ export class ChangesFeed<T extends object = AnyFields> extends Observable<Change
    */
   readonly state$: Observable<FeedState>;
   #seq: Sequence | null = null;
+  #singles: SingleBatches<T> | undefined;
+  /** How many subscriptions there are to single batches, and how many of those came before. */
+  #listeners = 0;
+  #before = 0;
 
   /** @internal */
   constructor(db: DatabaseScope, options: ChangesFeedOptions) {
@@ -139,12 +146,16 @@ export class ChangesFeed<T extends object = AnyFields> extends Observable<Change
         ),
       ),
     );
-    super((subscriber) =>
-      (checkpoint === undefined
+    const emitted$ =
+      checkpoint === undefined
         ? batches$
-        : defer(() => new CheckpointWriter(checkpoint).after(batches$))
-      ).subscribe(subscriber),
+        : defer(() => new CheckpointWriter(checkpoint).after(batches$));
+    super((subscriber) =>
+      this.#singles === undefined
+        ? emitted$.subscribe(subscriber)
+        : this.#follow(this.#singles, subscriber),
     );
+    if (latency === 0 && checkpoint === undefined) this.#singles = singleBatches(present$.value);
     this.state$ = present$.pipe(
       map(({ state$ }) => state$),
       switchAll(),
@@ -153,7 +164,20 @@ export class ChangesFeed<T extends object = AnyFields> extends Observable<Change
 
   /** The sequence of the last batch emitted, to go on from with `since`; null before the first. */
   get seq(): Sequence | null {
-    return this.#seq;
+    const singles = this.#singles;
+    const listening = singles !== undefined && this.#listeners > 0;
+    return listening && singles.count > this.#before ? singles.seq : this.#seq;
+  }
+
+  /** Hands single batches to a subscriber as they are: nothing is between it and the feed. */
+  #follow(singles: SingleBatches<T>, subscriber: Subscriber<ChangesBatch<T>>): void {
+    if (this.#listeners === 0) this.#before = singles.count;
+    this.#listeners += 1;
+    subscriber.add(() => {
+      this.#seq = this.seq;
+      this.#listeners -= 1;
+    });
+    singles.batches$.subscribe(subscriber);
   }
 
   /**

@@ -47,7 +47,7 @@ export function bufferLatency<T>(
             ),
           ),
         ),
-        map((window) => window.flat()),
+        map(flattened),
       ),
     );
 }
@@ -71,4 +71,13 @@ function afterError<T, R>(
     });
     return concat(project(withoutError), end);
   });
+}
+
+/** The items of several arrays; those of one are not copied. */
+function flattened<T>(window: readonly (readonly T[])[]): readonly T[] {
+  const [first] = window;
+  if (window.length === 1 && first !== undefined) return first;
+  const all: T[] = [];
+  for (const items of window) for (const item of items) all.push(item);
+  return all;
 }

@@ -30,20 +30,17 @@ export function lines(
             pieces.push(chunk);
             return;
           }
-          const split: string[] = [];
           let begin = 0;
+          let first: string | undefined;
           if (pieces.length > 0) {
             begin = chunk.indexOf(NEWLINE) + 1;
             pieces.push(chunk.subarray(0, begin - 1));
-            split.push(withoutReturn(decoder.decode(concatenate(pieces))));
+            first = withoutReturn(decoder.decode(concatenate(pieces)));
             pieces = [];
           }
           // A newline is never part of a longer character, so the text before it is whole.
-          if (begin <= end) {
-            for (const line of decoder.decode(chunk.subarray(begin, end)).split('\n')) {
-              split.push(withoutReturn(line));
-            }
-          }
+          const split = begin <= end ? splitLines(decoder.decode(chunk.subarray(begin, end))) : [];
+          if (first !== undefined) split.unshift(first);
           if (end + 1 < chunk.length) pieces.push(chunk.subarray(end + 1));
           subscriber.next(split);
         },
@@ -56,6 +53,13 @@ export function lines(
         },
       });
     });
+}
+
+function splitLines(text: string): string[] {
+  const split = text.split('\n');
+  if (!text.includes('\r')) return split;
+  for (let i = 0; i < split.length; i++) split[i] = withoutReturn(split[i] ?? '');
+  return split;
 }
 
 function withoutReturn(line: string): string {

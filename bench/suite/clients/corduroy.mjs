@@ -32,10 +32,10 @@ export async function corduroy(url, { transport, coalesce = false } = {}) {
         .subscribe(({ changes }) => changes.forEach((change) => onChange(change)));
       return () => subscription.unsubscribe();
     },
-    fanOut({ subscribers, latency }, onChange) {
-      const feed = db.changes$({ since: 0, latency });
+    fanOut({ subscribers, latency, since }, onChanges) {
+      const feed = db.changes$({ since, latency });
       const subscriptions = Array.from({ length: subscribers }, () =>
-        feed.subscribe(({ changes }) => changes.forEach((change) => onChange(change))),
+        feed.subscribe(({ changes }) => onChanges(changes.length)),
       );
       return () => subscriptions.forEach((subscription) => subscription.unsubscribe());
     },

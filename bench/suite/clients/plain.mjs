@@ -94,11 +94,13 @@ export async function nodeHttp(url) {
       lines(path, (line) => line !== '' && onChange(JSON.parse(line)), new Agent()).catch(() => {});
       return () => calls.forEach((call) => call.destroy());
     },
-    async fanOut({ subscribers }, onChange) {
+    async fanOut({ subscribers, since }, onChanges) {
       const { Subject } = await import('rxjs');
       const changes$ = new Subject();
-      const subscriptions = Array.from({ length: subscribers }, () => changes$.subscribe(onChange));
-      const path = '/_changes?feed=continuous&since=0&heartbeat=10000';
+      const subscriptions = Array.from({ length: subscribers }, () =>
+        changes$.subscribe(() => onChanges(1)),
+      );
+      const path = `/_changes?feed=continuous&since=${since}&heartbeat=10000`;
       lines(path, (line) => line !== '' && changes$.next(JSON.parse(line)), new Agent()).catch(
         () => {},
       );
