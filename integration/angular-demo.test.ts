@@ -18,7 +18,7 @@ import type { RunningServer } from './helpers/servers.ts';
 const root = fileURLToPath(new URL('..', import.meta.url));
 /** The packages of Angular's CLI are many, and it takes its time. */
 const PREPARATION = 240_000;
-const PATIENCE = 90_000;
+const PATIENCE = 180_000;
 
 /** Where screenshots go, for those who want to look at them. */
 const shots = process.env['CORDUROY_SCREENSHOTS'];
