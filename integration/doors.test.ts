@@ -1,3 +1,5 @@
+// Angular's packages are compiled as they are loaded: the compiler comes first.
+import '@angular/compiler';
 import { describe, expect, it } from '@jest/globals';
 import { build } from 'esbuild';
 import type { BuildResult } from 'esbuild';
@@ -5,6 +7,7 @@ import { builtinModules } from 'node:module';
 import { fileURLToPath } from 'node:url';
 import * as tabs from '../src/changes/cross-tab.ts';
 import * as core from '../src/core.ts';
+import * as angular from '../src/angular/index.ts';
 import * as browser from '../src/index.browser.ts';
 import * as node from '../src/index.ts';
 import * as testing from '../src/testing/index.ts';
@@ -22,7 +25,7 @@ function bundle(code: string): Promise<BuildResult<{ metafile: true; write: fals
     metafile: true,
     write: false,
     logLevel: 'silent',
-    external: ['rxjs', 'rxjs/testing', 'rxjs-for-await'],
+    external: ['@angular/*', 'rxjs', 'rxjs/testing', 'rxjs-for-await'],
     absWorkingDir: source('.'),
   });
 }
@@ -56,6 +59,28 @@ describe('the doors', () => {
     expect(new core.Couch().use('pets')).toBeInstanceOf(core.Database);
     expect(new browser.Couch().use('pets')).toBeInstanceOf(browser.Database);
     expect(Object.keys(tabs)).toEqual(['crossTab']);
+  });
+
+  it('have these names for Angular', () => {
+    expect(Object.keys(angular).sort()).toMatchSnapshot();
+  });
+
+  it('law 8: the door for Angular knows of no platform, and is the one that imports Angular', async () => {
+    const { metafile, outputFiles } = await bundle(`export * from './src/angular/index.ts'`);
+    const imported = Object.values(metafile.outputs).flatMap(({ imports }) =>
+      imports.map(({ path }) => path),
+    );
+    expect(new Set(imported)).toEqual(
+      new Set([
+        '@angular/common',
+        '@angular/common/http',
+        '@angular/core',
+        '@angular/core/rxjs-interop',
+        'rxjs',
+        'rxjs-for-await',
+      ]),
+    );
+    expect(outputFiles[0]?.text).not.toMatch(/\bBuffer\b|\bprocess\.|\brequire\(/);
   });
 
   it('law 8: the door for tests knows of no platform and of no runner', async () => {

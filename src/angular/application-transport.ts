@@ -20,11 +20,10 @@ export function applicationTransport(carrier: Transport, application: Applicatio
   const { zone, tasks, scheduler, isServer } = application;
   return {
     send(request) {
-      const exchange$ = carrier.send(request);
       if (request.endless === true) {
         if (isServer) return NEVER;
         return new Observable((subscriber) =>
-          zone.runOutsideAngular(() => exchange$.subscribe(subscriber)),
+          zone.runOutsideAngular(() => carrier.send(request).subscribe(subscriber)),
         );
       }
       return new Observable((subscriber) => {
@@ -33,7 +32,7 @@ export function applicationTransport(carrier: Transport, application: Applicatio
         subscriber.add(() => {
           scheduler.schedule(done);
         });
-        return exchange$.subscribe(subscriber);
+        return carrier.send(request).subscribe(subscriber);
       });
     },
   };

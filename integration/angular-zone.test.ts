@@ -1,0 +1,97 @@
+// zone.js patches what it finds, and Angular's packages are compiled as they are loaded: these first.
+import 'zone.js';
+import '@angular/compiler';
+import { describe, expect, it } from '@jest/globals';
+import { ApplicationRef, Injector, NgZone, provideZoneChangeDetection } from '@angular/core';
+import { TestBed } from '@angular/core/testing';
+import type { Transport } from 'corduroy';
+import { databaseToken, deliverInZone, liveSignal, provideCorduroy } from 'corduroy/angular';
+import { memoryServer } from 'corduroy/testing';
+import { filter, firstValueFrom, take } from 'rxjs';
+import { component, render, testBed } from './helpers/angular.ts';
+
+interface Order {
+  total: number;
+}
+
+const ORDERS = databaseToken<Order>('orders');
+
+/** An application with zone.js; where its requests are sent is noted. */
+function application(): { feedsInside: boolean[] } {
+  const server = memoryServer({ databases: { orders: [{ _id: 'a', total: 1 }] } });
+  const feedsInside: boolean[] = [];
+  const transport: Transport = {
+    send: (request) => {
+      if (request.endless === true) feedsInside.push(NgZone.isInAngularZone());
+      return server.transport.send(request);
+    },
+  };
+  testBed(provideZoneChangeDetection(), provideCorduroy({ url: 'http://couch.test', transport }));
+  return { feedsInside };
+}
+
+describe('with zone.js', () => {
+  it('is at work', () => {
+    application();
+    expect(TestBed.inject(NgZone).run(() => NgZone.isInAngularZone())).toBe(true);
+  });
+
+  it('a live signal runs outside the zone, and the page is stable and shows what comes', async () => {
+    const { feedsInside } = application();
+    const zone = TestBed.inject(NgZone);
+    const page = zone.run(() =>
+      render(
+        component(
+          '{{ order()?.total }}',
+          class {
+            readonly order = liveSignal(() => TestBed.inject(ORDERS).doc$('a'));
+          },
+        ),
+      ),
+    );
+    page.autoDetectChanges();
+    await page.whenStable();
+    expect(page.text()).toBe('1');
+    await TestBed.inject(ApplicationRef).whenStable();
+    expect(zone.hasPendingMacrotasks).toBe(false);
+    await firstValueFrom(TestBed.inject(ORDERS).upsert('a', (order) => ({ ...order, total: 2 })));
+    await firstValueFrom(
+      TestBed.inject(ORDERS)
+        .doc$('a')
+        .pipe(filter((doc) => doc?.total === 2)),
+    );
+    await page.whenStable();
+    expect(page.text()).toBe('2');
+    expect(feedsInside.length).toBeGreaterThan(0);
+    expect(feedsInside).not.toContain(true);
+    page.destroy();
+  });
+
+  it('a feed that is subscribed to inside the zone runs outside it all the same', async () => {
+    const { feedsInside } = application();
+    const zone = TestBed.inject(NgZone);
+    const feed = TestBed.inject(ORDERS).changes$({ since: 0, latency: 0 });
+    const subscription = zone.run(() => feed.subscribe());
+    await firstValueFrom(feed);
+    await TestBed.inject(ApplicationRef).whenStable();
+    expect(feedsInside).not.toContain(true);
+    expect(zone.hasPendingMacrotasks).toBe(false);
+    subscription.unsubscribe();
+  });
+
+  it('deliverInZone delivers inside to those who subscribe by hand', async () => {
+    application();
+    const zone = TestBed.inject(NgZone);
+    const order$ = TestBed.inject(ORDERS).doc$('a');
+    const injector = TestBed.inject(Injector);
+    expect(injector.get(NgZone)).toBe(zone);
+    const inside = await new Promise((resolve) => {
+      zone.run(() =>
+        order$
+          .pipe(take(1), deliverInZone(zone))
+          .subscribe(() => resolve(NgZone.isInAngularZone())),
+      );
+    });
+    expect(inside).toBe(true);
+  });
+});
