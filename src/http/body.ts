@@ -1,5 +1,4 @@
-import { map, reduce } from 'rxjs';
-import type { Observable } from 'rxjs';
+import { Observable } from 'rxjs';
 import { concatenate } from '../operators/concatenate.ts';
 import type { Exchange, Reading } from './exchange.ts';
 
@@ -8,19 +7,47 @@ const decoder = new TextDecoder();
 
 /** Reads a body whole, as text. Emits once, when the last byte is there. */
 export function readText(body: Observable<Uint8Array>): Observable<string> {
-  return readBytes(body).pipe(map((bytes) => decoder.decode(bytes)));
+  return read(body, asText);
 }
 
 /** Reads an answer whole. Emits once, when the last byte is there. */
 export function readExchange(exchange: Exchange): Observable<Reading> {
-  return readText(exchange.body).pipe(map((text) => ({ text, exchange })));
+  return read(exchange.body, (parts) => ({ text: asText(parts), exchange }));
 }
 
 /** Reads a body whole, as bytes. Emits once, when the last byte is there. */
 export function readBytes(body: Observable<Uint8Array>): Observable<Uint8Array> {
-  // A body is read once, so the seed may be grown in place.
-  return body.pipe(
-    reduce((parts: Uint8Array[], chunk) => (parts.push(chunk), parts), []),
-    map(concatenate),
-  );
+  return read(body, concatenate);
+}
+
+/** One layer, for every answer passes through it. */
+function read<T>(
+  body: Observable<Uint8Array>,
+  finish: (parts: readonly Uint8Array[]) => T,
+): Observable<T> {
+  return new Observable((subscriber) => {
+    const parts: Uint8Array[] = [];
+    return body.subscribe({
+      next: (part) => {
+        parts.push(part);
+      },
+      error: (error: unknown) => subscriber.error(error),
+      complete: () => {
+        let whole: T;
+        try {
+          whole = finish(parts);
+        } catch (error) {
+          // There are answers that are longer than a string can be.
+          subscriber.error(error);
+          return;
+        }
+        subscriber.next(whole);
+        subscriber.complete();
+      },
+    });
+  });
+}
+
+function asText(parts: readonly Uint8Array[]): string {
+  return decoder.decode(concatenate(parts));
 }

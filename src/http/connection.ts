@@ -1,16 +1,6 @@
-import {
-  Observable,
-  asyncScheduler,
-  catchError,
-  map,
-  mergeMap,
-  throwError,
-  timeout,
-  timer,
-} from 'rxjs';
-import type { MonoTypeOperatorFunction, SchedulerLike } from 'rxjs';
+import { Observable, asyncScheduler, timer } from 'rxjs';
+import type { SchedulerLike } from 'rxjs';
 import { isCorduroyError } from '../errors/corduroy-error.ts';
-import type { CorduroyError, RequestSummary } from '../errors/corduroy-error.ts';
 import { errorFromResponse } from '../errors/from-response.ts';
 import { Redactor, describeCause } from '../errors/redact.ts';
 import type { Redact } from '../errors/redact.ts';
@@ -30,6 +20,7 @@ import { Nodes } from './nodes.ts';
 import { cutShort, innermost, protocolError, unreachable } from './failures.ts';
 import type { ResponseHeaders, Transport, TransportRequest } from './transport.ts';
 import { databasePath, parseAddresses } from './url.ts';
+import { watched } from './watch.ts';
 
 /**
  * One server, or the nodes of a cluster, and how they are reached: what every operation sends its
@@ -124,10 +115,32 @@ export class Connection {
     describe: () => RequestSpec,
     decode: (body: unknown, exchange: Exchange) => T,
   ): Observable<Answer<T>> {
-    return this.send(describe).pipe(
-      mergeMap((exchange) => readExchange(exchange)),
-      map((reading) => this.decode(reading, decode)),
-    );
+    return new Observable((subscriber) => {
+      let open = 1;
+      const close = (): void => {
+        open -= 1;
+        if (open === 0) subscriber.complete();
+      };
+      const error = (failure: unknown): void => subscriber.error(failure);
+      const emit = (reading: Reading): void => {
+        let answer: Answer<T>;
+        try {
+          answer = this.decode(reading, decode);
+        } catch (failure) {
+          error(failure);
+          return;
+        }
+        subscriber.next(answer);
+      };
+      return this.send(describe).subscribe({
+        next: (exchange) => {
+          open += 1;
+          subscriber.add(readExchange(exchange).subscribe({ next: emit, error, complete: close }));
+        },
+        error,
+        complete: close,
+      });
+    });
   }
 
   /** Decodes an answer from JSON; what is thrown by `decode` becomes a `ProtocolError`. */
@@ -149,19 +162,43 @@ export class Connection {
   #exchange(spec: RequestSpec, authorization: Authorization, base: string): Observable<Exchange> {
     const request = { method: spec.method ?? 'GET', url: this.#redact(base + spec.path) };
     const silence = spec.timeout ?? this.#timeout;
-    return this.#transport.send(this.#complete(spec, authorization, base)).pipe(
-      this.#guard('first', silence, request, unreachable),
-      mergeMap(({ status, headers, body: raw }) => {
-        const body = raw.pipe(this.#guard('each', silence, request, cutShort));
-        if (status >= 200 && status < 300) {
-          return [{ status, headers: takeCookies(headers, authorization), body, request }];
-        }
-        const refuse = (text: string): never => {
-          throw errorFromResponse(status, headers, text, request, this.#redact);
-        };
-        return readText(body).pipe(map(refuse));
-      }),
-    );
+    const explain =
+      (how: typeof unreachable | typeof cutShort) =>
+      (cause: unknown): Error =>
+        isCorduroyError(cause)
+          ? cause
+          : how(describeCause(innermost(cause), this.#redact), request);
+    return new Observable((subscriber) => {
+      let refused = false;
+      const error = (failure: unknown): void => subscriber.error(failure);
+      return watched(this.#transport.send(this.#complete(spec, authorization, base)), {
+        silence,
+        scheduler: this.scheduler,
+        tooLate: () => new TimeoutError(silence, request),
+        unanswered: explain(unreachable),
+        brokenOff: explain(cutShort),
+      }).subscribe({
+        next: ({ status, headers, body }) => {
+          if (status >= 200 && status < 300) {
+            subscriber.next({
+              status,
+              headers: takeCookies(headers, authorization),
+              body,
+              request,
+            });
+            return;
+          }
+          refused = true;
+          const refuse = (text: string): void =>
+            error(errorFromResponse(status, headers, text, request, this.#redact));
+          subscriber.add(readText(body).subscribe({ next: refuse, error }));
+        },
+        error,
+        complete: () => {
+          if (!refused) subscriber.complete();
+        },
+      });
+    });
   }
 
   #complete(spec: RequestSpec, authorization: Authorization, base: string): TransportRequest {
@@ -179,34 +216,6 @@ export class Connection {
     }
     const { method = 'GET', path, endless } = spec;
     return { method, url: base + path, headers, body, endless, cookies: authorization.cookies };
-  }
-
-  /** Ends a silence, and turns what a platform threw into an error of ours. */
-  #guard<T>(
-    which: 'first' | 'each',
-    silence: number,
-    request: RequestSummary,
-    explain: (cause: Error, request: RequestSummary) => CorduroyError,
-  ): MonoTypeOperatorFunction<T> {
-    return (source) => {
-      const watched =
-        silence === 0
-          ? source
-          : source.pipe(
-              timeout({
-                [which]: silence,
-                scheduler: this.scheduler,
-                with: () => throwError(() => new TimeoutError(silence, request)),
-              }),
-            );
-      return watched.pipe(
-        catchError((error: unknown) => {
-          throw isCorduroyError(error)
-            ? error
-            : explain(describeCause(innermost(error), this.#redact), request);
-        }),
-      );
-    };
   }
 
   #decode<T>(
