@@ -43,6 +43,7 @@ const everybody = Object.keys(clients).filter(
 
 const stub = fork(path('suite/stub.mjs'), [String(rows)]);
 const origin = await new Promise((resolve) => stub.once('message', resolve));
+stub.on('exit', (code, signal) => console.error(`the stub ended: ${code ?? signal}`));
 const servers = [
   { server: 'stub', url: `${origin}/bench`, stub: true, origin, rows, changes: rows },
 ];
@@ -99,7 +100,7 @@ try {
   }
 } finally {
   await release();
-  stub.disconnect();
+  if (stub.connected) stub.disconnect();
 }
 if (wanted.length === 0 || wanted.includes('start-up')) {
   const times = new Map(Object.keys(imports).map((name) => [name, []]));

@@ -8,6 +8,7 @@ import type { StubServer } from './helpers/stub-server.ts';
 // gotTransport replaces the costliest step of got, by a hook of got's own. Should got take that step
 // elsewhere, or begin to need another option for it, this is where one hears of it.
 
+// oxlint-disable-next-line typescript/unbound-method -- it is called on what it belongs to
 const own = Options.prototype.createNativeRequestOptions;
 let stub: StubServer;
 beforeAll(async () => {
