@@ -121,7 +121,7 @@ for (const concurrency of [1, 64]) {
   cases[`save, ${concurrency} at a time`] = {
     needs: 'save',
     run: (client) =>
-      rate(() => client.save({ _id: `new-${tag}-${(next += 1)}`, type: 'order', n: next }), {
+      rate(() => client.save({ _id: `new-${tag}-${(next += 1)}`, type: 'draft', n: next }), {
         concurrency,
       }),
   };
@@ -136,7 +136,7 @@ cases['save 10,000 documents'] = {
     time(() => {
       const docs = Array.from({ length: 10_000 }, () => ({
         _id: `new-${tag}-${(next += 1)}`,
-        type: 'order',
+        type: 'draft',
         n: next,
       }));
       return client.saveMany(docs);

@@ -22,7 +22,7 @@ export async function prepare(given, rows) {
     'Lorem ipsum dolor sit amet, consectetur adipiscing elit, sed do eiusmod tempor '.repeat(2);
   await ask('PUT', '');
   const map =
-    'function (doc) { if (doc.type) emit([doc.type, doc.n], { n: doc.n, customer: doc.customer, pad: doc.pad }); }';
+    'function (doc) { if (doc.type === "order") emit([doc.type, doc.n], { n: doc.n, customer: doc.customer, pad: doc.pad }); }';
   for (let n = 0; n < rows; n += 5000) {
     const docs = Array.from({ length: Math.min(5000, rows - n) }, (_, i) => ({
       _id: `doc-${String(n + i + 1).padStart(7, '0')}`,

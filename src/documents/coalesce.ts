@@ -20,11 +20,12 @@ const registries = new WeakMap<Connection, Gatherers>();
  */
 export function coalesced<Item, Result>(
   { connection, path }: DatabaseScope,
-  { maxWait, maxSize, scheduler }: Coalescing,
+  options: Coalescing,
   kind: string,
   item: () => Item,
-  gathering: Pick<Gathering<Item, Result>, 'alone' | 'together' | 'separable' | 'identity'>,
+  gathering: Omit<Gathering<Item, Result>, 'maxWait' | 'scheduler'>,
 ): Observable<Result> {
+  const { maxWait, maxSize = gathering.maxSize, scheduler } = options;
   const key = `${kind} ${path} ${maxWait} ${maxSize}`;
   return gathered(() => {
     const gatherers: Gatherers = registries.get(connection) ?? new Map<string, unknown>();

@@ -23,6 +23,7 @@ export function readTogether<T extends object>(
 ): Observable<Read<T>> {
   const { connection, path } = db;
   return coalesced<string, Read<T>>(db, options, 'read', () => id, {
+    maxSize: 32,
     alone,
     together: (ids) =>
       connection

@@ -35,6 +35,7 @@ export function writeTogether(
 ): Observable<Wrote> {
   const { connection, path } = db;
   return coalesced<Written, Wrote>(db, options, `write${query}`, write, {
+    maxSize: 100,
     identity: ({ id }) => id,
     alone: ({ id, text }) =>
       connection.json(
