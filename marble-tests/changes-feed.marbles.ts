@@ -50,6 +50,26 @@ describe('changes$', () => {
   );
 
   it(
+    'knows how far each listener has come, while the others go on',
+    marbles(({ server, couch, hot, expectObservable }) => {
+      server.feed('orders', hot('--a-b-c-d-e-'));
+      const db = couch.use('orders');
+      const feed = db.changes$(feedOptions);
+      const others = db.changes$(feedOptions);
+      const place = (of: typeof feed) => map(() => of.seq?.split('-')[0]);
+      const looked = hot('       -x---x-x----x-');
+      const unsub = '            -----!        ';
+      const first = '            -n---2-2----2-';
+      const second = '           -n---2-3----5-';
+      expectObservable(others.pipe(ids), '---------------!').toBe('--a-b-c-d-e-');
+      expectObservable(feed.pipe(ids), unsub).toBe('--a-b-------');
+      expectObservable(looked.pipe(place(feed))).toBe(first, { n: undefined, 2: '2' });
+      const values = { n: undefined, 2: '2', 3: '3', 5: '5' };
+      expectObservable(looked.pipe(place(others))).toBe(second, values);
+    }),
+  );
+
+  it(
     'opens with the first subscriber and closes with the last',
     marbles(({ server, couch, hot, expectObservable, expectSubscriptions }) => {
       const { subscriptions } = server.feed('orders', hot('--a-b-c-d-e-'));
