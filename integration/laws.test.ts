@@ -1,9 +1,15 @@
+// Angular's packages are compiled as they are loaded: the compiler comes first.
+import '@angular/compiler';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import { provideHttpClient, withFetch } from '@angular/common/http';
+import { TestBed } from '@angular/core/testing';
 import { Couch, fetchTransport, gotTransport, relax, resolveAllLeaves } from 'corduroy';
 import type { Transport } from 'corduroy';
+import { httpClientTransport } from 'corduroy/angular';
 import { undiciTransport } from 'corduroy/undici';
 import { firstValueFrom } from 'rxjs';
 import type { Observable } from 'rxjs';
+import { testBed } from './helpers/angular.ts';
 import { startStub } from './helpers/stub-server.ts';
 import type { StubServer } from './helpers/stub-server.ts';
 
@@ -207,7 +213,14 @@ const transports: [string, () => Transport][] = [
   ['gotTransport', gotTransport],
   ['fetchTransport', fetchTransport],
   ['undiciTransport', undiciTransport],
+  ['httpClientTransport', overHttpClient],
 ];
+
+/** As an application has it: `HttpClient` belongs to the test that asks. */
+function overHttpClient(): Transport {
+  testBed(provideHttpClient(withFetch()));
+  return TestBed.runInInjectionContext(() => httpClientTransport());
+}
 
 describe.each(transports)('over %s', (_, make) => {
   const couchOf = (): Couch => new Couch(stub.url, { transport: make() });

@@ -1,0 +1,94 @@
+/**
+ * What the types of the door for Angular promise, proven by the compiler: checked by `npm test`, run by
+ * nobody.
+ */
+import { InjectionToken, inject } from '@angular/core';
+import type { EnvironmentProviders, Injector, Signal } from '@angular/core';
+import { Couch } from 'corduroy';
+import type { Database, Document, Row, Transport } from 'corduroy';
+import {
+  databaseToken,
+  deliverInZone,
+  httpClientTransport,
+  injectCouch,
+  injectDatabase,
+  liveResource,
+  liveSignal,
+  provideCorduroy,
+} from 'corduroy/angular';
+import type { LiveResource, LiveSignal } from 'corduroy/angular';
+import { expectTypeOf } from 'expect-type';
+import { of } from 'rxjs';
+import type { Observable } from 'rxjs';
+
+interface Order {
+  total: number;
+}
+declare const injector: Injector;
+const ARCHIVE = new InjectionToken<Couch>('the archive');
+const ORDERS = databaseToken<Order>('orders');
+const db = injectDatabase<Order>('orders');
+
+// The type of the documents is said once: a token carries it.
+expectTypeOf(db).toEqualTypeOf<Database<Order>>();
+expectTypeOf(ORDERS).toEqualTypeOf<InjectionToken<Database<Order>>>();
+expectTypeOf(inject(ORDERS)).toEqualTypeOf<Database<Order>>();
+expectTypeOf(injectDatabase(ORDERS)).toEqualTypeOf<Database<Order>>();
+expectTypeOf(databaseToken<Order>('orders', ARCHIVE)).toEqualTypeOf<typeof ORDERS>();
+expectTypeOf(injectCouch()).toEqualTypeOf<Couch>();
+expectTypeOf(injectCouch(ARCHIVE)).toEqualTypeOf<Couch>();
+// @ts-expect-error -- the server of a database is named by its token, not by its URL
+databaseToken('orders', 'http://archive.test');
+
+// Options are those of `new Couch`, and few more.
+expectTypeOf(provideCorduroy()).toEqualTypeOf<EnvironmentProviders>();
+provideCorduroy({ url: 'http://couch.test', auth: ['ada', 'secret'], transfer: 'none' });
+provideCorduroy({ url: ['http://a.test', 'http://b.test'], token: ARCHIVE });
+provideCorduroy(() => ({ transport: httpClientTransport() }));
+// @ts-expect-error -- misspelt
+provideCorduroy({ uri: 'http://couch.test' });
+// @ts-expect-error -- there is no such transfer
+provideCorduroy({ transfer: 'some' });
+// @ts-expect-error -- a function is called when its token has been asked for
+provideCorduroy(() => ({ token: ARCHIVE }));
+expectTypeOf(httpClientTransport()).toEqualTypeOf<Transport>();
+
+// Without an initial value there is undefined until the first one; with one there is never.
+type Found = Document<Order> | null;
+expectTypeOf(liveSignal(() => db.doc$('a'))).toEqualTypeOf<LiveSignal<Found | undefined>>();
+expectTypeOf(liveSignal(() => db.doc$('a'), { initialValue: null })).toEqualTypeOf<
+  LiveSignal<Found>
+>();
+const orders = liveSignal(() => db.find$({ selector: {} }), { initialValue: [], injector });
+expectTypeOf(orders().map(({ total }) => total)).toEqualTypeOf<number[]>();
+expectTypeOf(orders).toExtend<Signal<readonly Document<Order>[]>>();
+expectTypeOf(orders.isLoading()).toBeBoolean();
+expectTypeOf(orders.error()).toEqualTypeOf<Error | undefined>();
+expectTypeOf(orders.stale()).toBeBoolean();
+expectTypeOf(orders.reload()).toBeVoid();
+// Null and undefined stand for no source, and any Observable is one.
+liveSignal(() => (injector ? db.allDocs$() : null));
+liveSignal(() => undefined);
+expectTypeOf(liveSignal(() => of(1))).toEqualTypeOf<LiveSignal<number | undefined>>();
+// @ts-expect-error -- the stream itself would not follow any signal
+liveSignal(db.doc$('a'));
+// @ts-expect-error -- a promise is no stream
+liveSignal(() => Promise.resolve(1));
+// @ts-expect-error -- misspelt
+liveSignal(() => of(1), { initial: 0 });
+
+const resource = liveResource({
+  params: () => 'a',
+  stream: ({ params }) => {
+    expectTypeOf(params).toBeString();
+    return db.doc$(params);
+  },
+});
+expectTypeOf(resource).toEqualTypeOf<LiveResource<Found | undefined>>();
+expectTypeOf(resource.value()).toEqualTypeOf<Found | undefined>();
+expectTypeOf(resource.stale).toEqualTypeOf<Signal<boolean>>();
+expectTypeOf(
+  liveResource({ stream: () => db.view$<number>('d/v'), defaultValue: [] }).value(),
+).toEqualTypeOf<readonly Row<number>[]>();
+
+expectTypeOf(db.doc$('a').pipe(deliverInZone())).toEqualTypeOf<Observable<Found>>();
