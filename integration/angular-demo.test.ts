@@ -110,7 +110,7 @@ async function prepare(): Promise<string | null> {
 const failure = hasChromium ? await prepare() : null;
 const lack = !hasChromium
   ? 'needs Chromium, which is not installed'
-  : failure !== null && /npm ci.* failed/.test(failure)
+  : failure !== null && /npm ci.* failed/.test(failure) && !failure.includes('EUSAGE')
     ? "needs the packages of Angular's CLI, which could not be installed"
     : null;
 const run = lack === null ? it : it.skip;

@@ -13,12 +13,15 @@ const deployed = { x: { deployed: true, id: '_design/d', rev: '1-a' } };
 const reply = (status: number, body: object): Observable<TransportResponse> =>
   of(response(of(bytes(JSON.stringify(body))), status));
 const missing = (): Observable<TransportResponse> => reply(404, { error: 'not_found' });
+const former = (): Observable<TransportResponse> =>
+  reply(200, { _id: '_design/d', _rev: '0-a', views: { v: { map: 'old' } } });
 const written = (): Observable<TransportResponse> => reply(201, { ok: true, rev: '1-a' });
 
 /** A server on which views are built as the marbles say, and all else is done at once. */
 const server = (
   view: (asked: number) => Observable<TransportResponse>,
   put = written,
+  found = former,
 ): Transport & {
   readonly requests: readonly { readonly method: string; readonly url: string }[];
 } => {
@@ -29,11 +32,10 @@ const server = (
     if (method === 'PUT') return url.endsWith('/d') ? put() : written();
     if (url.endsWith('/_info')) {
       told += 1;
-      // It is asked once of the temporary one, and of the other until it has heard of the switch.
-      const signature = told === 2 ? 'old' : 'new';
-      return reply(200, { name: 'd', view_index: { signature } });
+      return reply(200, { name: 'd', view_index: { waiting_commit: told === 1 } });
     }
-    return url.includes('/_view/') ? view((asked += 1)) : missing();
+    if (url.includes('/_view/')) return view((asked += 1));
+    return url.endsWith('/d') ? found() : missing();
   });
 };
 
@@ -42,11 +44,11 @@ const lines = (transport: ReturnType<typeof server>): string[] =>
 
 describe('deploy', () => {
   it(
-    'waits for the views, asks again as paced, and switches only then',
+    'waits for the views, asks again as paced, and removes nothing before they are on disk',
     marbles(({ cold, expectObservable, flush }, scheduler) => {
       const slow = cold('---r', { r: response(of(bytes('{}'))) });
-      // Two failures, after 4 and 8 frames; 3 to build; 4 until the server tells of the new index.
-      const expected = ' -------------------(x|)';
+      // Two failures, after 4 and 8 frames; 3 to build; half a second until it is asked once more.
+      const expected = ' 15ms 500ms (x|)';
       const transport = server((asked) => (asked < 3 ? reply(503, {}) : slow));
       const db = new Couch(undefined, { transport, scheduler }).use('db');
       expectObservable(db.designs.deploy(design, pace)).toBe(expected, deployed);
@@ -59,11 +61,26 @@ describe('deploy', () => {
         view,
         view,
         view,
-        'GET _design/d-deploying/_info',
         'PUT _design/d',
-        'GET _design/d/_info',
-        'GET _design/d/_info',
+        'GET _design/d-deploying/_info',
+        'GET _design/d-deploying/_info',
         'DELETE _design/d-deploying?rev=1-a',
+      ]);
+    }),
+  );
+
+  it(
+    'writes what takes the place of nothing at once, and builds it by its own name',
+    marbles(({ cold, expectObservable, flush }, scheduler) => {
+      const slow = cold('---r', { r: response(of(bytes('{}'))) });
+      const transport = server(() => slow, written, missing);
+      const db = new Couch(undefined, { transport, scheduler }).use('db');
+      expectObservable(db.designs.deploy(design, pace)).toBe('---(x|)', deployed);
+      flush();
+      expect(lines(transport)).toEqual([
+        'GET _design/d',
+        'PUT _design/d',
+        'GET _design/d/_view/v?limit=1&reduce=false',
       ]);
     }),
   );

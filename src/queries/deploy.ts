@@ -39,8 +39,9 @@ export interface Deployed {
 const PACE = { initialDelay: 500, maxDelay: 30_000 };
 
 /**
- * Writes a design document when it differs from the server's. Its views are built first, under
- * another name: an index belongs to what the views are, not to what their document is called.
+ * Writes a design document when it differs from the server's. Where it takes the place of another its
+ * views are built first, under another name: an index belongs to what the views are, not to what their
+ * document is called.
  */
 export function deploy(
   db: DatabaseScope,
@@ -77,23 +78,14 @@ export function deploy(
           const [view] = Object.keys(design.views ?? {}).filter((name) => name !== 'lib');
           if (!warmUp || view === undefined || (current !== null && sameIndex(current, design)))
             return write();
+          const built = (id: string): Observable<unknown> =>
+            build(db, id, view).pipe(retry(again(isTransient)));
+          if (current === null)
+            return write().pipe(mergeMap((answer) => built(design._id).pipe(map(() => answer))));
           return underAnotherName(db, design, (temporary) =>
-            build(db, temporary, view).pipe(
-              retry(again(isTransient)),
-              mergeMap(() => signature(db, temporary)),
-              mergeMap((told) =>
-                write().pipe(
-                  mergeMap((answer) =>
-                    takenOver(db, design._id, told).pipe(
-                      retry(again((error) => error === NOT_YET)),
-                      catchError((error: unknown) =>
-                        error === NOT_YET ? of(null) : throwError(() => error),
-                      ),
-                      map(() => answer),
-                    ),
-                  ),
-                ),
-              ),
+            built(temporary).pipe(
+              mergeMap(write),
+              mergeMap((answer) => onDisk(db, temporary).pipe(map(() => answer))),
             ),
           );
         }),
@@ -156,27 +148,25 @@ function build(db: DatabaseScope, id: string, view: string): Observable<unknown>
     );
 }
 
-/** Tells one index from another; null where the server does not say. */
-function signature(db: DatabaseScope, id: string): Observable<string | null> {
-  return designInfo(db, id).pipe(
-    map(({ viewIndex: { signature: name } }) => (typeof name === 'string' ? name : null)),
-  );
-}
-
-const NOT_YET = new Error('the server still tells of the index of before');
+/** A server writes an index to disk a few seconds after it has changed, and goes on doing so. */
+const TO_DISK = { interval: 500, attempts: 14 };
+const NOT_YET = new Error('the index is not on disk yet');
 
 /**
- * Sees to it that the server knows of the index by the design document's own name. It closes an
- * index whose last known design document is deleted, and loses what it has not written to disk yet,
- * which it does only every few seconds.
+ * Waits until an index is on disk. The server closes it when a design document that it belongs to is
+ * deleted, unless it has heard of another, which takes its time; what is not on disk is lost then.
  */
-function takenOver(db: DatabaseScope, id: string, told: string | null): Observable<string | null> {
-  if (told === null) return of(null);
-  return signature(db, id).pipe(
-    map((now) => {
-      if (now !== told) throw NOT_YET;
-      return now;
+function onDisk(db: DatabaseScope, id: string): Observable<unknown> {
+  return designInfo(db, id).pipe(
+    map(({ viewIndex }) => {
+      if (viewIndex['waiting_commit'] === true) throw NOT_YET;
     }),
+    retry({
+      count: TO_DISK.attempts,
+      delay: (error: unknown) =>
+        error === NOT_YET ? db.connection.after(TO_DISK.interval) : throwError(() => error),
+    }),
+    catchError((error: unknown) => (error === NOT_YET ? of(null) : throwError(() => error))),
   );
 }
 

@@ -81,9 +81,11 @@ export class Designs {
    * Sees to it that a design document is there, and emits whether it had to be written.
    *
    * - It is written only when it differs from the server's, whatever revision that has.
-   * - New views are built before they take the place of the old ones, so that nobody waits for them:
-   *   under another name first (`…-deploying`), which is removed again. That takes as long as it
-   *   takes; in a partitioned database views are built on demand, and not before.
+   * - Its views have been built when it emits, however long that takes; those of a partitioned
+   *   database are built on demand, and not before.
+   * - Views that take the place of others are built before they do, so that nobody waits for them:
+   *   under another name first (`…-deploying`), which is removed when the server has written the index
+   *   to disk, some seconds later.
    * - Where somebody else writes it meanwhile, it starts again.
    *
    * Cold. Unsubscribing stops it, and has what it made removed; the server may go on building.
