@@ -32,7 +32,9 @@ const server = (
     if (method === 'PUT') return url.endsWith('/d') ? put() : written();
     if (url.endsWith('/_info')) {
       told += 1;
-      return reply(200, { name: 'd', view_index: { waiting_commit: told === 1 } });
+      // It is asked of the temporary one, and of the other until it knows of it, and has it on disk.
+      const index = { signature: told === 2 ? 'old' : 'new', waiting_commit: told === 3 };
+      return reply(200, { name: 'd', view_index: index });
     }
     if (url.includes('/_view/')) return view((asked += 1));
     return url.endsWith('/d') ? found() : missing();
@@ -47,8 +49,8 @@ describe('deploy', () => {
     'waits for the views, asks again as paced, and removes nothing before they are on disk',
     marbles(({ cold, expectObservable, flush }, scheduler) => {
       const slow = cold('---r', { r: response(of(bytes('{}'))) });
-      // Two failures, after 4 and 8 frames; 3 to build; half a second until it is asked once more.
-      const expected = ' 15ms 500ms (x|)';
+      // Two failures, after 4 and 8 frames; 3 to build; half a second until it is asked again, twice.
+      const expected = ' 15ms 1000ms (x|)';
       const transport = server((asked) => (asked < 3 ? reply(503, {}) : slow));
       const db = new Couch(undefined, { transport, scheduler }).use('db');
       expectObservable(db.designs.deploy(design, pace)).toBe(expected, deployed);
@@ -61,9 +63,11 @@ describe('deploy', () => {
         view,
         view,
         view,
+        'GET _design/d-deploying/_info',
         'PUT _design/d',
-        'GET _design/d-deploying/_info',
-        'GET _design/d-deploying/_info',
+        'GET _design/d/_info',
+        'GET _design/d/_info',
+        'GET _design/d/_info',
         'DELETE _design/d-deploying?rev=1-a',
       ]);
     }),

@@ -4,8 +4,7 @@
  */
 import { InjectionToken, inject } from '@angular/core';
 import type { EnvironmentProviders, Injector, Signal } from '@angular/core';
-import { Couch } from 'corduroy';
-import type { Database, Document, Row, Transport } from 'corduroy';
+import type { Couch, Database, Document, Row, Transport } from 'corduroy';
 import {
   databaseToken,
   deliverInZone,

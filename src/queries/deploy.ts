@@ -78,14 +78,18 @@ export function deploy(
           const [view] = Object.keys(design.views ?? {}).filter((name) => name !== 'lib');
           if (!warmUp || view === undefined || (current !== null && sameIndex(current, design)))
             return write();
-          const built = (id: string): Observable<unknown> =>
+          const warm = (id: string): Observable<unknown> =>
             build(db, id, view).pipe(retry(again(isTransient)));
           if (current === null)
-            return write().pipe(mergeMap((answer) => built(design._id).pipe(map(() => answer))));
+            return write().pipe(mergeMap((answer) => warm(design._id).pipe(map(() => answer))));
           return underAnotherName(db, design, (temporary) =>
-            built(temporary).pipe(
-              mergeMap(write),
-              mergeMap((answer) => onDisk(db, temporary).pipe(map(() => answer))),
+            warm(temporary).pipe(
+              mergeMap(() => designInfo(db, temporary)),
+              mergeMap(({ viewIndex: { signature } }) =>
+                write().pipe(
+                  mergeMap((answer) => taken(db, design._id, signature).pipe(map(() => answer))),
+                ),
+              ),
             ),
           );
         }),
@@ -150,16 +154,19 @@ function build(db: DatabaseScope, id: string, view: string): Observable<unknown>
 
 /** A server writes an index to disk a few seconds after it has changed, and goes on doing so. */
 const TO_DISK = { interval: 500, attempts: 14 };
-const NOT_YET = new Error('the index is not on disk yet');
+const NOT_YET = new Error('the server does not know of the index yet, or not on disk');
 
 /**
- * Waits until an index is on disk. The server closes it when a design document that it belongs to is
- * deleted, unless it has heard of another, which takes its time; what is not on disk is lost then.
+ * Waits until the server knows an index by a design document's own name, and has written it to disk.
+ *
+ * When a design document is deleted the server closes its index, under the hands of those who read it,
+ * unless it has been asked for it by another name since that one was written; and it loses what is not on
+ * disk. So it is asked more than once.
  */
-function onDisk(db: DatabaseScope, id: string): Observable<unknown> {
+function taken(db: DatabaseScope, id: string, signature: unknown): Observable<unknown> {
   return designInfo(db, id).pipe(
-    map(({ viewIndex }) => {
-      if (viewIndex['waiting_commit'] === true) throw NOT_YET;
+    map(({ viewIndex: index }) => {
+      if (index['signature'] !== signature || index['waiting_commit'] === true) throw NOT_YET;
     }),
     retry({
       count: TO_DISK.attempts,
