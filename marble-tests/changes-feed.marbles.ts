@@ -1,7 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
-import { NEVER, map } from 'rxjs';
+import { NEVER, map, tap } from 'rxjs';
 import { Couch } from 'corduroy';
-import type { ChangesFeedOptions } from 'corduroy';
+import type { ChangesBatch, ChangesFeedOptions } from 'corduroy';
 import { fault, raw, status } from 'corduroy/testing';
 import type { ServerRequest } from 'corduroy/testing';
 import { marbles } from './helpers/run.ts';
@@ -46,6 +46,30 @@ describe('changes$', () => {
       const slow = db.changes$({ ...feedOptions, latency: 10 });
       expectObservable(slow.pipe(ids), unsub2).toBe(seldom, { p: 'ab', q: 'c' });
       expectSubscriptions(feed.subscriptions).toBe('^---------------------!');
+    }),
+  );
+
+  it(
+    'gathers once for all who wait as long; who comes later is shown what came since, and no more',
+    marbles(({ server, couch, hot, expectObservable }) => {
+      server.feed('orders', hot('-a--b-c-------d----------'));
+      const first = '            ^-----------------------!';
+      const shown1 = '           -------x------------z----';
+      const later = '            -----^------------------!';
+      const shown2 = '           -------y------------z----';
+      const last = '             ------- ^---------------!';
+      const shown3 = '           --------------------z----';
+      const options = { ...feedOptions, latency: 6 };
+      const feed = couch.use('orders').changes$(options);
+      const values = { x: 'abc', y: 'c', z: 'd' };
+      const gathered = new Set<unknown>();
+      const note = tap(({ changes }: ChangesBatch) => gathered.add(changes));
+      expectObservable(feed.pipe(note, ids), first).toBe(shown1, values);
+      expectObservable(feed.pipe(ids), later).toBe(shown2, values);
+      expectObservable(feed.pipe(ids), last).toBe(shown3, values);
+      const other = couch.use('orders').changes$(options);
+      expectObservable(other.pipe(note, ids), first).toBe(shown1, values);
+      hot('------------------------x').subscribe(() => expect(gathered.size).toBe(2));
     }),
   );
 

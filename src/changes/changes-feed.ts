@@ -5,7 +5,6 @@ import type { Change, ChangesBatch, Sequence } from '../model/change.ts';
 import type { AnyFields } from '../model/document.ts';
 import { mustBe } from '../model/must-be.ts';
 import type { BackoffOptions } from '../operators/backoff.ts';
-import { bufferLatency } from '../operators/buffer-latency.ts';
 import { iterate } from '../operators/iterate.ts';
 import { beginning } from './beginning.ts';
 import type { CheckpointStore } from './checkpoint.ts';
@@ -21,6 +20,7 @@ import { changesRequest } from './parameters.ts';
 import type { ChangesParameters } from './parameters.ts';
 import type { CrossTab, FeedBehaviour, FeedKind } from './feed-behaviour.ts';
 import type { SharedFeed } from './shared-feed.ts';
+import { sharedWindows } from './shared-windows.ts';
 import { singleBatches } from './single-batches.ts';
 import type { SingleBatches } from './single-batches.ts';
 
@@ -137,8 +137,7 @@ export class ChangesFeed<T extends object = AnyFields> extends Observable<Change
           });
     const batches$ = begin$.pipe(
       mergeMap((feed) =>
-        feed.blocks$.pipe(
-          bufferLatency<Change<T>>(latency, db.connection.scheduler),
+        sharedWindows(feed, latency, source).pipe(
           map((changes): ChangesBatch<T> => {
             this.#seq = lastSequence(changes) ?? this.#seq;
             return { seq: this.#seq ?? feed.since, changes };

@@ -3,12 +3,12 @@ import type { Connection } from '../http/connection.ts';
 import { asObject, sequence } from '../http/decode.ts';
 import type { Sequence } from '../model/change.ts';
 import { mustBe } from '../model/must-be.ts';
-import { bufferLatency } from '../operators/buffer-latency.ts';
 import { iterate } from '../operators/iterate.ts';
 import { readFeedOptions } from './changes-feed.ts';
 import type { FeedOptions } from './changes-feed.ts';
 import { lastSequence } from './decode.ts';
 import { sharedFeed } from './feed-registry.ts';
+import { sharedWindows } from './shared-windows.ts';
 import type { FeedSource } from './feed-source.ts';
 import type { FeedState } from './feed-state.ts';
 import { changesRequest } from './parameters.ts';
@@ -42,12 +42,12 @@ export class DbUpdatesFeed extends Observable<DbUpdatesBatch> {
       throw mustBe('dbUpdates$: latency', 'milliseconds from 0', latency, RangeError);
     const { behaviour, parameters } = readFeedOptions(rest, 'dbUpdates$');
     changesRequest(parameters, {}, 'dbUpdates$');
-    const feed = sharedFeed(dbUpdatesSource(connection), parameters, behaviour);
+    const source = dbUpdatesSource(connection);
+    const feed = sharedFeed(source, parameters, behaviour);
     let seq = behaviour.since;
     super((subscriber) =>
-      feed.blocks$
+      sharedWindows(feed, latency, source)
         .pipe(
-          bufferLatency<DbUpdate>(latency, connection.scheduler),
           map((updates) => {
             seq = lastSequence(updates) ?? seq;
             return { seq, updates };

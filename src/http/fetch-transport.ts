@@ -39,10 +39,17 @@ export function fetchTransport(options: FetchTransportOptions = {}): Transport {
         const aborter = new AbortController();
         // Looked up at each request: tests and zone.js replace the global.
         const { fetch = globalThis.fetch } = options;
-        exchange(fetch, request, credentials, aborter.signal, subscriber).catch((error: unknown) =>
-          subscriber.error(error),
+        let open = true;
+        const settle = (): void => {
+          open = false;
+        };
+        exchange(fetch, request, credentials, aborter.signal, subscriber, settle).catch(
+          (error: unknown) => subscriber.error(error),
         );
-        return () => aborter.abort();
+        // To abort what has ended changes nothing, and is as dear as a request.
+        return () => {
+          if (open) aborter.abort();
+        };
       }),
   };
 }
@@ -53,6 +60,7 @@ async function exchange(
   credentials: RequestCredentials,
   signal: AbortSignal,
   subscriber: Subscriber<TransportResponse>,
+  settle: () => void,
 ): Promise<void> {
   const body = request.body === undefined ? null : await wholeBody(request.body, signal);
   // The subscriber may have left while the body was being gathered.
@@ -72,6 +80,7 @@ async function exchange(
     body: new Observable((chunks) => {
       pump(response.body, chunks).then(
         () => {
+          if (!chunks.closed) settle();
           chunks.complete();
           subscriber.complete();
         },
