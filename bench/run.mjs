@@ -2,7 +2,8 @@
  * Measures Corduroy beside what people use now, over a stub (what the client costs) and over the
  * server in $COUCHDB_URL, where there is one.
  *
- *   npm run bench -- [--rounds 7] [--case 'get, 64'] [--client nano] [--rows 200000] [--out file.json]
+ *   npm run bench -- [--rounds 7] [--case 'get, 64'] [--client nano] [--rows 200000] [--server stub]
+ *     [--out file.json] [--chart file.svg]
  *
  * Every measurement is a process of its own. A round measures each client once, every other round in
  * the opposite order; what is told is the median. Compare within one run: `bench/compare.mjs`
@@ -28,6 +29,7 @@ const { values: options } = parseArgs({
     case: { type: 'string', multiple: true, default: [] },
     client: { type: 'string', multiple: true, default: [] },
     rows: { type: 'string', default: '200000' },
+    server: { type: 'string', default: '' },
     out: { type: 'string', default: path('results/latest.json') },
     chart: { type: 'string', default: '' },
   },
@@ -48,11 +50,12 @@ const servers = [
   { server: 'stub', url: `${origin}/bench`, stub: true, origin, rows, changes: rows },
 ];
 let release = async () => {};
-if (process.env.COUCHDB_URL) {
+if (process.env.COUCHDB_URL && options.server !== 'stub') {
   const real = await prepare(process.env.COUCHDB_URL, rows);
   servers.push(real.server);
   release = real.release;
 }
+if (options.server !== '' && options.server !== 'stub') servers.shift();
 
 function measure(client, name, context) {
   return new Promise((resolve, reject) => {

@@ -89,7 +89,7 @@ async function changes(query, response) {
   if (query.get('feed') === 'continuous') {
     // A server takes a moment to find them; who asks something else meanwhile is not made to wait.
     response.flushHeaders();
-    await new Promise((resolve) => setTimeout(resolve, 100));
+    await new Promise((resolve) => setTimeout(resolve, 20));
     if (place < ROWS) await writeAll(response, feed(docs, place));
     const beat = setInterval(
       () => response.write('\n'),

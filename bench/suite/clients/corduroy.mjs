@@ -18,9 +18,14 @@ export async function corduroy(url, { transport, coalesce = false } = {}) {
     coalesce,
   });
   const db = couch.use(pathname.slice(1));
-  return {
+  const single = {
     get: (id) => firstValueFrom(db.get(id)),
     save: (doc) => firstValueFrom(db.save(doc)),
+  };
+  // All else is the same as without.
+  if (coalesce) return single;
+  return {
+    ...single,
     getMany: (ids) => firstValueFrom(db.get(ids)),
     saveMany: (docs) => firstValueFrom(db.save(docs)),
     view: (name, onRow) => lastValueFrom(db.rows(name).pipe(tap(onRow)), { defaultValue: null }),
@@ -32,16 +37,20 @@ export async function corduroy(url, { transport, coalesce = false } = {}) {
         .subscribe(({ changes }) => changes.forEach((change) => onChange(change)));
       return () => subscription.unsubscribe();
     },
-    fanOut({ subscribers, latency, since }, onChanges) {
-      const feed = db.changes$({ since, latency });
-      const subscriptions = Array.from({ length: subscribers }, () =>
-        feed.subscribe(({ changes }) => onChanges(changes.length)),
-      );
-      return () => subscriptions.forEach((subscription) => subscription.unsubscribe());
-    },
-    live(ids, onValue) {
-      const subscriptions = ids.map((id) => db.doc$(id).subscribe(onValue));
-      return () => subscriptions.forEach((subscription) => subscription.unsubscribe());
-    },
+    // These are the same whatever carries the feed.
+    ...(transport === undefined && { fanOut, live }),
   };
+
+  function fanOut({ subscribers, latency, since }, onChanges) {
+    const feed = db.changes$({ since, latency });
+    const subscriptions = Array.from({ length: subscribers }, () =>
+      feed.subscribe(({ changes }) => onChanges(changes.length)),
+    );
+    return () => subscriptions.forEach((subscription) => subscription.unsubscribe());
+  }
+
+  function live(ids, onValue) {
+    const subscriptions = ids.map((id) => db.doc$(id).subscribe(onValue));
+    return () => subscriptions.forEach((subscription) => subscription.unsubscribe());
+  }
 }
