@@ -37,7 +37,10 @@ const { values: options } = parseArgs({
 const rounds = Number(options.rounds);
 const rows = Number(options.rows);
 const wanted = options.case;
-const chosen = (name, choice) => choice.length === 0 || choice.some((one) => name.startsWith(one));
+/** The cases that begin so; a whole name means that case alone. */
+const chosen = (name, choice) =>
+  choice.length === 0 ||
+  choice.some((one) => (Object.hasOwn(cases, one) ? name === one : name.startsWith(one)));
 const names = Object.keys(cases).filter((name) => chosen(name, wanted));
 const everybody = Object.keys(clients).filter(
   (name) => options.client.length === 0 || options.client.includes(name),
@@ -99,6 +102,8 @@ try {
           results.push({ server: server.server, case: name, client, ...summary(all) });
         else if (failed.has(client)) process.stderr.write(`${client}: ${failed.get(client)}\n`);
       }
+      // A run takes long, and may be broken off.
+      write();
     }
   }
 } finally {
@@ -117,6 +122,13 @@ if (wanted.length === 0 || wanted.includes('start-up')) {
   }
 }
 
+function write() {
+  const all = { date: new Date().toISOString(), machine: machine(), rounds, rows, results };
+  mkdirSync(dirname(options.out), { recursive: true });
+  writeFileSync(options.out, `${JSON.stringify(all, null, 2)}\n`);
+  return all;
+}
+
 function median(numbers) {
   const sorted = numbers.toSorted?.((a, b) => a - b) ?? [...numbers].sort((a, b) => a - b);
   const middle = sorted.length >> 1;
@@ -129,8 +141,6 @@ function summary(all) {
   return { rounds: all.length, figures };
 }
 
-const run = { date: new Date().toISOString(), machine: machine(), rounds, rows, results };
-mkdirSync(dirname(options.out), { recursive: true });
-writeFileSync(options.out, `${JSON.stringify(run, null, 2)}\n`);
+const run = write();
 if (options.chart) writeFileSync(options.chart, chart(run));
 console.log(tables(run));

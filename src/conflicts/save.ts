@@ -80,13 +80,13 @@ export function saveMany<T extends object = AnyFields>(
   docs: readonly Draft<T>[],
   options: SaveOptions<T>,
 ): Operation<ConflictResolution<T>> {
-  docs.forEach((doc, i) => requireDraft(doc, `docs[${i}]`));
+  docs.forEach((doc, i) => requireDraft(doc, () => `docs[${i}]`));
   const { write, resolve } = split(options, 'many');
   if (write.newEdits === false) docs.forEach((doc, i) => requireRevision(doc, `docs[${i}]`));
   const identify = identifier(db, docs);
   return new Operation(
     defer(() => {
-      docs.forEach((doc, i) => requireShape(doc, `docs[${i}]`));
+      docs.forEach((doc, i) => requireShape(doc, () => `docs[${i}]`));
       return identify().pipe(
         mergeMap((writes) => writeMany<T>(db, writes, write)),
         map((answer) => settle(db, answer.value, answer)),

@@ -7,7 +7,8 @@ import { count, flag, oneOf, toQuery } from '../http/query.ts';
 import type { DatabaseScope } from '../http/scope.ts';
 import { documentPath, isDotSegment, requireId } from '../http/url.ts';
 import type { AnyFields, Draft } from '../model/document.ts';
-import { assertJson } from '../model/json.ts';
+import { assertJson, nameOf } from '../model/json.ts';
+import type { Name } from '../model/json.ts';
 import { mustBe, show } from '../model/must-be.ts';
 import { canBeTogether, writeTogether } from './coalesced-write.ts';
 
@@ -60,19 +61,19 @@ export interface Write<T extends object = AnyFields> {
  *
  * @throws TypeError that names the document and the path to what is wrong.
  */
-export function requireDraft(doc: unknown, what = 'The document'): void {
+export function requireDraft(doc: unknown, what: Name = 'The document'): void {
   requireShape(doc, what);
   const { _id: id } = doc as { _id?: unknown };
-  assertJson(doc, id === undefined ? what : `${what} ${show(id)}`);
+  assertJson(doc, () => (id === undefined ? nameOf(what) : `${nameOf(what)} ${show(id)}`));
 }
 
 /** Refuses what is no object, or has an `_id` that is none. */
-export function requireShape(doc: unknown, what: string): void {
+export function requireShape(doc: unknown, what: Name): void {
   if (typeof doc !== 'object' || doc === null || Array.isArray(doc)) {
-    throw mustBe(what, 'an object', doc);
+    throw mustBe(nameOf(what), 'an object', doc);
   }
   const { _id: id } = doc as { _id?: unknown };
-  if (id !== undefined) requireId(id, `The _id of ${what.replace(/^The/, 'the')}`);
+  if (id !== undefined) requireId(id, () => `The _id of ${nameOf(what).replace(/^The/, 'the')}`);
 }
 
 /**

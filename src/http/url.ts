@@ -1,4 +1,5 @@
-import { isWellFormed } from '../model/json.ts';
+import { isWellFormed, nameOf } from '../model/json.ts';
+import type { Name } from '../model/json.ts';
 import { ANONYMOUS, basicAuthorization } from './auth.ts';
 import type { Authorization } from './auth.ts';
 import { mustBe, show } from '../model/must-be.ts';
@@ -105,12 +106,13 @@ export function requireDatabaseName(name: unknown): asserts name is string {
 }
 
 /** Refuses what cannot be a document's id. */
-export function requireId(id: unknown, what = 'The id of a document'): asserts id is string {
-  if (typeof id !== 'string' || id === '') throw mustBe(what, 'a string that is not empty', id);
-  if (id.startsWith('_') && !/^_(?:design|local)\/./.test(id)) {
-    throw new TypeError(`${what} must not begin with an underscore: ${show(id)}`);
-  }
-  if (!isWellFormed(id)) throw new TypeError(`${what} is not well-formed Unicode: ${show(id)}`);
+export function requireId(id: unknown, what: Name = 'The id of a document'): asserts id is string {
+  const fault = (is: string): TypeError => new TypeError(`${nameOf(what)} ${is}: ${show(id)}`);
+  if (typeof id !== 'string' || id === '')
+    throw mustBe(nameOf(what), 'a string that is not empty', id);
+  if (id.startsWith('_') && !/^_(?:design|local)\/./.test(id))
+    throw fault('must not begin with an underscore');
+  if (!isWellFormed(id)) throw fault('is not well-formed Unicode');
 }
 
 function decode(text: string): string {

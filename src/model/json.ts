@@ -6,68 +6,87 @@
  *
  * @throws TypeError that names what was wrong and the path to it.
  */
-export function assertJson(value: unknown, what: string): void {
-  check(value, what, '', []);
+export function assertJson(value: unknown, what: Name): void {
+  check(value, { what, ancestors: [], keys: [] });
 }
+
+/** What something is called in an error; a function where it is dear to say. */
+export type Name = string | (() => string);
 
 /** Tells whether a string is well-formed Unicode, as JSON, URLs and CouchDB require. */
 export function isWellFormed(text: string): boolean {
-  try {
-    encodeURIComponent(text);
-    return true;
-  } catch {
-    return false;
-  }
+  return !/\p{Surrogate}/u.test(text);
 }
 
-function check(value: unknown, what: string, path: string, ancestors: object[]): void {
+/** Where a walk through a value is. Documents are saved by the thousand: paths are written last. */
+interface Walk {
+  readonly what: Name;
+  readonly ancestors: object[];
+  readonly keys: (string | number)[];
+}
+
+function check(value: unknown, walk: Walk): void {
   switch (typeof value) {
     case 'string':
     case 'boolean':
       return;
     case 'undefined':
-      throw refused(what, path, 'undefined');
+      throw refused(walk, 'undefined');
     case 'number':
       if (Number.isFinite(value)) return;
-      throw refused(what, path, String(value));
+      throw refused(walk, String(value));
     case 'object':
-      if (value !== null) checkObject(value, what, path, ancestors);
+      if (value !== null) checkObject(value, walk);
       return;
     default:
-      throw refused(what, path, `a ${typeof value}`);
+      throw refused(walk, `a ${typeof value}`);
   }
 }
 
-function checkObject(value: object, what: string, path: string, ancestors: object[]): void {
-  if (ancestors.includes(value)) throw refused(what, path, 'a cycle');
+function checkObject(value: object, walk: Walk): void {
+  const { ancestors, keys } = walk;
+  if (ancestors.includes(value)) throw refused(walk, 'a cycle');
   if ('toJSON' in value && typeof value.toJSON === 'function') {
     const replaced: unknown = value.toJSON();
     // An invalid Date turns into null.
-    if (replaced === null) throw refused(what, path, 'an invalid date');
+    if (replaced === null) throw refused(walk, 'an invalid date');
     ancestors.push(value);
-    check(replaced, what, path, ancestors);
+    check(replaced, walk);
     ancestors.pop();
     return;
   }
   if (value instanceof Map || value instanceof Set) {
-    throw refused(what, path, `a ${value.constructor.name}, which JSON has not`);
+    throw refused(walk, `a ${value.constructor.name}, which JSON has not`);
   }
   if (ArrayBuffer.isView(value) || value instanceof ArrayBuffer) {
-    throw refused(what, path, 'binary data (save it as an attachment)');
+    throw refused(walk, 'binary data (save it as an attachment)');
   }
   ancestors.push(value);
   if (Array.isArray(value)) {
-    for (let i = 0; i < value.length; i++) check(value[i], what, `${path}[${i}]`, ancestors);
+    for (let i = 0; i < value.length; i++) {
+      keys.push(i);
+      check(value[i], walk);
+      keys.pop();
+    }
   } else {
     for (const key of Object.keys(value)) {
       const field: unknown = (value as Record<string, unknown>)[key];
       if (field === undefined) continue;
-      check(field, what, path === '' ? key : `${path}.${key}`, ancestors);
+      keys.push(key);
+      check(field, walk);
+      keys.pop();
     }
   }
   ancestors.pop();
 }
 
-function refused(what: string, path: string, found: string): TypeError {
-  return new TypeError(`${what} cannot be written as JSON: ${found}${path && ` at ${path}`}`);
+function refused({ what, keys }: Walk, found: string): TypeError {
+  const path = keys.map((key) => (typeof key === 'number' ? `[${key}]` : `.${key}`)).join('');
+  const at = path === '' ? '' : ` at ${path.replace(/^\./, '')}`;
+  return new TypeError(`${nameOf(what)} cannot be written as JSON: ${found}${at}`);
+}
+
+/** Says what something is called. */
+export function nameOf(what: Name): string {
+  return typeof what === 'string' ? what : what();
 }

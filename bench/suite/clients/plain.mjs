@@ -98,7 +98,7 @@ export async function nodeHttp(url) {
       const { Subject } = await import('rxjs');
       const changes$ = new Subject();
       const subscriptions = Array.from({ length: subscribers }, () =>
-        changes$.subscribe(() => onChanges(1)),
+        changes$.subscribe(({ changes }) => onChanges(changes.length)),
       );
       const path = `/_changes?feed=continuous&since=${since}&heartbeat=10000`;
       lines(path, (line) => line !== '' && changes$.next(JSON.parse(line)), new Agent()).catch(
