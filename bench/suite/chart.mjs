@@ -4,11 +4,11 @@ const WIDTH = 760;
 const LABEL = 200;
 const BAR = 16;
 const SHOWN = [
-  ['get, 64 at a time', 'ops/s'],
-  ['get, 64 at a time', 'µs CPU/op'],
-  ['save, 64 at a time', 'ops/s'],
-  ['view, row by row', 'ms'],
-  ['feed', 'changes/s'],
+  ['get, 64 at a time', 'ops/s', 'more is better'],
+  ['get, 64 at a time', 'µs CPU/op', 'less is better'],
+  ['save, 64 at a time', 'ops/s', 'more is better'],
+  ['view, row by row', 'ms', 'less is better'],
+  ['feed', 'changes/s', 'more is better'],
 ];
 
 /** Some figures of a run as bars, in a picture that follows the reader's light or dark page. */
@@ -18,12 +18,12 @@ export function chart({ results, machine, date, rounds }) {
   const text = (x, at, words, more = '') =>
     parts.push(`<text x="${x}" y="${at}" ${more}>${escaped(words)}</text>`);
   for (const [title, all] of grouped(results)) {
-    for (const [name, column] of SHOWN) {
+    for (const [name, column, better] of SHOWN) {
       const own = all.filter((one) => one.case === name && one.figures[column] !== undefined);
-      if (own.length === 0) continue;
+      if (own.length < 2) continue;
       const most = Math.max(...own.map(({ figures }) => figures[column]));
       y += 22;
-      text(0, y, `${title}: ${column}`, 'class="title"');
+      text(0, y, `${title}: ${column}, ${better}`, 'class="title"');
       y += 8;
       for (const { client, figures } of own) {
         const value = figures[column];
