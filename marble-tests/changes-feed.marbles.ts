@@ -74,6 +74,19 @@ describe('changes$', () => {
   );
 
   it(
+    'keeps nothing from who comes after the last one has left in the middle of a window',
+    marbles(({ server, couch, hot, expectObservable }) => {
+      server.feed('orders', hot('-ab----cde-------------f--------'));
+      const feed = couch.use('orders').changes$({ ...feedOptions, latency: 6 });
+      const first = '            ^---!';
+      const next = '             -----^-------------------------!';
+      const shown = '            -------------x---------------y-';
+      expectObservable(feed.pipe(ids), first).toBe('-');
+      expectObservable(feed.pipe(ids), next).toBe(shown, { x: 'cde', y: 'f' });
+    }),
+  );
+
+  it(
     'knows how far each listener has come, while the others go on',
     marbles(({ server, couch, hot, expectObservable }) => {
       server.feed('orders', hot('--a-b-c-d-e-'));

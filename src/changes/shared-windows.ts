@@ -1,4 +1,4 @@
-import { Observable, defer, share, tap } from 'rxjs';
+import { Observable, finalize, share, tap } from 'rxjs';
 import type { SchedulerLike } from 'rxjs';
 import { bufferLatency } from '../operators/buffer-latency.ts';
 import type { FeedSource, Sequenced } from './feed-source.ts';
@@ -18,18 +18,20 @@ class SharedWindows<Item extends Sequenced> {
   #gathered = 0;
 
   constructor(feed: SharedFeed<Item>, latency: number, scheduler: SchedulerLike) {
-    const shared$ = defer(() => {
-      this.#gathered = 0;
-      return feed.blocks$.pipe(
-        tap((items) => {
-          this.#gathered += items.length;
-        }),
-        bufferLatency(latency, scheduler),
-        tap(() => {
-          this.#gathered = 0;
-        }),
-      );
-    }).pipe(share());
+    const shared$ = feed.blocks$.pipe(
+      tap((items) => {
+        this.#gathered += items.length;
+      }),
+      bufferLatency(latency, scheduler),
+      tap(() => {
+        this.#gathered = 0;
+      }),
+      // The last one may leave while a window is open: whoever comes next misses nothing for that.
+      finalize(() => {
+        this.#gathered = 0;
+      }),
+      share(),
+    );
     this.windows$ = new Observable((subscriber) => {
       let before = this.#gathered;
       return shared$.subscribe({
