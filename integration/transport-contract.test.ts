@@ -412,3 +412,17 @@ describe.each(transports)('%s', (kind, make) => {
     expect(bodies.map(String)).toEqual(Array.from({ length: 100 }, (_, i) => `/many/${i}`));
   });
 });
+
+describe('fetchTransport', () => {
+  it('aborts what it leaves, and not what has ended', async () => {
+    const signals: (AbortSignal | null | undefined)[] = [];
+    const fetch: typeof globalThis.fetch = (_url, init) => {
+      signals.push(init?.signal);
+      return Promise.resolve(new Response('{"version":"3.5.0"}'));
+    };
+    const couch = new Couch('http://couch.test', { transport: fetchTransport({ fetch }) });
+    expect(await firstValueFrom(couch.version())).toBe('3.5.0');
+    couch.version().subscribe().unsubscribe();
+    expect(signals.map((signal) => signal?.aborted)).toEqual([false, true]);
+  });
+});
