@@ -5,14 +5,16 @@ import { fileURLToPath } from 'node:url';
 const read = (path: string): Promise<string> =>
   readFile(fileURLToPath(new URL(`../${path}`, import.meta.url)), 'utf8');
 
-/** The lines of a text without their indentation, which differs between a page and a file. */
+/** Removes the indentation, which differs between the page and the file. */
 const flush = (text: string): string => text.replace(/^[ \t]+/gm, '').trim();
 
-const guide = await read('docs/testing.md');
+const guide = `${await read('docs/guide/14-testing.md')}\n${await read('docs/testing-failures.md')}`;
 const program = flush(await read('examples/testing/guide.marbles.ts'));
-const snippets = [...guide.matchAll(/```ts\n([^]*?)```/g)].map(([, code]) => code as string);
+const snippets = [...guide.matchAll(/```typescript\n([^]*?)```/g)].map(
+  ([, code]) => code as string,
+);
 
-describe('docs/testing.md', () => {
+describe('the guide on testing', () => {
   it('has snippets', () => expect(snippets.length).toBeGreaterThan(12));
 
   it.each(snippets.map((snippet, i) => [i + 1, snippet] as const))(

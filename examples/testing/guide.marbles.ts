@@ -1,4 +1,4 @@
-// The snippets of docs/testing.md, as they run.
+// The snippets of docs/guide/14-testing.md and docs/testing-failures.md as tests.
 import { describe, expect, it } from '@jest/globals';
 import { catchError, map, mergeMap, of, retry, timer } from 'rxjs';
 import { TestScheduler } from 'rxjs/testing';
@@ -15,7 +15,7 @@ interface Order {
 const a = { _id: 'a', _rev: '1-a', total: 3 };
 const b = { _id: 'b', _rev: '1-b', total: 5 };
 
-/** What a batch of changes is about. */
+/** The ids of a batch of changes. */
 const names = ({ changes }: ChangesBatch<Order>): string => changes.map(({ id }) => id).join(' ');
 
 describe('the first test', () => {
@@ -163,8 +163,8 @@ describe('faults', () => {
       const backoff = { random: () => 0.99 };
       const closed = couch.use<Order>('closed').changes$({ backoff });
       const busy = couch.use<Order>('busy').changes$({ backoff, latency: 0 });
-      const told = catchError((error: Error) => of(error.name));
-      expectObservable(closed.pipe(map(names), told)).toBe('101ms (u|)', { u: 'Unauthorized' });
+      const nameOf = catchError((error: Error) => of(error.name));
+      expectObservable(closed.pipe(map(names), nameOf)).toBe('101ms (u|)', { u: 'Unauthorized' });
       expectObservable(busy.pipe(map(names)), '15s !').toBe('12581ms a');
     }),
   );
