@@ -111,7 +111,7 @@ const title = 'in a browser';
         await self.promised(pets.putAttachment(doc, file, undefined, { progress }));
         const urls: string[] = [];
         const subscription = pets
-          .attachmentUrl$(doc, 'portrait.bin', { progress: { next: (now) => read.push(now) } })
+          .attachmentUrl(doc, 'portrait.bin', { progress: { next: (now) => read.push(now) } })
           .subscribe((shown) => urls.push(shown));
         while (urls.length === 0) await new Promise((resolve) => setTimeout(resolve, 10));
         const shown = urls[0] ?? '';

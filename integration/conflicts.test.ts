@@ -231,7 +231,7 @@ describe('upsert and modify', () => {
     );
     const before = proxy.requests.length;
     const { pending, resolved } = await firstValueFrom(
-      db.modify(['a', 'b', 'c'], (doc) => (doc === null ? null : { count: (doc.count ?? 0) * 2 })),
+      db.upsert(['a', 'b', 'c'], (doc) => (doc === null ? null : { count: (doc.count ?? 0) * 2 })),
     );
     expect(proxy.requests.length - before).toBe(2);
     expect([...resolved.values()].map(({ count }) => count)).toEqual([2, 10]);

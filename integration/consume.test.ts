@@ -2,11 +2,18 @@ import { afterEach, describe, expect, it, jest } from '@jest/globals';
 import { mkdtemp, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { Couch, NotFound, fileCheckpoint, memoryCheckpoint, storageCheckpoint } from 'corduroy';
+import {
+  Couch,
+  NotFound,
+  fileCheckpoint,
+  localCheckpoint,
+  memoryCheckpoint,
+  storageCheckpoint,
+} from 'corduroy';
 import type {
   ChangeHandler,
   CheckpointStore,
-  Consumed,
+  ConsumeProgress,
   ConsumeOptions,
   Database,
   Sequence,
@@ -56,7 +63,7 @@ const consumed = (
   count: number,
   handler: ChangeHandler<object>,
   options: Options = {},
-): Promise<Consumed> =>
+): Promise<ConsumeProgress> =>
   firstValueFrom(
     start(db, handler, options).pipe(
       filter(({ handled }) => handled >= count),
@@ -398,7 +405,7 @@ const stores: Record<string, () => Kept | Promise<Kept>> = {
       noted: async () => expect(await readdir(join(folder, 'deep', 'er'))).toEqual(['place']),
     };
   },
-  'in the database': () => ({ store: (db) => db.checkpoint('name') }),
+  'in the database': () => ({ store: (db) => localCheckpoint(db, 'name') }),
 };
 
 describe.each(Object.keys(stores))('a checkpoint %s', (kind) => {
@@ -477,7 +484,7 @@ describe('a feed with a checkpoint in the database', () => {
       else if (way === 'cuts') proxy.cutAfter(1, { match: isLookUp, times: 2, of: 'wire' });
       else proxy.answer({ match: isLookUp, times: 2, status: 503 });
       const feed = db.changes$({
-        checkpoint: db.checkpoint('name'),
+        checkpoint: localCheckpoint(db, 'name'),
         since: 0,
         latency: 0,
         heartbeat: 300,

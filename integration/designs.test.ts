@@ -130,7 +130,7 @@ describe('deploy', () => {
     expect([second.deployed, second.rev.startsWith('2-')]).toEqual([true, true]);
     const { rows } = await firstValueFrom(own.view('people/v'));
     expect(rows.map(({ value }) => value)).toEqual([2, 2]);
-    const { rows: designs } = await firstValueFrom(own.designDocs());
+    const { rows: designs } = await firstValueFrom(own.designs.list());
     expect(designs.map(({ id }) => id)).toEqual(['_design/people']);
   });
 

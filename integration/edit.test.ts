@@ -1,6 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
 import { Couch, fields, resolveAllLeaves } from 'corduroy';
-import type { Conflicted, Database, Edited, LeavesOutcome } from 'corduroy';
+import type { DocumentConflict, Database, EditState, LeavesOutcome } from 'corduroy';
 import { filter, firstValueFrom, map, take, takeWhile, toArray } from 'rxjs';
 import { startFaultyProxy } from './helpers/faulty-proxy.ts';
 import { createDatabase, rawFetch, server } from './helpers/server.ts';
@@ -31,7 +31,7 @@ async function branch(db: Database<Card>, id: string, ...leaves: Card[]): Promis
   expect(response.ok).toBe(true);
   await response.arrayBuffer();
 }
-const idsOf = (list: readonly Conflicted<Card>[]): string => list.map(({ id }) => id).join();
+const idsOf = (list: readonly DocumentConflict<Card>[]): string => list.map(({ id }) => id).join();
 
 describe('conflicts$', () => {
   it('lists what was in conflict before, what is later, and no more what was resolved', async () => {
@@ -51,8 +51,8 @@ describe('conflicts$', () => {
     ]);
     await branch(db, 'b', { left: 1 }, { right: 2 });
     await firstValueFrom(db.conflicts$().pipe(filter((list) => list.length === 2)));
-    const [winner] = await firstValueFrom(db.leaves('a'));
-    await firstValueFrom(db.resolveLeaves('a', fields()));
+    const [winner] = await firstValueFrom(db.revs.leaves('a'));
+    await firstValueFrom(db.revs.resolveLeaves('a', fields()));
     expect(await lists).toEqual(['a', 'a,b', 'b']);
     expect(winner?._rev).toBe(`2-${hash('c')}`);
   });
@@ -89,13 +89,13 @@ describe('edit$', () => {
     await firstValueFrom(db.save({ _id: 'card', text: 'old' }));
     const other = new Couch(server.authenticatedUrl).use<Card>(db.name);
     const [ada, ben] = [db.edit$('card', { debounce: 10 }), other.edit$('card', { debounce: 10 })];
-    const shown: Edited<Card>[] = [];
+    const shown: EditState<Card>[] = [];
     const watching = ada.subscribe((state) => shown.push(state));
     watching.add(ben.subscribe());
     await Promise.all([firstValueFrom(ada), firstValueFrom(ben)]);
     ada.patch({ left: 1 });
     ben.patch({ right: 2 });
-    const settled = filter<Edited<Card>>(
+    const settled = filter<EditState<Card>>(
       ({ value, pending }) => value?.left === 1 && value.right === 2 && !pending,
     );
     await Promise.all([firstValueFrom(ada.pipe(settled)), firstValueFrom(ben.pipe(settled))]);

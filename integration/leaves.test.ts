@@ -35,16 +35,18 @@ describe('leaves', () => {
     await graft(db, { _id: 'card', n: 2 }, hash('d'), hash('c'), hash('a'));
     await graft(db, { _id: 'card', n: 3 }, hash('e'), hash('c'), hash('a'));
     await graft(db, { _id: 'card', _deleted: true }, hash('f'), hash('a'));
-    const found = await firstValueFrom(db.leaves('card'));
+    const found = await firstValueFrom(db.revs.leaves('card'));
     expect(found.map(({ n }) => n)).toEqual([3, 2, 1]);
     expect(found[0]?._rev).toBe((await firstValueFrom(db.get('card')))._rev);
   });
 
   it('are missing or deleted like the document', async () => {
     const db = await database();
-    await expect(firstValueFrom(db.leaves('none'))).rejects.toMatchObject({ name: 'NotFound' });
+    await expect(firstValueFrom(db.revs.leaves('none'))).rejects.toMatchObject({
+      name: 'NotFound',
+    });
     await graft(db, { _id: 'gone', _deleted: true }, hash('a'));
-    await expect(firstValueFrom(db.leaves('gone'))).rejects.toMatchObject({ deleted: true });
+    await expect(firstValueFrom(db.revs.leaves('gone'))).rejects.toMatchObject({ deleted: true });
   });
 });
 
@@ -54,9 +56,9 @@ describe('resolveLeaves', () => {
     await graft(db, { _id: 'card', base: true }, hash('a'));
     await graft(db, { _id: 'card', base: true, left: 1 }, hash('b'), hash('a'));
     await graft(db, { _id: 'card', base: true, right: 2 }, hash('c'), hash('a'));
-    const resolved = await firstValueFrom(db.resolveLeaves('card', fields()));
+    const resolved = await firstValueFrom(db.revs.resolveLeaves('card', fields()));
     expect(resolved).toMatchObject({ base: true, left: 1, right: 2 });
-    expect(await firstValueFrom(db.leaves('card'))).toHaveLength(1);
+    expect(await firstValueFrom(db.revs.leaves('card'))).toHaveLength(1);
     expect(await firstValueFrom(db.get('card'))).toEqual({
       _id: 'card',
       _rev: resolved._rev,
@@ -69,15 +71,15 @@ describe('resolveLeaves', () => {
   it('leaves a document without conflicts alone, and one whose merge gives up', async () => {
     const db = await database();
     await graft(db, { _id: 'card', n: 0 }, hash('a'));
-    expect((await firstValueFrom(db.resolveLeaves('card', () => null)))._rev).toBe(
+    expect((await firstValueFrom(db.revs.resolveLeaves('card', () => null)))._rev).toBe(
       `1-${hash('a')}`,
     );
     await graft(db, { _id: 'card', n: 1 }, hash('b'));
-    await expect(firstValueFrom(db.resolveLeaves('card', () => null))).rejects.toMatchObject({
+    await expect(firstValueFrom(db.revs.resolveLeaves('card', () => null))).rejects.toMatchObject({
       name: 'Conflict',
       reason: 'the merge gave up',
     });
-    expect(await firstValueFrom(db.leaves('card'))).toHaveLength(2);
+    expect(await firstValueFrom(db.revs.leaves('card'))).toHaveLength(2);
   });
 
   it('starts again when the tree changes meanwhile, and loses no leaf', async () => {
@@ -88,10 +90,10 @@ describe('resolveLeaves', () => {
     let meddled = false;
     const merge = fields<Card>();
     const resolved = await firstValueFrom(
-      db.resolveLeaves('card', async (local, other, base) => {
+      db.revs.resolveLeaves('card', async (local, other, base) => {
         if (!meddled) {
           meddled = true;
-          const [winner] = await firstValueFrom(db.leaves('card'));
+          const [winner] = await firstValueFrom(db.revs.leaves('card'));
           const { _revisions: _history, ...doc } = winner as Document<Card>;
           await firstValueFrom(db.save({ ...doc, third: 3 }));
         }
@@ -99,7 +101,7 @@ describe('resolveLeaves', () => {
       }),
     );
     expect(resolved).toMatchObject({ left: 1, right: 2, third: 3 });
-    expect(await firstValueFrom(db.leaves('card'))).toHaveLength(1);
+    expect(await firstValueFrom(db.revs.leaves('card'))).toHaveLength(1);
   });
 
   it('keeps the attachments of every leaf', async () => {
@@ -110,7 +112,7 @@ describe('resolveLeaves', () => {
     });
     await graft(db, { _id: 'card', _attachments: { 'one.txt': file('1') } }, hash('a'));
     await graft(db, { _id: 'card', _attachments: { 'two.txt': file('2') } }, hash('b'));
-    await firstValueFrom(db.resolveLeaves('card', fields()));
+    await firstValueFrom(db.revs.resolveLeaves('card', fields()));
     for (const [name, text] of [
       ['one.txt', '1'],
       ['two.txt', '2'],
@@ -155,12 +157,12 @@ describe('resolveLeaves', () => {
           }
           await sync();
           for (const id of ['x', 'y']) {
-            await firstValueFrom(sides[resolver as 'left'].resolveLeaves(id, fields(larger)));
+            await firstValueFrom(sides[resolver as 'left'].revs.resolveLeaves(id, fields(larger)));
           }
           await sync();
           for (const id of ['x', 'y']) {
-            const [left] = await firstValueFrom(sides.left.leaves(id));
-            const right = await firstValueFrom(sides.right.leaves(id));
+            const [left] = await firstValueFrom(sides.left.revs.leaves(id));
+            const right = await firstValueFrom(sides.right.revs.leaves(id));
             expect(right).toEqual([left]);
             for (const field of ['a', 'b', 'c', 'd']) {
               const last = (on: string): number | undefined =>

@@ -62,9 +62,9 @@ describe('allDocs', () => {
 
 describe('designDocs', () => {
   it('emits design documents alone', async () => {
-    const { rows } = await firstValueFrom(db.designDocs());
+    const { rows } = await firstValueFrom(db.designs.list());
     expect(rows.map(({ id }) => id)).toEqual(['_design/pets']);
-    const read = await firstValueFrom(db.designDocs({ includeDocs: true }));
+    const read = await firstValueFrom(db.designs.list({ includeDocs: true }));
     expect(read.rows[0]?.doc?.views?.['kinds']?.reduce).toBe('_sum');
   });
 });
@@ -72,7 +72,7 @@ describe('designDocs', () => {
 describe('views', () => {
   it('answers several questions in one request, in their order', async () => {
     const [one, all, some] = await firstValueFrom(
-      db.views<string, number>('pets/kinds', [
+      db.viewQueries<string, number>('pets/kinds', [
         { key: 'ka', reduce: false, includeDocs: true },
         {},
         { keys: ['kc', 'ka'], reduce: false },
@@ -85,18 +85,20 @@ describe('views', () => {
 
   it('asks all documents, and design documents', async () => {
     const [first, last] = await firstValueFrom(
-      db.views('_all_docs', [
+      db.viewQueries('_all_docs', [
         { startKey: 'a', limit: 1 },
         { descending: true, limit: 1 },
       ]),
     );
     expect([first?.rows[0]?.id, last?.rows[0]?.id]).toEqual(['a', 'c']);
-    const [designs] = await firstValueFrom(db.views('_design_docs', [{}]));
+    const [designs] = await firstValueFrom(db.viewQueries('_design_docs', [{}]));
     expect(designs?.rows.map(({ id }) => id)).toEqual(['_design/pets']);
   });
 
   it('errors with NotFound for a view that is not there', async () => {
-    await expect(firstValueFrom(db.views('pets/none', [{}]))).rejects.toBeInstanceOf(NotFound);
+    await expect(firstValueFrom(db.viewQueries('pets/none', [{}]))).rejects.toBeInstanceOf(
+      NotFound,
+    );
   });
 });
 
@@ -143,7 +145,7 @@ describe('local documents', () => {
     ]);
     const some = await firstValueFrom(db.local.list({ keys: ['_local/x/z'] }));
     expect(some.rows.map(({ id }) => id)).toEqual(['_local/x/z']);
-    const [asked] = await firstValueFrom(db.views('_local_docs', [{ key: '_local/x/y' }]));
+    const [asked] = await firstValueFrom(db.viewQueries('_local_docs', [{ key: '_local/x/y' }]));
     expect(asked?.rows.map(({ id }) => id)).toEqual(['_local/x/y']);
   });
 });

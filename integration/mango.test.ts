@@ -173,7 +173,7 @@ describe('indexes', () => {
   needs('explain-find')('are explained: which is used, and why not the others', async () => {
     const other = new Couch(server.authenticatedUrl).use<Film>(await createDatabase());
     const made = await firstValueFrom(other.indexes.create({ fields: ['rating'], name: 'rated' }));
-    const used = await firstValueFrom(other.explain({ selector: { rating: { $gt: 5 } } }));
+    const used = await firstValueFrom(other.indexes.explain({ selector: { rating: { $gt: 5 } } }));
     expect(used).toMatchObject({
       index: { name: 'rated', ddoc: made.ddoc, fields: [{ rating: 'asc' }] },
       covering: false,
@@ -187,7 +187,7 @@ describe('indexes', () => {
     expect(used.indexCandidates).toMatchObject([
       { index: { name: '_all_docs' }, usable: true, reasons: ['unfavored_type'] },
     ]);
-    const unused = await firstValueFrom(other.explain({ selector: { title: 'ivan' } }));
+    const unused = await firstValueFrom(other.indexes.explain({ selector: { title: 'ivan' } }));
     expect(unused.index.name).toBe('_all_docs');
     expect(unused.indexCandidates).toMatchObject([
       { index: { name: 'rated' }, usable: false, reasons: ['field_mismatch'] },

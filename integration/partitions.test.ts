@@ -5,7 +5,7 @@ import { firstValueFrom } from 'rxjs';
 import { lack } from './helpers/capabilities.ts';
 import { createDatabase, deleteAtEnd, needs, server, uniqueName } from './helpers/server.ts';
 
-interface Reading {
+interface ReadExchange {
   sensor: string;
   celsius: number;
 }
@@ -14,11 +14,11 @@ const it = needs('partitions');
 
 describe('a partition', () => {
   const couch = new Couch(server.authenticatedUrl);
-  let db: Database<Reading>;
+  let db: Database<ReadExchange>;
   beforeAll(async () => {
     if (lack(server.kind, 'partitions') !== undefined) return;
     db = await firstValueFrom(
-      couch.create<Reading>(deleteAtEnd(uniqueName()), { partitioned: true }),
+      couch.create<ReadExchange>(deleteAtEnd(uniqueName()), { partitioned: true }),
     );
     await firstValueFrom(
       db.save(
@@ -27,7 +27,7 @@ describe('a partition', () => {
         ),
       ),
     );
-    const warmth = designDocument<Reading>({
+    const warmth = designDocument<ReadExchange>({
       name: 'warmth',
       views: { byCelsius: { map: (doc, emit) => emit(doc.celsius), reduce: '_count' } },
     });

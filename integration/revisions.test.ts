@@ -32,7 +32,7 @@ describe('revisions that are kept', () => {
     expect([pending.size, resolved.get('kept')?._rev]).toEqual([0, `2-${B}`]);
     expect(docs.map(({ _rev }) => _rev)).toEqual([`2-${A}`, `2-${B}`]);
     expect(await firstValueFrom(db.revisions('kept'))).toEqual([`2-${B}`, '1-aaa']);
-    expect((await firstValueFrom(db.leaves('kept'))).map(({ kind }) => kind)).toEqual([
+    expect((await firstValueFrom(db.revs.leaves('kept'))).map(({ kind }) => kind)).toEqual([
       'dog',
       'cat',
     ]);
@@ -56,7 +56,7 @@ describe('reading revisions', () => {
   });
 
   it('openRevs reads all leaves, deleted ones too', async () => {
-    const all = await firstValueFrom(db.openRevs('tree', 'all'));
+    const all = await firstValueFrom(db.revs.open('tree', 'all'));
     const read = new Map(all.map((one) => [one.rev, one.ok && isTombstone(one.doc)]));
     expect(read).toEqual(
       new Map([
@@ -68,7 +68,7 @@ describe('reading revisions', () => {
   });
 
   it('openRevs reads those that are named, and says which are not there', async () => {
-    const read = await firstValueFrom(db.openRevs('tree', [`2-${A}`, '9-none'], { revs: true }));
+    const read = await firstValueFrom(db.revs.open('tree', [`2-${A}`, '9-none'], { revs: true }));
     expect(read).toHaveLength(2);
     expect(read.find(({ ok }) => ok)).toMatchObject({
       id: 'tree',
@@ -87,7 +87,7 @@ describe('reading revisions', () => {
   it('bulkGet reads many, and each outcome is a value', async () => {
     await firstValueFrom(db.save({ _id: 'single', kind: 'cow' }));
     const read = await firstValueFrom(
-      db.bulkGet(['single', { id: 'tree', rev: `2-${A}` }, { id: 'never' }]),
+      db.revs.bulkGet(['single', { id: 'tree', rev: `2-${A}` }, { id: 'never' }]),
     );
     expect(read.map(({ id }) => id)).toEqual(['single', 'tree', 'never']);
     const [single, tree, never] = read.map(({ revisions }) => revisions);
@@ -99,7 +99,7 @@ describe('reading revisions', () => {
   needs('bulk-get-leaves')(
     'bulkGet reads all leaves of a document of which no revision is named',
     async () => {
-      const [tree] = await firstValueFrom(db.bulkGet(['tree'], { revs: true }));
+      const [tree] = await firstValueFrom(db.revs.bulkGet(['tree'], { revs: true }));
       expect(tree?.revisions.map(({ rev }) => rev).sort()).toEqual([`2-${A}`, `2-${B}`, `2-${C}`]);
     },
   );
@@ -109,17 +109,17 @@ describe('reading revisions', () => {
     await firstValueFrom(db.save(pet));
     const first = pet._rev as string;
     await firstValueFrom(db.save(Object.assign(pet, { kind: 'dog' })));
-    const read = await firstValueFrom(db.openRevs('grown', [first], { latest: true }));
+    const read = await firstValueFrom(db.revs.open('grown', [first], { latest: true }));
     expect(read).toMatchObject([{ ok: true, rev: pet._rev, doc: { kind: 'dog' } }]);
   });
 
   it('revision asks for the head alone; there is none of what is missing or deleted', async () => {
     const pet: Pet & Partial<DocumentRef> = { _id: 'headed', kind: 'cat' };
     await firstValueFrom(db.save(pet));
-    expect(await firstValueFrom(db.revision('headed'))).toBe(pet._rev);
+    expect(await firstValueFrom(db.revs.current('headed'))).toBe(pet._rev);
     await firstValueFrom(db.delete(pet as DocumentRef));
-    expect(await firstValueFrom(db.revision('headed'))).toBeNull();
-    expect(await firstValueFrom(db.revision('never'))).toBeNull();
+    expect(await firstValueFrom(db.revs.current('headed'))).toBeNull();
+    expect(await firstValueFrom(db.revs.current('never'))).toBeNull();
   });
 
   needs('atts-since')('attsSince reads only attachments that are newer', async () => {
@@ -139,22 +139,22 @@ describe('what a database lacks', () => {
   it('is told by revsDiff', async () => {
     await firstValueFrom(db.save(branch('known', A, 'cat'), { newEdits: false }));
     const lacking = await firstValueFrom(
-      db.revsDiff({ known: [`2-${A}`, `3-${B}`], unknown: [`1-${C}`] }),
+      db.revs.diff({ known: [`2-${A}`, `3-${B}`], unknown: [`1-${C}`] }),
     );
     expect(lacking.get('known')?.missing).toEqual([`3-${B}`]);
     expect(lacking.get('unknown')?.missing).toEqual([`1-${C}`]);
-    const nothing = await firstValueFrom(db.revsDiff(new Map([['known', [`2-${A}`]]])));
+    const nothing = await firstValueFrom(db.revs.diff(new Map([['known', [`2-${A}`]]])));
     expect(nothing.size).toBe(0);
   });
 
   needs('possible-ancestors')('is told by revsDiff with what it may have come of', async () => {
-    const lacking = await firstValueFrom(db.revsDiff({ known: [`3-${B}`] }));
+    const lacking = await firstValueFrom(db.revs.diff({ known: [`3-${B}`] }));
     expect(lacking.get('known')?.possibleAncestors).toEqual([`2-${A}`]);
   });
 
   it('is told by missingRevs', async () => {
     const lacking = await firstValueFrom(
-      db.missingRevs({ known: [`2-${A}`, `3-${B}`], unknown: [`1-${C}`] }),
+      db.revs.missing({ known: [`2-${A}`, `3-${B}`], unknown: [`1-${C}`] }),
     );
     expect(lacking).toEqual(
       new Map([

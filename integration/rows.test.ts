@@ -28,7 +28,7 @@ beforeAll(async () => {
 
 describe('rows', () => {
   it('are those of the view, in its order', async () => {
-    const stream = db.rows<number>('d/n');
+    const stream = db.viewRows<number>('d/n');
     const rows = await lastValueFrom(stream.pipe(toArray()));
     const view = await firstValueFrom(db.view('d/n'));
     expect(rows).toEqual(view.rows);
@@ -38,27 +38,29 @@ describe('rows', () => {
 
   it('have documents, keys and reductions', async () => {
     const docs = await lastValueFrom(
-      db.rows<number>('d/n', { includeDocs: true, limit: 3 }).pipe(toArray()),
+      db.viewRows<number>('d/n', { includeDocs: true, limit: 3 }).pipe(toArray()),
     );
     expect(docs.map(({ doc }) => doc?.n)).toEqual([0, 1, 2]);
     const some = await lastValueFrom(
-      db.rows('_all_docs', { keys: [idOf(7), 'nobody'] }).pipe(toArray()),
+      db.viewRows('_all_docs', { keys: [idOf(7), 'nobody'] }).pipe(toArray()),
     );
     expect(some.map(({ id, error }) => [id, error])).toEqual([
       [idOf(7), null],
       [null, 'not_found'],
     ]);
-    const sums = await lastValueFrom(db.rows('d/sum', { groupLevel: 1 }).pipe(toArray()));
+    const sums = await lastValueFrom(db.viewRows('d/sum', { groupLevel: 1 }).pipe(toArray()));
     expect(sums).toEqual((await firstValueFrom(db.view('d/sum', { groupLevel: 1 }))).rows);
   });
 
   it('end when enough have come', async () => {
-    const rows = await lastValueFrom(db.rows('_all_docs').pipe(take(10), toArray()));
+    const rows = await lastValueFrom(db.viewRows('_all_docs').pipe(take(10), toArray()));
     expect(rows).toHaveLength(10);
   });
 
   it('of a view that is not there are NotFound', async () => {
-    await expect(lastValueFrom(db.rows('d/nothing'))).rejects.toMatchObject({ name: 'NotFound' });
+    await expect(lastValueFrom(db.viewRows('d/nothing'))).rejects.toMatchObject({
+      name: 'NotFound',
+    });
   });
 });
 
@@ -88,7 +90,7 @@ describe('findRows', () => {
 
 describe('pages', () => {
   it('have each row once', async () => {
-    const pages = await lastValueFrom(db.pages('_all_docs', { pageSize: 199 }).pipe(toArray()));
+    const pages = await lastValueFrom(db.viewPages('_all_docs', { pageSize: 199 }).pipe(toArray()));
     expect(pages.map(({ length }) => length)).toEqual([199, 199, 103]);
     const ids = pages.flatMap(({ rows }) => rows.map(({ id }) => id));
     expect(new Set(ids).size).toBe(COUNT + 1);
@@ -96,14 +98,14 @@ describe('pages', () => {
 
   it('go backwards', async () => {
     const keys: unknown[] = [];
-    const pages = db.pages<number>('d/n', { pageSize: 3, limit: 7, descending: true });
+    const pages = db.viewPages<number>('d/n', { pageSize: 3, limit: 7, descending: true });
     for await (const page of pages) keys.push(...page.rows.map(({ key }) => key));
     expect(keys).toEqual([499, 498, 497, 496, 495, 494, 493]);
   });
 
   it('go through groups', async () => {
     const groups = await lastValueFrom(
-      db.pages('d/sum', { pageSize: 3, groupLevel: 1 }).pipe(toArray()),
+      db.viewPages('d/sum', { pageSize: 3, groupLevel: 1 }).pipe(toArray()),
     );
     expect(groups.flatMap(({ rows }) => rows)).toEqual(
       (await firstValueFrom(db.view('d/sum', { groupLevel: 1 }))).rows,
@@ -112,11 +114,13 @@ describe('pages', () => {
   });
 
   needs('view-paging')('have each row once where many have the same key', async () => {
-    const pages = await lastValueFrom(db.pages('d/third', { pageSize: 81 }).pipe(toArray()));
+    const pages = await lastValueFrom(db.viewPages('d/third', { pageSize: 81 }).pipe(toArray()));
     expect(pages.flatMap(({ rows }) => rows)).toEqual(
       (await firstValueFrom(db.view('d/third'))).rows,
     );
-    const one = await lastValueFrom(db.pages('d/third', { pageSize: 81, key: 1 }).pipe(toArray()));
+    const one = await lastValueFrom(
+      db.viewPages('d/third', { pageSize: 81, key: 1 }).pipe(toArray()),
+    );
     expect(one.flatMap(({ rows }) => rows)).toEqual(
       (await firstValueFrom(db.view('d/third', { key: 1 }))).rows,
     );

@@ -4,7 +4,7 @@ import type { Database, ReplicationStatus } from 'corduroy';
 import { lastValueFrom, tap, toArray } from 'rxjs';
 import type { Observable } from 'rxjs';
 import { needs, server, uniqueName } from './helpers/server.ts';
-import { couch, emptyDatabase, eventually, failure, value } from './seed/steps.ts';
+import { couch, emptyDatabase, toObservable, failure, value } from './seed/steps.ts';
 
 const specify = needs('scheduler');
 
@@ -25,7 +25,7 @@ const cancel = async (_id: string): Promise<void> => {
 };
 /** The scheduler hears of a deletion a moment later. */
 const untilGone = (operation: Observable<unknown>): Promise<true> =>
-  eventually(async () => {
+  toObservable(async () => {
     const error = await value(operation).catch((thrown: unknown) => thrown);
     return error instanceof NotFound ? true : undefined;
   }, 'a replication that the scheduler has forgotten');
@@ -62,10 +62,10 @@ describe('a replication, watched', () => {
       const [source, target] = [await filled(), await emptyDatabase()];
       const id = await begin(source, target, true);
       const seen: ReplicationStatus[] = [];
-      const watched = lastValueFrom(
+      const withIdleTimeout = lastValueFrom(
         couch.replication$(id, { interval }).pipe(tap((status) => seen.push(status))),
       ).catch((error: unknown) => error);
-      await eventually(
+      await toObservable(
         async () => (seen.at(-1)?.counts?.docsWritten === 5 ? true : undefined),
         'five documents written',
       );
@@ -76,7 +76,7 @@ describe('a replication, watched', () => {
       expect(job.history.map(({ type }) => type)).toContain('started');
       expect((await value(couch.scheduler.jobs())).jobs.map(({ docId }) => docId)).toContain(id);
       await cancel(id);
-      expect(await watched).toMatchObject({ name: 'NotFound', deleted: true });
+      expect(await withIdleTimeout).toMatchObject({ name: 'NotFound', deleted: true });
       await untilGone(couch.scheduler.job(job.id));
     },
     60_000,

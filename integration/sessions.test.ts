@@ -45,7 +45,7 @@ async function proxied(url = server.url): Promise<FaultyProxy> {
 async function newUser(roles: string[] = []): Promise<{ username: string; password: string }> {
   const user = { username: uniqueName('user'), password: `pw/${uniqueName()}` };
   await soon(asAdmin.users.create(user.username, user.password, { roles }));
-  cleanUps.push(() => soon(asAdmin.users.remove(user.username)));
+  cleanUps.push(() => soon(asAdmin.users.delete(user.username)));
   return user;
 }
 
@@ -77,7 +77,7 @@ describe.each([
   it('reads and writes as its user', async () => {
     const user = await newUser(['staff']);
     const name = await createDatabase();
-    await soon(asAdmin.use(name).grant({ members: { roles: ['staff'] } }));
+    await soon(asAdmin.use(name).upkeep.grant({ members: { roles: ['staff'] } }));
     const couch = new Couch(server.url, { auth: { session: user }, transport: transport() });
     await soon(couch.use(name).save({ _id: 'a', n: 1 }));
     expect(await soon(couch.use(name).get('a'))).toMatchObject({ n: 1 });
@@ -185,7 +185,7 @@ describe('login and logout', () => {
   it('are followed by a feed, which waits where it is let in by nobody, and misses nothing', async () => {
     const name = await createDatabase();
     const [one, other] = [await newUser(['staff']), await newUser(['staff'])];
-    await soon(asAdmin.use(name).grant({ members: { roles: ['staff'] } }));
+    await soon(asAdmin.use(name).upkeep.grant({ members: { roles: ['staff'] } }));
     const proxy = await proxied();
     const couch = new Couch(proxy.url);
     await soon(couch.login(one.username, one.password));
@@ -251,7 +251,7 @@ describe('a feed in a cookie session', () => {
   it('ends when its name and password are no longer good', async () => {
     const user = await newUser();
     const name = await createDatabase();
-    await soon(asAdmin.use(name).grant({ members: { names: [user.username] } }));
+    await soon(asAdmin.use(name).upkeep.grant({ members: { names: [user.username] } }));
     const proxy = await proxied();
     const auth = { session: user, loginInterval: 0 };
     const feed = new Couch(proxy.url, { auth })
@@ -396,15 +396,15 @@ describe('users', () => {
     });
     expect(await failure(users.create(name, 'first'))).toMatchObject({ name: 'Conflict' });
     expect(await soon(users.setRoles(name, ['b', 'c']))).toMatchObject({ roles: ['b', 'c'] });
-    expect(await soon(users.named(name))).toMatchObject({ roles: ['b', 'c'], shift: 'night' });
-    expect((await soon(users.all())).map((user) => user.name)).toContain(name);
+    expect(await soon(users.get(name))).toMatchObject({ roles: ['b', 'c'], shift: 'night' });
+    expect((await soon(users.list())).map((user) => user.name)).toContain(name);
     await soon(users.changePassword(name, 'second'));
     const whoIs = (password: string): Observable<Session> =>
       new Couch(server.url, { auth: [name, password] }).session();
     expect(await failure(whoIs('first'))).toBeInstanceOf(Unauthorized);
     expect(await soon(whoIs('second'))).toMatchObject({ name, roles: ['b', 'c'] });
-    expect(await soon(users.remove(name))).toBe(true);
-    expect(await failure(users.named(name))).toMatchObject({ name: 'NotFound' });
+    expect(await soon(users.delete(name))).toBe(true);
+    expect(await failure(users.get(name))).toMatchObject({ name: 'NotFound' });
     expect(await failure(users.changePassword(name, 'x'))).toMatchObject({ name: 'NotFound' });
   });
 
@@ -414,7 +414,7 @@ describe('users', () => {
       asAdmin.users.setRoles(username, [`${i}`]),
     );
     expect(await soon(forkJoin(changes))).toHaveLength(10);
-    expect((await soon(asAdmin.users.named(username)))._rev).toMatch(/^11-/);
+    expect((await soon(asAdmin.users.get(username)))._rev).toMatch(/^11-/);
   });
 
   needs('process')('who change their own password go on with the new one', async () => {
@@ -424,7 +424,7 @@ describe('users', () => {
     await soon(manager.create('_users').status());
     // To others than administrators CouchDB 3 shows their own document only when it is told to.
     await soon(manager.config('couchdb/users_db_security_editable', true));
-    await soon(manager.users.security({ members: { roles: [] }, admins: { roles: [] } }));
+    await soon(manager.users.db.upkeep.security({ members: { roles: [] }, admins: { roles: [] } }));
     const password = 'first';
     for (const username of ['ada', 'bob']) {
       await soon(manager.users.create(username, password));
@@ -440,21 +440,29 @@ describe('users', () => {
 describe('the rights of a database', () => {
   it('are granted and revoked, one beside the other', async () => {
     const db = asAdmin.use(await createDatabase());
-    await soon(db.security({ admins: { names: ['eve'] }, members: { roles: ['a'] }, note: 1 }));
-    const many = Array.from({ length: 10 }, (_, i) => db.grant({ members: { names: [`u${i}`] } }));
+    await soon(
+      db.upkeep.security({ admins: { names: ['eve'] }, members: { roles: ['a'] }, note: 1 }),
+    );
+    const many = Array.from({ length: 10 }, (_, i) =>
+      db.upkeep.grant({ members: { names: [`u${i}`] } }),
+    );
     await soon(forkJoin(many));
-    await soon(db.grant({ members: { names: ['u0'], roles: ['b'] }, admins: { roles: ['boss'] } }));
-    const rights = await soon(db.security());
+    await soon(
+      db.upkeep.grant({ members: { names: ['u0'], roles: ['b'] }, admins: { roles: ['boss'] } }),
+    );
+    const rights = await soon(db.upkeep.security());
     expect(rights).toMatchObject({
       admins: { names: ['eve'], roles: ['boss'] },
       members: { roles: ['a', 'b'] },
       note: 1,
     });
     expect([...(rights.members?.names ?? [])].sort()).toEqual(many.map((_, i) => `u${i}`));
-    const left = await soon(db.revoke({ members: { names: ['u1', 'nobody'], roles: ['a'] } }));
+    const left = await soon(
+      db.upkeep.revoke({ members: { names: ['u1', 'nobody'], roles: ['a'] } }),
+    );
     expect(left.members?.names).not.toContain('u1');
     expect(left.members?.roles).toEqual(['b']);
-    expect(await soon(db.security())).toEqual(left);
+    expect(await soon(db.upkeep.security())).toEqual(left);
   });
 
   it('are written once more where somebody else wrote over them', async () => {
@@ -464,15 +472,15 @@ describe('the rights of a database', () => {
     const db = new Couch(proxy.url, { auth: admin }).use(name);
     const isWrite = ({ method }: SeenRequest): boolean => method === 'PUT';
     const wrote = proxy.nextRequest(isWrite);
-    const granted = soon(db.grant({ members: { names: ['ada'] } }));
+    const granted = soon(db.upkeep.grant({ members: { names: ['ada'] } }));
     await wrote;
     // Between its writing and its reading again.
     proxy.stall(({ method }) => method === 'GET');
     await proxy.nextRequest(({ method }) => method === 'GET');
-    await soon(other.security({ members: { names: ['bob'] } }));
+    await soon(other.upkeep.security({ members: { names: ['bob'] } }));
     proxy.resume();
     expect((await granted).members?.names).toEqual(['bob', 'ada']);
-    expect((await soon(other.security())).members?.names).toEqual(['bob', 'ada']);
+    expect((await soon(other.upkeep.security())).members?.names).toEqual(['bob', 'ada']);
     expect(proxy.requests.filter(isWrite)).toHaveLength(2);
   });
 });

@@ -376,7 +376,7 @@ describe.each(transports)('%s', (kind, make) => {
     it('while an upload is under way releases its source', async () => {
       let begun = (): void => {};
       let released = (): void => {};
-      const beginning = new Promise<void>((resolve) => (begun = resolve));
+      const startSequence = new Promise<void>((resolve) => (begun = resolve));
       const release = new Promise<void>((resolve) => (released = resolve));
       async function* unending(): AsyncGenerator<Uint8Array> {
         try {
@@ -391,7 +391,7 @@ describe.each(transports)('%s', (kind, make) => {
       }
       const request = { ...get('/up'), method: 'PUT', body: unending() };
       const subscription = transport.send(request).subscribe();
-      await beginning;
+      await startSequence;
       subscription.unsubscribe();
       await release;
       expect(stub.requests).toHaveLength(0);

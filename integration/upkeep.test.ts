@@ -43,7 +43,7 @@ describe('upkeep', () => {
   });
 
   needs('cluster')('removes the files of search indexes that are no more', async () => {
-    expect(await firstValueFrom(db.upkeep.nouveauCleanup())).toEqual({ ok: true });
+    expect(await firstValueFrom(db.search.nouveau.cleanup())).toEqual({ ok: true });
   });
 });
 
@@ -54,14 +54,14 @@ describe('an attachment', () => {
   });
 
   it('is described without its bytes', async () => {
-    const info = await firstValueFrom(db.attachmentInfo('filed', 'a/b.bin'));
+    const info = await firstValueFrom(db.getAttachment('filed', 'a/b.bin').info());
     const { _attachments: stubs } = await firstValueFrom(db.get('filed'));
     expect(info).toMatchObject({
       contentType: 'application/octet-stream',
       length: 100,
       digest: stubs?.['a/b.bin']?.digest,
     });
-    await expect(firstValueFrom(db.attachmentInfo('filed', 'none'))).rejects.toMatchObject({
+    await expect(firstValueFrom(db.getAttachment('filed', 'none').info())).rejects.toMatchObject({
       name: 'NotFound',
     });
   });
@@ -74,7 +74,7 @@ describe('an attachment', () => {
     expect(await firstValueFrom(rest)).toEqual(Uint8Array.of(97, 98, 99));
     const beyond = db.getAttachment('filed', 'a/b.bin', { range: { start: 1000 } });
     await expect(firstValueFrom(beyond)).rejects.toMatchObject({ status: 416 });
-    expect(await firstValueFrom(db.attachmentInfo('filed', 'a/b.bin'))).toMatchObject({
+    expect(await firstValueFrom(db.getAttachment('filed', 'a/b.bin').info())).toMatchObject({
       acceptsRanges: true,
     });
   });

@@ -68,7 +68,7 @@ const wire: WireTable = [
   ],
   [
     'db.modify',
-    (_, db) => db.modify(['a', 'b', 'a'], (doc) => ({ ...doc, n: 2 })),
+    (_, db) => db.upsert(['a', 'b', 'a'], (doc) => ({ ...doc, n: 2 })),
     {
       sends: [
         'POST /db/_all_docs?include_docs=true {"keys":["a","b"]}',
@@ -90,7 +90,7 @@ const wire: WireTable = [
   ],
   [
     'db.leaves',
-    (_, db) => db.leaves('a'),
+    (_, db) => db.revs.leaves('a'),
     {
       sends: 'GET /db/a?open_revs=all&revs=true',
       answers: [[leaf('2-x', 1), leaf('2-y', 2), { missing: '1-z' }]],
@@ -98,7 +98,7 @@ const wire: WireTable = [
   ],
   [
     'db.resolveLeaves writes the winner and deletes the losers at once',
-    (_, db) => db.resolveLeaves('a', (local) => ({ n: 9, kept: local['n'] })),
+    (_, db) => db.revs.resolveLeaves('a', (local) => ({ n: 9, kept: local['n'] })),
     {
       sends: [
         'GET /db/a?open_revs=all&revs=true',

@@ -1,3 +1,4 @@
+import type { Database } from 'corduroy';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { Couch, designDocument } from 'corduroy';
 import { firstValueFrom } from 'rxjs';
@@ -24,7 +25,7 @@ const wire: WireTable = [
   // Documents
   [
     'db.openRevs',
-    (_, db) => db.openRevs('a/b', ['1-x', '1-y'], { revs: true, latest: true }),
+    (_, db) => db.revs.open('a/b', ['1-x', '1-y'], { revs: true, latest: true }),
     {
       sends: 'GET /db/a%2Fb?open_revs=%5B%221-x%22%2C%221-y%22%5D&revs=true&latest=true',
       answers: [[{ ok: { _id: 'a/b', _rev: '1-x' } }, { missing: '1-y' }]],
@@ -36,13 +37,13 @@ const wire: WireTable = [
   ],
   [
     'db.openRevs of all',
-    (_, db) => db.openRevs('a', 'all'),
+    (_, db) => db.revs.open('a', 'all'),
     { sends: 'GET /db/a?open_revs=all', answers: [[]], emits: [] },
   ],
   [
     'db.bulkGet',
     (_, db) =>
-      db.bulkGet(['a', { id: 'b', rev: '1-x', attsSince: ['1-w'] }], {
+      db.revs.bulkGet(['a', { id: 'b', rev: '1-x', attsSince: ['1-w'] }], {
         revs: true,
         attachments: true,
       }),
@@ -77,12 +78,12 @@ const wire: WireTable = [
   ],
   [
     'db.revision',
-    (_, db) => db.revision('a/b'),
+    (_, db) => db.revs.current('a/b'),
     { sends: 'HEAD /db/a%2Fb', headers: { etag: '"1-x"' }, emits: '1-x' },
   ],
   [
     'db.revsDiff',
-    (_, db) => db.revsDiff({ a: ['1-x', '2-y'] }),
+    (_, db) => db.revs.diff({ a: ['1-x', '2-y'] }),
     {
       sends: 'POST /db/_revs_diff {"a":["1-x","2-y"]}',
       answers: [{ a: { missing: ['2-y'], possible_ancestors: ['1-x'] }, b: { missing: ['1-z'] } }],
@@ -94,7 +95,7 @@ const wire: WireTable = [
   ],
   [
     'db.missingRevs',
-    (_, db) => db.missingRevs(new Map([['a', ['1-x']]])),
+    (_, db) => db.revs.missing(new Map([['a', ['1-x']]])),
     {
       sends: 'POST /db/_missing_revs {"a":["1-x"]}',
       answers: [{ missing_revs: { a: ['1-x'] } }],
@@ -142,7 +143,7 @@ const wire: WireTable = [
   ],
   [
     'db.attachmentInfo',
-    (_, db) => db.attachmentInfo({ _id: 'a' }, 'f/g', { rev: '1-x' }),
+    (_, db) => db.getAttachment({ _id: 'a' }, 'f/g', { rev: '1-x' }).info(),
     {
       sends: 'HEAD /db/a/f%2Fg?rev=1-x',
       headers: {
@@ -228,13 +229,13 @@ const wire: WireTable = [
   ],
   [
     'db.designDocs',
-    (_, db) => db.designDocs({ includeDocs: true }),
+    (_, db) => db.designs.list({ includeDocs: true }),
     { sends: 'GET /db/_design_docs?include_docs=true', answers: [rows] },
   ],
   [
     'db.views',
     (_, db) =>
-      db.views('d/v', [
+      db.viewQueries('d/v', [
         { key: 0, reduce: false },
         { keys: [null], groupLevel: 'exact', stale: 'ok' },
         { startKey: 1, endKeyDocId: 'a', groupLevel: 2 },
@@ -257,7 +258,7 @@ const wire: WireTable = [
   ],
   [
     'db.views of all documents',
-    (_, db) => db.views('_all_docs', [{ limit: 1 }]),
+    (_, db) => db.viewQueries('_all_docs', [{ limit: 1 }]),
     {
       sends: 'POST /db/_all_docs/queries {"queries":[{"limit":1}]}',
       answers: [{ results: [rows] }],
@@ -265,7 +266,7 @@ const wire: WireTable = [
   ],
   [
     'db.views of design documents',
-    (_, db) => db.views('_design_docs', []),
+    (_, db) => db.viewQueries('_design_docs', []),
     {
       sends: 'POST /db/_design_docs/queries {"queries":[]}',
       answers: [{ results: [] }],
@@ -274,7 +275,7 @@ const wire: WireTable = [
   ],
   [
     'db.views of local documents',
-    (_, db) => db.views('_local_docs', []),
+    (_, db) => db.viewQueries('_local_docs', []),
     { sends: 'POST /db/_local_docs/queries {"queries":[]}', answers: [{ results: [] }], emits: [] },
   ],
   // Partitions
@@ -402,7 +403,7 @@ const wire: WireTable = [
   ],
   [
     'db.searchInfo',
-    (_, db) => db.searchInfo('d/i'),
+    (_, db) => db.search.info('d/i'),
     {
       sends: 'GET /db/_design/d/_search_info/i',
       answers: [{ name: '_design/d/i', search_index: { doc_count: 1 } }],
@@ -411,7 +412,7 @@ const wire: WireTable = [
   ],
   [
     'db.searchDiskSize',
-    (_, db) => db.searchDiskSize('d/i'),
+    (_, db) => db.search.diskSize('d/i'),
     {
       sends: 'GET /db/_design/d/_search_disk_size/i',
       answers: [{ name: '_design/d/i', search_index: { disk_size: 1 } }],
@@ -421,7 +422,7 @@ const wire: WireTable = [
   [
     'db.nouveau',
     (_, db) =>
-      db.nouveau('d/i', {
+      db.search.nouveau('d/i', {
         q: 'a',
         sort: '-n',
         counts: ['n'],
@@ -458,7 +459,7 @@ const wire: WireTable = [
   ],
   [
     'db.nouveauInfo',
-    (_, db) => db.nouveauInfo('d/i'),
+    (_, db) => db.search.nouveau.info('d/i'),
     {
       sends: 'GET /db/_design/d/_nouveau_info/i',
       answers: [{ name: '_design/d/i', search_index: { num_docs: 1 } }],
@@ -639,13 +640,13 @@ const wire: WireTable = [
   ],
   ...(
     [
-      ['syncShards', '_sync_shards'],
-      ['searchCleanup', '_search_cleanup'],
-      ['nouveauCleanup', '_nouveau_cleanup'],
+      ['upkeep.syncShards', '_sync_shards', (db: Database) => db.upkeep.syncShards()],
+      ['search.cleanup', '_search_cleanup', (db: Database) => db.search.cleanup()],
+      ['search.nouveau.cleanup', '_nouveau_cleanup', (db: Database) => db.search.nouveau.cleanup()],
     ] as const
-  ).map(([name, path]): WireTable[number] => [
-    `db.upkeep.${name}`,
-    (_, db) => db.upkeep[name](),
+  ).map(([name, path, call]): WireTable[number] => [
+    `db.${name}`,
+    (_, db) => call(db),
     { sends: `POST /db/${path}`, answers: [{ ok: true }], emits: { ok: true } },
   ]),
 ];
@@ -656,10 +657,15 @@ describe('on the wire', () => {
   it('a document that is not there has no revision, and it is no error', async () => {
     stub.answer((_request, response) => response.writeHead(404).end());
     const db = new Couch(stub.url).use('db');
-    expect(await firstValueFrom(db.revision('a'))).toBeNull();
-    expect(await firstValueFrom(db.revision('a').status())).toMatchObject({ ok: true, code: 404 });
+    expect(await firstValueFrom(db.revs.current('a'))).toBeNull();
+    expect(await firstValueFrom(db.revs.current('a').status())).toMatchObject({
+      ok: true,
+      code: 404,
+    });
     stub.answer((_request, response) => response.writeHead(401).end());
-    await expect(firstValueFrom(db.revision('a'))).rejects.toMatchObject({ name: 'Unauthorized' });
+    await expect(firstValueFrom(db.revs.current('a'))).rejects.toMatchObject({
+      name: 'Unauthorized',
+    });
   });
 
   it.each([
@@ -669,7 +675,7 @@ describe('on the wire', () => {
     const db = new Couch(stub.url).use('db');
     for (const read of [
       db.getAttachment('a', 'f', { range }),
-      db.attachmentChunks('a', 'f', { range }),
+      db.getAttachment('a', 'f', { range }).chunks(),
     ]) {
       stub.requests.length = 0;
       stub.answer((_request, response) => response.writeHead(206).end('abc'));

@@ -104,7 +104,7 @@ const wire: WireTable = [
   ],
   [
     'db.explain',
-    (_, db) => db.explain({ selector: { year: 1 }, limit: 2 }),
+    (_, db) => db.indexes.explain({ selector: { year: 1 }, limit: 2 }),
     {
       sends: 'POST /db/_explain {"selector":{"year":1},"limit":2}',
       answers: [

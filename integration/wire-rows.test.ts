@@ -36,24 +36,24 @@ const wanted = [
   { id: 'b', key: 'ß🌍', value: { rows: ['],'] }, doc: null, error: null },
   { id: null, key: 'c', value: null, doc: null, error: 'not_found' },
 ];
-const read = (name = 'd/v'): Promise<Row[]> => lastValueFrom(db.rows(name).pipe(toArray()));
+const read = (name = 'd/v'): Promise<Row[]> => lastValueFrom(db.viewRows(name).pipe(toArray()));
 
 describe('rows', () => {
   it.each([
     [
       'a view',
-      (): unknown => db.rows('d/v', { startKey: 1 }),
+      (): unknown => db.viewRows('d/v', { startKey: 1 }),
       'GET /db/_design/d/_view/v?startkey=1',
     ],
-    ['keys', () => db.rows('d/v', { keys: [1] }), 'POST /db/_design/d/_view/v {"keys":[1]}'],
+    ['keys', () => db.viewRows('d/v', { keys: [1] }), 'POST /db/_design/d/_view/v {"keys":[1]}'],
     [
       'all documents',
-      () => db.rows('_all_docs', { includeDocs: true }),
+      () => db.viewRows('_all_docs', { includeDocs: true }),
       'GET /db/_all_docs?include_docs=true',
     ],
   ])('asks for %s', async (_, call, request) => {
     answer(printed);
-    await lastValueFrom((call() as ReturnType<Database['rows']>).pipe(toArray()));
+    await lastValueFrom((call() as ReturnType<Database['viewRows']>).pipe(toArray()));
     expect(sent()).toEqual([request]);
   });
 
@@ -66,7 +66,7 @@ describe('rows', () => {
     ['after empty lines', `\n\n${printed}`],
   ])('are read %s', async (_, body) => {
     answer(body);
-    const stream = db.rows('d/v');
+    const stream = db.viewRows('d/v');
     expect(await lastValueFrom(stream.pipe(toArray()))).toEqual(wanted);
     expect(stream.info).toEqual({ totalRows: 3, offset: 0, updateSeq: null });
   });
@@ -100,7 +100,7 @@ describe('rows', () => {
       response.write(HEAD + ROWS[0]);
       goOn = () => response.end(`${ROWS[1]}${ROWS[2]}]}`);
     });
-    const stream = db.rows('d/v');
+    const stream = db.viewRows('d/v');
     const heads: unknown[] = [];
     await lastValueFrom(
       stream.pipe(
@@ -118,7 +118,7 @@ describe('rows', () => {
       response.write(HEAD + ROWS[0] + ROWS[1]);
     });
     const closed = stub.aborted();
-    const two = await lastValueFrom(db.rows('d/v').pipe(take(2), toArray()));
+    const two = await lastValueFrom(db.viewRows('d/v').pipe(take(2), toArray()));
     await closed;
     expect(two).toEqual(wanted.slice(0, 2));
   });
@@ -129,7 +129,7 @@ describe('rows', () => {
     });
     const closed = stub.aborted();
     const keys: unknown[] = [];
-    for await (const { key } of db.rows('d/v')) {
+    for await (const { key } of db.viewRows('d/v')) {
       keys.push(key);
       if (keys.length === 2) break;
     }
@@ -148,7 +148,7 @@ describe('rows', () => {
     answer(body);
     const seen: Row[] = [];
     const failure: unknown = await lastValueFrom(
-      db.rows('d/v').pipe(tap((row) => seen.push(row))),
+      db.viewRows('d/v').pipe(tap((row) => seen.push(row))),
     ).catch((error: unknown) => error);
     expect(failure).toMatchObject({ name: 'ProtocolError', transient: true });
     expect(seen).toEqual(wanted.slice(0, before));
@@ -247,7 +247,7 @@ describe('pages', () => {
 
   it('begin where the one before ended', async () => {
     serve(letters);
-    const pages = await lastValueFrom(db.pages('d/v', { pageSize: 3 }).pipe(toArray()));
+    const pages = await lastValueFrom(db.viewPages('d/v', { pageSize: 3 }).pipe(toArray()));
     expect(ids(pages)).toEqual(['abc', 'def', 'g']);
     expect(sent()).toEqual([
       'GET /db/_design/d/_view/v?limit=4',
@@ -263,7 +263,7 @@ describe('pages', () => {
 
   it('a full last page is not followed by an empty one', async () => {
     serve(letters.slice(0, 6));
-    expect(ids(await lastValueFrom(db.pages('d/v', { pageSize: 3 }).pipe(toArray())))).toEqual([
+    expect(ids(await lastValueFrom(db.viewPages('d/v', { pageSize: 3 }).pipe(toArray())))).toEqual([
       'abc',
       'def',
     ]);
@@ -272,27 +272,27 @@ describe('pages', () => {
 
   it('of nothing are one', async () => {
     serve([]);
-    expect(ids(await lastValueFrom(db.pages('d/v').pipe(toArray())))).toEqual(['']);
+    expect(ids(await lastValueFrom(db.viewPages('d/v').pipe(toArray())))).toEqual(['']);
   });
 
   it('read every row once where a document emits one key many times', async () => {
     serve(Array.from('abbbbbbbc').map((id) => [null, id] as const));
-    const pages = await lastValueFrom(db.pages('d/v', { pageSize: 2 }).pipe(toArray()));
+    const pages = await lastValueFrom(db.viewPages('d/v', { pageSize: 2 }).pipe(toArray()));
     expect(ids(pages)).toEqual(['ab', 'bb', 'bb', 'bb', 'c']);
   });
 
   it('keep to the limit and skip once', async () => {
     serve(letters);
-    const pages = db.pages('d/v', { pageSize: 2, limit: 5, skip: 1 });
+    const pages = db.viewPages('d/v', { pageSize: 2, limit: 5, skip: 1 });
     expect(ids(await lastValueFrom(pages.pipe(toArray())))).toEqual(['bc', 'de', 'f']);
     expect(sent()[2]).toBe('GET /db/_design/d/_view/v?startkey=1&startkey_docid=f&limit=1');
   });
 
   it('of one key stay with it, and those of _all_docs have no other place than the id', async () => {
     serve(letters);
-    await lastValueFrom(db.pages('d/v', { pageSize: 6, key: 1 }));
+    await lastValueFrom(db.viewPages('d/v', { pageSize: 6, key: 1 }));
     serve(letters.map(([, id]) => [id, id] as const));
-    await lastValueFrom(db.pages('_all_docs', { pageSize: 6 }));
+    await lastValueFrom(db.viewPages('_all_docs', { pageSize: 6 }));
     expect(sent()).toEqual([
       'GET /db/_design/d/_view/v?key=1&limit=7',
       'GET /db/_design/d/_view/v?endkey=1&startkey=1&startkey_docid=g&limit=7',
@@ -303,14 +303,14 @@ describe('pages', () => {
 
   it('go on from another day', async () => {
     serve(letters);
-    const { next } = await firstValueFrom(db.pages('d/v', { pageSize: 3 }));
-    const rest = await lastValueFrom(db.pages('d/v', { ...next, pageSize: 3 }).pipe(toArray()));
+    const { next } = await firstValueFrom(db.viewPages('d/v', { pageSize: 3 }));
+    const rest = await lastValueFrom(db.viewPages('d/v', { ...next, pageSize: 3 }).pipe(toArray()));
     expect(ids(rest)).toEqual(['def', 'g']);
   });
 
   it('are not asked for after the last that is wanted', async () => {
     serve(letters);
-    await lastValueFrom(db.pages('d/v', { pageSize: 2 }).pipe(take(2)));
+    await lastValueFrom(db.viewPages('d/v', { pageSize: 2 }).pipe(take(2)));
     await fetch(`${stub.url}/marker`);
     expect(stub.requests.map(({ url }) => url).slice(2)).toEqual(['/marker']);
   });
@@ -318,7 +318,7 @@ describe('pages', () => {
   it('are asked for by a loop when it comes round, and no more when it is left', async () => {
     serve(letters);
     const asked: number[] = [];
-    for await (const { rows } of db.pages('d/v', { pageSize: 2 })) {
+    for await (const { rows } of db.viewPages('d/v', { pageSize: 2 })) {
       await fetch(`${stub.url}/marker`);
       asked.push(stub.requests.filter(({ url }) => url !== '/marker').length);
       if (rows.some(({ id }) => id === 'e')) break;
@@ -331,7 +331,7 @@ describe('pages', () => {
   it('end for a loop that is left from outside, in the middle of a request', async () => {
     stub.answer(() => {});
     const closed = stub.aborted();
-    const pages = db.pages('d/v')[Symbol.asyncIterator]();
+    const pages = db.viewPages('d/v')[Symbol.asyncIterator]();
     const pending = pages.next();
     await stub.seen('/db/_design/d/_view/v?limit=101');
     await pages.return?.();

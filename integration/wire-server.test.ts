@@ -163,8 +163,8 @@ const server: WireTable = [
     },
   ],
   [
-    'couch.searchAnalyze',
-    (c) => c.searchAnalyze('english', 'running'),
+    'db.search.analyze',
+    (c) => c.use('db').search.analyze('english', 'running'),
     {
       sends: 'POST /_search_analyze {"analyzer":"english","text":"running"}',
       answers: [{ tokens: ['run'] }],
@@ -172,8 +172,8 @@ const server: WireTable = [
     },
   ],
   [
-    'couch.nouveauAnalyze',
-    (c) => c.nouveauAnalyze('english', ''),
+    'db.search.nouveau.analyze',
+    (c) => c.use('db').search.nouveau.analyze('english', ''),
     {
       sends: 'POST /_nouveau_analyze {"analyzer":"english","text":""}',
       answers: [{ tokens: [] }],

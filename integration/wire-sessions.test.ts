@@ -89,7 +89,7 @@ const exchanges: [name: string, call: (couch: Couch) => Observable<unknown>, Exc
   ],
   [
     'couch.users.all',
-    (c) => c.users.all(),
+    (c) => c.users.list(),
     {
       sends: [
         'GET /_users/_all_docs?startkey=%22org.couchdb.user%3A%22&endkey=%22org.couchdb.user%3B%22&include_docs=true',
@@ -100,7 +100,7 @@ const exchanges: [name: string, call: (couch: Couch) => Observable<unknown>, Exc
   ],
   [
     'couch.users.named',
-    (c) => c.users.named('a/b'),
+    (c) => c.users.get('a/b'),
     { sends: ['GET /_users/org.couchdb.user%3Aa%2Fb'], answers: [user], emits: user },
   ],
   [
@@ -140,7 +140,7 @@ const exchanges: [name: string, call: (couch: Couch) => Observable<unknown>, Exc
   ],
   [
     'couch.users.remove',
-    (c) => c.users.remove('ada'),
+    (c) => c.users.delete('ada'),
     {
       sends: [
         'GET /_users/org.couchdb.user%3Aada',
@@ -152,7 +152,7 @@ const exchanges: [name: string, call: (couch: Couch) => Observable<unknown>, Exc
   ],
   [
     'db.grant',
-    (c) => c.use('db').grant({ members: { roles: ['b', 'a'] } }),
+    (c) => c.use('db').upkeep.grant({ members: { roles: ['b', 'a'] } }),
     {
       sends: [
         'GET /db/_security',
@@ -169,7 +169,7 @@ const exchanges: [name: string, call: (couch: Couch) => Observable<unknown>, Exc
   ],
   [
     'db.grant of what is granted already',
-    (c) => c.use('db').grant({ admins: { names: ['ada'] } }),
+    (c) => c.use('db').upkeep.grant({ admins: { names: ['ada'] } }),
     {
       sends: ['GET /db/_security'],
       answers: [{ admins: { names: ['ada'] } }],
@@ -178,7 +178,7 @@ const exchanges: [name: string, call: (couch: Couch) => Observable<unknown>, Exc
   ],
   [
     'db.revoke',
-    (c) => c.use('db').revoke({ admins: { names: ['ada'], roles: ['x'] } }),
+    (c) => c.use('db').upkeep.revoke({ admins: { names: ['ada'], roles: ['x'] } }),
     {
       sends: [
         'GET /db/_security',
@@ -212,7 +212,7 @@ describe('on the wire', () => {
 
   it('db.grant errors where somebody else writes over it again and again', async () => {
     answer({ members: { names: [] } });
-    const granted = new Couch(stub.url).use('db').grant({ members: { names: ['ada'] } });
+    const granted = new Couch(stub.url).use('db').upkeep.grant({ members: { names: ['ada'] } });
     await expect(firstValueFrom(granted)).rejects.toMatchObject({
       name: 'Conflict',
       request: { method: 'PUT', url: `${stub.url}/db/_security` },

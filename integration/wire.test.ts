@@ -349,7 +349,7 @@ const wire: WireTable = [
   ],
   [
     'db.attachmentChunks',
-    (_, db) => db.attachmentChunks('a', 'f'),
+    (_, db) => db.getAttachment('a', 'f').chunks(),
     { sends: 'GET /db/a/f', emits: expect.objectContaining({ done: 2, total: 2 }) },
   ],
   [
@@ -368,12 +368,12 @@ const wire: WireTable = [
   ],
   [
     'db.security',
-    (_, db) => db.security(),
+    (_, db) => db.upkeep.security(),
     { sends: 'GET /db/_security', answers: [{ admins: {} }], emits: { admins: {} } },
   ],
   [
     'db.security, set',
-    (_, db) => db.security({ members: { names: ['a'] } }),
+    (_, db) => db.upkeep.security({ members: { names: ['a'] } }),
     {
       sends: 'PUT /db/_security {"members":{"names":["a"]}}',
       emits: { members: { names: ['a'] } },

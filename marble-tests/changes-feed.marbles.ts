@@ -62,14 +62,14 @@ describe('changes$', () => {
       const options = { ...feedOptions, latency: 6 };
       const feed = couch.use('orders').changes$(options);
       const values = { x: 'abc', y: 'c', z: 'd' };
-      const gathered = new Set<unknown>();
-      const note = tap(({ changes }: ChangesBatch) => gathered.add(changes));
+      const batched = new Set<unknown>();
+      const note = tap(({ changes }: ChangesBatch) => batched.add(changes));
       expectObservable(feed.pipe(note, ids), first).toBe(shown1, values);
       expectObservable(feed.pipe(ids), later).toBe(shown2, values);
       expectObservable(feed.pipe(ids), last).toBe(shown3, values);
       const other = couch.use('orders').changes$(options);
       expectObservable(other.pipe(note, ids), first).toBe(shown1, values);
-      hot('------------------------x').subscribe(() => expect(gathered.size).toBe(2));
+      hot('------------------------x').subscribe(() => expect(batched.size).toBe(2));
     }),
   );
 

@@ -2,7 +2,7 @@ import { describe, expect, it } from '@jest/globals';
 import { map, throwError } from 'rxjs';
 import type { Observable } from 'rxjs';
 import { Couch, memoryCheckpoint } from 'corduroy';
-import type { Change, Consumed, ConsumeOptions, Database } from 'corduroy';
+import type { Change, ConsumeProgress, ConsumeOptions, Database } from 'corduroy';
 import { memoryServer } from 'corduroy/testing';
 import { marbles } from './helpers/run.ts';
 
@@ -25,7 +25,7 @@ const options: ConsumeOptions = {
   backoff: { initialDelay: 4, random: () => 0.999 },
 };
 const number = ({ id }: Change): string => id.slice(4);
-const places = (consumed: Observable<Consumed>): Observable<string> =>
+const places = (consumed: Observable<ConsumeProgress>): Observable<string> =>
   consumed.pipe(map(({ seq }) => seq.replace('-memory', '')));
 
 describe('consume', () => {

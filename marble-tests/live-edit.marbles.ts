@@ -1,14 +1,14 @@
 import { describe, expect, it } from '@jest/globals';
 import { map, timer } from 'rxjs';
 import { counter, fields } from 'corduroy';
-import type { AnyFields, EditOptions, Edited, LiveEdit } from 'corduroy';
+import type { AnyFields, EditOptions, EditState, LiveEdit } from 'corduroy';
 import type { TestScheduler } from 'rxjs/testing';
 import { liveServer } from './helpers/live-server.ts';
 import type { LiveServer } from './helpers/live-server.ts';
 import { marbles } from './helpers/run.ts';
 
 /** What is shown: the fields, an asterisk where something is unsaved, and the error. */
-function told({ value, pending, error }: Edited): string {
+function told({ value, pending, error }: EditState): string {
   const { _id, _rev, ...shown } = value ?? { gone: true };
   const text = Object.entries(shown)
     .map(([name, field]) => `${name}${String(field)}`)

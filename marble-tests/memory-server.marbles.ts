@@ -217,7 +217,7 @@ describe('an in-memory server', () => {
     ],
     ['answer GET /_active_tasks', (couch) => couch.tasks()],
     ['answer POST /{db}/_purge', (couch) => couch.use('orders').purge([])],
-    ['answer GET /{db}/_security', (couch) => couch.use('orders').security()],
+    ['answer GET /{db}/_security', (couch) => couch.use('orders').upkeep.security()],
     ['write all or nothing', (couch) => couch.use('orders').save([{}], { allOrNothing: true })],
   ])('says that it does not %s', (what, ask) => {
     marbles(({ expectObservable }) => {

@@ -19,7 +19,7 @@ describe('pages', () => {
         cold('--h', { h: response(of(answers[count - 1] as Uint8Array)) });
       const transport = marbleTransport((_, count) => head(count));
       const db = new Couch(undefined, { transport, scheduler }).use('db');
-      const pages = db.pages('d/v', { pageSize: 1 }).pipe(map(key));
+      const pages = db.viewPages('d/v', { pageSize: 1 }).pipe(map(key));
       expectObservable(pages).toBe('--a-b-(c|)');
       flush();
       expect(transport.requests).toHaveLength(3);
@@ -36,7 +36,7 @@ describe('pages', () => {
       const ready = [cold('   ---r--r--'), cold('        ----|')];
       const expected = '    --a----b-----(c|)';
       const when = ({ rows }: Page<Row>) => (rows[0]?.key === 'a' ? ready[0] : ready[1]) ?? of(1);
-      expectObservable(db.pages('d/v', { pageSize: 1, when }).pipe(map(key))).toBe(expected);
+      expectObservable(db.viewPages('d/v', { pageSize: 1, when }).pipe(map(key))).toBe(expected);
       flush();
       expect(transport.requests).toHaveLength(3);
     }),
@@ -51,7 +51,7 @@ describe('pages', () => {
       const when = cold('  -------r');
       const unsub = '    ------!';
       expectObservable(
-        db.pages('d/v', { pageSize: 1, when: () => when }).pipe(map(key)),
+        db.viewPages('d/v', { pageSize: 1, when: () => when }).pipe(map(key)),
         unsub,
       ).toBe('--a---');
       expectSubscriptions(when.subscriptions).toBe('--^---!');
@@ -66,7 +66,7 @@ describe('pages', () => {
       const head = cold('--h', { h: response(of(answers[0] as Uint8Array)) });
       const transport = marbleTransport(() => head);
       const db = new Couch(undefined, { transport, scheduler }).use('db');
-      const pages = db.pages('d/v', { pageSize: 1, when: () => cold('--#') });
+      const pages = db.viewPages('d/v', { pageSize: 1, when: () => cold('--#') });
       expectObservable(pages.pipe(map(key))).toBe('--a-#');
     }),
   );

@@ -1,7 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
 import { Observable, of } from 'rxjs';
 import { lastOf, relax } from 'corduroy';
-import type { Relaxed } from 'corduroy';
+import type { RelaxedMethod } from 'corduroy';
 import { marbles } from './helpers/run.ts';
 
 describe('relax', () => {
@@ -167,7 +167,7 @@ describe('relax', () => {
       greeting = 'hello';
       greet(name: string): Observable<string>;
       @relax
-      *greet(name: string): Relaxed<string> {
+      *greet(name: string): RelaxedMethod<string> {
         const twice = yield* lastOf(of(`${name} ${name}`));
         return `${this.greeting} ${twice}`;
       }

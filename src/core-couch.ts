@@ -1,7 +1,7 @@
 import { map, mergeMap, throwError } from 'rxjs';
 import type { Observable } from 'rxjs';
 import { CoreDatabase } from './core-database.ts';
-import { isNotFound, isPreconditionFailed } from './errors/status-errors.ts';
+import { isNotFound, isPreconditionFailed } from './errors/http-error.ts';
 import { DEFAULT_URL } from './http/connection-options.ts';
 import { Connection } from './http/connection.ts';
 import type { ConnectionOptions } from './http/connection-options.ts';

@@ -1,38 +1,34 @@
 import type { Observable } from 'rxjs';
 import { readChanges } from './changes/one-shot.ts';
 import type { ChangesOptions } from './changes/one-shot.ts';
+import { documentCheckpoint } from './changes/checkpoint.ts';
+import type { CheckpointStore } from './changes/checkpoint.ts';
 import { ChangesFeed } from './changes/changes-feed.ts';
 import type { ChangesFeedOptions } from './changes/changes-feed.ts';
-import type { CheckpointStore } from './changes/checkpoint.ts';
-import { localCheckpoint } from './changes/local-checkpoint.ts';
 import type { ConflictResolution } from './conflicts/resolution.ts';
 import { saveMany, saveOne } from './conflicts/save.ts';
 import type { SaveOptions } from './conflicts/save.ts';
-import { attachmentUrl } from './documents/attachment-url.ts';
-import type { AttachmentUrlOptions } from './documents/attachment-url.ts';
-import {
-  attachmentChunks,
-  deleteAttachment,
-  getAttachment,
-  putAttachment,
-} from './documents/attachments.ts';
+import { AttachmentRead, attachmentUrl } from './documents/attachment-read.ts';
 import type {
-  AttachmentChunk,
   AttachmentOwner,
-  AttachmentWritten,
+  AttachmentUrlOptions,
   GetAttachmentOptions,
+} from './documents/attachment-read.ts';
+import { deleteAttachment, putAttachment } from './documents/attachment-write.ts';
+import type {
+  AttachmentContent,
+  AttachmentWritten,
   PutAttachmentOptions,
-} from './documents/attachments.ts';
-import { deleteDocument } from './documents/delete.ts';
-import type { Deleted } from './documents/delete.ts';
+} from './documents/attachment-write.ts';
+import { deleteDocument } from './documents/revisions.ts';
+import type { DeleteResult } from './documents/revisions.ts';
 import { getDocument, getDocuments, getFirstDocuments } from './documents/read.ts';
 import type { GetManyOptions, GetOptions } from './documents/read.ts';
-import type { AttachmentContent } from './documents/upload.ts';
 import type { CoalesceOptions } from './http/coalescing.ts';
 import { DEFAULT_URL } from './http/connection-options.ts';
 import { Connection } from './http/connection.ts';
 import type { ConnectionOptions } from './http/connection-options.ts';
-import type { ReplicationEnd } from './http/exchange.ts';
+import type { ReplicationEndpoint } from './http/exchange.ts';
 import type { Operation } from './http/operation.ts';
 import { request } from './http/request.ts';
 import type { RequestOptions } from './http/request.ts';
@@ -45,10 +41,11 @@ import type { Row, RowWithDoc, View } from './model/view.ts';
 import { listDocuments } from './queries/all-docs.ts';
 import type { AllDocsOptions, AllDocsRow, RevisionValue } from './queries/all-docs.ts';
 import { find } from './queries/find.ts';
-import type { FindQuery, FindResult, Found } from './queries/find.ts';
+import type { FindQuery, FindResult, FoundDocument } from './queries/find.ts';
 import type { FieldPath } from './queries/field-path.ts';
 import { queryView } from './queries/view.ts';
 import type { ViewOptions } from './queries/view.ts';
+import { REPLICATION_ENDPOINT } from './server/replication.ts';
 import { databaseExists, databaseInfo } from './server/database-info.ts';
 import type { DatabaseInfo } from './server/database-info.ts';
 
@@ -190,7 +187,7 @@ export class CoreDatabase<T extends object = AnyFields> {
    * @throws TypeError for a document without `_id` or `_rev`.
    * @see https://docs.couchdb.org/en/stable/api/document/common.html#delete--db-docid
    */
-  delete(doc: DocumentRef): Operation<Deleted> {
+  delete(doc: DocumentRef): Operation<DeleteResult> {
     return deleteDocument(this.#scope, doc);
   }
 
@@ -253,14 +250,15 @@ export class CoreDatabase<T extends object = AnyFields> {
    */
   find<const Field extends FieldPath<T> = never>(
     query: FindQuery<T, Field>,
-  ): Operation<FindResult<Found<T, Field>>> {
+  ): Operation<FindResult<FoundDocument<T, Field>>> {
     return find<T, Field>(this.#scope, query);
   }
 
   /**
-   * Emits an attachment's bytes, whole, whatever its type.
+   * Reads an attachment. Emits its bytes, whole, whatever its type.
    *
-   * Cold. Errors with `NotFound`.
+   * Cold. Errors with `NotFound`. To stream the bytes with progress, use `.chunks()` of what it
+   * returns; to read the type and length alone, `.info()`.
    *
    * @param owner - The document, or its id.
    * @see https://docs.couchdb.org/en/stable/api/document/attachments.html
@@ -269,22 +267,8 @@ export class CoreDatabase<T extends object = AnyFields> {
     owner: AttachmentOwner,
     filename: string,
     options: GetAttachmentOptions = {},
-  ): Operation<Uint8Array> {
-    return getAttachment(this.#scope, owner, filename, options);
-  }
-
-  /**
-   * Emits an attachment piece by piece, as it arrives: `{ bytes, done, total }`, in bytes.
-   *
-   * Cold. Completes with the last piece; errors with a `ProtocolError` where the rest did not come.
-   * Unsubscribing ends the transfer.
-   */
-  attachmentChunks(
-    owner: AttachmentOwner,
-    filename: string,
-    options: GetAttachmentOptions = {},
-  ): Observable<AttachmentChunk> {
-    return attachmentChunks(this.#scope, owner, filename, options);
+  ): AttachmentRead {
+    return new AttachmentRead(this.#scope, owner, filename, options);
   }
 
   /**
@@ -294,10 +278,10 @@ export class CoreDatabase<T extends object = AnyFields> {
    * the URL and ends a transfer that is under way. Errors with `NotFound`.
    *
    * @example
-   * pets.attachmentUrl$('ada', 'portrait.png').subscribe((url) => (image.src = url));
+   * pets.attachmentUrl('ada', 'portrait.png').subscribe((url) => (image.src = url));
    * @throws TypeError in a service worker, which has no such URLs.
    */
-  attachmentUrl$(
+  attachmentUrl(
     owner: AttachmentOwner,
     filename: string,
     options: AttachmentUrlOptions = {},
@@ -342,8 +326,8 @@ export class CoreDatabase<T extends object = AnyFields> {
    * Describes this database to a server that replicates.
    * @internal
    */
-  replicationEnd(): ReplicationEnd {
-    return this.#scope.connection.replicationEnd(this.name);
+  [REPLICATION_ENDPOINT](): ReplicationEndpoint {
+    return this.#scope.connection.replicationEndpoint(this.name);
   }
 
   /**
@@ -370,16 +354,6 @@ export class CoreDatabase<T extends object = AnyFields> {
   }
 
   /**
-   * Returns a checkpoint that is kept in this database, in a `_local/` document, which is not
-   * replicated: for the `checkpoint` of a feed.
-   *
-   * @param name - Who is to go on from it.
-   */
-  checkpoint(name: string): CheckpointStore {
-    return localCheckpoint(this.#scope, name);
-  }
-
-  /**
    * Sends any request to this database, as {@link Couch.request} does to the server; its `path` comes
    * after the database's name.
    *
@@ -394,4 +368,17 @@ export class CoreDatabase<T extends object = AnyFields> {
   toString(): string {
     return `<Database: ${this.url}>`;
   }
+}
+
+/**
+ * Returns a checkpoint in a `_local/` document of a database, which is not replicated. A consumer can
+ * resume from it on another machine.
+ *
+ * @param name - The consumer's name.
+ */
+export function localCheckpoint<T extends object>(
+  db: CoreDatabase<T>,
+  name: string,
+): CheckpointStore {
+  return documentCheckpoint(scopeOf(db), name);
 }

@@ -3,8 +3,8 @@ import type { OpenOptions } from './core-couch.ts';
 import type { Observable } from 'rxjs';
 import { DbUpdatesFeed } from './changes/db-updates.ts';
 import type { DbUpdatesOptions } from './changes/db-updates.ts';
-import { readDbUpdates } from './changes/read-db-updates.ts';
-import type { DbUpdatesResult, ReadDbUpdatesOptions } from './changes/read-db-updates.ts';
+import { readDbUpdates } from './changes/db-updates.ts';
+import type { DbUpdatesResult, ReadDbUpdatesOptions } from './changes/db-updates.ts';
 import { Database } from './database.ts';
 import { DEFAULT_URL } from './http/connection-options.ts';
 import type { Connection } from './http/connection.ts';
@@ -12,25 +12,25 @@ import type { ConnectionOptions } from './http/connection-options.ts';
 import type { Operation } from './http/operation.ts';
 import type { LiveOptions } from './live/live-database.ts';
 import type { AnyFields } from './model/document.ts';
-import { analyze } from './server/analyze.ts';
 import { Cluster } from './server/cluster.ts';
 import { configuration } from './server/configuration.ts';
 import type { ConfigOptions, ConfigSection, ConfigValue } from './server/configuration.ts';
 import { CouchNode } from './server/couch-node.ts';
 import type { DatabaseInfo } from './server/database-info.ts';
-import { databasesInfo, listDatabasesInfo } from './server/databases-info.ts';
+import { databasesInfo, listDatabasesInfo } from './server/database-info.ts';
 import type { AllDbsOptions, CreateOptions } from './server/databases.ts';
 import { replicate } from './server/replication.ts';
 import type { ReplicateOptions, ReplicationResult, ReplicationSide } from './server/replication.ts';
 import { replicationStates } from './server/replication-states.ts';
 import type { ReplicationStatesOptions } from './server/replication-states.ts';
-import type { ReplicationStatus } from './server/replication-status.ts';
+import type { ReplicationStatus } from './server/replication-states.ts';
 import { Scheduler } from './server/scheduler.ts';
 import { reloadQueryServers } from './server/server-info.ts';
-import { activeTasks, statistics } from './server/statistics.ts';
-import type { ActiveTask, Statistics } from './server/statistics.ts';
-import { uuids } from './server/uuids.ts';
-import { Users } from './users.ts';
+import { activeTasks, statistics } from './server/server-info.ts';
+import type { ActiveTask, Statistics } from './server/server-info.ts';
+import { uuids } from './http/uuids.ts';
+import { Users } from './groups/users.ts';
+import type { UserFields } from './server/users.ts';
 
 /** How a `Couch` reaches its server, and listens to its databases. */
 export interface CouchOptions extends ConnectionOptions {
@@ -51,6 +51,10 @@ export interface CouchOptions extends ConnectionOptions {
  */
 export class Couch extends CoreCouch {
   readonly #live: LiveOptions | undefined;
+  #replicator: Database | undefined;
+  #users: Users<Database<UserFields>> | undefined;
+  #cluster: Cluster | undefined;
+  #scheduler: Scheduler | undefined;
 
   /**
    * @param url - The server's URL; a path stays, and credentials in it are taken out and used. Or
@@ -178,14 +182,14 @@ export class Couch extends CoreCouch {
     return replicate(this.#connection, source, target, options);
   }
 
-  /** The database whose documents are replications. */
+  /** Returns the `_replicator` database, whose documents are replications. */
   get replicator(): Database {
-    return this.use('_replicator');
+    return (this.#replicator ??= this.use('_replicator'));
   }
 
-  /** The database whose documents are users. */
-  get users(): Users {
-    return new Users(this.#connection);
+  /** Returns the users of the server: `get`, `save`, `delete`, `create`, `list`, and their database `db`. */
+  get users(): Users<Database<UserFields>> {
+    return (this.#users ??= new Users(this.#connection, this.use<UserFields>('_users')));
   }
 
   /**
@@ -255,9 +259,9 @@ export class Couch extends CoreCouch {
       : listDatabasesInfo(this.#connection, which);
   }
 
-  /** The cluster that this server belongs to: its nodes, its setup, how its shards are split. */
+  /** Returns the cluster of this server: its nodes, its setup, the splitting of its shards. */
   get cluster(): Cluster {
-    return new Cluster(this.#connection);
+    return (this.#cluster ??= new Cluster(this.#connection));
   }
 
   /**
@@ -269,9 +273,9 @@ export class Couch extends CoreCouch {
     return new CouchNode(this.#connection, name);
   }
 
-  /** What plans the replications of this server: its jobs, and the documents they come from. */
+  /** Returns the replication scheduler of this server: its jobs, and the documents they come from. */
   get scheduler(): Scheduler {
-    return new Scheduler(this.#connection);
+    return (this.#scheduler ??= new Scheduler(this.#connection));
   }
 
   /**
@@ -292,28 +296,6 @@ export class Couch extends CoreCouch {
    */
   replication$(id: string, options: ReplicationStatesOptions = {}): Observable<ReplicationStatus> {
     return replicationStates(this.#connection, id, options);
-  }
-
-  /**
-   * Emits the terms that an analyzer of Clouseau makes of a text.
-   *
-   * Cold. Errors with `ServerError` where the server has no full-text search.
-   *
-   * @see https://docs.couchdb.org/en/stable/api/server/common.html#search-analyze
-   */
-  searchAnalyze(analyzer: string, text: string): Operation<string[]> {
-    return analyze(this.#connection, 'search', analyzer, text);
-  }
-
-  /**
-   * Emits the terms that an analyzer of Nouveau makes of a text.
-   *
-   * Cold. Errors with `NotFound` where Nouveau is not enabled.
-   *
-   * @see https://docs.couchdb.org/en/stable/api/server/common.html#nouveau-analyze
-   */
-  nouveauAnalyze(analyzer: string, text: string): Operation<string[]> {
-    return analyze(this.#connection, 'nouveau', analyzer, text);
   }
 
   /**

@@ -2,30 +2,31 @@ import type { Observable } from 'rxjs';
 import { CoreDatabase, scopeOf } from './core-database.ts';
 import type { ChangesOptions } from './changes/one-shot.ts';
 import { consume } from './changes/consume.ts';
-import type { ChangeHandler, Consumed, ConsumeOptions } from './changes/consume.ts';
-import { streamChanges } from './changes/change-rows.ts';
-import type { ChangesEnd } from './changes/change-rows.ts';
+import type { ChangeHandler, ConsumeProgress, ConsumeOptions } from './changes/consume.ts';
+import { streamChanges } from './changes/one-shot.ts';
+import type { ChangesSummary } from './changes/one-shot.ts';
 import type { ConflictResolution, ResolveOptions } from './conflicts/resolution.ts';
-import { leaves, resolveLeaves } from './conflicts/leaves.ts';
-import type { Merge } from './conflicts/merge.ts';
-import { modify, upsert } from './conflicts/upsert.ts';
-import type { DocumentChange } from './conflicts/upsert.ts';
-import { attachmentInfo } from './documents/attachment-info.ts';
-import type { AttachmentInfo } from './documents/attachment-info.ts';
-import type { AttachmentOwner } from './documents/attachments.ts';
-import { LocalDocuments } from './documents/local.ts';
-import { missingRevs, revsDiff } from './documents/missing-revs.ts';
-import type { RevisionsById, RevsDifference } from './documents/missing-revs.ts';
-import { bulkGet, openRevs } from './documents/open-revs.ts';
-import type {
-  BulkGetRef,
-  BulkGetResult,
-  OpenRevsOptions,
-  RevisionOutcome,
-} from './documents/open-revs.ts';
-import { copyDocument, currentRevision, purge, revisions } from './documents/revisions.ts';
-import type { CopyEnd, PurgeResult, Written } from './documents/revisions.ts';
 import type { CoalesceOptions } from './http/coalescing.ts';
+import { upsertMany, upsertOne } from './conflicts/upsert.ts';
+import type { DocumentChange } from './conflicts/upsert.ts';
+import { copyDocument, purge, revisions } from './documents/revisions.ts';
+import type { CopyRef, PurgeResult, WriteResult } from './documents/revisions.ts';
+import { Designs } from './groups/designs.ts';
+import { Indexes } from './groups/indexes.ts';
+import { LocalDocuments } from './groups/local.ts';
+import { Partition } from './groups/partition.ts';
+import { Revs } from './groups/revs.ts';
+import { searchOf } from './groups/search.ts';
+import type { Search } from './groups/search.ts';
+import { callUpdate, designInfo, renderList, renderShow } from './queries/design-functions.ts';
+import type {
+  DesignInfo,
+  FunctionParameters,
+  RenderResult,
+  UpdateResult,
+} from './queries/design-functions.ts';
+import { cleanup, commit, compact } from './server/maintenance.ts';
+import type { CompactOptions } from './server/maintenance.ts';
 import { Connection } from './http/connection.ts';
 import type { ConnectionOptions } from './http/connection-options.ts';
 import type { Operation } from './http/operation.ts';
@@ -34,10 +35,10 @@ import type { DatabaseScope } from './http/scope.ts';
 import type { Change } from './model/change.ts';
 import type { AnyFields, Document, DocumentRef } from './model/document.ts';
 import type { Row, RowWithDoc, View, ViewHead } from './model/view.ts';
-import { liveAllDocs } from './live/live-all-docs.ts';
-import type { LiveAllDocsOptions } from './live/live-all-docs.ts';
+import { liveAllDocs } from './live/live-rows.ts';
+import type { LiveAllDocsOptions } from './live/live-rows.ts';
 import { liveConflicts } from './live/live-conflicts.ts';
-import type { Conflicted } from './live/live-conflicts.ts';
+import type { DocumentConflict } from './live/live-conflicts.ts';
 import { liveDatabase } from './live/live-database.ts';
 import type { LiveDatabase, LiveOptions } from './live/live-database.ts';
 import { liveDocument, liveDocuments } from './live/live-documents.ts';
@@ -46,43 +47,19 @@ import type { EditOptions } from './live/live-edit.ts';
 import { liveFind } from './live/live-find.ts';
 import type { LiveFindQuery } from './live/live-find.ts';
 import type { LiveQuery } from './live/live-query.ts';
-import { liveView } from './live/live-view.ts';
-import type { LiveViewOptions } from './live/live-view.ts';
-import { listDocuments } from './queries/all-docs.ts';
-import type { AllDocsOptions, AllDocsRow } from './queries/all-docs.ts';
-import { callUpdate, renderList, renderShow } from './queries/design-functions.ts';
-import type { FunctionParameters, Rendered, Updated } from './queries/design-functions.ts';
-import type { DesignDocument } from './queries/design-document.ts';
-import { Designs } from './queries/designs.ts';
-import { explain } from './queries/find.ts';
-import { streamFound } from './queries/find-rows.ts';
-import type { FindEnd } from './queries/find-rows.ts';
-import type { Explanation, FindQuery, Found } from './queries/find.ts';
+import { liveView } from './live/live-rows.ts';
+import type { LiveViewOptions } from './live/live-rows.ts';
+import { streamFound } from './queries/find.ts';
+import type { FindSummary } from './queries/find.ts';
+import type { FindQuery, FoundDocument } from './queries/find.ts';
 import type { FieldPath } from './queries/field-path.ts';
-import { Indexes } from './queries/indexes.ts';
-import { nouveau } from './queries/nouveau.ts';
-import type { NouveauQuery, NouveauResult } from './queries/nouveau.ts';
-import { Partition } from './queries/partition.ts';
-import { search, searchInfo } from './queries/search.ts';
-import type { SearchInfo, SearchQuery, SearchResult } from './queries/search.ts';
 import { temporaryView } from './queries/temporary-view.ts';
 import type { ViewOptions } from './queries/view.ts';
-import { queryViews } from './queries/views.ts';
+import { queryViews } from './queries/view.ts';
 import { Pages } from './queries/pages.ts';
 import type { PagesOptions } from './queries/pages.ts';
-import { streamView } from './queries/view-rows.ts';
-import {
-  cleanup,
-  commit,
-  compact,
-  designInfo,
-  readSecurity,
-  writeSecurity,
-} from './server/maintenance.ts';
-import type { CompactOptions, DesignInfo, Security } from './server/maintenance.ts';
+import { streamView } from './queries/view.ts';
 import { Upkeep } from './server/upkeep.ts';
-import { grant, revoke } from './server/security.ts';
-import type { Grant } from './server/security.ts';
 import { replicate } from './server/replication.ts';
 import type { ReplicateOptions, ReplicationResult, ReplicationSide } from './server/replication.ts';
 import type { DatabaseInfo } from './server/database-info.ts';
@@ -108,6 +85,12 @@ export interface DatabaseOptions extends ConnectionOptions {
  */
 export class Database<T extends object = AnyFields> extends CoreDatabase<T> {
   readonly #live: LiveOptions;
+  #revs: Revs<T> | undefined;
+  #local: LocalDocuments | undefined;
+  #designs: Designs | undefined;
+  #indexes: Indexes<T> | undefined;
+  #search: Search<T> | undefined;
+  #upkeep: Upkeep | undefined;
 
   /**
    * @param nameOrUrl - A name, on the default server (http://127.0.0.1:5984); or a full URL, whose
@@ -153,134 +136,40 @@ export class Database<T extends object = AnyFields> extends CoreDatabase<T> {
   }
 
   /**
-   * Reads a document, has it changed, and writes it; and again, where somebody else was faster.
-   * Emits the document as it was written.
+   * Reads a document, applies `change`, and saves it. Retries on conflict. Emits the saved document.
    *
-   * Cold. Errors with a `Conflict` when the attempts have run out, and with what `change` throws.
+   * Given a list of ids, it does so with one request to read and one to write in each round, and emits
+   * the outcome of each document; those that `change` returned null for are in `pending`.
    *
-   * @param change - Given the document, or null where there is none; returns what is to be written
-   * (`_id` and `_rev` are seen to), or null to leave it, or a Promise or Observable of either.
-   * @param options - `attempts`, 100 by default, and the backoff between them.
+   * Cold. Errors with a `Conflict` if the attempts run out (one id), and with what `change` throws.
+   *
+   * @param change - Receives the document, or null if there is none. Returns the document to save
+   * (Corduroy sets `_id` and `_rev`), or null to leave it; or a Promise or Observable of either.
+   * @param options - `attempts` (one id: 100 by default; a list: 5), and the backoff between them.
    */
   upsert(
     id: string,
     change: DocumentChange<T>,
-    options: ResolveOptions = {},
-  ): Observable<Document<T> | null> {
-    return upsert(this.#scope, id, change, options);
-  }
-
-  /**
-   * Does the same with many documents, with one request to read them and one to write them in each
-   * round. Emits what became of each; those that `change` left as they are, are in `pending`.
-   *
-   * Cold. Errors with what the requests do.
-   *
-   * @param options - `attempts`, 5 by default, and the backoff between rounds.
-   */
-  modify(
+    options?: ResolveOptions,
+  ): Observable<Document<T> | null>;
+  upsert(
     ids: readonly string[],
     change: DocumentChange<T>,
+    options?: ResolveOptions,
+  ): Observable<ConflictResolution<T>>;
+  upsert(
+    which: string | readonly string[],
+    change: DocumentChange<T>,
     options: ResolveOptions = {},
-  ): Observable<ConflictResolution<T>> {
-    return modify(this.#scope, ids, change, options);
+  ): Observable<Document<T> | null> | Observable<ConflictResolution<T>> {
+    return Array.isArray(which)
+      ? upsertMany(this.#scope, which, change, options)
+      : upsertOne(this.#scope, which as string, change, options);
   }
 
-  /**
-   * Emits the live leaf revisions of a document, the winner first: more than one where replication
-   * brought edits that were made apart.
-   *
-   * Cold. Errors with `NotFound`.
-   *
-   * @see https://docs.couchdb.org/en/stable/replication/conflicts.html
-   */
-  leaves(id: string): Operation<Document<T>[]> {
-    return leaves<T>(this.#scope, id);
-  }
-
-  /**
-   * Emits revisions of a document, deleted ones too: those that are named, or all leaves. What became
-   * of each is a value: one that is not there is among them.
-   *
-   * Cold. `latest` reads the leaves that came of the revisions that are named.
-   *
-   * @see https://docs.couchdb.org/en/stable/api/document/common.html#get--db-docid
-   */
-  openRevs(
-    id: string,
-    revs: readonly string[] | 'all',
-    options: OpenRevsOptions = {},
-  ): Operation<RevisionOutcome<T>[]> {
-    return openRevs<T>(this.#scope, id, revs, options);
-  }
-
-  /**
-   * Emits revisions of many documents, in one request: of each the revision that is named, or all
-   * leaves. What became of each is a value, and comes in the order in which they were given.
-   *
-   * Cold. For the winners alone `get` with a list is shorter.
-   *
-   * @see https://docs.couchdb.org/en/stable/api/database/bulk-api.html#post--db-_bulk_get
-   */
-  bulkGet(
-    refs: readonly (string | BulkGetRef)[],
-    options: OpenRevsOptions = {},
-  ): Operation<BulkGetResult<T>[]> {
-    return bulkGet<T>(this.#scope, refs, options);
-  }
-
-  /**
-   * Emits the revision that a document is at, or null where there is none; its body is not sent.
-   *
-   * Cold. Of a deleted document it emits null as well.
-   *
-   * @see https://docs.couchdb.org/en/stable/api/document/common.html#head--db-docid
-   */
-  revision(id: string): Operation<string | null> {
-    return currentRevision(this.#scope, id);
-  }
-
-  /**
-   * Emits which of these revisions the database does not have, by document, with those of its own that
-   * they may have come of: what a replicator asks before it copies.
-   *
-   * @see https://docs.couchdb.org/en/stable/api/database/misc.html#db-revs-diff
-   */
-  revsDiff(revs: RevisionsById): Operation<ReadonlyMap<string, RevsDifference>> {
-    return revsDiff(this.#scope, revs);
-  }
-
-  /**
-   * Emits which of these revisions the database does not have, by document.
-   *
-   * @see https://docs.couchdb.org/en/stable/api/database/misc.html#db-missing-revs
-   */
-  missingRevs(revs: RevisionsById): Operation<ReadonlyMap<string, readonly string[]>> {
-    return missingRevs(this.#scope, revs);
-  }
-
-  /** The local documents, which are not replicated: `get`, `save`, `delete`, `copy`, `list`. */
+  /** Returns the local documents, which are not replicated: `get`, `save`, `delete`, `copy`, `list`. */
   get local(): LocalDocuments {
-    return new LocalDocuments(this.#scope);
-  }
-
-  /**
-   * Makes one of all leaf revisions of a document: writes what the merge makes of them, as the next
-   * revision of the winner, and deletes the losers, in one request. Emits the document.
-   *
-   * Cold. It starts again when the tree changes meanwhile, and loses no leaf then. A document
-   * without conflicts is emitted as it is. Errors with `NotFound`; with a `Conflict` when the attempts
-   * have run out, and where the merge throws or gives up: nothing is written then.
-   *
-   * @param merge - Given the winner (with what was merged into it already), a loser, and their last
-   * common revision, where the server has it and the merge takes three arguments.
-   */
-  resolveLeaves(
-    id: string,
-    merge: Merge<T>,
-    options: ResolveOptions = {},
-  ): Observable<Document<T>> {
-    return resolveLeaves(this.#scope, id, merge, options);
+    return (this.#local ??= new LocalDocuments(this.#scope));
   }
 
   /**
@@ -291,29 +180,21 @@ export class Database<T extends object = AnyFields> extends CoreDatabase<T> {
    * @param name - `'design-document/view'`, `'_all_docs'`, `'_design_docs'` or `'_local_docs'`.
    * @see https://docs.couchdb.org/en/stable/api/ddoc/views.html#sending-multiple-queries-to-a-view
    */
-  views<Key = unknown, Value = unknown>(
+  viewQueries<Key = unknown, Value = unknown>(
     name: string,
     queries: readonly ViewOptions[],
   ): Operation<View<RowWithDoc<Key, Value, T>, ViewOptions>[]> {
     return queryViews(this.#scope, name, queries);
   }
 
-  /**
-   * Lists the design documents; as {@link Database.allDocs} does.
-   *
-   * @see https://docs.couchdb.org/en/stable/api/database/common.html#db-design-docs
-   */
-  designDocs(
-    options: AllDocsOptions & { readonly includeDocs: true },
-  ): Operation<View<AllDocsRow<Document<DesignDocument> | null>, AllDocsOptions>>;
-  designDocs(options?: AllDocsOptions): Operation<View<AllDocsRow, AllDocsOptions>>;
-  designDocs(options: AllDocsOptions = {}): Operation<View<AllDocsRow<never, never>>> {
-    return listDocuments(this.#scope, '_design_docs', options, 'designDocs');
+  /** Returns the revision trees: `current`, `leaves`, `resolveLeaves`, `open`, `bulkGet`, `diff`, `missing`. */
+  get revs(): Revs<T> {
+    return (this.#revs ??= new Revs<T>(this.#scope));
   }
 
-  /** The design documents: `get`, `save`, `delete`, `copy`, `info`, `deploy`. */
+  /** Returns the design documents: `get`, `save`, `delete`, `copy`, `info`, `list`, `deploy`. */
   get designs(): Designs {
-    return new Designs(this.#scope);
+    return (this.#designs ??= new Designs(this.#scope));
   }
 
   /**
@@ -337,17 +218,17 @@ export class Database<T extends object = AnyFields> extends CoreDatabase<T> {
    * @param name - `'design-document/view'`, or `'_all_docs'`.
    * @see https://docs.couchdb.org/en/stable/api/ddoc/views.html
    * @example
-   * db.rows('orders/byDay', { startKey: '2024' }).pipe(take(10)).subscribe((row) => …);
+   * db.viewRows('orders/byDay', { startKey: '2024' }).pipe(take(10)).subscribe((row) => …);
    */
-  rows<Key = unknown, Value = unknown>(
+  viewRows<Key = unknown, Value = unknown>(
     name: string,
     options: ViewOptions & { readonly includeDocs: true },
   ): RowStream<RowWithDoc<Key, Value, T>, ViewHead>;
-  rows<Key = unknown, Value = unknown>(
+  viewRows<Key = unknown, Value = unknown>(
     name: string,
     options?: ViewOptions,
   ): RowStream<Row<Key, Value>, ViewHead>;
-  rows(name: string, options: ViewOptions = {}): RowStream<Row, ViewHead> {
+  viewRows(name: string, options: ViewOptions = {}): RowStream<Row, ViewHead> {
     return streamView(this.#scope, name, options);
   }
 
@@ -359,15 +240,15 @@ export class Database<T extends object = AnyFields> extends CoreDatabase<T> {
    * @param name - `'design-document/view'`, or `'_all_docs'`.
    * @throws TypeError for options that know of no next page: `keys`, `sorted: false`.
    */
-  pages<Key = unknown, Value = unknown>(
+  viewPages<Key = unknown, Value = unknown>(
     name: string,
     options: PagesOptions<RowWithDoc<Key, Value, T>> & { readonly includeDocs: true },
   ): Pages<RowWithDoc<Key, Value, T>>;
-  pages<Key = unknown, Value = unknown>(
+  viewPages<Key = unknown, Value = unknown>(
     name: string,
     options?: PagesOptions<Row<Key, Value>>,
   ): Pages<Row<Key, Value>>;
-  pages(name: string, options: PagesOptions = {}): Pages<Row> {
+  viewPages(name: string, options: PagesOptions = {}): Pages<Row> {
     return new Pages(this.#scope, name, options);
   }
 
@@ -414,66 +295,18 @@ export class Database<T extends object = AnyFields> extends CoreDatabase<T> {
    */
   findRows<const Field extends FieldPath<T> = never>(
     query: FindQuery<T, Field>,
-  ): RowStream<Found<T, Field>, FindEnd> {
+  ): RowStream<FoundDocument<T, Field>, FindSummary> {
     return streamFound<T, Field>(this.#scope, query);
   }
 
-  /**
-   * Emits how the server would answer a query: which index it would use, and why not the others.
-   *
-   * Cold. Takes what {@link Database.find} takes.
-   *
-   * @see https://docs.couchdb.org/en/stable/api/database/find.html#post--db-_explain
-   */
-  explain(query: FindQuery<T>): Operation<Explanation> {
-    return explain<T>(this.#scope, query);
+  /** Full-text search, with Clouseau: `db.search(name, query)`; with Nouveau: `db.search.nouveau`. */
+  get search(): Search<T> {
+    return (this.#search ??= searchOf<T>(this.#scope));
   }
 
-  /**
-   * Searches an index of Clouseau, where the server has it, and emits a page of hits: **25 of them
-   * unless there is a `limit`**.
-   *
-   * Cold. Errors with `NotFound` where there is no such index or no Clouseau, `BadRequest` for a `q` that
-   * Lucene does not understand.
-   *
-   * @param name - `'design-document/index'`.
-   * @see https://docs.couchdb.org/en/stable/ddocs/search.html
-   */
-  search(name: string, query: SearchQuery): Operation<SearchResult<T>> {
-    return search<T>(this.#scope, name, query);
-  }
-
-  /** Emits what the server knows of an index of Clouseau. */
-  searchInfo(name: string): Operation<SearchInfo> {
-    return searchInfo(this.#scope, name, '_search_info');
-  }
-
-  /** Emits how much an index of Clouseau takes on disk: `searchIndex.disk_size`, in bytes. */
-  searchDiskSize(name: string): Operation<SearchInfo> {
-    return searchInfo(this.#scope, name, '_search_disk_size');
-  }
-
-  /**
-   * Searches an index of Nouveau, where the server has it, and emits a page of hits: **25 of them unless
-   * there is a `limit`**.
-   *
-   * Cold. Errors as {@link Database.search} does.
-   *
-   * @param name - `'design-document/index'`.
-   * @see https://docs.couchdb.org/en/stable/ddocs/nouveau.html
-   */
-  nouveau(name: string, query: NouveauQuery): Operation<NouveauResult<T>> {
-    return nouveau<T>(this.#scope, name, query);
-  }
-
-  /** Emits what the server knows of an index of Nouveau. */
-  nouveauInfo(name: string): Operation<SearchInfo> {
-    return searchInfo(this.#scope, name, '_nouveau_info');
-  }
-
-  /** The Mango indexes: `list`, `create`, `delete`, `deleteMany`. */
+  /** Returns the Mango indexes: `list`, `create`, `delete`, `deleteMany`, `explain`. */
   get indexes(): Indexes<T> {
-    return new Indexes<T>(this.#scope);
+    return (this.#indexes ??= new Indexes<T>(this.#scope));
   }
 
   /**
@@ -484,7 +317,7 @@ export class Database<T extends object = AnyFields> extends CoreDatabase<T> {
    * @deprecated CouchDB 4 will have no show functions.
    * @see https://docs.couchdb.org/en/stable/api/ddoc/render.html
    */
-  show(name: string, id?: string, parameters: FunctionParameters = {}): Operation<Rendered> {
+  show(name: string, id?: string, parameters: FunctionParameters = {}): Operation<RenderResult> {
     return renderShow(this.#scope, name, id, parameters);
   }
 
@@ -502,7 +335,7 @@ export class Database<T extends object = AnyFields> extends CoreDatabase<T> {
     view: string,
     options: ViewOptions = {},
     parameters: FunctionParameters = {},
-  ): Operation<Rendered> {
+  ): Operation<RenderResult> {
     return renderList(this.#scope, name, view, options, parameters);
   }
 
@@ -522,7 +355,7 @@ export class Database<T extends object = AnyFields> extends CoreDatabase<T> {
     id?: string,
     body?: string | Readonly<Record<string, string | number | boolean>>,
     parameters: FunctionParameters = {},
-  ): Operation<Updated> {
+  ): Operation<UpdateResult> {
     return callUpdate(this.#scope, name, id, body, parameters);
   }
 
@@ -536,7 +369,7 @@ export class Database<T extends object = AnyFields> extends CoreDatabase<T> {
    * @param dest - An id, or a document to be overwritten, with its `_rev`.
    * @see https://docs.couchdb.org/en/stable/api/document/common.html#copy--db-docid
    */
-  copy(source: CopyEnd, dest: CopyEnd): Operation<Written> {
+  copy(source: CopyRef, dest: CopyRef): Operation<WriteResult> {
     return copyDocument(this.#scope, source, dest);
   }
 
@@ -560,21 +393,6 @@ export class Database<T extends object = AnyFields> extends CoreDatabase<T> {
     return purge(this.#scope, docs);
   }
 
-  /**
-   * Emits what an attachment is, without its bytes: its type, length and digest.
-   *
-   * Cold. Errors with `NotFound`.
-   *
-   * @see https://docs.couchdb.org/en/stable/api/document/attachments.html#head--db-docid-attname
-   */
-  attachmentInfo(
-    owner: AttachmentOwner,
-    filename: string,
-    options: { readonly rev?: string } = {},
-  ): Operation<AttachmentInfo> {
-    return attachmentInfo(this.#scope, owner, filename, options);
-  }
-
   /** Copies what changed in another database to this one; see {@link Couch.replicate}. */
   pull(source: ReplicationSide, options: ReplicateOptions = {}): Operation<ReplicationResult> {
     return replicate(this.#scope.connection, source, this, options);
@@ -583,41 +401,6 @@ export class Database<T extends object = AnyFields> extends CoreDatabase<T> {
   /** Copies what changed in this database to another; see {@link Couch.replicate}. */
   push(target: ReplicationSide, options: ReplicateOptions = {}): Operation<ReplicationResult> {
     return replicate(this.#scope.connection, this, target, options);
-  }
-
-  /**
-   * Reads or writes who may read and write the database; emits what holds now.
-   *
-   * Cold. Errors with `Unauthorized` for all but administrators.
-   *
-   * @see https://docs.couchdb.org/en/stable/api/database/security.html
-   */
-  security(value?: Security): Operation<Security> {
-    return value === undefined ? readSecurity(this.#scope) : writeSecurity(this.#scope, value);
-  }
-
-  /**
-   * Lets users and roles in, beside those that are: as members, who read and write, or as
-   * administrators of the database; emits the rights that hold then.
-   *
-   * Cold. CouchDB gives these rights no revision, so what two write at once may be lost. Here one
-   * edit goes after the other, and is read again; what another program wrote over meanwhile is done
-   * again, but not what it writes over later. Errors with `Conflict` where that happens ten times.
-   *
-   * @example
-   * orders.grant({ members: { roles: ['staff'] }, admins: { names: ['ada'] } })
-   * @see https://docs.couchdb.org/en/stable/api/database/security.html
-   */
-  grant(entries: Grant): Operation<Security> {
-    return grant(this.#scope, entries);
-  }
-
-  /**
-   * Takes users and roles out of the rights, as {@link Database.grant} puts them in. A database
-   * without any member is open to everybody.
-   */
-  revoke(entries: Grant): Operation<Security> {
-    return revoke(this.#scope, entries);
   }
 
   /**
@@ -641,9 +424,9 @@ export class Database<T extends object = AnyFields> extends CoreDatabase<T> {
     return cleanup(this.#scope);
   }
 
-  /** What an administrator sees to: limits of what is remembered, purges, shards, search files. */
+  /** Returns the calls of an administrator: rights, limits, purges, shards. */
   get upkeep(): Upkeep {
-    return new Upkeep(this.#scope);
+    return (this.#upkeep ??= new Upkeep(this.#scope));
   }
 
   /**
@@ -663,7 +446,7 @@ export class Database<T extends object = AnyFields> extends CoreDatabase<T> {
    *
    * @see https://docs.couchdb.org/en/stable/api/database/changes.html
    */
-  changeRows(options: ChangesOptions = {}): RowStream<Change<T>, ChangesEnd> {
+  changeRows(options: ChangesOptions = {}): RowStream<Change<T>, ChangesSummary> {
     return streamChanges<T>(this.#scope, options);
   }
 
@@ -682,7 +465,7 @@ export class Database<T extends object = AnyFields> extends CoreDatabase<T> {
    * @param handler - Given one change at a time, or up to `concurrency`; what it returns (a Promise,
    * an Observable) is waited for.
    */
-  consume(handler: ChangeHandler<T>, options: ConsumeOptions<T>): Observable<Consumed> {
+  consume(handler: ChangeHandler<T>, options: ConsumeOptions<T>): Observable<ConsumeProgress> {
     return consume(this.#scope, handler, options);
   }
 
@@ -788,7 +571,7 @@ export class Database<T extends object = AnyFields> extends CoreDatabase<T> {
    * db.conflicts$().pipe(resolveAllLeaves(db, fields())).subscribe();
    * @see https://docs.couchdb.org/en/stable/replication/conflicts.html
    */
-  conflicts$(): LiveQuery<readonly Conflicted<T>[]> {
+  conflicts$(): LiveQuery<readonly DocumentConflict<T>[]> {
     return liveConflicts<T>(this.#liveDatabase());
   }
 

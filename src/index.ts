@@ -1,7 +1,7 @@
 /** The door for Node: everything public, over got. */
 import mime from 'mime';
-import { setTypeOfName } from './documents/content-type.ts';
-import { setDefaultTransport } from './http/default-transport.ts';
+import { setTypeOfName } from './documents/attachment-write.ts';
+import { setDefaultTransport } from './http/fetch-transport.ts';
 import { gotTransport } from './http/got-transport.ts';
 
 setDefaultTransport(gotTransport);

@@ -9,13 +9,14 @@ export type { CouchOptions } from './couch.ts';
 export type { OpenOptions } from './core-couch.ts';
 export { Database } from './database.ts';
 export type { DatabaseOptions } from './database.ts';
-export { Users } from './users.ts';
+export type { Users } from './groups/users.ts';
+export { localCheckpoint } from './core-database.ts';
 
 // Operations
 export { Operation } from './http/operation.ts';
-export type { Status } from './http/status.ts';
+export type { Status } from './http/operation.ts';
 export { lastOf, relax } from './relax.ts';
-export type { Relaxed, Relaxing } from './relax.ts';
+export type { RelaxedMethod, RelaxGenerator } from './relax.ts';
 
 // Documents
 export type {
@@ -33,60 +34,69 @@ export { isTombstone } from './model/document.ts';
 export type { GetManyOptions, GetOptions } from './documents/read.ts';
 export type { SaveOptions } from './conflicts/save.ts';
 export type { WriteOptions } from './documents/write.ts';
+export { AttachmentRead } from './documents/attachment-read.ts';
 export type {
   AttachmentChunk,
+  AttachmentInfo,
   AttachmentOwner,
   AttachmentProgress,
-  AttachmentWritten,
+  AttachmentUrlOptions,
   GetAttachmentOptions,
+} from './documents/attachment-read.ts';
+export type {
+  AttachmentContent,
+  AttachmentWritten,
   PutAttachmentOptions,
-} from './documents/attachments.ts';
-export type { AttachmentUrlOptions } from './documents/attachment-url.ts';
-export type { AttachmentContent } from './documents/upload.ts';
-export type { AttachmentInfo } from './documents/attachment-info.ts';
+} from './documents/attachment-write.ts';
+export type { Revs } from './groups/revs.ts';
 export type {
   BulkGetRef,
   BulkGetResult,
   OpenRevsOptions,
   RevisionOutcome,
-} from './documents/open-revs.ts';
-export type { RevisionsById, RevsDifference } from './documents/missing-revs.ts';
+} from './documents/revision-bodies.ts';
+export type { RevisionsById, RevsDifference } from './documents/revision-bodies.ts';
 export type {
   LocalDocsOptions,
   LocalDocument,
   LocalDocuments,
   LocalDraft,
-} from './documents/local.ts';
-export type { CopyEnd, PurgeResult, Written } from './documents/revisions.ts';
-export type { Deleted } from './documents/delete.ts';
+} from './groups/local.ts';
+export type { CopyRef, PurgeResult, WriteResult } from './documents/revisions.ts';
+export type { DeleteResult } from './documents/revisions.ts';
 export { ConflictResolution } from './conflicts/resolution.ts';
-export { resolveConflicts } from './conflicts/resolve-conflicts.ts';
-export { resolveAllLeaves } from './conflicts/resolve-all-leaves.ts';
+export { resolveConflicts } from './conflicts/resolution.ts';
+export { resolveAllLeaves } from './conflicts/leaves.ts';
 export type {
-  Branched,
+  ConflictedDocument,
   LeavesOutcome,
   ResolveAllLeavesOptions,
-} from './conflicts/resolve-all-leaves.ts';
-export type { ResolveConflictsOptions } from './conflicts/resolve-conflicts.ts';
-export { counter, fields, newest, ours, theirs, union } from './conflicts/strategies.ts';
-export type { FieldResolver } from './conflicts/strategies.ts';
+} from './conflicts/leaves.ts';
+export type { ResolveConflictsOptions } from './conflicts/resolution.ts';
+export { counter, fields, newest, ours, theirs, union } from './conflicts/merge.ts';
+export type { FieldResolver } from './conflicts/merge.ts';
 export type { DocumentChange } from './conflicts/upsert.ts';
-export type { Merge, Merged } from './conflicts/merge.ts';
+export type { Merge, MergeResult } from './conflicts/merge.ts';
 export type { PendingWrite, ResolveOptions } from './conflicts/resolution.ts';
 
 // Views
 export { Row, View } from './model/view.ts';
 export type { RowWithDoc, ViewHead } from './model/view.ts';
 export type { ViewOptions } from './queries/view.ts';
-export type { FindEnd } from './queries/find-rows.ts';
+export type { FindSummary } from './queries/find.ts';
 export { RowStream } from './http/row-stream.ts';
-export { Page } from './queries/page.ts';
+export { Page } from './queries/pages.ts';
 export { Pages } from './queries/pages.ts';
 export type { PagesOptions } from './queries/pages.ts';
-export type { FunctionParameters, Rendered, Updated } from './queries/design-functions.ts';
+export type {
+  DesignInfo,
+  FunctionParameters,
+  RenderResult,
+  UpdateResult,
+} from './queries/design-functions.ts';
 
 export type { AllDocsOptions, AllDocsRow, RevisionValue } from './queries/all-docs.ts';
-export type { Partition, PartitionInfo } from './queries/partition.ts';
+export type { Partition, PartitionInfo } from './groups/partition.ts';
 
 // Design documents
 export { designDocument } from './queries/design-document.ts';
@@ -102,11 +112,12 @@ export type {
   UserContext,
   ViewDefinition,
 } from './queries/design-document.ts';
-export type { DesignEnd, Designs } from './queries/designs.ts';
-export type { Deployed, DeployOptions } from './queries/deploy.ts';
-export type { ServerFunction } from './queries/function-source.ts';
+export type { DesignRef, Designs } from './groups/designs.ts';
+export type { DeployResult, DeployOptions } from './queries/deploy.ts';
+export type { ServerFunction } from './queries/design-document.ts';
 
 // Search
+export type { NouveauSearch, Search } from './groups/search.ts';
 export type {
   Facets,
   SearchGroup,
@@ -123,7 +134,7 @@ export type {
   Explanation,
   FindQuery,
   FindResult,
-  Found,
+  FoundDocument,
   IndexCandidate,
   SortField,
 } from './queries/find.ts';
@@ -144,45 +155,45 @@ export type {
   DeleteIndexOptions,
   IndexCreated,
   IndexDefinition,
-  Indexes,
   IndexesDeleted,
   IndexRef,
   JsonIndexDefinition,
   MangoIndex,
   TextIndexDefinition,
 } from './queries/indexes.ts';
+export type { Indexes } from './groups/indexes.ts';
 
 // Changes
 export type { Change, ChangesBatch, ChangesResult, Sequence } from './model/change.ts';
-export type { ChangesEnd } from './changes/change-rows.ts';
+export type { ChangesSummary } from './changes/one-shot.ts';
 export type { ChangesOptions } from './changes/one-shot.ts';
 export type { ChangesParameters } from './changes/parameters.ts';
 export { ChangesFeed } from './changes/changes-feed.ts';
 export type { ChangesFeedOptions, FeedOptions } from './changes/changes-feed.ts';
 export { memoryCheckpoint, storageCheckpoint } from './changes/checkpoint.ts';
 export type { CheckpointStore } from './changes/checkpoint.ts';
-export type { Eventually } from './operators/eventually.ts';
-export type { ChangeHandler, Consumed, ConsumeOptions } from './changes/consume.ts';
+export type { ValueOrAsync } from './operators/to-observable.ts';
+export type { ChangeHandler, ConsumeProgress, ConsumeOptions } from './changes/consume.ts';
 export { DbUpdatesFeed } from './changes/db-updates.ts';
 export type { DbUpdatesBatch, DbUpdatesOptions } from './changes/db-updates.ts';
-export type { DbUpdate } from './changes/read-db-updates.ts';
-export type { ErrorTolerance } from './changes/pace.ts';
-export type { CrossTab, FeedKind } from './changes/feed-behaviour.ts';
-export { offline, pageHidden } from './operators/page.ts';
+export type { DbUpdate } from './changes/db-updates.ts';
+export type { ErrorTolerance } from './operators/retry-policy.ts';
+export type { CrossTab, FeedKind } from './changes/feed-state.ts';
+export { offline, pageHidden } from './operators/page-visibility.ts';
 export type { FeedState } from './changes/feed-state.ts';
-export type { BackoffOptions } from './operators/backoff.ts';
+export type { BackoffOptions } from './operators/retry-policy.ts';
 
 // Live queries
 export { LiveQuery } from './live/live-query.ts';
-export type { LiveAllDocsOptions } from './live/live-all-docs.ts';
-export type { Conflicted } from './live/live-conflicts.ts';
+export type { LiveAllDocsOptions } from './live/live-rows.ts';
+export type { DocumentConflict } from './live/live-conflicts.ts';
 export { LiveEdit } from './live/live-edit.ts';
-export type { Edited, EditOptions } from './live/live-edit.ts';
+export type { EditState, EditOptions } from './live/live-edit.ts';
 export type { LiveFindQuery } from './live/live-find.ts';
 export type { LiveOptions } from './live/live-database.ts';
-export type { LiveViewOptions } from './live/live-view.ts';
-export { withState } from './live/with-state.ts';
-export type { WithState } from './live/with-state.ts';
+export type { LiveViewOptions } from './live/live-rows.ts';
+export { withState } from './live/live-query.ts';
+export type { WithState } from './live/live-query.ts';
 
 // The server
 export type { AllDbsOptions, CreateOptions } from './server/databases.ts';
@@ -193,17 +204,17 @@ export type {
   ConfigValue,
   NodeConfigOptions,
 } from './server/configuration.ts';
-export type { CompactOptions, DesignInfo, Security } from './server/maintenance.ts';
+export type { CompactOptions } from './server/maintenance.ts';
 export type {
   Replicable,
   ReplicateOptions,
   ReplicationResult,
   ReplicationSide,
 } from './server/replication.ts';
-export type { AutoPurge, PurgedInfo, ShardOf, Upkeep } from './server/upkeep.ts';
-export type { ActiveTask, Statistics } from './server/statistics.ts';
+export type { AutoPurge, PurgedInfo, ShardLocation, Upkeep } from './server/upkeep.ts';
+export type { ActiveTask, Statistics } from './server/server-info.ts';
 export type { ServerInfo } from './server/server-info.ts';
-export type { DbUpdatesResult, ReadDbUpdatesOptions } from './changes/read-db-updates.ts';
+export type { DbUpdatesResult, ReadDbUpdatesOptions } from './changes/db-updates.ts';
 export type { Cluster, Membership } from './server/cluster.ts';
 export type {
   AddNode,
@@ -213,7 +224,7 @@ export type {
   EnableCluster,
   EnableSingleNode,
   FinishCluster,
-} from './server/cluster-setup.ts';
+} from './server/cluster.ts';
 export type {
   Resharding,
   ReshardJob,
@@ -224,7 +235,7 @@ export type {
   ReshardTarget,
 } from './server/resharding.ts';
 export type { CouchNode } from './server/couch-node.ts';
-export type { NodeSystem, NodeVersions, SmooshChannel } from './server/node-facts.ts';
+export type { NodeSystem, NodeVersions, SmooshChannel } from './server/couch-node.ts';
 export type {
   Scheduler,
   SchedulerDocs,
@@ -238,9 +249,9 @@ export type {
   ReplicationCounts,
   ReplicationState,
   ReplicationStatus,
-} from './server/replication-status.ts';
+} from './server/replication-states.ts';
 export type { ReplicationStatesOptions } from './server/replication-states.ts';
-export type { Grant, NamesAndRoles } from './server/security.ts';
+export type { Grant, NamesAndRoles, Security } from './server/security.ts';
 export type { Session } from './server/session.ts';
 export type { CreateUserOptions, User, UserFields } from './server/users.ts';
 
@@ -248,11 +259,11 @@ export type { CreateUserOptions, User, UserFields } from './server/users.ts';
 export { CorduroyError, isCorduroyError } from './errors/corduroy-error.ts';
 export type { RequestSummary } from './errors/corduroy-error.ts';
 export { ConnectionError, isConnectionError } from './errors/connection-error.ts';
-export { DatabaseReplaced, isDatabaseReplaced } from './errors/database-replaced.ts';
+export { DatabaseReplaced, isDatabaseReplaced } from './errors/connection-error.ts';
 export { HTTPError, isHTTPError } from './errors/http-error.ts';
-export { isProtocolError, ProtocolError } from './errors/protocol-error.ts';
-export { isTimeoutError, TimeoutError } from './errors/timeout-error.ts';
-export { isTransient } from './errors/transient.ts';
+export { isProtocolError, ProtocolError } from './errors/connection-error.ts';
+export { isTimeoutError, TimeoutError } from './errors/connection-error.ts';
+export { isTransient } from './errors/corduroy-error.ts';
 export {
   BadRequest,
   Conflict,
@@ -272,8 +283,8 @@ export {
   ServerError,
   TooManyRequests,
   Unauthorized,
-} from './errors/status-errors.ts';
-export type { Resolvable } from './errors/status-errors.ts';
+} from './errors/http-error.ts';
+export type { Resolvable } from './errors/http-error.ts';
 
 // Reaching a server
 export type {

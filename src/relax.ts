@@ -2,7 +2,7 @@ import { EmptyError, Observable, from } from 'rxjs';
 import type { ObservableInput, Subscription } from 'rxjs';
 
 /** A generator that yields operations and is given their values: what `relax` runs. */
-export type Relaxing<R> = Generator<unknown, R>;
+export type RelaxGenerator<R> = Generator<unknown, R>;
 
 /**
  * The return type of a method under `@relax`, where it is to be written down. Declare the signature
@@ -14,7 +14,7 @@ export type Relaxing<R> = Generator<unknown, R>;
  * *show(id: string): Relaxed<string> { … }
  * ```
  */
-export type Relaxed<R> = Relaxing<R> | Observable<R>;
+export type RelaxedMethod<R> = RelaxGenerator<R> | Observable<R>;
 
 /**
  * Returns an Observable that runs a generator in which each `yield* operation` waits for the value.
@@ -33,19 +33,19 @@ export type Relaxed<R> = Relaxing<R> | Observable<R>;
  *   return yield* orders.get(user.lastOrder);
  * });
  */
-export function relax<R>(body: () => Relaxing<R>): Observable<R>;
+export function relax<R>(body: () => RelaxGenerator<R>): Observable<R>;
 export function relax<This, R>(
   // oxlint-disable-next-line typescript/no-explicit-any -- whatever arguments the method takes
-  method: (this: This, ...args: any[]) => Relaxed<R>,
+  method: (this: This, ...args: any[]) => RelaxedMethod<R>,
   context: ClassMethodDecoratorContext<This>,
   // oxlint-disable-next-line typescript/no-explicit-any -- TypeScript wants the method's own type here
 ): any;
 export function relax<R>(
-  body: (...args: unknown[]) => Relaxed<R>,
+  body: (...args: unknown[]) => RelaxedMethod<R>,
   context?: ClassMethodDecoratorContext,
 ): Observable<R> | ((...args: unknown[]) => Observable<R>) {
   if (typeof body !== 'function') throw new TypeError('relax takes a generator function');
-  const generate = body as (...args: unknown[]) => Relaxing<R>;
+  const generate = body as (...args: unknown[]) => RelaxGenerator<R>;
   if (context === undefined) return new Observable((subscriber) => run(generate, subscriber));
   return function relaxed(this: unknown, ...args: unknown[]) {
     return new Observable((subscriber) => run(() => generate.apply(this, args), subscriber));
@@ -66,7 +66,7 @@ interface Outcome<R> {
   complete(): void;
 }
 
-function run<R>(generate: () => Relaxing<R>, outcome: Outcome<R>): () => void {
+function run<R>(generate: () => RelaxGenerator<R>, outcome: Outcome<R>): () => void {
   type Step = () => IteratorResult<unknown, R>;
   const generator = generate();
   let waiting: Subscription | undefined;

@@ -43,7 +43,7 @@ async function time(one, times = 5) {
 }
 
 /** Runs something once, with the memory that it takes above what there was before it was warm. */
-async function watched(run, warm = () => {}) {
+async function withIdleTimeout(run, warm = () => {}) {
   globalThis.gc?.();
   const idle = process.memoryUsage().rss;
   await warm();
@@ -85,7 +85,7 @@ function feed(open, count) {
         void Promise.resolve(close).then((end) => end?.());
       });
     });
-  return watched(
+  return withIdleTimeout(
     () => read(count),
     () => read(count / 10).then(() => pause(200)),
   );
@@ -98,7 +98,7 @@ const rows =
   (read) =>
   async (client, { rows: count }) => {
     await begin(client);
-    return watched(async (began) => {
+    return withIdleTimeout(async (began) => {
       let seen = 0;
       let first = 0;
       await read(client)('bench/rows', () => {

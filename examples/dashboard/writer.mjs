@@ -20,7 +20,7 @@ const BATCH = 200;
 const TICK = 200;
 
 /** Tries again what may succeed later, such as a write during the restart of a server. */
-const patiently = retry({
+const retryTransient = retry({
   delay: (error, attempt) =>
     isTransient(error) ? timer(Math.min(200 * attempt, 2_000)) : throwError(() => error),
 });
@@ -62,7 +62,7 @@ function update(db, airports, updates) {
       conflicts.size === 0
         ? EMPTY
         : db.get([...conflicts.keys()]).pipe(
-            patiently,
+            retryTransient,
             concatMap((fresh) => {
               // What was deleted meanwhile stays deleted.
               const found = fresh.filter((airport) => airport !== null);
@@ -79,7 +79,7 @@ function update(db, airports, updates) {
 function save(db, airports, updates) {
   const drafts = [...updates].map(([code, change]) => change(airports.get(code)));
   return db.save(drafts).pipe(
-    patiently,
+    retryTransient,
     map(({ resolved, pending }) => {
       for (const [code, airport] of resolved) airports.set(code, airport);
       const conflicts = new Map([...pending.keys()].map((code) => [code, updates.get(code)]));

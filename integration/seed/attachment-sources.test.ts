@@ -67,9 +67,9 @@ describe('progress', () => {
   it('of a download comes with its chunks', async () => {
     const { db, doc } = await begin();
     await value(db.putAttachment(doc, bytesOf(300_000), 'big.bin'));
-    const chunks = await value(db.attachmentChunks('owner', 'big.bin').pipe(toArray()));
+    const chunks = await value(db.getAttachment('owner', 'big.bin').chunks().pipe(toArray()));
     expect(Buffer.concat(chunks.map(({ bytes }) => bytes))).toEqual(Buffer.from(bytesOf(300_000)));
     expect(chunks.at(-1)).toMatchObject({ done: 300_000, total: 300_000 });
-    expect(await failure(db.attachmentChunks('owner', 'none'))).toBeInstanceOf(NotFound);
+    expect(await failure(db.getAttachment('owner', 'none').chunks())).toBeInstanceOf(NotFound);
   });
 });

@@ -2,7 +2,7 @@ import { describe, expect, it } from '@jest/globals';
 import { Conflict, Couch, Forbidden, NotFound, Unauthorized } from 'corduroy';
 import type { Database, DocumentRef, Draft } from 'corduroy';
 import { needs, server, uniqueName } from '../helpers/server.ts';
-import { couch, emptyDatabase, eventually, failure, look, value } from './steps.ts';
+import { couch, emptyDatabase, toObservable, failure, look, value } from './steps.ts';
 
 const BY_N = { map: 'function (doc) { if (doc.n) emit(doc.n, null); }' };
 
@@ -104,26 +104,26 @@ describe('cleanup and commit', () => {
 describe('security', () => {
   it('is read and written', async () => {
     const db = await emptyDatabase();
-    const before = await value(db.security());
+    const before = await value(db.upkeep.security());
     expect(before).toEqual(expect.any(Object));
     const wanted = {
       admins: { names: ['ada'], roles: ['keepers'] },
       members: { names: [], roles: ['readers'] },
       note: 'and what else is wanted',
     };
-    expect(await value(db.security(wanted))).toEqual(wanted);
-    expect(await value(db.security())).toMatchObject(wanted);
+    expect(await value(db.upkeep.security(wanted))).toEqual(wanted);
+    expect(await value(db.upkeep.security())).toMatchObject(wanted);
     expect(await look(`/${db.name}/_security`)).toMatchObject(wanted);
   });
 
   it('keeps out who is no member', async () => {
     const db = await emptyDatabase();
-    await value(db.security({ members: { names: ['ada'], roles: [] } }));
+    await value(db.upkeep.security({ members: { names: ['ada'], roles: [] } }));
     const stranger = new Couch(server.url).use(db.name);
     const error = await failure(stranger.info());
     expect(error instanceof Unauthorized || error instanceof Forbidden).toBe(true);
-    expect(await failure(stranger.security({}))).toBeInstanceOf(Unauthorized);
-    expect(() => db.security('all' as never)).toThrow(TypeError);
+    expect(await failure(stranger.upkeep.security({}))).toBeInstanceOf(Unauthorized);
+    expect(() => db.upkeep.security('all' as never)).toThrow(TypeError);
   });
 });
 
@@ -138,7 +138,7 @@ describe('purge', () => {
     expect(purgeSeq).toBeNull();
     expect(await failure(db.get('a'))).toMatchObject({ deleted: false });
     expect(await value(db.info())).toMatchObject({ docCount: 1, deletedDocCount: 0 });
-    await eventually(async () => {
+    await toObservable(async () => {
       const { results } = await value(db.changes());
       return results.length === 1 ? true : undefined;
     }, 'the end of a purged document in _changes');

@@ -96,23 +96,23 @@ describe('tasks, users, replicator and uuids', () => {
   });
 
   it('users and replicator are databases', async () => {
-    expect([couch.users.name, couch.replicator.name]).toEqual(['_users', '_replicator']);
-    expect(await value(couch.users.exists())).toBe(true);
+    expect([couch.users.db.name, couch.replicator.name]).toEqual(['_users', '_replicator']);
+    expect(await value(couch.users.db.exists())).toBe(true);
     expect(await value(couch.replicator.exists())).toBe(true);
   });
 
   it('a user is made, changed and deleted as a document', async () => {
     const name = uniqueName('user');
     const user = { _id: `org.couchdb.user:${name}`, name, password: 'x', roles: [], type: 'user' };
-    const { resolved } = await value(couch.users.save(user));
+    const { resolved } = await value(couch.users.db.save(user));
     const saved = resolved.get(user._id);
     expect(saved?._rev).toMatch(/^1-/);
-    const stored = await value(couch.users.get(user._id));
+    const stored = await value(couch.users.db.get(user._id));
     // The server has made a hash of the password.
     expect(stored).not.toHaveProperty('password');
     expect(stored).toMatchObject({ name, derived_key: expect.any(String) });
-    await value(couch.users.delete(stored));
-    expect(await failure(couch.users.get(user._id))).toMatchObject({ deleted: true });
+    await value(couch.users.db.delete(stored));
+    expect(await failure(couch.users.db.get(user._id))).toMatchObject({ deleted: true });
   });
 
   it('uuids makes as many as are asked for, more than the server makes at once as well', async () => {

@@ -53,10 +53,10 @@ provideCorduroy(() => ({ token: ARCHIVE }));
 expectTypeOf(httpClientTransport()).toEqualTypeOf<Transport>();
 
 // Without an initial value there is undefined until the first one; with one there is never.
-type Found = Document<Order> | null;
-expectTypeOf(liveSignal(() => db.doc$('a'))).toEqualTypeOf<LiveSignal<Found | undefined>>();
+type FoundDocument = Document<Order> | null;
+expectTypeOf(liveSignal(() => db.doc$('a'))).toEqualTypeOf<LiveSignal<FoundDocument | undefined>>();
 expectTypeOf(liveSignal(() => db.doc$('a'), { initialValue: null })).toEqualTypeOf<
-  LiveSignal<Found>
+  LiveSignal<FoundDocument>
 >();
 const orders = liveSignal(() => db.find$({ selector: {} }), { initialValue: [], injector });
 expectTypeOf(orders().map(({ total }) => total)).toEqualTypeOf<number[]>();
@@ -83,11 +83,11 @@ const resource = liveResource({
     return db.doc$(params);
   },
 });
-expectTypeOf(resource).toEqualTypeOf<LiveResource<Found | undefined>>();
-expectTypeOf(resource.value()).toEqualTypeOf<Found | undefined>();
+expectTypeOf(resource).toEqualTypeOf<LiveResource<FoundDocument | undefined>>();
+expectTypeOf(resource.value()).toEqualTypeOf<FoundDocument | undefined>();
 expectTypeOf(resource.stale).toEqualTypeOf<Signal<boolean>>();
 expectTypeOf(
   liveResource({ stream: () => db.view$<number>('d/v'), defaultValue: [] }).value(),
 ).toEqualTypeOf<readonly Row<number>[]>();
 
-expectTypeOf(db.doc$('a').pipe(deliverInZone())).toEqualTypeOf<Observable<Found>>();
+expectTypeOf(db.doc$('a').pipe(deliverInZone())).toEqualTypeOf<Observable<FoundDocument>>();

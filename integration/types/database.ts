@@ -5,7 +5,7 @@ import type {
   AllDocsRow,
   BulkGetResult,
   Database,
-  Deployed,
+  DeployResult,
   DesignDocument,
   Document,
   Emit,
@@ -17,10 +17,10 @@ import type {
   RevsDifference,
   RowWithDoc,
   SearchResult,
-  ShardOf,
+  ShardLocation,
   View,
   ViewOptions,
-  Written,
+  WriteResult,
 } from 'corduroy';
 import { expectTypeOf } from 'expect-type';
 
@@ -52,22 +52,22 @@ expectTypeOf(db.allDocs({ keys: ['a'], includeDocs: true })).toEqualTypeOf<
 db.allDocs({ key: 1 });
 // @ts-expect-error -- there is nothing to reduce
 db.allDocs({ reduce: false });
-db.designDocs({ includeDocs: true }).subscribe(({ rows }) => {
+db.designs.list({ includeDocs: true }).subscribe(({ rows }) => {
   expectTypeOf(rows[0]?.doc).toEqualTypeOf<Document<DesignDocument> | null | undefined>();
 });
-expectTypeOf(db.views<string, number>('d/v', [{ limit: 1 }])).toEqualTypeOf<
+expectTypeOf(db.viewQueries<string, number>('d/v', [{ limit: 1 }])).toEqualTypeOf<
   Operation<View<RowWithDoc<string, number, Person>, ViewOptions>[]>
 >();
 // @ts-expect-error -- an option that there is not
 db.views('d/v', [{ startkey: 1 }]);
 
 // Revisions
-expectTypeOf(db.bulkGet(['a', { id: 'b', rev: '1-b' }])).toEqualTypeOf<
+expectTypeOf(db.revs.bulkGet(['a', { id: 'b', rev: '1-b' }])).toEqualTypeOf<
   Operation<BulkGetResult<Person>[]>
 >();
 // @ts-expect-error -- named as CouchDB's bulk calls name it
 db.bulkGet([{ _id: 'a' }]);
-expectTypeOf(db.openRevs('a', 'all')).toEqualTypeOf<Operation<RevisionOutcome<Person>[]>>();
+expectTypeOf(db.revs.open('a', 'all')).toEqualTypeOf<Operation<RevisionOutcome<Person>[]>>();
 // @ts-expect-error -- a list, or all
 db.openRevs('a', '1-a');
 declare const outcome: RevisionOutcome<Person>;
@@ -76,8 +76,8 @@ if (outcome.ok) {
 } else {
   expectTypeOf(outcome.error).toEqualTypeOf<string>();
 }
-expectTypeOf(db.revision('a')).toEqualTypeOf<Operation<string | null>>();
-expectTypeOf(db.revsDiff({ a: ['1-a'] })).toEqualTypeOf<
+expectTypeOf(db.revs.current('a')).toEqualTypeOf<Operation<string | null>>();
+expectTypeOf(db.revs.diff({ a: ['1-a'] })).toEqualTypeOf<
   Operation<ReadonlyMap<string, RevsDifference>>
 >();
 db.save({ name: 'ada', _id: 'a', _rev: '1-a' }, { newEdits: false });
@@ -86,7 +86,7 @@ db.save({ name: 'ada', _id: 'a', _rev: '1-a' }, { newEdits: false });
 expectTypeOf(db.local.get<{ at: number }>('a')).toEqualTypeOf<
   Operation<LocalDocument<{ at: number }>>
 >();
-expectTypeOf(db.local.save({ _id: 'a' })).toEqualTypeOf<Operation<Written>>();
+expectTypeOf(db.local.save({ _id: 'a' })).toEqualTypeOf<Operation<WriteResult>>();
 // @ts-expect-error -- without an id
 db.local.save({});
 // @ts-expect-error -- local documents are never listed with their fields
@@ -102,7 +102,7 @@ partition.find({ selector: { nmae: 'ada' } });
 // Upkeep
 expectTypeOf(db.upkeep.revsLimit()).toEqualTypeOf<Operation<number>>();
 expectTypeOf(db.upkeep.shards()).toEqualTypeOf<Operation<ReadonlyMap<string, readonly string[]>>>();
-expectTypeOf(db.upkeep.shards('a')).toEqualTypeOf<Operation<ShardOf>>();
+expectTypeOf(db.upkeep.shards('a')).toEqualTypeOf<Operation<ShardLocation>>();
 
 // Search
 expectTypeOf(db.search('d/i', { q: 'a' })).toEqualTypeOf<Operation<SearchResult<Person>>>();
@@ -134,7 +134,7 @@ const design = designDocument<Person>({
   },
 });
 expectTypeOf(design).toEqualTypeOf<DesignDocument>();
-expectTypeOf(db.designs.deploy(design)).toEqualTypeOf<Operation<Deployed>>();
+expectTypeOf(db.designs.deploy(design)).toEqualTypeOf<Operation<DeployResult>>();
 // @ts-expect-error -- a field that a person has not
 designDocument<Person>({ name: 'd', views: { v: { map: (doc, emit) => emit(doc.nmae) } } });
 // @ts-expect-error -- a view without a map

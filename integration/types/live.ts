@@ -3,11 +3,11 @@
  */
 import { fields, resolveAllLeaves, withState } from 'corduroy';
 import type {
-  Conflicted,
+  DocumentConflict,
   Database,
   Document,
   Draft,
-  Edited,
+  EditState,
   FeedState,
   LeavesOutcome,
   LiveEdit,
@@ -60,7 +60,7 @@ expectTypeOf(db.doc$('a').pipe(withState())).toEqualTypeOf<
 >();
 
 expectTypeOf(db.edit$('a')).toEqualTypeOf<LiveEdit<Order>>();
-declare const edited: Edited<Order>;
+declare const edited: EditState<Order>;
 expectTypeOf(edited.value).toEqualTypeOf<Draft<Order> | null>();
 db.edit$('a', { merge: fields(), debounce: 100 }).patch({ total: 2 });
 // @ts-expect-error -- a field of another type
@@ -68,7 +68,7 @@ db.edit$('a').patch({ total: '2' });
 // @ts-expect-error -- a field is missing
 db.edit$('a').set({ total: 2 });
 
-expectTypeOf(db.conflicts$()).toEqualTypeOf<LiveQuery<readonly Conflicted<Order>[]>>();
+expectTypeOf(db.conflicts$()).toEqualTypeOf<LiveQuery<readonly DocumentConflict<Order>[]>>();
 expectTypeOf(db.conflicts$().pipe(resolveAllLeaves(db, fields()))).toEqualTypeOf<
   Observable<LeavesOutcome<Order>>
 >();

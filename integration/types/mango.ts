@@ -144,7 +144,7 @@ db.find({ selector: {}, fields: ['_id', 'age', 'address.city'] }).subscribe(({ d
 });
 const kept: FindQuery<Person> = { selector: {}, sort: ['name', { 'address.city': 'desc' }] };
 expectTypeOf(db.find(kept)).toEqualTypeOf<Operation<FindResult<Document<Person>>>>();
-expectTypeOf(db.explain(kept)).toEqualTypeOf<Operation<Explanation>>();
+expectTypeOf(db.indexes.explain(kept)).toEqualTypeOf<Operation<Explanation>>();
 // @ts-expect-error -- a misspelt field in the selector
 db.find({ selector: { nmae: 'ada' } });
 // @ts-expect-error -- a misspelt field among those to read

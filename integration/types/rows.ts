@@ -1,10 +1,10 @@
 /** What the types of streams of rows promise, proven by the compiler. */
 import type {
   Change,
-  ChangesEnd,
+  ChangesSummary,
   Database,
   Document,
-  FindEnd,
+  FindSummary,
   Page,
   Pages,
   Row,
@@ -20,19 +20,19 @@ interface Order {
 }
 declare const db: Database<Order>;
 
-expectTypeOf(db.rows('d/v')).toEqualTypeOf<RowStream<Row, ViewHead>>();
-expectTypeOf(db.rows<string, number>('d/v')).toEqualTypeOf<
+expectTypeOf(db.viewRows('d/v')).toEqualTypeOf<RowStream<Row, ViewHead>>();
+expectTypeOf(db.viewRows<string, number>('d/v')).toEqualTypeOf<
   RowStream<Row<string, number>, ViewHead>
 >();
-expectTypeOf(db.rows<string, number>('d/v', { includeDocs: true })).toEqualTypeOf<
+expectTypeOf(db.viewRows<string, number>('d/v', { includeDocs: true })).toEqualTypeOf<
   RowStream<RowWithDoc<string, number, Order>, ViewHead>
 >();
-expectTypeOf(db.rows('d/v').info).toEqualTypeOf<ViewHead | null>();
-expectTypeOf(db.changeRows()).toEqualTypeOf<RowStream<Change<Order>, ChangesEnd>>();
-expectTypeOf(db.pages<string, number>('d/v', { includeDocs: true })).toEqualTypeOf<
+expectTypeOf(db.viewRows('d/v').info).toEqualTypeOf<ViewHead | null>();
+expectTypeOf(db.changeRows()).toEqualTypeOf<RowStream<Change<Order>, ChangesSummary>>();
+expectTypeOf(db.viewPages<string, number>('d/v', { includeDocs: true })).toEqualTypeOf<
   Pages<RowWithDoc<string, number, Order>>
 >();
-db.pages<string, number>('d/v', {
+db.viewPages<string, number>('d/v', {
   pageSize: 10,
   when: (page) => {
     expectTypeOf(page).toEqualTypeOf<Page<Row<string, number>>>();
@@ -40,7 +40,7 @@ db.pages<string, number>('d/v', {
   },
 });
 expectTypeOf(db.findRows({ selector: { total: { $gt: 1 } } })).toEqualTypeOf<
-  RowStream<Document<Order>, FindEnd>
+  RowStream<Document<Order>, FindSummary>
 >();
 // @ts-expect-error -- an option that is not there
 db.rows('d/v', { pageSize: 10 });

@@ -45,8 +45,10 @@ couch.dbsInfo({ start_key: 'a' });
 expectTypeOf(couch.dbUpdates({ since: 0 })).toEqualTypeOf<Operation<DbUpdatesResult>>();
 // @ts-expect-error -- a one-shot is of no kind of feed
 couch.dbUpdates({ feed: 'continuous' });
-expectTypeOf(couch.searchAnalyze('english', 'a')).toEqualTypeOf<Operation<string[]>>();
-expectTypeOf(couch.nouveauAnalyze('english', 'a')).toEqualTypeOf<Operation<string[]>>();
+expectTypeOf(couch.use('db').search.analyze('english', 'a')).toEqualTypeOf<Operation<string[]>>();
+expectTypeOf(couch.use('db').search.nouveau.analyze('english', 'a')).toEqualTypeOf<
+  Operation<string[]>
+>();
 expectTypeOf(couch.reloadQueryServers()).toEqualTypeOf<Operation<true>>();
 
 // The cluster: each step has its own options

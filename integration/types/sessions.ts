@@ -62,10 +62,14 @@ open(['http://a', 'http://b'] as const, { nodeBackoff: { initialDelay: 100 } });
 open([{ url: 'http://a' }]);
 
 // Users
-expectTypeOf(couch.users).toEqualTypeOf<Users>();
-expectTypeOf(couch.users).toExtend<Database<UserFields>>();
-expectTypeOf(couch.users.named('ada')).toEqualTypeOf<Operation<User>>();
-expectTypeOf(couch.users.all()).toEqualTypeOf<Operation<User[]>>();
+expectTypeOf(couch.users).toEqualTypeOf<Users<Database<UserFields>>>();
+expectTypeOf(couch.users.db).toEqualTypeOf<Database<UserFields>>();
+declare const user: User;
+expectTypeOf(couch.users.save(user)).toEqualTypeOf<Operation<User>>();
+// @ts-expect-error -- a user is deleted by name
+couch.users.delete({ _id: 'org.couchdb.user:ada', _rev: '1-a' });
+expectTypeOf(couch.users.get('ada')).toEqualTypeOf<Operation<User>>();
+expectTypeOf(couch.users.list()).toEqualTypeOf<Operation<User[]>>();
 expectTypeOf(couch.users.create('ada', 's', { roles: ['a'], fields: { age: 36 } })).toEqualTypeOf<
   Operation<User>
 >();
@@ -78,7 +82,9 @@ expectTypeOf<User['age']>().toEqualTypeOf<AnyFields[string]>();
 couch.users.setRoles('ada', 'a');
 
 // Rights
-expectTypeOf(db.grant({ members: { roles: ['staff'] } })).toEqualTypeOf<Operation<Security>>();
-expectTypeOf(db.revoke({ admins: { names: ['ada'] } })).toEqualTypeOf<Operation<Security>>();
+expectTypeOf(db.upkeep.grant({ members: { roles: ['staff'] } })).toEqualTypeOf<
+  Operation<Security>
+>();
+expectTypeOf(db.upkeep.revoke({ admins: { names: ['ada'] } })).toEqualTypeOf<Operation<Security>>();
 // @ts-expect-error -- there are members and admins
 db.grant({ readers: { names: ['ada'] } });

@@ -15,6 +15,8 @@ import {
   resolveConflicts,
 } from 'corduroy';
 import type {
+  AttachmentChunk,
+  AttachmentInfo,
   Change,
   ChangesBatch,
   ChangesResult,
@@ -24,7 +26,7 @@ import type {
   Document,
   HTTPError,
   Operation,
-  Relaxed,
+  RelaxedMethod,
   Row,
   Status,
   Tombstone,
@@ -89,7 +91,27 @@ expectTypeOf(resolution.resolved.get('a')).toEqualTypeOf<Document<Order> | undef
 // The server
 expectTypeOf(new Couch().config('log/level')).toEqualTypeOf<Operation<string>>();
 expectTypeOf(new Couch().config('log')).toEqualTypeOf<Operation<ConfigSection>>();
-expectTypeOf(db.getAttachment('a', 'f')).toEqualTypeOf<Operation<Uint8Array>>();
+expectTypeOf(db.getAttachment('a', 'f')).toExtend<Operation<Uint8Array>>();
+expectTypeOf(db.getAttachment('a', 'f').chunks()).toEqualTypeOf<Observable<AttachmentChunk>>();
+expectTypeOf(db.getAttachment('a', 'f').info()).toEqualTypeOf<Operation<AttachmentInfo>>();
+
+// An operation is no list: only `yield*` reads its value.
+const [destructured] = db.get('a');
+expectTypeOf(destructured).not.toEqualTypeOf<Document<Order>>();
+// @ts-expect-error -- a destructured operation has no fields: it would be the operation itself
+void destructured.total;
+expectTypeOf([...db.get('a')]).toEqualTypeOf<never[]>();
+for (const never of db.get('a')) expectTypeOf(never).toBeNever();
+expectTypeOf(new Set(db.get('a'))).toEqualTypeOf<Set<never>>();
+expectTypeOf(of('a').pipe(switchMap((id) => db.get(id)))).toEqualTypeOf<
+  Observable<Document<Order>>
+>();
+expectTypeOf(
+  relax(function* () {
+    return yield* db.get('a');
+  }),
+).toEqualTypeOf<Observable<Document<Order>>>();
+
 expectTypeOf(db.query<string, number>('function (doc) {}')).toEqualTypeOf<
   ReturnType<typeof db.view<string, number>>
 >();
@@ -154,7 +176,7 @@ expectTypeOf(
 class Shop {
   show(id: string): Observable<string>;
   @relax
-  *show(id: string): Relaxed<string> {
+  *show(id: string): RelaxedMethod<string> {
     const order = yield* db.get(id);
     return order.customer;
   }

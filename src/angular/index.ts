@@ -3,10 +3,10 @@
  * it needs no compiler of Angular's. It sees the facades and what is below them, and is the one room
  * that imports Angular.
  */
-export { deliverInZone } from './deliver-in-zone.ts';
+export { deliverInZone } from './zone.ts';
 export { httpClientTransport } from './http-client-transport.ts';
 export type { HttpClientTransportOptions } from './http-client-transport.ts';
-export { databaseToken, injectCouch, injectDatabase } from './inject-database.ts';
+export { databaseToken, injectCouch, injectDatabase } from './provide-corduroy.ts';
 export { liveResource } from './live-resource.ts';
 export type { LiveResource, LiveResourceOptions } from './live-resource.ts';
 export { liveSignal } from './live-signal.ts';

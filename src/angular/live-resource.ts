@@ -11,8 +11,8 @@ import { rxResource } from '@angular/core/rxjs-interop';
 import type { RxResourceOptions } from '@angular/core/rxjs-interop';
 import type { ResourceRef, Signal } from '@angular/core';
 import { distinctUntilChanged, filter, identity, map, take, tap } from 'rxjs';
-import { withState } from '../live/with-state.ts';
-import { deliverInZone } from './deliver-in-zone.ts';
+import { withState } from '../live/live-query.ts';
+import { deliverInZone } from './zone.ts';
 
 /** How a stream becomes a resource: the options of Angular's `rxResource`. */
 export type LiveResourceOptions<T, R> = RxResourceOptions<T, R>;

@@ -15,9 +15,9 @@ import type { Signal } from '@angular/core';
 import { filter, identity, take } from 'rxjs';
 import type { Observable } from 'rxjs';
 import { isCorduroyError } from '../errors/corduroy-error.ts';
-import { withState } from '../live/with-state.ts';
-import type { WithState } from '../live/with-state.ts';
-import { deliverInZone } from './deliver-in-zone.ts';
+import { withState } from '../live/live-query.ts';
+import type { WithState } from '../live/live-query.ts';
+import { deliverInZone } from './zone.ts';
 
 /** How a stream becomes a signal. */
 export interface LiveSignalOptions<I = undefined> {

@@ -1,3 +1,4 @@
+import { isPlatformServer } from '@angular/common';
 import {
   APP_BOOTSTRAP_LISTENER,
   ApplicationRef,
@@ -9,18 +10,106 @@ import {
   inject,
   makeEnvironmentProviders,
 } from '@angular/core';
-import { isPlatformServer } from '@angular/common';
 import type { EnvironmentProviders } from '@angular/core';
-import { Couch } from '../couch.ts';
-import type { CouchOptions } from '../couch.ts';
-import { DEFAULT_URL } from '../http/connection-options.ts';
-import { defaultTransport } from '../http/default-transport.ts';
-import type { Transport } from '../http/transport.ts';
-import { mustBe } from '../model/must-be.ts';
-import { applicationTransport } from './application-transport.ts';
-import { outsideZone } from './outside-zone.ts';
+import { NEVER, Observable } from 'rxjs';
+import type { SchedulerLike } from 'rxjs';
 import { recordingTransport, replayingTransport } from './transfer-transport.ts';
 import type { Transfer } from './transfer-transport.ts';
+import { outsideZone } from './zone.ts';
+import { Couch } from '../couch.ts';
+import type { CouchOptions } from '../couch.ts';
+import type { Database } from '../database.ts';
+import { DEFAULT_URL } from '../http/connection-options.ts';
+import { defaultTransport } from '../http/fetch-transport.ts';
+import type { Transport } from '../http/transport.ts';
+import type { AnyFields } from '../model/document.ts';
+import { invalidArgument } from '../model/invalid-argument.ts';
+
+/**
+ * Returns the `Couch` that `provideCorduroy` made. Nothing is sent.
+ *
+ * @param token - Of which server, where there are several; by default the one without a token.
+ * @throws Error outside an injection context, and where nothing is provided.
+ */
+export function injectCouch(token?: InjectionToken<Couch>): Couch {
+  const couch = inject(token ?? Couch, { optional: true });
+  if (couch !== null) return couch;
+  const missing =
+    token === undefined ? 'provideCorduroy()' : `provideCorduroy() for ${token.toString()}`;
+  throw new Error(`Nobody provides a Couch: ${missing} is missing among the providers`);
+}
+
+/**
+ * Returns a database, whose documents have the fields of `T`: by its name on the server of
+ * `provideCorduroy`, or by its token. Nothing is sent.
+ *
+ * @example
+ * readonly #orders = injectDatabase<Order>('orders');
+ *
+ * @throws Error outside an injection context, and where no server is provided; TypeError for a name
+ * that CouchDB would refuse.
+ */
+export function injectDatabase<T extends object = AnyFields>(
+  nameOrToken: string | InjectionToken<Database<T>>,
+): Database<T> {
+  return typeof nameOrToken === 'string' ? injectCouch().use<T>(nameOrToken) : inject(nameOrToken);
+}
+
+/**
+ * Makes a token for a database, which needs no provider: it carries the name, the server and the type
+ * of the documents, so that each is said once.
+ *
+ * @param name - Of the database.
+ * @param couch - The token of its server, where that is not the one without a token.
+ *
+ * @example
+ * export const ORDERS = databaseToken<Order>('orders');
+ * readonly #orders = inject(ORDERS);
+ */
+export function databaseToken<T extends object = AnyFields>(
+  name: string,
+  couch?: InjectionToken<Couch>,
+): InjectionToken<Database<T>> {
+  return new InjectionToken<Database<T>>(`the database ${name}`, {
+    providedIn: 'root',
+    factory: () => injectCouch(couch).use<T>(name),
+  });
+}
+
+interface Application {
+  readonly zone: NgZone;
+  readonly tasks: PendingTasks;
+  readonly scheduler: SchedulerLike;
+  /** Whether this is the server that renders pages. */
+  readonly isServer: boolean;
+}
+
+/**
+ * Carries requests as an application of Angular's needs it: while one is under way the application is
+ * not stable, so that a server renders what was read. A feed is not waited for, runs outside the
+ * zone, and on a server is not opened at all: it stays silent.
+ */
+export function applicationTransport(carrier: Transport, application: Application): Transport {
+  const { zone, tasks, scheduler, isServer } = application;
+  return {
+    send(request) {
+      if (request.endless === true) {
+        if (isServer) return NEVER;
+        return new Observable((subscriber) =>
+          zone.runOutsideAngular(() => carrier.send(request).subscribe(subscriber)),
+        );
+      }
+      return new Observable((subscriber) => {
+        const done = tasks.add();
+        // A read often makes way for the next, a turn later: the page is not ready in between.
+        subscriber.add(() => {
+          scheduler.schedule(done);
+        });
+        return carrier.send(request).subscribe(subscriber);
+      });
+    },
+  };
+}
 
 const HYDRATION = new InjectionToken('the hydration of the page', {
   providedIn: 'root',
@@ -98,7 +187,7 @@ function createCouch(options: CorduroyOptions): Couch {
     ...rest
   } = options;
   if (!['public', 'all', 'none'].includes(transfer)) {
-    throw mustBe('provideCorduroy: transfer', "'public', 'all' or 'none'", transfer);
+    throw invalidArgument('provideCorduroy: transfer', "'public', 'all' or 'none'", transfer);
   }
   const isServer = isPlatformServer(inject(PLATFORM_ID));
   const carrier = applicationTransport(transport, {

@@ -2,7 +2,7 @@ import { makeStateKey } from '@angular/core';
 import type { StateKey, TransferState } from '@angular/core';
 import { Observable, map, mergeMap, of } from 'rxjs';
 import { CREDENTIAL_HEADERS } from '../http/auth.ts';
-import { readText } from '../http/body.ts';
+import { readText } from '../http/exchange.ts';
 import type {
   ResponseHeaders,
   Transport,

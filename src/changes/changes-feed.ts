@@ -3,26 +3,26 @@ import type { Subscriber } from 'rxjs';
 import type { DatabaseScope } from '../http/scope.ts';
 import type { Change, ChangesBatch, Sequence } from '../model/change.ts';
 import type { AnyFields } from '../model/document.ts';
-import { mustBe } from '../model/must-be.ts';
-import type { BackoffOptions } from '../operators/backoff.ts';
-import { iterate } from '../operators/iterate.ts';
-import { beginning } from './beginning.ts';
+import { invalidArgument } from '../model/invalid-argument.ts';
+import type { BackoffOptions } from '../operators/retry-policy.ts';
+import { toAsyncIterator } from '../operators/to-observable.ts';
+import { startSequence } from './feed-source.ts';
 import type { CheckpointStore } from './checkpoint.ts';
-import { CheckpointWriter } from './checkpoint-writer.ts';
-import { databaseSource } from './database-source.ts';
-import { lastSequence } from './decode.ts';
-import { sharedFeed } from './feed-registry.ts';
+import { CheckpointWriter } from './checkpoint.ts';
+import { databaseSource } from './feed-source.ts';
+import { lastSequence } from './one-shot.ts';
+import { sharedFeed } from './shared-feed.ts';
 import type { FeedState } from './feed-state.ts';
-import { Pace } from './pace.ts';
-import type { ErrorTolerance } from './pace.ts';
-import { patiently } from './patience.ts';
+import { RetryPolicy } from '../operators/retry-policy.ts';
+import type { ErrorTolerance } from '../operators/retry-policy.ts';
+import { retryTransient } from '../http/retry-transient.ts';
 import { changesRequest } from './parameters.ts';
 import type { ChangesParameters } from './parameters.ts';
-import type { CrossTab, FeedBehaviour, FeedKind } from './feed-behaviour.ts';
+import type { CrossTab, FeedBehaviour, FeedKind } from './feed-state.ts';
 import type { SharedFeed } from './shared-feed.ts';
-import { sharedWindows } from './shared-windows.ts';
-import { singleBatches } from './single-batches.ts';
-import type { SingleBatches } from './single-batches.ts';
+import { sharedWindows } from './shared-feed.ts';
+import { singleBatches } from './shared-feed.ts';
+import type { SingleBatches } from './shared-feed.ts';
 
 /** How a feed listens, whatever it listens to. */
 export interface FeedOptions {
@@ -112,7 +112,7 @@ export class ChangesFeed<T extends object = AnyFields> extends Observable<Change
   constructor(db: DatabaseScope, options: ChangesFeedOptions) {
     const { latency = 1000, checkpoint, ...rest } = options;
     if (!(latency >= 0))
-      throw mustBe('changes$: latency', 'milliseconds from 0', latency, RangeError);
+      throw invalidArgument('changes$: latency', 'milliseconds from 0', latency, RangeError);
     const { behaviour, parameters } = readFeedOptions(rest, 'changes$');
     // Misuse is told now, not when somebody subscribes.
     changesRequest(parameters, { since: behaviour.since }, 'changes$');
@@ -126,11 +126,11 @@ export class ChangesFeed<T extends object = AnyFields> extends Observable<Change
         : defer(() => {
             const { connection } = source;
             const { errorTolerance, heartbeat, since } = behaviour;
-            const pace = new Pace(behaviour.backoff, errorTolerance, () =>
+            const pace = new RetryPolicy(behaviour.backoff, errorTolerance, () =>
               connection.scheduler.now(),
             );
-            return beginning(source, checkpoint, since, 2 * heartbeat).pipe(
-              patiently(connection, pace),
+            return startSequence(source, checkpoint, since, 2 * heartbeat).pipe(
+              retryTransient(connection, pace),
               map((place) => feedFrom(place)),
               tap((feed) => present$.next(feed)),
             );
@@ -184,7 +184,7 @@ export class ChangesFeed<T extends object = AnyFields> extends Observable<Change
    * arrives while the loop is busy waits in memory: see `db.consume` for a reader that is slow.
    */
   [Symbol.asyncIterator](): AsyncIterableIterator<ChangesBatch<T>> {
-    return iterate(this);
+    return toAsyncIterator(this);
   }
 }
 
@@ -208,7 +208,7 @@ export function readFeedOptions(
     ...parameters
   } = options;
   const fault = (name: string, wanted: string, value: unknown): TypeError =>
-    mustBe(`${what}: ${name}`, wanted, value, RangeError);
+    invalidArgument(`${what}: ${name}`, wanted, value, RangeError);
   if (!Number.isSafeInteger(heartbeat) || heartbeat < 1 || heartbeat > 60_000) {
     throw fault('heartbeat', 'whole milliseconds from 1 to 60000', heartbeat);
   }
@@ -221,7 +221,7 @@ export function readFeedOptions(
     throw fault('limit', 'a whole number from 1', limit);
   }
   if (typeof crossTab !== 'boolean' && typeof crossTab !== 'function') {
-    throw mustBe(`${what}: crossTab`, 'true, false or crossTab()', crossTab);
+    throw invalidArgument(`${what}: crossTab`, 'true, false or crossTab()', crossTab);
   }
   if (crossTab !== false && (limit !== Infinity || feed === 'normal')) {
     throw new TypeError(`${what}: crossTab excludes limit and feed: 'normal'`);

@@ -10,29 +10,29 @@ import {
   retry,
   toArray,
 } from 'rxjs';
-import { DatabaseReplaced } from '../errors/database-replaced.ts';
+import { DatabaseReplaced } from '../errors/connection-error.ts';
 import type { DatabaseScope } from '../http/scope.ts';
 import type { Change, Sequence } from '../model/change.ts';
 import type { AnyFields } from '../model/document.ts';
-import { mustBe } from '../model/must-be.ts';
-import { backoff } from '../operators/backoff.ts';
+import { invalidArgument } from '../model/invalid-argument.ts';
+import { backoff } from '../operators/retry-policy.ts';
 import { readFeedOptions } from './changes-feed.ts';
 import type { FeedOptions } from './changes-feed.ts';
-import { eventually } from '../operators/eventually.ts';
-import { beginning } from './beginning.ts';
+import { toObservable } from '../operators/to-observable.ts';
+import { startSequence } from './feed-source.ts';
 import type { CheckpointStore } from './checkpoint.ts';
-import type { Eventually } from '../operators/eventually.ts';
-import { databaseSource } from './database-source.ts';
-import { localCheckpoint } from './local-checkpoint.ts';
-import { Pace } from './pace.ts';
-import { patiently } from './patience.ts';
+import type { ValueOrAsync } from '../operators/to-observable.ts';
+import { databaseSource } from './feed-source.ts';
+import { documentCheckpoint } from './checkpoint.ts';
+import { RetryPolicy } from '../operators/retry-policy.ts';
+import { retryTransient } from '../http/retry-transient.ts';
 import { changesRequest } from './parameters.ts';
 import type { ChangesParameters } from './parameters.ts';
 import { drain, longPoll } from './polling.ts';
 import type { FeedEvent } from './feed-source.ts';
 
 /** What is done with a change; what it returns is waited for. */
-export type ChangeHandler<T extends object> = (change: Change<T>) => Eventually<unknown>;
+export type ChangeHandler<T extends object> = (change: Change<T>) => ValueOrAsync<unknown>;
 
 /** How a database is consumed. */
 export interface ConsumeOptions<T extends object = AnyFields>
@@ -53,11 +53,11 @@ export interface ConsumeOptions<T extends object = AnyFields>
    * Takes a change whose handler has failed for good, so that the rest can go on. Without it the
    * stream errors with what the handler threw.
    */
-  readonly onPoison?: (change: Change<T>, error: unknown) => Eventually<unknown>;
+  readonly onPoison?: (change: Change<T>, error: unknown) => ValueOrAsync<unknown>;
 }
 
 /** How far a consumer has come. */
-export interface Consumed {
+export interface ConsumeProgress {
   /** The sequence that was noted. */
   readonly seq: Sequence;
   /** How many changes have been handled since the subscription. */
@@ -74,13 +74,14 @@ export function consume<T extends object>(
   db: DatabaseScope,
   handler: ChangeHandler<T>,
   options: ConsumeOptions<T>,
-): Observable<Consumed> {
+): Observable<ConsumeProgress> {
   const { name, batchSize = 100, concurrency = 1, attempts = 5, onPoison, ...rest } = options;
-  const { checkpoint = localCheckpoint(db, name), ...feedOptions } = rest;
-  if (typeof handler !== 'function') throw mustBe('consume: handler', 'a function', handler);
+  const { checkpoint = documentCheckpoint(db, name), ...feedOptions } = rest;
+  if (typeof handler !== 'function')
+    throw invalidArgument('consume: handler', 'a function', handler);
   for (const [what, value] of Object.entries({ batchSize, concurrency, attempts })) {
     if (!Number.isSafeInteger(value) || value < 1) {
-      throw mustBe(`consume: ${what}`, 'a whole number from 1', value, RangeError);
+      throw invalidArgument(`consume: ${what}`, 'a whole number from 1', value, RangeError);
     }
   }
   const { behaviour, parameters } = readFeedOptions(feedOptions, 'consume');
@@ -90,7 +91,7 @@ export function consume<T extends object>(
   const pace = { initialDelay: 100, ...behaviour.backoff };
 
   const handle = (change: Change<T>): Observable<unknown> => {
-    const once = eventually(() => handler(change));
+    const once = toObservable(() => handler(change));
     const tried = once.pipe(
       retry({
         count: attempts - 1,
@@ -106,7 +107,7 @@ export function consume<T extends object>(
         complete: () => subscriber.complete(),
         error: (error: unknown) =>
           subscriber.add(
-            eventually(() => onPoison(change, error))
+            toObservable(() => onPoison(change, error))
               .pipe(toArray())
               .subscribe(subscriber),
           ),
@@ -115,14 +116,16 @@ export function consume<T extends object>(
   };
 
   return defer(() => {
-    const health = new Pace(pace, behaviour.errorTolerance, () => connection.scheduler.now());
+    const health = new RetryPolicy(pace, behaviour.errorTolerance, () =>
+      connection.scheduler.now(),
+    );
     let since: Sequence = behaviour.since;
     let handled = 0;
     let waiting = false;
     let asked = 0;
     let inVain = 0;
-    const begin = beginning(source, checkpoint, since, 2 * behaviour.heartbeat).pipe(
-      patiently(connection, health),
+    const begin = startSequence(source, checkpoint, since, 2 * behaviour.heartbeat).pipe(
+      retryTransient(connection, health),
     );
     const read = defer(() => {
       asked = connection.scheduler.now();
@@ -148,7 +151,7 @@ export function consume<T extends object>(
       ),
     );
     const step = whole.pipe(
-      patiently(connection, health),
+      retryTransient(connection, health),
       mergeMap((events) => {
         const { items, lastSeq } = summarize(events);
         const quick = connection.scheduler.now() - asked < behaviour.heartbeat / 2;
@@ -160,11 +163,11 @@ export function consume<T extends object>(
             handled += items.length;
             if (lastSeq === since) return [];
             since = lastSeq;
-            const note = eventually(() => checkpoint.write(lastSeq)).pipe(
+            const note = toObservable(() => checkpoint.write(lastSeq)).pipe(
               toArray(),
-              patiently(connection, health),
+              retryTransient(connection, health),
             );
-            return note.pipe(map((): Consumed => ({ seq: lastSeq, handled })));
+            return note.pipe(map((): ConsumeProgress => ({ seq: lastSeq, handled })));
           }),
         );
       }),

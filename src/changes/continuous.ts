@@ -1,8 +1,8 @@
 import { Observable, concat, mergeMap, of } from 'rxjs';
 import type { OperatorFunction } from 'rxjs';
 import type { RequestSummary } from '../errors/corduroy-error.ts';
-import type { ProtocolError } from '../errors/protocol-error.ts';
-import { protocolError } from '../http/failures.ts';
+import type { ProtocolError } from '../errors/connection-error.ts';
+import { protocolError } from '../http/exchange.ts';
 import { asObject, numberOrNull, sequence } from '../http/decode.ts';
 import { lines } from '../operators/lines.ts';
 import { HEARTBEAT, OPEN } from './feed-source.ts';

@@ -1,6 +1,6 @@
 /** The door `corduroy/cross-tab`: what `crossTab: true` loads, for those who cannot load it later. */
 import { NEVER, defer, distinctUntilChanged, mergeMap, startWith, switchMap, tap } from 'rxjs';
-import type { CrossTab } from './feed-behaviour.ts';
+import type { CrossTab } from './feed-state.ts';
 import { Follower } from './follower.ts';
 import { TabFeed } from './tab-feed.ts';
 import { webLock } from './tab-lock.ts';
@@ -8,7 +8,7 @@ import type { TabLock } from './tab-lock.ts';
 import { TabMember } from './tab-member.ts';
 import type { TabChannel } from './tab-member.ts';
 
-export type { CrossTab } from './feed-behaviour.ts';
+export type { CrossTab } from './feed-state.ts';
 export type { TabChannel } from './tab-member.ts';
 export type { TabLock } from './tab-lock.ts';
 

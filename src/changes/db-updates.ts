@@ -1,19 +1,67 @@
 import { Observable, map, of } from 'rxjs';
-import type { Connection } from '../http/connection.ts';
-import { asObject, sequence } from '../http/decode.ts';
-import type { Sequence } from '../model/change.ts';
-import { mustBe } from '../model/must-be.ts';
-import { iterate } from '../operators/iterate.ts';
 import { readFeedOptions } from './changes-feed.ts';
 import type { FeedOptions } from './changes-feed.ts';
-import { lastSequence } from './decode.ts';
-import { sharedFeed } from './feed-registry.ts';
-import { sharedWindows } from './shared-windows.ts';
 import type { FeedSource } from './feed-source.ts';
 import type { FeedState } from './feed-state.ts';
-import { changesRequest } from './parameters.ts';
-import { decodeDbUpdate } from './read-db-updates.ts';
-import type { DbUpdate } from './read-db-updates.ts';
+import { lastSequence } from './one-shot.ts';
+import { changesRequest, sinceParameter } from './parameters.ts';
+import { sharedFeed, sharedWindows } from './shared-feed.ts';
+import type { Connection } from '../http/connection.ts';
+import { arrayField, asObject, sequence, stringField } from '../http/decode.ts';
+import { operation } from '../http/operation.ts';
+import type { Operation } from '../http/operation.ts';
+import { count, flag, toQuery } from '../http/query.ts';
+import type { Sequence } from '../model/change.ts';
+import { invalidArgument } from '../model/invalid-argument.ts';
+import { toAsyncIterator } from '../operators/to-observable.ts';
+
+/** What happened to a database of the server. */
+export interface DbUpdate {
+  readonly dbName: string;
+  readonly type: 'created' | 'updated' | 'deleted';
+  readonly seq: Sequence;
+}
+
+/** What a one-shot request for the server's databases can be given. */
+export interface ReadDbUpdatesOptions {
+  /** Only what happened after this place; `0` is the beginning, `'now'` the end. */
+  readonly since?: Sequence | 0;
+  /** How many at most. */
+  readonly limit?: number;
+  /** Lists the latest first. @defaultValue false */
+  readonly descending?: boolean;
+}
+
+/** What happened to databases, and the sequence after the last. */
+export interface DbUpdatesResult {
+  readonly lastSeq: Sequence;
+  readonly results: readonly DbUpdate[];
+}
+
+const DB_UPDATES = { since: sinceParameter, limit: count, descending: flag };
+
+export function readDbUpdates(
+  connection: Connection,
+  options: ReadDbUpdatesOptions,
+): Operation<DbUpdatesResult> {
+  const query = toQuery(DB_UPDATES, options, 'dbUpdates');
+  return operation(
+    connection,
+    () => ({ path: `/_db_updates${query}` }),
+    (body) => ({
+      lastSeq: sequence(asObject(body)['last_seq']),
+      results: arrayField(body, 'results').map(decodeDbUpdate),
+    }),
+  );
+}
+
+export function decodeDbUpdate(row: unknown): DbUpdate {
+  return {
+    dbName: stringField(row, 'db_name'),
+    type: stringField(row, 'type') as DbUpdate['type'],
+    seq: sequence(asObject(row)['seq']),
+  };
+}
 
 /** What a feed of the server's databases can be given. */
 export interface DbUpdatesOptions extends FeedOptions {
@@ -39,7 +87,7 @@ export class DbUpdatesFeed extends Observable<DbUpdatesBatch> {
   constructor(connection: Connection, options: DbUpdatesOptions) {
     const { latency = 1000, ...rest } = options;
     if (!(latency >= 0))
-      throw mustBe('dbUpdates$: latency', 'milliseconds from 0', latency, RangeError);
+      throw invalidArgument('dbUpdates$: latency', 'milliseconds from 0', latency, RangeError);
     const { behaviour, parameters } = readFeedOptions(rest, 'dbUpdates$');
     changesRequest(parameters, {}, 'dbUpdates$');
     const source = dbUpdatesSource(connection);
@@ -60,7 +108,7 @@ export class DbUpdatesFeed extends Observable<DbUpdatesBatch> {
 
   /** Lets `for await (const batch of feed)` read the feed; leaving the loop unsubscribes. */
   [Symbol.asyncIterator](): AsyncIterableIterator<DbUpdatesBatch> {
-    return iterate(this);
+    return toAsyncIterator(this);
   }
 }
 

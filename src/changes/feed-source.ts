@@ -1,7 +1,15 @@
+import { catchError, map, mergeMap, of, throwError, toArray } from 'rxjs';
 import type { Observable } from 'rxjs';
+import type { CheckpointStore } from './checkpoint.ts';
+import { decodeChange, readChanges, readLastSequence } from './one-shot.ts';
+import { changesRequest } from './parameters.ts';
+import type { ChangesParameters, ChangesRequest } from './parameters.ts';
+import { isForbidden } from '../errors/http-error.ts';
 import type { Connection } from '../http/connection.ts';
-import type { Sequence } from '../model/change.ts';
-import type { ChangesRequest } from './parameters.ts';
+import { asObject } from '../http/decode.ts';
+import type { DatabaseScope } from '../http/scope.ts';
+import type { Change, Sequence } from '../model/change.ts';
+import { toObservable } from '../operators/to-observable.ts';
 
 /** Something that has a sequence of its own: a change of a database, or of the list of databases. */
 export interface Sequenced {
@@ -47,3 +55,68 @@ export type Protocol = <Item extends Sequenced>(
   left: number,
   heartbeat: number,
 ) => Observable<FeedEvent<Item>>;
+
+/**
+ * Emits where to begin: where the checkpoint says, and else where `since` does. A `'now'` is made a
+ * place that stays, and noted: who leaves before the first change came must not miss it.
+ */
+export function startSequence<Item extends Sequenced>(
+  source: FeedSource<Item>,
+  checkpoint: CheckpointStore,
+  since: Sequence,
+  silence: number,
+): Observable<Sequence> {
+  return toObservable(() => checkpoint.read()).pipe(
+    mergeMap((noted) => {
+      if (noted !== null || since !== 'now') return of(noted ?? since);
+      return source.now(silence).pipe(
+        mergeMap((place) =>
+          toObservable(() => checkpoint.write(place)).pipe(
+            toArray(),
+            map(() => place),
+          ),
+        ),
+      );
+    }),
+  );
+}
+
+/** The changes of a database, as something to be followed. */
+export function databaseSource<T extends object>(
+  db: DatabaseScope,
+  parameters: ChangesParameters,
+): FeedSource<Change<T>> {
+  const { docIds, selector, view, filter } = parameters;
+  const filtered = [docIds, selector, view, filter].some((way) => way !== undefined);
+  return {
+    connection: db.connection,
+    path: `${db.path}/_changes`,
+    decode: decodeChange<T>,
+    request: (added) => changesRequest(parameters, added, 'changes$'),
+    identity: (silence) => creation(db, silence),
+    now: (silence) => readLastSequence(db, silence),
+    // Of a filter only the server knows whether what there is passes it.
+    hasMore: filtered
+      ? null
+      : (place) =>
+          readChanges(db, { since: place, limit: 1 }).pipe(
+            map(({ results }) => results.length > 0),
+          ),
+  };
+}
+
+/** Emits when the database was created, as its server tells since 3.3; null where it does not. */
+function creation(db: DatabaseScope, silence: number): Observable<string | null> {
+  return db.connection
+    .json(
+      () => ({ path: db.path, timeout: silence }),
+      (body) => {
+        const { instance_start_time: time } = asObject(body);
+        return typeof time === 'string' && time !== '0' ? time : null;
+      },
+    )
+    .pipe(
+      map(({ value }) => value),
+      catchError((error: unknown) => (isForbidden(error) ? of(null) : throwError(() => error))),
+    );
+}

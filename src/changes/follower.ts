@@ -20,17 +20,17 @@ import {
 } from 'rxjs';
 import type { BehaviorSubject, Observable } from 'rxjs';
 import type { CorduroyError } from '../errors/corduroy-error.ts';
-import { DatabaseReplaced } from '../errors/database-replaced.ts';
-import { isTimeoutError } from '../errors/timeout-error.ts';
+import { DatabaseReplaced } from '../errors/connection-error.ts';
+import { isTimeoutError } from '../errors/connection-error.ts';
 import type { Sequence } from '../model/change.ts';
-import { backoff } from '../operators/backoff.ts';
+import { backoff } from '../operators/retry-policy.ts';
 import { continuous, eventSource } from './continuous.ts';
-import { lastSequence } from './decode.ts';
+import { lastSequence } from './one-shot.ts';
 import type { FeedEvent, FeedSource, Protocol, Sequenced } from './feed-source.ts';
-import type { FeedBehaviour, FeedKind } from './feed-behaviour.ts';
+import type { FeedBehaviour, FeedKind } from './feed-state.ts';
 import type { FeedState } from './feed-state.ts';
-import { Pace } from './pace.ts';
-import { pause, waitAfter } from './patience.ts';
+import { RetryPolicy } from '../operators/retry-policy.ts';
+import { waitForRetry, retryDelay } from '../http/retry-transient.ts';
 import { drain, longPoll } from './polling.ts';
 
 const PROTOCOLS: Readonly<Record<FeedKind, Protocol>> = {
@@ -49,7 +49,7 @@ export class Follower<Item extends Sequenced> {
   readonly #source: FeedSource<Item>;
   readonly #behaviour: FeedBehaviour;
   readonly #state$: BehaviorSubject<FeedState>;
-  readonly #pace: Pace;
+  readonly #pace: RetryPolicy;
   #protocol: Protocol;
   /** Where to go on: the sequence of the last item that was passed on. */
   #place: Sequence;
@@ -76,7 +76,7 @@ export class Follower<Item extends Sequenced> {
     this.#source = source;
     this.#behaviour = behaviour;
     this.#state$ = state$;
-    this.#pace = new Pace(behaviour.backoff, errorTolerance, () =>
+    this.#pace = new RetryPolicy(behaviour.backoff, errorTolerance, () =>
       source.connection.scheduler.now(),
     );
     this.#protocol = PROTOCOLS[feed];
@@ -223,7 +223,7 @@ export class Follower<Item extends Sequenced> {
 
   #recover(error: CorduroyError): Observable<unknown> {
     const { connection } = this.#source;
-    const delay = waitAfter(error, connection, this.#pace);
+    const delay = retryDelay(error, connection, this.#pace);
     if (delay === null) {
       this.#state$.next({ status: 'failed', error });
       return throwError(() => error);
@@ -233,7 +233,7 @@ export class Follower<Item extends Sequenced> {
       this.#protocol = longPoll;
     }
     this.#state$.next({ status: 'waiting', attempt: this.#pace.attempt, delay, error });
-    return pause(delay, error, connection, this.#pace).pipe(
+    return waitForRetry(delay, error, connection, this.#pace).pipe(
       tap({ error: () => this.#state$.next({ status: 'failed', error }) }),
     );
   }

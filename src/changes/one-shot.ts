@@ -1,12 +1,32 @@
-import { arrayField, asObject, numberOrNull, sequence } from '../http/decode.ts';
-import { operation } from '../http/operation.ts';
-import type { Operation } from '../http/operation.ts';
-import type { DatabaseScope } from '../http/scope.ts';
-import type { AnyFields } from '../model/document.ts';
-import type { ChangesResult, Sequence } from '../model/change.ts';
-import { decodeChange } from './decode.ts';
 import { changesRequest } from './parameters.ts';
 import type { ChangesParameters } from './parameters.ts';
+import { arrayField, asObject, numberOrNull, sequence, stringField } from '../http/decode.ts';
+import { operation } from '../http/operation.ts';
+import type { Operation } from '../http/operation.ts';
+import { RowStream } from '../http/row-stream.ts';
+import type { DatabaseScope } from '../http/scope.ts';
+import type { Change, ChangesResult, Sequence } from '../model/change.ts';
+import type { AnyFields } from '../model/document.ts';
+
+/** Reads a change: the row as the server sent it, with its sequence made a string. */
+export function decodeChange<T extends object>(row: unknown): Change<T> {
+  const change = asObject(row) as { seq?: unknown };
+  stringField(change, 'id');
+  const { seq } = change;
+  if (seq !== null && typeof seq !== 'string') change.seq = sequence(seq);
+  return change as unknown as Change<T>;
+}
+
+/** Returns the last sequence among changes, or null where none of them has one. */
+export function lastSequence(
+  changes: readonly { readonly seq: Sequence | null }[],
+): Sequence | null {
+  for (let i = changes.length - 1; i >= 0; i--) {
+    const seq = changes[i]?.seq;
+    if (seq !== null && seq !== undefined) return seq;
+  }
+  return null;
+}
 
 /** What a one-shot request for changes can be given. */
 export interface ChangesOptions extends ChangesParameters {
@@ -37,4 +57,24 @@ export function readLastSequence(db: DatabaseScope, timeout: number): Operation<
     () => ({ path: `${db.path}/_changes?since=now&limit=0`, timeout }),
     (body) => sequence(asObject(body)['last_seq']),
   );
+}
+
+/** Where a list of changes ended. */
+export type ChangesSummary = Omit<ChangesResult, 'results'>;
+
+/** Streams the changes that there are. */
+export function streamChanges<T extends object = AnyFields>(
+  db: DatabaseScope,
+  options: ChangesOptions,
+): RowStream<Change<T>, ChangesSummary> {
+  const { query, ...request } = changesRequest(options, {}, 'changeRows');
+  const path = `${db.path}/_changes${query}`;
+  return new RowStream(db.connection, () => ({ ...request, path }), {
+    field: 'results',
+    row: (raw) => decodeChange<T>(raw),
+    info: ({ last_seq: last, pending }) => ({
+      lastSeq: sequence(last),
+      pending: numberOrNull(pending),
+    }),
+  });
 }

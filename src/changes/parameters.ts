@@ -5,7 +5,7 @@ import { count, flag, oneOf, text, toQuery } from '../http/query.ts';
 import type { Parameter, Parameters } from '../http/query.ts';
 import type { Sequence } from '../model/change.ts';
 import { assertJson } from '../model/json.ts';
-import { mustBe } from '../model/must-be.ts';
+import { invalidArgument } from '../model/invalid-argument.ts';
 
 /** Which changes the server sends, and what of them. */
 export interface ChangesParameters {
@@ -37,13 +37,13 @@ export interface ChangesParameters {
 }
 
 /** A place in a history, as an option. */
-export const place: Parameter = (value, name) => {
+export const sinceParameter: Parameter = (value, name) => {
   if (value === 0 || (typeof value === 'string' && value !== '')) return String(value);
-  throw mustBe(name, "a sequence that CouchDB gave, 'now' or 0", value);
+  throw invalidArgument(name, "a sequence that CouchDB gave, 'now' or 0", value);
 };
 
 const CHANGES: Parameters = {
-  since: place,
+  since: sinceParameter,
   limit: count,
   includeDocs: flag,
   conflicts: flag,

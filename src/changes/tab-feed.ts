@@ -12,19 +12,19 @@ import {
   throwError,
 } from 'rxjs';
 import type { BehaviorSubject, MonoTypeOperatorFunction, Observable } from 'rxjs';
-import { DatabaseReplaced } from '../errors/database-replaced.ts';
+import { DatabaseReplaced } from '../errors/connection-error.ts';
 import { isHTTPError } from '../errors/http-error.ts';
-import { isUnauthorized } from '../errors/status-errors.ts';
+import { isUnauthorized } from '../errors/http-error.ts';
 import type { Connection } from '../http/connection.ts';
 import { asObject } from '../http/decode.ts';
 import type { Sequence } from '../model/change.ts';
-import { lastSequence } from './decode.ts';
-import type { FeedBehaviour } from './feed-behaviour.ts';
+import { lastSequence } from './one-shot.ts';
+import type { FeedBehaviour } from './feed-state.ts';
 import type { FeedSource, Sequenced } from './feed-source.ts';
 import type { FeedState } from './feed-state.ts';
 import { Follower } from './follower.ts';
-import { Pace } from './pace.ts';
-import { pause, waitAfter } from './patience.ts';
+import { RetryPolicy } from '../operators/retry-policy.ts';
+import { waitForRetry, retryDelay } from '../http/retry-transient.ts';
 import { drain } from './polling.ts';
 
 /** A feed as one tab knows it: where it is, and how it gets at what it has not seen. */
@@ -34,7 +34,7 @@ export class TabFeed<Item extends Sequenced> {
   readonly state$: BehaviorSubject<FeedState>;
   /** The sequence of the last item that was passed on in this tab. */
   place: Sequence;
-  readonly #pace: Pace;
+  readonly #pace: RetryPolicy;
   #identity: string | null | undefined;
 
   constructor(
@@ -51,7 +51,9 @@ export class TabFeed<Item extends Sequenced> {
     };
     this.state$ = state$;
     this.place = behaviour.since;
-    this.#pace = new Pace(behaviour.backoff, behaviour.errorTolerance, () => scheduler.now());
+    this.#pace = new RetryPolicy(behaviour.backoff, behaviour.errorTolerance, () =>
+      scheduler.now(),
+    );
   }
 
   /**
@@ -135,10 +137,10 @@ export class TabFeed<Item extends Sequenced> {
         tap(() => this.#pace.succeeded()),
         retry({
           delay: (error) => {
-            const delay = waitAfter(error, connection, this.#pace);
+            const delay = retryDelay(error, connection, this.#pace);
             if (delay === null) return throwError(() => error as unknown);
             this.state$.next({ status: 'waiting', attempt: this.#pace.attempt, delay, error });
-            return pause(delay, error, connection, this.#pace);
+            return waitForRetry(delay, error, connection, this.#pace);
           },
         }),
       );

@@ -19,13 +19,13 @@ import {
   tap,
 } from 'rxjs';
 import { SETTLED } from './follower.ts';
-import { lastSequence } from './decode.ts';
+import { lastSequence } from './one-shot.ts';
 import type { Sequence } from '../model/change.ts';
 import type { Sequenced } from './feed-source.ts';
 import type { TabFeed } from './tab-feed.ts';
 import type { TabLock } from './tab-lock.ts';
-import { fromTabState, toTabState } from './tab-message.ts';
-import type { TabMessage } from './tab-message.ts';
+import { fromTabState, toTabState } from './tab-lock.ts';
+import type { TabMessage } from './tab-lock.ts';
 
 /** What is needed of a `BroadcastChannel`. */
 export interface TabChannel {

@@ -1,22 +1,35 @@
-import { catchError, concatMap, defer, from, map, mergeMap, of, reduce, throwError } from 'rxjs';
-import type { Observable } from 'rxjs';
+import {
+  catchError,
+  concatMap,
+  defer,
+  filter,
+  from,
+  map,
+  mergeMap,
+  of,
+  reduce,
+  tap,
+  throwError,
+} from 'rxjs';
+import type { Observable, OperatorFunction } from 'rxjs';
+import { mergeOne } from './merge.ts';
+import type { Merge } from './merge.ts';
+import type { ResolveOptions } from './resolution.ts';
 import { getDocument } from '../documents/read.ts';
 import { writeMany } from '../documents/write.ts';
 import type { Write } from '../documents/write.ts';
+import type { CorduroyError } from '../errors/corduroy-error.ts';
 import { httpError } from '../errors/from-response.ts';
-import { Conflict, isNotFound } from '../errors/status-errors.ts';
+import { Conflict, isNotFound } from '../errors/http-error.ts';
 import { asArray, asObject } from '../http/decode.ts';
 import { operation } from '../http/operation.ts';
 import type { Operation } from '../http/operation.ts';
 import type { DatabaseScope } from '../http/scope.ts';
 import { documentPath, requireId } from '../http/url.ts';
+import { byWinner } from '../model/document.ts';
 import type { AnyFields, Attachments, Document, Draft } from '../model/document.ts';
-import { mustBe } from '../model/must-be.ts';
-import { byWinner } from '../model/revision.ts';
-import { backoff } from '../operators/backoff.ts';
-import { mergeOne } from './merge.ts';
-import type { Merge } from './merge.ts';
-import type { ResolveOptions } from './resolution.ts';
+import { invalidArgument } from '../model/invalid-argument.ts';
+import { backoff } from '../operators/retry-policy.ts';
 
 /** The live leaf revisions of a document, the winner first: by CouchDB's own rule. */
 export function leaves<T extends object = AnyFields>(
@@ -41,7 +54,7 @@ export function leaves<T extends object = AnyFields>(
   );
 }
 
-const PACE = { initialDelay: 20, maxDelay: 2000 };
+const BACKOFF = { initialDelay: 20, maxDelay: 2000 };
 
 /**
  * Makes one of all leaf revisions: writes what the merge makes of them as the next revision of the
@@ -54,8 +67,9 @@ export function resolveLeaves<T extends object>(
   options: ResolveOptions,
 ): Observable<Document<T>> {
   requireId(id);
-  if (typeof merge !== 'function') throw mustBe('resolveLeaves: merge', 'a function', merge);
-  const { attempts = 5, backoff: pace = PACE } = options;
+  if (typeof merge !== 'function')
+    throw invalidArgument('resolveLeaves: merge', 'a function', merge);
+  const { attempts = 5, backoff: pace = BACKOFF } = options;
 
   /** `rescued`: losers that were deleted although the winner could not be written then. */
   const attempt = (round: number, rescued: readonly Document<T>[]): Observable<Document<T>> =>
@@ -188,4 +202,92 @@ function refused(db: DatabaseScope, id: string, error: string, reason: string): 
     headers: {},
     request: { method: 'POST', url },
   });
+}
+
+/** A document with several leaves, as `db.conflicts$()` lists them. */
+export interface ConflictedDocument {
+  readonly id: string;
+  readonly rev?: string;
+  readonly conflicts?: readonly string[];
+}
+
+/** What became of the leaves of a document. */
+export type LeavesOutcome<T extends object = AnyFields> =
+  | { readonly ok: true; readonly id: string; readonly doc: Document<T> }
+  | { readonly ok: false; readonly id: string; readonly error: CorduroyError };
+
+/** How leaves are resolved, document by document. */
+export interface ResolveAllLeavesOptions extends ResolveOptions {
+  /** How many documents are resolved at the same time. @defaultValue 4 */
+  readonly concurrency?: number;
+}
+
+/** What resolves the leaves of one document: a `Database`. */
+interface LeavesResolver<T extends object> {
+  readonly revs: {
+    resolveLeaves(id: string, merge: Merge<T>, options?: ResolveOptions): Observable<Document<T>>;
+  };
+}
+
+/**
+ * Makes one of all leaves of each document of a list that goes on changing:
+ * `db.conflicts$().pipe(resolveAllLeaves(db, merge))`. Emits what became of each.
+ *
+ * A document is resolved by one at a time. One that could not be resolved does not end the stream,
+ * and is tried again when its leaves have changed. Errors with what the list errors with; unsubscribing
+ * aborts what is being resolved.
+ *
+ * ```
+ * source:                        -a---b--     a: the documents x and y; b: y
+ * resolveAllLeaves(db, merge):   ---x-y--     one outcome each
+ * ```
+ */
+export function resolveAllLeaves<T extends object = AnyFields>(
+  db: LeavesResolver<T>,
+  merge: Merge<T>,
+  options: ResolveAllLeavesOptions = {},
+): OperatorFunction<readonly ConflictedDocument[], LeavesOutcome<T>> {
+  const { concurrency = 4, ...rounds } = options;
+  if (typeof merge !== 'function')
+    throw invalidArgument('resolveAllLeaves: merge', 'a function', merge);
+  if (!Number.isSafeInteger(concurrency) || concurrency < 1) {
+    throw invalidArgument(
+      'resolveAllLeaves: concurrency',
+      'a whole number from 1',
+      concurrency,
+      RangeError,
+    );
+  }
+  return (source) =>
+    defer(() => {
+      const busy = new Set<string>();
+      /** The leaves that each document had when it was taken on: the same are not taken on again. */
+      const taken = new Map<string, string>();
+      const forgetOthers = (list: readonly ConflictedDocument[]): void => {
+        const listed = new Set(list.map(({ id }) => id));
+        for (const id of taken.keys()) if (!listed.has(id) && !busy.has(id)) taken.delete(id);
+      };
+      return source.pipe(
+        tap(forgetOthers),
+        mergeMap((list) => from(list)),
+        filter((one) => !busy.has(one.id) && taken.get(one.id) !== leavesOf(one)),
+        tap((one) => {
+          busy.add(one.id);
+          taken.set(one.id, leavesOf(one));
+        }),
+        mergeMap(
+          ({ id }) =>
+            db.revs.resolveLeaves(id, merge, rounds).pipe(
+              map((doc): LeavesOutcome<T> => ({ ok: true, id, doc })),
+              catchError((error: CorduroyError) => of<LeavesOutcome<T>>({ ok: false, id, error })),
+              tap(() => busy.delete(id)),
+            ),
+          concurrency,
+        ),
+      );
+    });
+}
+
+function leavesOf({ rev, conflicts = [] }: ConflictedDocument): string {
+  return [rev, ...conflicts].join();
 }

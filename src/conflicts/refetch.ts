@@ -4,7 +4,7 @@ import { getDocuments } from '../documents/read.ts';
 import { arrayField, asArray, asObject, stringField } from '../http/decode.ts';
 import type { DatabaseScope } from '../http/scope.ts';
 import type { Document } from '../model/document.ts';
-import { byWinner } from '../model/revision.ts';
+import { byWinner } from '../model/document.ts';
 import type { ServerCopy } from './merge.ts';
 
 /** A document whose server's copy is wanted, and the revision that the local one was made of. */

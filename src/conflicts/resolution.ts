@@ -1,20 +1,33 @@
+import {
+  catchError,
+  defer,
+  expand,
+  filter,
+  forkJoin,
+  map,
+  mergeMap,
+  of,
+  take,
+  throwError,
+} from 'rxjs';
+import type { MonoTypeOperatorFunction, Observable } from 'rxjs';
+import { mergeOne } from './merge.ts';
+import type { Merge } from './merge.ts';
+import { refetch } from './refetch.ts';
+import { writeMany } from '../documents/write.ts';
+import type { WriteOutcome } from '../documents/write.ts';
+import { Conflict, isConflict } from '../errors/http-error.ts';
+import type { DatabaseScope } from '../http/scope.ts';
+import { recordRevision } from '../model/document.ts';
+import type { AnyFields, Document, Draft } from '../model/document.ts';
+import { invalidArgument } from '../model/invalid-argument.ts';
+import { backoff } from '../operators/retry-policy.ts';
+import type { BackoffOptions } from '../operators/retry-policy.ts';
+
 /**
  * The conflicts room: what became of writes, and what to do about those that met a newer revision.
  * It sees documents, http and below.
  */
-import { defer, expand, filter, forkJoin, map, mergeMap, of, take } from 'rxjs';
-import type { Observable } from 'rxjs';
-import { writeMany } from '../documents/write.ts';
-import type { WriteOutcome } from '../documents/write.ts';
-import type { DatabaseScope } from '../http/scope.ts';
-import { noteRevision } from '../model/document.ts';
-import type { AnyFields, Document, Draft } from '../model/document.ts';
-import { mustBe } from '../model/must-be.ts';
-import { backoff } from '../operators/backoff.ts';
-import type { BackoffOptions } from '../operators/backoff.ts';
-import { mergeOne } from './merge.ts';
-import type { Merge } from './merge.ts';
-import { refetch } from './refetch.ts';
 
 /** A document that was not written, and why. */
 export interface PendingWrite<T extends object = AnyFields> {
@@ -35,7 +48,7 @@ export interface ResolveOptions {
   readonly backoff?: BackoffOptions;
 }
 
-const PACE = { initialDelay: 20, maxDelay: 2000 };
+const BACKOFF = { initialDelay: 20, maxDelay: 2000 };
 
 /**
  * What became of a save. The maps are keyed by `_id`, in the order in which the documents were
@@ -84,10 +97,10 @@ export class ConflictResolution<T extends object = AnyFields> {
    * made of; returns a document, null, or a Promise or Observable of either.
    */
   resolve(merge: Merge<T>, options: ResolveOptions = {}): Observable<ConflictResolution<T>> {
-    if (typeof merge !== 'function') throw mustBe('resolve: merge', 'a function', merge);
-    const { attempts = 5, backoff: pace = PACE } = options;
+    if (typeof merge !== 'function') throw invalidArgument('resolve: merge', 'a function', merge);
+    const { attempts = 5, backoff: pace = BACKOFF } = options;
     if (!Number.isSafeInteger(attempts) || attempts < 1) {
-      throw mustBe('resolve: attempts', 'a whole number from 1', attempts, RangeError);
+      throw invalidArgument('resolve: attempts', 'a whole number from 1', attempts, RangeError);
     }
     const { connection } = this.#db;
     const isOver = ({ round, givenUp, resolution }: Round<T>): boolean =>
@@ -197,14 +210,14 @@ function adopt<T extends object>(
   rev: string | undefined,
 ): Draft<T> {
   if (!Object.isExtensible(local)) {
-    noteRevision(saved, id, rev);
+    recordRevision(saved, id, rev);
     return saved;
   }
   for (const field of Object.keys(local)) {
     if (!(field in saved)) Reflect.deleteProperty(local, field);
   }
   Object.assign(local, saved);
-  noteRevision(local, id, rev);
+  recordRevision(local, id, rev);
   return local;
 }
 
@@ -216,4 +229,47 @@ function written<T extends object>(
 ): Document<T> {
   if (doc._id === id && (rev === undefined || doc._rev === rev)) return doc as Document<T>;
   return { ...doc, _id: id, ...(rev !== undefined && { _rev: rev }) } as Document<T>;
+}
+
+/** How a stream of saves is resolved. */
+export interface ResolveConflictsOptions extends ResolveOptions {
+  /** How many saves are resolved at the same time. @defaultValue 1 */
+  readonly concurrency?: number;
+}
+
+/**
+ * Resolves the conflicts of saves, of one document or of many, as they pass:
+ * `db.save(docs).pipe(resolveConflicts(merge))`.
+ *
+ * A save that errors with a `Conflict` is resolved too; where that does not succeed it errors with
+ * a `Conflict` that holds what is pending still. Everything else passes unchanged.
+ *
+ * ```
+ * source:                        -p-|       p: a resolution with pending documents
+ * resolveConflicts(merge):       ----r|     r: the same, resolved; two requests later
+ * ```
+ */
+export function resolveConflicts<T extends object = AnyFields>(
+  merge: Merge<T>,
+  options: ResolveConflictsOptions = {},
+): MonoTypeOperatorFunction<ConflictResolution<T>> {
+  const { concurrency = 1, ...rounds } = options;
+  if (typeof merge !== 'function')
+    throw invalidArgument('resolveConflicts: merge', 'a function', merge);
+  return (source) =>
+    source.pipe(
+      mergeMap((resolution) => resolution.resolve(merge, rounds), concurrency),
+      catchError((error: unknown): Observable<ConflictResolution<T>> => {
+        if (!isConflict(error) || error.resolution === null) return throwError(() => error);
+        // What a save of these documents errors with holds a resolution of these documents.
+        const unresolved = error.resolution as ConflictResolution<T>;
+        return unresolved
+          .resolve(merge, rounds)
+          .pipe(
+            mergeMap((left) =>
+              left.pending.size === 0 ? [left] : throwError(() => new Conflict(error, left)),
+            ),
+          );
+      }),
+    );
 }

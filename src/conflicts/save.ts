@@ -9,15 +9,15 @@ import {
   writeQuery,
 } from '../documents/write.ts';
 import type { Write, WriteOptions, WriteOutcome } from '../documents/write.ts';
-import { Conflict, isConflict } from '../errors/status-errors.ts';
+import { Conflict, isConflict } from '../errors/http-error.ts';
 import type { Answer } from '../http/exchange.ts';
 import { Operation } from '../http/operation.ts';
 import type { DatabaseScope } from '../http/scope.ts';
 import { isDotSegment } from '../http/url.ts';
-import { noteRevision } from '../model/document.ts';
+import { recordRevision } from '../model/document.ts';
 import type { AnyFields, Draft } from '../model/document.ts';
-import { mustBe, show } from '../model/must-be.ts';
-import { takeIds } from '../server/uuids.ts';
+import { invalidArgument, describeValue } from '../model/invalid-argument.ts';
+import { takeIds } from '../http/uuids.ts';
 import { ConflictResolution } from './resolution.ts';
 import type { Merge } from './merge.ts';
 import type { ResolveOptions } from './resolution.ts';
@@ -42,7 +42,9 @@ export function saveOne<T extends object = AnyFields>(
   if (write.newEdits === false) {
     requireRevision(doc, 'the document');
     if (isDotSegment(doc._id ?? ''))
-      throw new TypeError(`save: no URL can hold the id ${show(doc._id)}; save a list of it`);
+      throw new TypeError(
+        `save: no URL can hold the id ${describeValue(doc._id)}; save a list of it`,
+      );
   }
   const identify = identifier(db, [doc]);
   return new Operation(
@@ -110,7 +112,7 @@ function split<T extends object>(
   // Misuse is told now.
   writeQuery(write, which);
   if (merge !== undefined && typeof merge !== 'function')
-    throw mustBe('save: merge', 'a function', merge);
+    throw invalidArgument('save: merge', 'a function', merge);
   if (merge !== undefined && force) throw new TypeError('save: merge and force exclude each other');
   if (write.newEdits === false && (merge !== undefined || force))
     throw new TypeError('save: with newEdits: false there are no conflicts for merge or force');
@@ -153,7 +155,7 @@ function settle<T extends object>(
   answer: Answer<unknown>,
 ): Answer<ConflictResolution<T>> {
   for (const outcome of outcomes) {
-    if (outcome.ok) noteRevision(outcome.doc, outcome.id, outcome.rev);
+    if (outcome.ok) recordRevision(outcome.doc, outcome.id, outcome.rev);
   }
   const { code, headers } = answer;
   return { value: new ConflictResolution(db, outcomes), code, headers };

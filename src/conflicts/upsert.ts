@@ -3,40 +3,40 @@ import type { Observable } from 'rxjs';
 import { getDocument } from '../documents/read.ts';
 import { requireDraft, writeOne } from '../documents/write.ts';
 import type { WriteOutcome } from '../documents/write.ts';
-import { isConflict, isNotFound } from '../errors/status-errors.ts';
+import { isConflict, isNotFound } from '../errors/http-error.ts';
 import type { DatabaseScope } from '../http/scope.ts';
 import { requireId } from '../http/url.ts';
 import type { AnyFields, Document, Draft } from '../model/document.ts';
-import { mustBe } from '../model/must-be.ts';
-import { backoff } from '../operators/backoff.ts';
-import { eventually } from '../operators/eventually.ts';
-import type { Eventually } from '../operators/eventually.ts';
+import { invalidArgument } from '../model/invalid-argument.ts';
+import { backoff } from '../operators/retry-policy.ts';
+import { toObservable } from '../operators/to-observable.ts';
+import type { ValueOrAsync } from '../operators/to-observable.ts';
 import { ConflictResolution } from './resolution.ts';
 import type { ResolveOptions } from './resolution.ts';
 
 /** Changes a document: null where there is none, and null to leave it as it is. */
 export type DocumentChange<T extends object = AnyFields> = (
   doc: Document<T> | null,
-) => Eventually<Draft<T> | null>;
+) => ValueOrAsync<Draft<T> | null>;
 
-const PACE = { initialDelay: 10, maxDelay: 1000 };
+const BACKOFF = { initialDelay: 10, maxDelay: 1000 };
 
 /** Reads a document, changes it, writes it; and again, where it was changed meanwhile. */
-export function upsert<T extends object>(
+export function upsertOne<T extends object>(
   db: DatabaseScope,
   id: string,
   change: DocumentChange<T>,
   options: ResolveOptions,
 ): Observable<Document<T> | null> {
   requireId(id);
-  if (typeof change !== 'function') throw mustBe('upsert: change', 'a function', change);
-  const { attempts = 100, backoff: pace = PACE } = options;
+  if (typeof change !== 'function') throw invalidArgument('upsert: change', 'a function', change);
+  const { attempts = 100, backoff: pace = BACKOFF } = options;
   const read = getDocument<T>(db, id, {}).pipe(
     catchError((error: unknown) => (isNotFound(error) ? of(null) : throwError(() => error))),
   );
   const once = defer(() => read).pipe(
     mergeMap((server) =>
-      eventually(() => change(server)).pipe(
+      toObservable(() => change(server)).pipe(
         mergeMap((changed): Observable<Document<T> | null> => {
           if (changed === null) return of(server);
           requireDraft(changed);
@@ -58,15 +58,15 @@ export function upsert<T extends object>(
 }
 
 /** The same for many documents, with one request to read and one to write each round. */
-export function modify<T extends object>(
+export function upsertMany<T extends object>(
   db: DatabaseScope,
   ids: readonly string[],
   change: DocumentChange<T>,
   options: ResolveOptions,
 ): Observable<ConflictResolution<T>> {
-  if (!Array.isArray(ids)) throw mustBe('modify: ids', 'a list of ids', ids);
-  ids.forEach((id, i) => requireId(id, `modify: ids[${i}]`));
-  if (typeof change !== 'function') throw mustBe('modify: change', 'a function', change);
+  if (!Array.isArray(ids)) throw invalidArgument('upsert: ids', 'a list of ids', ids);
+  ids.forEach((id, i) => requireId(id, `upsert: ids[${i}]`));
+  if (typeof change !== 'function') throw invalidArgument('upsert: change', 'a function', change);
   const wanted = [...new Set(ids)];
   return defer(() => {
     if (wanted.length === 0) return of(new ConflictResolution<T>(db, []));

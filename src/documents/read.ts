@@ -10,8 +10,8 @@ import { count, flag, json, text, toQuery } from '../http/query.ts';
 import type { DatabaseScope } from '../http/scope.ts';
 import { documentPath, isDotSegment, requireId } from '../http/url.ts';
 import type { AnyFields, Document } from '../model/document.ts';
-import { show } from '../model/must-be.ts';
-import { readTogether } from './coalesced-read.ts';
+import { describeValue } from '../model/invalid-argument.ts';
+import { readTogether } from './coalesce.ts';
 
 /** What is read of a document. */
 export interface GetOptions {
@@ -65,7 +65,9 @@ export function getDocument<T extends object = AnyFields>(
   const query = toQuery(GET, options, 'get');
   if (isDotSegment(id)) {
     if (query === '') return getThroughBulk(db, id);
-    throw new TypeError(`get: no URL can hold the id ${show(id)}, so it is read without options`);
+    throw new TypeError(
+      `get: no URL can hold the id ${describeValue(id)}, so it is read without options`,
+    );
   }
   const alone = (one: string): Observable<Answer<Document<T>>> =>
     db.connection.json(
@@ -119,12 +121,12 @@ export function getDocuments<T extends object = AnyFields>(
 }
 
 /** How many documents `get()` without an id reads. */
-export const FIRST = 50;
+export const FIRST_DOCUMENTS = 50;
 
 export function getFirstDocuments<T extends object = AnyFields>(
   db: DatabaseScope,
 ): Operation<Document<T>[]> {
-  const query = toQuery(GET_MANY, { limit: FIRST, includeDocs: true }, 'get');
+  const query = toQuery(GET_MANY, { limit: FIRST_DOCUMENTS, includeDocs: true }, 'get');
   return operation(
     db.connection,
     () => ({ path: `${db.path}/_all_docs${query}` }),

@@ -1,12 +1,11 @@
 import { catchError, of, throwError } from 'rxjs';
-import { isNotFound } from '../errors/status-errors.ts';
+import { isNotFound } from '../errors/http-error.ts';
 import { asArray, asObject, sequence, stringField } from '../http/decode.ts';
 import { Operation, operation } from '../http/operation.ts';
 import type { DatabaseScope } from '../http/scope.ts';
 import { documentPath, isDotSegment, requireId, segment } from '../http/url.ts';
 import type { DocumentRef } from '../model/document.ts';
-import { mustBe, show } from '../model/must-be.ts';
-import { requireRef } from './delete.ts';
+import { invalidArgument, describeValue } from '../model/invalid-argument.ts';
 
 /** The revisions of a document that the server knows of, the newest first. */
 export function revisions(db: DatabaseScope, id: string): Operation<string[]> {
@@ -24,7 +23,8 @@ export function revisions(db: DatabaseScope, id: string): Operation<string[]> {
 /** The revision that a document is at, read from the head of an answer without a body. */
 export function currentRevision(db: DatabaseScope, id: string): Operation<string | null> {
   requireId(id);
-  if (isDotSegment(id)) throw new TypeError(`revision: no URL can hold the id ${show(id)}`);
+  if (isDotSegment(id))
+    throw new TypeError(`revs.current: no URL can hold the id ${describeValue(id)}`);
   const path = `${db.path}${documentPath(id)}`;
   return new Operation(
     operation(
@@ -47,19 +47,19 @@ export function currentRevision(db: DatabaseScope, id: string): Operation<string
 }
 
 /** Where a document is, or is to be: an id, or a document with `_id` and, to overwrite, `_rev`. */
-export type CopyEnd = string | { readonly _id: string; readonly _rev?: string };
+export type CopyRef = string | { readonly _id: string; readonly _rev?: string };
 
 /** A document that was written: its id and its new revision. */
-export interface Written {
+export interface WriteResult {
   readonly id: string;
   readonly rev: string;
 }
 
 export function copyDocument(
   db: DatabaseScope,
-  source: CopyEnd,
-  target: CopyEnd,
-): Operation<Written> {
+  source: CopyRef,
+  target: CopyRef,
+): Operation<WriteResult> {
   readEnd(source, 'source');
   readEnd(target, 'dest');
   return operation(
@@ -81,7 +81,7 @@ function readEnd(end: unknown, what: string): { readonly id: string; readonly re
     requireId(end._id, `copy: the _id of ${what}`);
     return { id: end._id, rev: '_rev' in end ? end._rev : undefined };
   }
-  if (typeof end !== 'string') throw mustBe(`copy: ${what}`, 'an id or a document', end);
+  if (typeof end !== 'string') throw invalidArgument(`copy: ${what}`, 'an id or a document', end);
   requireId(end, `copy: ${what}`);
   return { id: end, rev: undefined };
 }
@@ -99,7 +99,7 @@ export interface PurgeResult {
 }
 
 export function purge(db: DatabaseScope, docs: readonly DocumentRef[]): Operation<PurgeResult> {
-  if (!Array.isArray(docs)) throw mustBe('purge: docs', 'a list of documents', docs);
+  if (!Array.isArray(docs)) throw invalidArgument('purge: docs', 'a list of documents', docs);
   docs.forEach((doc, i) => requireRef(doc, `purge: docs[${i}]`));
   return operation(
     db.connection,
@@ -116,4 +116,40 @@ export function purge(db: DatabaseScope, docs: readonly DocumentRef[]): Operatio
       };
     },
   );
+}
+
+/** What the deletion of a document answers: the revision is that of its tombstone. */
+export interface DeleteResult {
+  readonly ok: true;
+  readonly id: string;
+  readonly rev: string;
+}
+
+export function deleteDocument(db: DatabaseScope, doc: DocumentRef): Operation<DeleteResult> {
+  requireRef(doc, 'delete');
+  return operation(
+    db.connection,
+    () => {
+      requireRef(doc, 'delete');
+      const { _id: id, _rev: rev } = doc;
+      if (isDotSegment(id)) {
+        return { method: 'POST', path: db.path, json: { _id: id, _rev: rev, _deleted: true } };
+      }
+      const query = `?rev=${encodeURIComponent(rev)}`;
+      return { method: 'DELETE', path: `${db.path}${documentPath(id)}${query}` };
+    },
+    (body) => ({ ok: true, id: stringField(body, 'id'), rev: stringField(body, 'rev') }),
+  );
+}
+
+/** Refuses what does not name a revision of a document. */
+export function requireRef(doc: unknown, what: string): asserts doc is DocumentRef {
+  if (typeof doc !== 'object' || doc === null) {
+    throw new TypeError(`${what} takes a document with _id and _rev, not ${describeValue(doc)}`);
+  }
+  const { _id: id, _rev: rev } = doc as { _id?: unknown; _rev?: unknown };
+  requireId(id, `${what}: the document's _id`);
+  if (typeof rev !== 'string' || rev === '') {
+    throw new TypeError(`${what}: the document ${JSON.stringify(id)} has no _rev; read it first`);
+  }
 }

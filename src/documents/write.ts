@@ -1,6 +1,6 @@
 import { catchError, concat, map, of, reduce, throwError } from 'rxjs';
 import type { Observable } from 'rxjs';
-import { isPayloadTooLarge } from '../errors/status-errors.ts';
+import { isPayloadTooLarge } from '../errors/http-error.ts';
 import type { Answer } from '../http/exchange.ts';
 import { asArray, asObject, stringField } from '../http/decode.ts';
 import { count, flag, oneOf, toQuery } from '../http/query.ts';
@@ -8,9 +8,9 @@ import type { DatabaseScope } from '../http/scope.ts';
 import { documentPath, isDotSegment, requireId } from '../http/url.ts';
 import type { AnyFields, Draft } from '../model/document.ts';
 import { assertJson, nameOf } from '../model/json.ts';
-import type { Name } from '../model/json.ts';
-import { mustBe, show } from '../model/must-be.ts';
-import { canBeTogether, writeTogether } from './coalesced-write.ts';
+import type { ValueName } from '../model/json.ts';
+import { invalidArgument, describeValue } from '../model/invalid-argument.ts';
+import { canBeTogether, writeTogether } from './coalesce.ts';
 
 /** How the server is to write. */
 export interface WriteOptions {
@@ -61,16 +61,16 @@ export interface Write<T extends object = AnyFields> {
  *
  * @throws TypeError that names the document and the path to what is wrong.
  */
-export function requireDraft(doc: unknown, what: Name = 'The document'): void {
+export function requireDraft(doc: unknown, what: ValueName = 'The document'): void {
   requireShape(doc, what);
   const { _id: id } = doc as { _id?: unknown };
-  assertJson(doc, () => (id === undefined ? nameOf(what) : `${nameOf(what)} ${show(id)}`));
+  assertJson(doc, () => (id === undefined ? nameOf(what) : `${nameOf(what)} ${describeValue(id)}`));
 }
 
 /** Refuses what is no object, or has an `_id` that is none. */
-export function requireShape(doc: unknown, what: Name): void {
+export function requireShape(doc: unknown, what: ValueName): void {
   if (typeof doc !== 'object' || doc === null || Array.isArray(doc)) {
-    throw mustBe(nameOf(what), 'an object', doc);
+    throw invalidArgument(nameOf(what), 'an object', doc);
   }
   const { _id: id } = doc as { _id?: unknown };
   if (id !== undefined) requireId(id, () => `The _id of ${nameOf(what).replace(/^The/, 'the')}`);

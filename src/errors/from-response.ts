@@ -12,7 +12,7 @@ import {
   ServerError,
   TooManyRequests,
   Unauthorized,
-} from './status-errors.ts';
+} from './http-error.ts';
 
 const CLASSES: Readonly<Record<number, new (details: HTTPErrorDetails) => HTTPError>> = {
   400: BadRequest,

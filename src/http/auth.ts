@@ -1,6 +1,6 @@
 import type { Observable } from 'rxjs';
-import { mustBe } from '../model/must-be.ts';
-import type { Eventually } from '../operators/eventually.ts';
+import { invalidArgument } from '../model/invalid-argument.ts';
+import type { ValueOrAsync } from '../operators/to-observable.ts';
 
 /** A user's name and password. */
 export interface BasicCredentials {
@@ -57,7 +57,7 @@ export type Auth =
   | Credentials
   | Promise<Credentials | null>
   | Observable<Credentials | null>
-  | (() => Eventually<Credentials | null>);
+  | (() => ValueOrAsync<Credentials | null>);
 
 /** The headers by which a request shows who asks; they never follow to another origin. */
 export const CREDENTIAL_HEADERS: readonly string[] = [
@@ -107,10 +107,11 @@ export function bearerAuthorization(token: unknown): Authorization {
 
 /** Makes the headers by which a proxy tells who asks. */
 export function proxyAuthorization({ proxy }: ProxyCredentials): Authorization {
-  if (typeof proxy !== 'object' || proxy === null) throw mustBe('auth.proxy', 'an object', proxy);
+  if (typeof proxy !== 'object' || proxy === null)
+    throw invalidArgument('auth.proxy', 'an object', proxy);
   const { username, roles = [], token, secret } = proxy;
   requireHeader(username, 'auth.proxy.username');
-  if (!Array.isArray(roles)) throw mustBe('auth.proxy.roles', 'a list of names', roles);
+  if (!Array.isArray(roles)) throw invalidArgument('auth.proxy.roles', 'a list of names', roles);
   for (const role of roles) requireHeader(role, 'auth.proxy.roles');
   if (token !== undefined) requireText(token, 'auth.proxy.token');
   if (secret !== undefined) requireText(secret, 'auth.proxy.secret');

@@ -17,15 +17,15 @@ import {
   throwError,
   timer,
 } from 'rxjs';
-import { isUnauthorized } from '../errors/status-errors.ts';
-import { eventually } from '../operators/eventually.ts';
+import { isUnauthorized } from '../errors/http-error.ts';
+import { toObservable } from '../operators/to-observable.ts';
 import { ANONYMOUS } from './auth.ts';
 import type { Auth, Authorization, BasicCredentials, Credentials } from './auth.ts';
-import { readExchange } from './body.ts';
+import { readExchange } from './exchange.ts';
 import { CookieSession } from './cookie-session.ts';
-import type { Reading } from './exchange.ts';
-import { identify } from './identity.ts';
-import type { Channel, Identity } from './identity.ts';
+import type { ReadExchange } from './exchange.ts';
+import { identify } from './cookie-session.ts';
+import type { Channel, Identity } from './cookie-session.ts';
 
 /** Sends a request as somebody. */
 type Attempt<T> = (authorization: Authorization) => Observable<T>;
@@ -73,7 +73,7 @@ export class Authenticator {
     } else if (typeof auth === 'function' || isPromise(auth)) {
       this.#isForgetful = typeof auth === 'function';
       const ask = typeof auth === 'function' ? auth : (): typeof auth => auth;
-      this.#ask$ = eventually<Credentials | null>(ask).pipe(
+      this.#ask$ = toObservable<Credentials | null>(ask).pipe(
         take(1),
         defaultIfEmpty(null),
         map((given) => this.#learn(given, false)),
@@ -134,7 +134,7 @@ export class Authenticator {
   }
 
   /** Logs in at each subscription; everything is asked with the session from then on. */
-  logIn<T>(session: BasicCredentials, read: (answer: Reading) => T): Observable<T> {
+  logIn<T>(session: BasicCredentials, read: (answer: ReadExchange) => T): Observable<T> {
     return defer(() => {
       const identity = new CookieSession({ session }, this.#channel);
       return identity.logIn().pipe(
@@ -145,7 +145,7 @@ export class Authenticator {
   }
 
   /** Logs out at each subscription; whatever the server says, nobody asks from then on. */
-  logOut(): Observable<Reading> {
+  logOut(): Observable<ReadExchange> {
     return defer(() => {
       const identity = this.#identity;
       const ticket = identity instanceof CookieSession ? identity.ticket : null;

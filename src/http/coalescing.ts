@@ -1,6 +1,6 @@
 import { asapScheduler, asyncScheduler } from 'rxjs';
 import type { SchedulerLike } from 'rxjs';
-import { mustBe } from '../model/must-be.ts';
+import { invalidArgument } from '../model/invalid-argument.ts';
 
 /** What is asked for one by one, and sent together. */
 export interface CoalesceOptions {
@@ -43,7 +43,7 @@ export function coalescing(
 ): Coalescing | null {
   if (option === false) return null;
   if (option !== true && (typeof option !== 'object' || option === null))
-    throw mustBe('coalesce', 'true, false, or options', option);
+    throw invalidArgument('coalesce', 'true, false, or options', option);
   const {
     reads = true,
     writes = true,
@@ -53,12 +53,13 @@ export function coalescing(
   } = option === true ? {} : option;
   const [name] = Object.keys(unknown);
   if (name !== undefined) throw new TypeError(`coalesce: unknown option '${name}'`);
-  if (typeof reads !== 'boolean') throw mustBe('coalesce: reads', 'true or false', reads);
-  if (typeof writes !== 'boolean') throw mustBe('coalesce: writes', 'true or false', writes);
+  if (typeof reads !== 'boolean') throw invalidArgument('coalesce: reads', 'true or false', reads);
+  if (typeof writes !== 'boolean')
+    throw invalidArgument('coalesce: writes', 'true or false', writes);
   if (!(maxWait >= 0 && maxWait < Infinity))
-    throw mustBe('coalesce: maxWait', 'milliseconds from 0', maxWait, RangeError);
+    throw invalidArgument('coalesce: maxWait', 'milliseconds from 0', maxWait, RangeError);
   if (maxSize !== undefined && !(Number.isSafeInteger(maxSize) && maxSize > 0))
-    throw mustBe('coalesce: maxSize', 'a whole number from 1', maxSize, RangeError);
+    throw invalidArgument('coalesce: maxSize', 'a whole number from 1', maxSize, RangeError);
   // The end of the turn, where a timer of 0 ms would take one or more.
   const turn = maxWait === 0 && scheduler === asyncScheduler ? asapScheduler : scheduler;
   return { reads, writes, maxWait, maxSize, scheduler: turn };

@@ -1,6 +1,6 @@
 import type { SchedulerLike } from 'rxjs';
 import type { Auth } from './auth.ts';
-import type { BackoffOptions } from '../operators/backoff.ts';
+import type { BackoffOptions } from '../operators/retry-policy.ts';
 import type { CoalesceOptions } from './coalescing.ts';
 import type { Transport } from './transport.ts';
 

@@ -4,23 +4,29 @@ import { isCorduroyError } from '../errors/corduroy-error.ts';
 import { errorFromResponse } from '../errors/from-response.ts';
 import { Redactor, describeCause } from '../errors/redact.ts';
 import type { Redact } from '../errors/redact.ts';
-import { TimeoutError } from '../errors/timeout-error.ts';
+import { TimeoutError } from '../errors/connection-error.ts';
 import { assertJson } from '../model/json.ts';
-import { mustBe } from '../model/must-be.ts';
+import { invalidArgument } from '../model/invalid-argument.ts';
 import type { Authorization } from './auth.ts';
 import { Authenticator } from './authenticator.ts';
-import { readExchange, readText } from './body.ts';
+import { readExchange, readText } from './exchange.ts';
 import { coalescing } from './coalescing.ts';
 import type { Coalescing } from './coalescing.ts';
 import type { ConnectionOptions, JsonCodec } from './connection-options.ts';
-import { defaultTransport } from './default-transport.ts';
+import { defaultTransport } from './fetch-transport.ts';
 import { isRepeatable } from './exchange.ts';
-import type { Answer, Exchange, Reading, ReplicationEnd, RequestSpec } from './exchange.ts';
+import type {
+  Answer,
+  Exchange,
+  ReadExchange,
+  ReplicationEndpoint,
+  RequestSpec,
+} from './exchange.ts';
 import { Nodes } from './nodes.ts';
-import { cutShort, innermost, protocolError, unreachable } from './failures.ts';
+import { truncatedError, rootCause, protocolError, noAnswerError } from './exchange.ts';
 import type { ResponseHeaders, Transport, TransportRequest } from './transport.ts';
 import { databasePath, parseAddresses } from './url.ts';
-import { watched } from './watch.ts';
+import { withIdleTimeout } from './idle-timeout.ts';
 
 /**
  * One server, or the nodes of a cluster, and how they are reached: what every operation sends its
@@ -45,7 +51,8 @@ export class Connection {
   constructor(url: string | readonly string[], options: ConnectionOptions = {}) {
     const { url: first, urls, authorization } = parseAddresses(url);
     const { auth = authorization, headers = {}, timeout: silence = 120_000 } = options;
-    if (!(silence >= 0)) throw mustBe('timeout', 'milliseconds from 0', silence, RangeError);
+    if (!(silence >= 0))
+      throw invalidArgument('timeout', 'milliseconds from 0', silence, RangeError);
     const own = lowerCase(headers);
     this.url = first;
     this.codec = options.codec ?? JSON;
@@ -81,7 +88,7 @@ export class Connection {
   }
 
   /** Describes a database of this server to a server that replicates. */
-  replicationEnd(database: string): ReplicationEnd {
+  replicationEndpoint(database: string): ReplicationEndpoint {
     const url = this.url + databasePath(database);
     const { basic, headers } = this.authenticator.present;
     if (basic !== undefined) return { url, auth: { basic } };
@@ -122,7 +129,7 @@ export class Connection {
         if (open === 0) subscriber.complete();
       };
       const error = (failure: unknown): void => subscriber.error(failure);
-      const emit = (reading: Reading): void => {
+      const emit = (reading: ReadExchange): void => {
         let answer: Answer<T>;
         try {
           answer = this.decode(reading, decode);
@@ -145,7 +152,7 @@ export class Connection {
 
   /** Decodes an answer from JSON; what is thrown by `decode` becomes a `ProtocolError`. */
   decode<T>(
-    { text, exchange }: Reading,
+    { text, exchange }: ReadExchange,
     decode: (body: unknown, exchange: Exchange) => T,
   ): Answer<T> {
     const value = this.#decode(text, exchange, decode);
@@ -163,20 +170,20 @@ export class Connection {
     const request = { method: spec.method ?? 'GET', url: this.#redact(base + spec.path) };
     const silence = spec.timeout ?? this.#timeout;
     const explain =
-      (how: typeof unreachable | typeof cutShort) =>
+      (how: typeof noAnswerError | typeof truncatedError) =>
       (cause: unknown): Error =>
         isCorduroyError(cause)
           ? cause
-          : how(describeCause(innermost(cause), this.#redact), request);
+          : how(describeCause(rootCause(cause), this.#redact), request);
     return new Observable((subscriber) => {
       let refused = false;
       const error = (failure: unknown): void => subscriber.error(failure);
-      return watched(this.#transport.send(this.#complete(spec, authorization, base)), {
+      return withIdleTimeout(this.#transport.send(this.#complete(spec, authorization, base)), {
         silence,
         scheduler: this.scheduler,
         tooLate: () => new TimeoutError(silence, request),
-        unanswered: explain(unreachable),
-        brokenOff: explain(cutShort),
+        unanswered: explain(noAnswerError),
+        brokenOff: explain(truncatedError),
       }).subscribe({
         next: ({ status, headers, body }) => {
           if (status >= 200 && status < 300) {

@@ -6,8 +6,8 @@ import { got } from 'got';
 import type { Got, NormalizedOptions, Options, OptionsInit } from 'got';
 import { Observable } from 'rxjs';
 import { CREDENTIAL_HEADERS } from './auth.ts';
-import { joinHeaders } from './join-headers.ts';
-import { toUpload } from './to-upload.ts';
+import { joinHeaders } from './node-http.ts';
+import { toUpload } from './node-http.ts';
 import type { Transport, TransportRequest, TransportResponse } from './transport.ts';
 
 /** How the transport over got connects. */

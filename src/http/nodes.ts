@@ -2,9 +2,9 @@ import { Observable, catchError, tap, throwError } from 'rxjs';
 import type { SchedulerLike } from 'rxjs';
 import { isConnectionError } from '../errors/connection-error.ts';
 import { isHTTPError } from '../errors/http-error.ts';
-import { isTimeoutError } from '../errors/timeout-error.ts';
-import { backoff } from '../operators/backoff.ts';
-import type { BackoffOptions } from '../operators/backoff.ts';
+import { isTimeoutError } from '../errors/connection-error.ts';
+import { backoff } from '../operators/retry-policy.ts';
+import type { BackoffOptions } from '../operators/retry-policy.ts';
 import { isRepeatable } from './exchange.ts';
 import type { RequestSpec } from './exchange.ts';
 
@@ -66,12 +66,12 @@ export class Nodes {
   #choose(tried: ReadonlySet<Node>): Node {
     const now = this.#scheduler.now();
     const { length } = this.#nodes;
-    const inTurn = this.#nodes
+    const serialize = this.#nodes
       .map((_, i) => this.#nodes[(this.#turn + i) % length] as Node)
       .filter((node) => !tried.has(node));
     const node =
-      inTurn.find(({ until }) => until <= now) ??
-      inTurn.reduce((first, other) => (other.until < first.until ? other : first));
+      serialize.find(({ until }) => until <= now) ??
+      serialize.reduce((first, other) => (other.until < first.until ? other : first));
     this.#turn = (this.#nodes.indexOf(node) + 1) % length;
     return node;
   }

@@ -1,8 +1,30 @@
 import { Observable, catchError, map, of, throwError } from 'rxjs';
 import { isHTTPError } from '../errors/http-error.ts';
+import type { HTTPError } from '../errors/http-error.ts';
 import type { Connection } from './connection.ts';
 import type { Answer, Exchange, RequestSpec } from './exchange.ts';
-import type { Status } from './status.ts';
+import type { ResponseHeaders } from './transport.ts';
+
+/** What the server said to a request, as a value: `ok` tells whether it agreed. */
+export type Status<T> =
+  | {
+      readonly ok: true;
+      readonly code: number;
+      readonly headers: ResponseHeaders;
+      readonly value: T;
+      readonly error: null;
+      readonly exception: null;
+    }
+  | {
+      readonly ok: false;
+      readonly code: number;
+      readonly headers: ResponseHeaders;
+      readonly value: null;
+      /** The class of the exception, for `status.error === NotFound`. */
+      // oxlint-disable-next-line typescript/no-explicit-any -- any HTTPError class, whatever it takes
+      readonly error: abstract new (...args: any[]) => HTTPError;
+      readonly exception: HTTPError;
+    };
 
 /**
  * What every one-shot method returns: an Observable with its answer's status within reach.
@@ -84,13 +106,13 @@ export class Operation<T> extends Observable<T> {
   }
 
   /**
-   * Lets `yield* operation` inside `relax` give the value, typed.
+   * Gives the value at `yield* operation` inside `relax`, typed as `T`.
    *
-   * What it yields is the operation itself. It is declared as a `T`, for RxJS takes an operation for
-   * an iterable as well, and would have `switchMap(() => operation)` emit what this declares.
+   * It yields the operation itself, typed as `never`: a loop or a destructuring over an operation does
+   * not compile, and RxJS infers `T` from `switchMap(() => operation)`.
    */
-  *[Symbol.iterator](): Generator<T, T> {
-    return yield this as unknown as T;
+  *[Symbol.iterator](): Generator<never, T> {
+    return yield this as never;
   }
 }
 

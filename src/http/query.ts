@@ -1,5 +1,5 @@
 import { assertJson } from '../model/json.ts';
-import { mustBe } from '../model/must-be.ts';
+import { invalidArgument } from '../model/invalid-argument.ts';
 
 /** How the value of an option is written in a query string; `name` is for what is said of it. */
 export type Parameter = (value: unknown, name: string) => string;
@@ -10,19 +10,19 @@ export type Parameters = Readonly<Record<string, Parameter>>;
 /** A number that is whole and not negative. */
 export const count: Parameter = (value, name) => {
   if (typeof value === 'number' && Number.isSafeInteger(value) && value >= 0) return String(value);
-  throw mustBe(name, 'a whole number from 0', value, RangeError);
+  throw invalidArgument(name, 'a whole number from 0', value, RangeError);
 };
 
 /** `true` or `false`. */
 export const flag: Parameter = (value, name) => {
   if (typeof value === 'boolean') return String(value);
-  throw mustBe(name, 'true or false', value);
+  throw invalidArgument(name, 'true or false', value);
 };
 
 /** A string, sent as it is. */
 export const text: Parameter = (value, name) => {
   if (typeof value === 'string' && value !== '') return value;
-  throw mustBe(name, 'a string that is not empty', value);
+  throw invalidArgument(name, 'a string that is not empty', value);
 };
 
 /** Any JSON value, sent as JSON. */
@@ -36,7 +36,7 @@ export const oneOf =
   (...allowed: readonly string[]): Parameter =>
   (value, name) => {
     if (typeof value === 'string' && allowed.includes(value)) return value;
-    throw mustBe(name, `one of '${allowed.join("', '")}'`, value);
+    throw invalidArgument(name, `one of '${allowed.join("', '")}'`, value);
   };
 
 /** Options whose name on the wire is not their own with underscores. */

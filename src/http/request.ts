@@ -1,12 +1,12 @@
 import { map, mergeMap } from 'rxjs';
 import { assertJson } from '../model/json.ts';
-import { mustBe, show } from '../model/must-be.ts';
+import { invalidArgument, describeValue } from '../model/invalid-argument.ts';
 import { CREDENTIAL_HEADERS } from './auth.ts';
-import { readBytes } from './body.ts';
+import { readBytes } from './exchange.ts';
 import type { JsonCodec } from './connection-options.ts';
 import type { Connection } from './connection.ts';
 import type { Exchange, RequestSpec } from './exchange.ts';
-import { protocolError } from './failures.ts';
+import { protocolError } from './exchange.ts';
 import { Operation } from './operation.ts';
 import { toBody } from './query.ts';
 import type { Parameter } from './query.ts';
@@ -96,7 +96,7 @@ const JSON_TYPE = /^application\/([\w.-]+\+)?json\b/i;
 
 function toSpec(options: RequestOptions, base: string): RequestSpec {
   if (typeof options !== 'object' || options === null)
-    throw mustBe('request: options', '{ path, … }', options);
+    throw invalidArgument('request: options', '{ path, … }', options);
   toBody(OPTIONS, options, 'request');
   const { path, query = {}, json, body, timeout } = options;
   const method = requireMethod(options.method ?? 'GET');
@@ -105,11 +105,11 @@ function toSpec(options: RequestOptions, base: string): RequestSpec {
     throw new TypeError('request: json and body exclude each other');
   if (json !== undefined) assertJson(json, 'request: json');
   if (body !== undefined && !isBody(body))
-    throw mustBe('request: body', 'a string, bytes or an async iterable of bytes', body);
+    throw invalidArgument('request: body', 'a string, bytes or an async iterable of bytes', body);
   if ((json ?? body) !== undefined && (method === 'GET' || method === 'HEAD'))
     throw new TypeError(`request: ${method} has no body; name another method`);
   if (timeout !== undefined && !(timeout >= 0))
-    throw mustBe('request: timeout', 'milliseconds from 0', timeout, RangeError);
+    throw invalidArgument('request: timeout', 'milliseconds from 0', timeout, RangeError);
   return {
     method,
     path: base + withQuery(path, query),
@@ -122,21 +122,21 @@ function toSpec(options: RequestOptions, base: string): RequestSpec {
 
 function requireMethod(method: unknown): string {
   if (typeof method === 'string' && /^[a-z]+$/i.test(method)) return method.toUpperCase();
-  throw mustBe('request: method', 'the name of a method, as in PUT', method);
+  throw invalidArgument('request: method', 'the name of a method, as in PUT', method);
 }
 
 /** Refuses whatever could lead elsewhere than below the base: credentials go with the request. */
 function requirePath(path: unknown): asserts path is string {
   if (typeof path !== 'string' || !path.startsWith('/') || path.startsWith('//')) {
-    throw mustBe('request: path', 'a path that begins with one slash, and no URL', path);
+    throw invalidArgument('request: path', 'a path that begins with one slash, and no URL', path);
   }
   // What is no printable ASCII should have been encoded; URL parsers take a backslash for a slash.
   if (!/^[!-~]*$/.test(path) || /[\\#]/.test(path)) {
-    throw new TypeError(`request: path is not encoded: ${show(path)}`);
+    throw new TypeError(`request: path is not encoded: ${describeValue(path)}`);
   }
   const [above = ''] = path.split('?');
   if (above.split('/').some((part) => isDotSegment(part.replace(/%2e/gi, '.')))) {
-    throw new TypeError(`request: path must not have '.' or '..' in it: ${show(path)}`);
+    throw new TypeError(`request: path must not have '.' or '..' in it: ${describeValue(path)}`);
   }
 }
 
@@ -157,7 +157,8 @@ function inQuery(value: unknown, name: string): string {
 function requireHeaders(headers: Readonly<Record<string, unknown>>): Record<string, string> {
   const own: Record<string, string> = {};
   for (const [name, value] of Object.entries(headers)) {
-    if (!/^[\w!#$%&'*+.^`|~-]+$/.test(name)) throw mustBe('request: headers', 'names', name);
+    if (!/^[\w!#$%&'*+.^`|~-]+$/.test(name))
+      throw invalidArgument('request: headers', 'names', name);
     // The value may be a secret, and is not shown.
     if (typeof value !== 'string' || !/^[\t\u0020-\u007e\u0080-\u00ff]*$/.test(value))
       throw new TypeError(`request: headers: ${name} must be a string that a header can hold`);

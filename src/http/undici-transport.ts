@@ -1,7 +1,19 @@
+import { Readable } from 'node:stream';
+import type { Transform } from 'node:stream';
+import { createBrotliDecompress, createGunzip, createInflate } from 'node:zlib';
 import { Observable } from 'rxjs';
+import type { Subscriber } from 'rxjs';
 import { Agent } from 'undici';
-import type { Transport } from './transport.ts';
-import { UndiciExchange } from './undici-exchange.ts';
+import type { Dispatcher } from 'undici';
+import { CREDENTIAL_HEADERS } from './auth.ts';
+import { joinHeaders, toUpload } from './node-http.ts';
+import type { Upload } from './node-http.ts';
+import type {
+  ResponseHeaders,
+  Transport,
+  TransportRequest,
+  TransportResponse,
+} from './transport.ts';
 
 /** How the transport over undici connects. */
 export interface UndiciTransportOptions {
@@ -44,4 +56,178 @@ export function undiciTransport(options: UndiciTransportOptions = {}): Transport
         return () => exchange.abort();
       }),
   };
+}
+
+type Controller = Dispatcher.DispatchController;
+
+/** Where a request goes, and with what: what a redirect changes. */
+interface Target extends Pick<TransportRequest, 'method' | 'url' | 'headers'> {
+  readonly upload: Upload;
+}
+
+const REDIRECTS = 10;
+const ENCODINGS = 'gzip, deflate, br';
+
+const DECOMPRESS: Readonly<Record<string, () => Transform>> = {
+  gzip: createGunzip,
+  'x-gzip': createGunzip,
+  deflate: createInflate,
+  br: createBrotliDecompress,
+};
+
+/**
+ * One exchange over undici, as its handler: undici's own `request` makes a promise and a stream of
+ * each answer, of which nothing is needed here.
+ */
+export class UndiciExchange implements Dispatcher.DispatchHandler {
+  readonly #agent: Dispatcher;
+  readonly #subscriber: Subscriber<TransportResponse>;
+  readonly #endless: boolean;
+  #target: Target;
+  #next: Target | null = null;
+  #redirects = 0;
+  #open = true;
+  #controller: Controller | null = null;
+  #chunks: Subscriber<Uint8Array> | null = null;
+  #decompress: (() => Transform) | undefined;
+  #decompressor: Transform | null = null;
+
+  constructor(
+    agent: Dispatcher,
+    request: TransportRequest,
+    subscriber: Subscriber<TransportResponse>,
+  ) {
+    this.#agent = agent;
+    this.#subscriber = subscriber;
+    this.#endless = request.endless === true;
+    const { method, url, headers, body } = request;
+    this.#target = { method, url, headers, upload: toUpload(body) };
+    this.#dispatch();
+  }
+
+  /** Closes the socket at once, unless the exchange is over. */
+  abort(): void {
+    const { upload } = this.#target;
+    if (upload instanceof Readable) upload.destroy();
+    if (!this.#open) return;
+    this.#open = false;
+    this.#controller?.abort(new Error('The exchange was aborted'));
+    this.#decompressor?.destroy();
+  }
+
+  onRequestStart(controller: Controller): void {
+    this.#controller = controller;
+    if (!this.#open) controller.abort(new Error('The exchange was aborted'));
+  }
+
+  onResponseStart(
+    _controller: Controller,
+    status: number,
+    raw: Parameters<typeof joinHeaders>[0],
+  ): void {
+    // 100 and 103 come before the answer.
+    if (status < 200 || !this.#open) return;
+    const headers = joinHeaders(raw);
+    this.#next = this.#redirect(status, headers);
+    if (this.#next !== null) return;
+    this.#decompress = DECOMPRESS[headers['content-encoding'] ?? ''];
+    const body = new Observable<Uint8Array>((chunks) => {
+      this.#chunks = chunks;
+    });
+    this.#subscriber.next({ status, headers, body });
+  }
+
+  onResponseData(controller: Controller, chunk: Uint8Array): void {
+    if (this.#next !== null || !this.#open) return;
+    if (this.#decompress === undefined) {
+      this.#chunks?.next(chunk);
+      return;
+    }
+    this.#decompressor ??= this.#decompressing(this.#decompress());
+    if (this.#decompressor.write(chunk)) return;
+    controller.pause();
+    this.#decompressor.once('drain', () => controller.resume());
+  }
+
+  onResponseEnd(): void {
+    if (!this.#open) return;
+    if (this.#next !== null) this.#follow(this.#next);
+    else if (this.#decompressor === null) this.#complete();
+    else this.#decompressor.end();
+  }
+
+  onResponseError(_controller: Controller, error: Error): void {
+    this.#fail(error);
+  }
+
+  #dispatch(): void {
+    const { method, url, headers, upload } = this.#target;
+    const slash = url.indexOf('/', url.indexOf('//') + 2);
+    const options = {
+      origin: slash === -1 ? url : url.slice(0, slash),
+      path: slash === -1 ? '/' : url.slice(slash),
+      method,
+      // What compresses a feed holds its heartbeats back.
+      headers: this.#endless ? headers : Object.assign({ 'accept-encoding': ENCODINGS }, headers),
+      body: upload ?? null,
+    };
+    this.#agent.dispatch(options, this);
+  }
+
+  #complete(): void {
+    this.#open = false;
+    this.#chunks?.complete();
+    this.#subscriber.complete();
+  }
+
+  #fail(error: Error): void {
+    if (!this.#open) return;
+    this.#open = false;
+    this.#decompressor?.destroy();
+    // Once the head is out, what goes wrong concerns the body.
+    (this.#chunks ?? this.#subscriber).error(error);
+  }
+
+  #decompressing(decompressor: Transform): Transform {
+    return decompressor
+      .on('data', (chunk: Uint8Array) => this.#chunks?.next(chunk))
+      .once('end', () => this.#complete())
+      .on('error', (error) => {
+        const controller = this.#controller;
+        this.#fail(error);
+        controller?.abort(error);
+      });
+  }
+
+  /** Where the answer sends us, or null where it is the answer. */
+  #redirect(status: number, headers: ResponseHeaders): Target | null {
+    const { location } = headers;
+    if (location === undefined || status > 308 || (status < 307 && (status < 301 || status > 303)))
+      return null;
+    const { method, url, headers: own, upload } = this.#target;
+    // A stream of which nothing is known cannot be sent a second time.
+    if (upload instanceof Readable) return null;
+    const from = new URL(url);
+    const to = new URL(location, from);
+    const kept = { ...own };
+    if (to.origin !== from.origin) for (const name of CREDENTIAL_HEADERS) delete kept[name];
+    const seeOther = status === 303 && method !== 'GET' && method !== 'HEAD';
+    return {
+      method: seeOther ? 'GET' : method,
+      url: to.origin + to.pathname + to.search,
+      headers: kept,
+      upload: seeOther ? undefined : upload,
+    };
+  }
+
+  #follow(target: Target): void {
+    this.#redirects += 1;
+    if (this.#redirects > REDIRECTS) {
+      this.#fail(new Error(`Redirected more than ${REDIRECTS} times`));
+      return;
+    }
+    this.#next = null;
+    this.#target = target;
+    this.#dispatch();
+  }
 }

@@ -1,8 +1,8 @@
 import { isWellFormed, nameOf } from '../model/json.ts';
-import type { Name } from '../model/json.ts';
+import type { ValueName } from '../model/json.ts';
 import { ANONYMOUS, basicAuthorization } from './auth.ts';
 import type { Authorization } from './auth.ts';
-import { mustBe, show } from '../model/must-be.ts';
+import { invalidArgument, describeValue } from '../model/invalid-argument.ts';
 
 /** A server's address, taken apart: the URL without credentials, and the credentials. */
 export interface Address {
@@ -21,7 +21,9 @@ export function parseAddress(text: string): Address {
   try {
     url = new URL(text);
   } catch {
-    throw new TypeError(`Not a URL: ${show(text)}; expected something like http://127.0.0.1:5984`);
+    throw new TypeError(
+      `Not a URL: ${describeValue(text)}; expected something like http://127.0.0.1:5984`,
+    );
   }
   if (url.protocol !== 'http:' && url.protocol !== 'https:') {
     throw new TypeError(`The URL must begin with http:// or https://, not ${url.protocol}`);
@@ -100,16 +102,20 @@ const SYSTEM_NAME = /^_[a-z][a-z_]*$/;
 export function requireDatabaseName(name: unknown): asserts name is string {
   if (typeof name === 'string' && (NAME.test(name) || SYSTEM_NAME.test(name))) return;
   throw new TypeError(
-    `Not a database name: ${show(name)}; it must begin with a lower-case letter, and go on with ` +
+    `Not a database name: ${describeValue(name)}; it must begin with a lower-case letter, and go on with ` +
       'lower-case letters, digits and _ $ ( ) + - /',
   );
 }
 
 /** Refuses what cannot be a document's id. */
-export function requireId(id: unknown, what: Name = 'The id of a document'): asserts id is string {
-  const fault = (is: string): TypeError => new TypeError(`${nameOf(what)} ${is}: ${show(id)}`);
+export function requireId(
+  id: unknown,
+  what: ValueName = 'The id of a document',
+): asserts id is string {
+  const fault = (is: string): TypeError =>
+    new TypeError(`${nameOf(what)} ${is}: ${describeValue(id)}`);
   if (typeof id !== 'string' || id === '')
-    throw mustBe(nameOf(what), 'a string that is not empty', id);
+    throw invalidArgument(nameOf(what), 'a string that is not empty', id);
   if (id.startsWith('_') && !/^_(?:design|local)\/./.test(id))
     throw fault('must not begin with an underscore');
   if (!isWellFormed(id)) throw fault('is not well-formed Unicode');
@@ -121,4 +127,11 @@ function decode(text: string): string {
   } catch {
     return text;
   }
+}
+
+/** Encodes the name of a design document, with or without the `_design/` before it. */
+export function designName(ddoc: unknown, what: string): string {
+  const name = typeof ddoc === 'string' ? ddoc.replace(/^_design\//, '') : '';
+  if (name === '') throw invalidArgument(`${what}: ddoc`, 'the name of a design document', ddoc);
+  return segment(name);
 }

@@ -17,21 +17,21 @@ import type { Merge } from '../conflicts/merge.ts';
 import { writeOne } from '../documents/write.ts';
 import type { CorduroyError } from '../errors/corduroy-error.ts';
 import { httpError } from '../errors/from-response.ts';
-import { isConflict, isUnauthorized } from '../errors/status-errors.ts';
-import { isTransient } from '../errors/transient.ts';
+import { isConflict, isUnauthorized } from '../errors/http-error.ts';
+import { isTransient } from '../errors/corduroy-error.ts';
 import { documentPath } from '../http/url.ts';
 import type { Document, Draft } from '../model/document.ts';
-import { equal } from '../model/equal.ts';
-import { byWinner } from '../model/revision.ts';
-import { backoff } from '../operators/backoff.ts';
-import type { BackoffOptions } from '../operators/backoff.ts';
-import type { Found } from './found.ts';
+import { equal } from '../model/json.ts';
+import { byWinner } from '../model/document.ts';
+import { backoff } from '../operators/retry-policy.ts';
+import type { BackoffOptions } from '../operators/retry-policy.ts';
+import type { LiveEntry } from './live-entry.ts';
 import type { LiveDatabase } from './live-database.ts';
 
 /** A document with the edits to it that the server does not have yet. */
-export interface EditState<T extends object> {
+export interface DocumentEditState<T extends object> {
   /** What the server has, and the edits were made of. */
-  readonly base: Found<T>;
+  readonly base: LiveEntry<T>;
   /** The document with the edits; null where there are none. */
   readonly local: Draft<T> | null;
   /** Why the last ones could not be saved. */
@@ -44,9 +44,8 @@ export interface EditState<T extends object> {
  */
 export class DocumentEdit<T extends object> {
   /** Null until the document has been read. */
-  readonly state$: BehaviorSubject<EditState<T> | null> = new BehaviorSubject<EditState<T> | null>(
-    null,
-  );
+  readonly state$: BehaviorSubject<DocumentEditState<T> | null> =
+    new BehaviorSubject<DocumentEditState<T> | null>(null);
   /** Tells that there is something to save. */
   readonly edits$: Subject<void> = new Subject<void>();
   readonly #live: LiveDatabase;
@@ -84,7 +83,7 @@ export class DocumentEdit<T extends object> {
   }
 
   /** The document as it is shown, and as it is saved. */
-  present({ local, base }: EditState<T>): Draft<T> | null {
+  present({ local, base }: DocumentEditState<T>): Draft<T> | null {
     if (local === null) return base.doc;
     const { rev, doc } = base;
     const next = { ...bodyOf(local), _id: this.#id, ...(doc !== null && { _rev: rev }) } as unknown;
@@ -92,7 +91,7 @@ export class DocumentEdit<T extends object> {
   }
 
   /** Takes note of what the server has; unsaved edits are rebased on it. */
-  hear(found: Found<T>): Observable<never> {
+  hear(found: LiveEntry<T>): Observable<never> {
     return defer(() => {
       const state = this.state$.value;
       if (state === null) {
@@ -138,17 +137,17 @@ export class DocumentEdit<T extends object> {
     );
   }
 
-  get #state(): EditState<T> {
+  get #state(): DocumentEditState<T> {
     const state = this.state$.value;
     if (state !== null) return state;
     throw new Error('edit$: the document has not been read yet: subscribe, and wait for its value');
   }
 
-  #put(changes: Partial<EditState<T>>): void {
+  #put(changes: Partial<DocumentEditState<T>>): void {
     this.state$.next({ ...this.#state, ...changes });
   }
 
-  #rebase(state: EditState<T>, found: Found<T>): Observable<never> {
+  #rebase(state: DocumentEditState<T>, found: LiveEntry<T>): Observable<never> {
     const mine = this.present(state) as Draft<T>;
     return mergeOne(this.#merge, this.#id, mine, { server: found.doc, base: state.base.doc }).pipe(
       mergeMap((outcome) => {
@@ -168,7 +167,7 @@ export class DocumentEdit<T extends object> {
   }
 
   /** What was sent is what the server has. */
-  #settle(base: Found<T>): void {
+  #settle(base: LiveEntry<T>): void {
     const { local } = this.#state;
     const saved = local === this.#sent;
     this.#sent = null;
@@ -182,7 +181,7 @@ export class DocumentEdit<T extends object> {
       const again = defer(() => (this.pending ? throwError(() => error) : EMPTY));
       const heard = this.#live
         .read([this.#id])
-        .pipe(mergeMap(([found]) => this.hear(found as unknown as Found<T>)));
+        .pipe(mergeMap(([found]) => this.hear(found as unknown as LiveEntry<T>)));
       return concat(heard, again);
     }
     if (isTransient(error)) {
@@ -203,7 +202,7 @@ export class DocumentEdit<T extends object> {
 }
 
 /** Whether what is heard of a document is newer than what is known of it. */
-function isNews(found: Found<object>, base: Found<object>): boolean {
+function isNews(found: LiveEntry<object>, base: LiveEntry<object>): boolean {
   if (found.rev === base.rev) return false;
   return base.rev === null || (found.rev !== null && byWinner(found.rev, base.rev) < 0);
 }

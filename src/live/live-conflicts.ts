@@ -4,12 +4,12 @@ import { readChanges } from '../changes/one-shot.ts';
 import type { ChangesResult } from '../model/change.ts';
 import type { AnyFields, Document } from '../model/document.ts';
 import { follow } from './follow.ts';
-import type { Found } from './found.ts';
+import type { LiveEntry } from './live-entry.ts';
 import type { LiveDatabase } from './live-database.ts';
 import { LiveQuery } from './live-query.ts';
 
 /** A document that replication brought several live revisions of. */
-export interface Conflicted<T extends object = AnyFields> {
+export interface DocumentConflict<T extends object = AnyFields> {
   readonly id: string;
   /** The revision that wins. */
   readonly rev: string;
@@ -28,9 +28,9 @@ const PAGE = 1000;
  */
 export function liveConflicts<T extends object>(
   live: LiveDatabase,
-): LiveQuery<readonly Conflicted<T>[]> {
+): LiveQuery<readonly DocumentConflict<T>[]> {
   return new LiveQuery(live, ['conflicts$'], () =>
-    follow<ReadonlyMap<string, Found>>(live, {
+    follow<ReadonlyMap<string, LiveEntry>>(live, {
       changes$: live.changes$,
       read: () =>
         branched(live).pipe(
@@ -38,7 +38,7 @@ export function liveConflicts<T extends object>(
           map((all) => new Map(all.filter(isConflicted).map((found) => [found.id, found]))),
         ),
       patch: (value, changes, overtaken) => {
-        let next: Map<string, Found> | undefined;
+        let next: Map<string, LiveEntry> | undefined;
         for (const found of changes) {
           const there = (next ?? value).get(found.id);
           const before = there?.conflicts.join() ?? '';
@@ -56,13 +56,15 @@ export function liveConflicts<T extends object>(
       },
     }).pipe(
       map((all) =>
-        ([...all.values()] as unknown[] as Conflicted<T>[]).sort((a, b) => (a.id < b.id ? -1 : 1)),
+        ([...all.values()] as unknown[] as DocumentConflict<T>[]).sort((a, b) =>
+          a.id < b.id ? -1 : 1,
+        ),
       ),
     ),
   );
 }
 
-function isConflicted({ doc, conflicts }: Found): boolean {
+function isConflicted({ doc, conflicts }: LiveEntry): boolean {
   return doc !== null && conflicts.length > 0;
 }
 

@@ -19,20 +19,20 @@ import {
 } from 'rxjs';
 import { readFeedOptions } from '../changes/changes-feed.ts';
 import type { FeedOptions } from '../changes/changes-feed.ts';
-import { databaseSource } from '../changes/database-source.ts';
-import type { FeedBehaviour } from '../changes/feed-behaviour.ts';
+import { databaseSource } from '../changes/feed-source.ts';
+import type { FeedBehaviour } from '../changes/feed-state.ts';
 import type { FeedState } from '../changes/feed-state.ts';
-import { Pace } from '../changes/pace.ts';
-import { patiently } from '../changes/patience.ts';
+import { RetryPolicy } from '../operators/retry-policy.ts';
+import { retryTransient } from '../http/retry-transient.ts';
 import { SharedFeed } from '../changes/shared-feed.ts';
 import type { Connection } from '../http/connection.ts';
 import type { DatabaseScope } from '../http/scope.ts';
 import type { Change } from '../model/change.ts';
 import type { AnyFields } from '../model/document.ts';
-import { mustBe } from '../model/must-be.ts';
-import { foundIn } from './found.ts';
-import type { Found } from './found.ts';
-import { KnownRevisions } from './known-revisions.ts';
+import { invalidArgument } from '../model/invalid-argument.ts';
+import { entryOfChange } from './live-entry.ts';
+import type { LiveEntry } from './live-entry.ts';
+import { KnownRevisions } from './live-entry.ts';
 import { LiveReader } from './live-reader.ts';
 
 /** How what is live on a database listens for changes. */
@@ -70,19 +70,20 @@ export class LiveDatabase {
    * What was changed, in the blocks in which it came; of each document never an older revision
    * after a newer one. Hot and shared: the first subscriber opens the connection, the last closes it.
    */
-  readonly changes$: Observable<readonly Found[]>;
+  readonly changes$: Observable<readonly LiveEntry[]>;
   readonly #behaviour: FeedBehaviour;
   readonly #begun$ = new BehaviorSubject(false);
   readonly #known = new KnownRevisions();
   readonly #reader: LiveReader;
   /** Those who listen for one document alone. */
-  readonly #listeners = new Map<string, Subject<readonly Found[]>>();
+  readonly #listeners = new Map<string, Subject<readonly LiveEntry[]>>();
   readonly #doubtful$ = new Subject<readonly string[]>();
   readonly #shared = new Map<string, Observable<unknown>>();
 
   constructor(db: DatabaseScope, options: LiveOptions) {
     const { latency = 1000, ...rest } = options;
-    if (!(latency >= 0)) throw mustBe('live: latency', 'milliseconds from 0', latency, RangeError);
+    if (!(latency >= 0))
+      throw invalidArgument('live: latency', 'milliseconds from 0', latency, RangeError);
     const { behaviour } = readFeedOptions(rest, 'live');
     this.db = db;
     this.latency = latency;
@@ -115,9 +116,9 @@ export class LiveDatabase {
   }
 
   /** The changes of one document, at no cost for those of others. */
-  changesOf(id: string): Observable<readonly Found[]> {
+  changesOf(id: string): Observable<readonly LiveEntry[]> {
     return new Observable((subscriber) => {
-      const listener = this.#listeners.get(id) ?? new Subject<readonly Found[]>();
+      const listener = this.#listeners.get(id) ?? new Subject<readonly LiveEntry[]>();
       this.#listeners.set(id, listener);
       subscriber.add(listener.subscribe((found) => subscriber.next(found)));
       subscriber.add(() => {
@@ -146,12 +147,12 @@ export class LiveDatabase {
   }
 
   /** Reads documents, together with all that are asked for in the same turn. */
-  read(ids: readonly string[]): Observable<readonly Found[]> {
+  read(ids: readonly string[]): Observable<readonly LiveEntry[]> {
     return this.#reader.read(ids).pipe(tap((found) => this.note(found)));
   }
 
   /** Notes revisions that were read: an older one that is told of later is not news. */
-  note(found: readonly Found[]): void {
+  note(found: readonly LiveEntry[]): void {
     for (const one of found) if (this.#known.admits(one)) this.#known.set(one);
   }
 
@@ -175,11 +176,11 @@ export class LiveDatabase {
   }
 
   /** Passes on what is surely news; the rest is looked into first. */
-  #sift(block: readonly Change[]): readonly Found[] {
-    const sure: Found[] = [];
+  #sift(block: readonly Change[]): readonly LiveEntry[] {
+    const sure: LiveEntry[] = [];
     const doubtful: string[] = [];
     for (const change of block) {
-      const found = foundIn(change);
+      const found = entryOfChange(change);
       if (found !== null && this.#known.admits(found)) {
         this.#known.set(found);
         sure.push(found);
@@ -192,7 +193,7 @@ export class LiveDatabase {
   }
 
   /** Reads what is in doubt. What was heard of a document in the meantime is newer than the answer. */
-  #settle(ids: readonly string[]): Observable<readonly Found[]> {
+  #settle(ids: readonly string[]): Observable<readonly LiveEntry[]> {
     const before = ids.map((id) => this.#known.get(id));
     return this.#persist(() => this.#reader.read(ids)).pipe(
       map((found) =>
@@ -208,8 +209,8 @@ export class LiveDatabase {
     return defer(() => {
       const { connection } = this.db;
       const { backoff, errorTolerance } = this.#behaviour;
-      const pace = new Pace(backoff, errorTolerance, () => connection.scheduler.now());
-      return defer(read).pipe(patiently(connection, pace));
+      const pace = new RetryPolicy(backoff, errorTolerance, () => connection.scheduler.now());
+      return defer(read).pipe(retryTransient(connection, pace));
     });
   }
 }

@@ -2,9 +2,9 @@ import { distinctUntilChanged, map } from 'rxjs';
 import type { Observable } from 'rxjs';
 import { requireId } from '../http/url.ts';
 import type { Document } from '../model/document.ts';
-import { mustBe } from '../model/must-be.ts';
-import { follow, takesPlace } from './follow.ts';
-import type { Found } from './found.ts';
+import { invalidArgument } from '../model/invalid-argument.ts';
+import { follow, supersedes } from './follow.ts';
+import type { LiveEntry } from './live-entry.ts';
 import type { LiveDatabase } from './live-database.ts';
 import { LiveQuery } from './live-query.ts';
 
@@ -23,14 +23,14 @@ export function liveDocument<T extends object>(
 }
 
 /** What is known of one document as it changes, with the revision of its tombstone too. */
-export function followDocument(live: LiveDatabase, id: string): Observable<Found> {
-  return follow<Found>(live, {
+export function followDocument(live: LiveDatabase, id: string): Observable<LiveEntry> {
+  return follow<LiveEntry>(live, {
     changes$: live.changesOf(id),
-    read: () => live.read([id]).pipe(map(([found]) => found as Found)),
+    read: () => live.read([id]).pipe(map(([found]) => found as LiveEntry)),
     patch: (value, changes, overtaken) => {
       let next = value;
       for (const found of changes) {
-        if (takesPlace(live, found, next.rev, overtaken)) next = found;
+        if (supersedes(live, found, next.rev, overtaken)) next = found;
       }
       return { value: next };
     },
@@ -42,21 +42,21 @@ export function liveDocuments<T extends object>(
   live: LiveDatabase,
   ids: readonly string[],
 ): LiveQuery<readonly (Document<T> | null)[]> {
-  if (!Array.isArray(ids)) throw mustBe('docs$: ids', 'a list of ids', ids);
+  if (!Array.isArray(ids)) throw invalidArgument('docs$: ids', 'a list of ids', ids);
   ids.forEach((id, i) => requireId(id, `docs$: ids[${i}]`));
   const wanted = [...ids];
   return new LiveQuery(live, ['docs$', wanted], () => {
     const places = new Map<string, number[]>();
     wanted.forEach((id, i) => places.set(id, [...(places.get(id) ?? []), i]));
-    return follow<readonly Found[]>(live, {
+    return follow<readonly LiveEntry[]>(live, {
       changes$: live.changes$,
       read: () => live.read(wanted),
       patch: (value, changes, overtaken) => {
-        let next: Found[] | undefined;
+        let next: LiveEntry[] | undefined;
         for (const found of changes) {
           for (const place of places.get(found.id) ?? []) {
-            const { rev } = (next ?? value)[place] as Found;
-            if (takesPlace(live, found, rev, overtaken)) (next ??= [...value])[place] = found;
+            const { rev } = (next ?? value)[place] as LiveEntry;
+            if (supersedes(live, found, rev, overtaken)) (next ??= [...value])[place] = found;
           }
         }
         return { value: next ?? value };

@@ -15,17 +15,17 @@ import {
   share,
 } from 'rxjs';
 import type { Merge } from '../conflicts/merge.ts';
-import { fields } from '../conflicts/strategies.ts';
+import { fields } from '../conflicts/merge.ts';
 import { requireDraft } from '../documents/write.ts';
 import type { CorduroyError } from '../errors/corduroy-error.ts';
 import { requireId } from '../http/url.ts';
 import type { AnyFields, Draft } from '../model/document.ts';
-import { mustBe } from '../model/must-be.ts';
-import type { BackoffOptions } from '../operators/backoff.ts';
+import { invalidArgument } from '../model/invalid-argument.ts';
+import type { BackoffOptions } from '../operators/retry-policy.ts';
 import { DocumentEdit } from './document-edit.ts';
 import type { LiveDatabase } from './live-database.ts';
 import { followDocument } from './live-documents.ts';
-import type { Found } from './found.ts';
+import type { LiveEntry } from './live-entry.ts';
 
 /** How a document is edited. */
 export interface EditOptions<T extends object = AnyFields> {
@@ -41,7 +41,7 @@ export interface EditOptions<T extends object = AnyFields> {
 }
 
 /** A document as it is edited. */
-export interface Edited<T extends object = AnyFields> {
+export interface EditState<T extends object = AnyFields> {
   /** The document with all edits, saved or not; null where there is none. */
   readonly value: Draft<T> | null;
   /** Whether there are edits that have not been saved. */
@@ -65,7 +65,7 @@ export interface Edited<T extends object = AnyFields> {
  * - **On unsubscribe** what is being saved is aborted. Unsaved edits stay in the editor: they are
  *   saved at the next subscription, or by {@link LiveEdit.flush}.
  */
-export class LiveEdit<T extends object = AnyFields> extends Observable<Edited<T>> {
+export class LiveEdit<T extends object = AnyFields> extends Observable<EditState<T>> {
   readonly #document: DocumentEdit<T>;
   readonly #flushes$: Subject<void>;
 
@@ -73,14 +73,14 @@ export class LiveEdit<T extends object = AnyFields> extends Observable<Edited<T>
   constructor(live: LiveDatabase, id: string, options: EditOptions<T>) {
     const { merge: merging = fields<T>(), debounce = 500, backoff: pace = {} } = options;
     requireId(id, 'edit$: the id');
-    if (typeof merging !== 'function') throw mustBe('edit$: merge', 'a function', merging);
+    if (typeof merging !== 'function') throw invalidArgument('edit$: merge', 'a function', merging);
     if (!(debounce >= 0)) {
-      throw mustBe('edit$: debounce', 'milliseconds from 0', debounce, RangeError);
+      throw invalidArgument('edit$: debounce', 'milliseconds from 0', debounce, RangeError);
     }
     const document = new DocumentEdit<T>(live, id, merging, pace);
     const flushes$ = new Subject<void>();
     const heard$ = followDocument(live, id).pipe(
-      map((found) => document.hear(found as unknown as Found<T>)),
+      map((found) => document.hear(found as unknown as LiveEntry<T>)),
     );
     const saves$ = merge(
       // What was edited before this subscription waits too.

@@ -1,18 +1,18 @@
 import { map, tap } from 'rxjs';
-import { byId } from '../model/by-id.ts';
+import { byId } from '../model/document.ts';
 import type { AnyFields, Document } from '../model/document.ts';
-import { mustBe } from '../model/must-be.ts';
+import { invalidArgument } from '../model/invalid-argument.ts';
 import { compareJson } from '../queries/compare-json.ts';
 import { find } from '../queries/find.ts';
 import type { FindQuery } from '../queries/find.ts';
-import { readField } from '../queries/document-field.ts';
+import { readField } from '../queries/matcher.ts';
 import { compileSelector } from '../queries/matcher.ts';
-import type { Verdict } from '../queries/verdict.ts';
-import { follow, takesPlace } from './follow.ts';
-import type { Patched } from './follow.ts';
-import { foundDocument } from './found.ts';
-import type { Found } from './found.ts';
-import { keepEqual } from './keep-equal.ts';
+import type { Verdict } from '../queries/matcher.ts';
+import { follow, supersedes } from './follow.ts';
+import type { PatchResult } from './follow.ts';
+import { entryOfDocument } from './live-entry.ts';
+import type { LiveEntry } from './live-entry.ts';
+import { keepEqual } from './live-entry.ts';
 import type { LiveDatabase } from './live-database.ts';
 import { LiveQuery } from './live-query.ts';
 
@@ -36,7 +36,7 @@ const REFUSED = ['fields', 'bookmark', 'conflicts', 'executionStats', 'update'];
 interface Rules {
   readonly matches: (doc: AnyFields) => Verdict;
   /** Undefined where it cannot be told here which comes first. */
-  readonly compare: ((a: Found, b: Found) => number | undefined) | null;
+  readonly compare: ((a: LiveEntry, b: LiveEntry) => number | undefined) | null;
   /** Whether others move up when one leaves, or who enters is for the server to say. */
   readonly bounded: boolean;
 }
@@ -50,7 +50,7 @@ export function liveFind<T extends object>(
   query: LiveFindQuery<T>,
 ): LiveQuery<readonly Document<T>[]> {
   if (typeof query !== 'object' || query === null) {
-    throw mustBe('find$: query', 'an object with a selector', query);
+    throw invalidArgument('find$: query', 'an object with a selector', query);
   }
   for (const name of REFUSED) {
     if (name in query) throw new TypeError(`find$: ${name} cannot be followed; use find for it`);
@@ -59,11 +59,11 @@ export function liveFind<T extends object>(
   const ask = find<AnyFields, string>(live.db, { ...wanted, limit: wanted.limit ?? ALL });
   const rules = rulesOf(wanted);
   return new LiveQuery(live, ['find$', wanted, latency], () =>
-    follow<readonly Found[]>(live, {
+    follow<readonly LiveEntry[]>(live, {
       changes$: live.changes$,
       read: () =>
         ask.pipe(
-          map(({ docs }) => docs.map((doc) => foundDocument(doc as Document))),
+          map(({ docs }) => docs.map((doc) => entryOfDocument(doc as Document))),
           tap((found) => live.note(found)),
         ),
       patch: (value, changes, overtaken) => patch(live, rules, value, changes, overtaken),
@@ -76,16 +76,16 @@ export function liveFind<T extends object>(
 function patch(
   live: LiveDatabase,
   rules: Rules,
-  value: readonly Found[],
-  changes: readonly Found[],
+  value: readonly LiveEntry[],
+  changes: readonly LiveEntry[],
   overtaken: boolean,
-): Patched<readonly Found[]> {
-  let next: readonly Found[] = value;
+): PatchResult<readonly LiveEntry[]> {
+  let next: readonly LiveEntry[] = value;
   for (const found of changes) {
     // A query finds no design documents.
     if (found.id.startsWith('_design/')) continue;
     const there = next.find(({ id }) => id === found.id);
-    if (there !== undefined && !takesPlace(live, found, there.rev, overtaken)) continue;
+    if (there !== undefined && !supersedes(live, found, there.rev, overtaken)) continue;
     const verdict = found.doc !== null && rules.matches(found.doc);
     if (there === undefined && verdict === false) continue;
     const stays = there !== undefined && verdict === true && sameOrder(rules, there, found);
@@ -125,8 +125,8 @@ function rulesOf(query: LiveFindQuery): Rules {
 
 function compareBy(
   order: readonly (readonly [name: string, direction: number])[],
-  a: Found,
-  b: Found,
+  a: LiveEntry,
+  b: LiveEntry,
 ): number | undefined {
   for (const [name, direction] of order) {
     const by = compareJson(readField(a.doc, name), readField(b.doc, name));
@@ -135,15 +135,21 @@ function compareBy(
   return byId(a.id, b.id) * (order[0]?.[1] ?? 1);
 }
 
-function sameOrder({ compare }: Rules, a: Found, b: Found): boolean {
+function sameOrder({ compare }: Rules, a: LiveEntry, b: LiveEntry): boolean {
   return compare === null || compare(a, b) === 0;
 }
 
 /** Where a document belongs; undefined where only the server can tell. */
-function placeOf({ compare }: Rules, list: readonly Found[], found: Found): number | undefined {
+function placeOf(
+  { compare }: Rules,
+  list: readonly LiveEntry[],
+  found: LiveEntry,
+): number | undefined {
   if (compare === null) {
     // Without an order it is that of an index; the one that there always is goes by id.
-    const isById = list.every((one, i) => i === 0 || byId((list[i - 1] as Found).id, one.id) < 0);
+    const isById = list.every(
+      (one, i) => i === 0 || byId((list[i - 1] as LiveEntry).id, one.id) < 0,
+    );
     const after = list.findIndex(({ id }) => byId(id, found.id) > 0);
     return isById && after !== -1 ? after : list.length;
   }

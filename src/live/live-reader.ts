@@ -14,15 +14,15 @@ import type { Observable } from 'rxjs';
 import { arrayField, asObject, stringField } from '../http/decode.ts';
 import type { DatabaseScope } from '../http/scope.ts';
 import type { Document } from '../model/document.ts';
-import { foundDocument } from './found.ts';
-import type { Found } from './found.ts';
+import { entryOfDocument } from './live-entry.ts';
+import type { LiveEntry } from './live-entry.ts';
 
 /** How many documents one request reads at most. */
 const MOST = 1000;
 
 interface Batch {
   readonly ids: Set<string>;
-  readonly found$: Observable<ReadonlyMap<string, Found>>;
+  readonly found$: Observable<ReadonlyMap<string, LiveEntry>>;
 }
 
 /** Reads documents: all that are asked for in the same turn with one request. */
@@ -36,7 +36,7 @@ export class LiveReader {
   }
 
   /** Emits what is known of documents, in their order, once. When all have left, it aborts. */
-  read(ids: readonly string[]): Observable<readonly Found[]> {
+  read(ids: readonly string[]): Observable<readonly LiveEntry[]> {
     return defer(() => {
       const batch = (this.#open ??= this.#begin());
       for (const id of ids) batch.ids.add(id);
@@ -58,7 +58,7 @@ export class LiveReader {
     return { ids, found$ };
   }
 
-  #fetch(ids: readonly string[]): Observable<ReadonlyMap<string, Found>> {
+  #fetch(ids: readonly string[]): Observable<ReadonlyMap<string, LiveEntry>> {
     const path = `${this.#db.path}/_all_docs?include_docs=true&conflicts=true`;
     const parts = Array.from({ length: Math.ceil(ids.length / MOST) }, (_, i) =>
       ids.slice(i * MOST, (i + 1) * MOST),
@@ -73,17 +73,17 @@ export class LiveReader {
       reduce((all, { value }) => {
         for (const found of value) all.set(found.id, found);
         return all;
-      }, new Map<string, Found>()),
+      }, new Map<string, LiveEntry>()),
     );
   }
 }
 
-function foundRow(row: unknown): Found {
+function foundRow(row: unknown): LiveEntry {
   const { doc, value } = asObject(row) as { doc?: Document | null; value?: { rev?: string } };
-  if (doc) return foundDocument(doc);
+  if (doc) return entryOfDocument(doc);
   return { ...missing(stringField(row, 'key')), rev: value?.rev ?? null };
 }
 
-function missing(id: string): Found {
+function missing(id: string): LiveEntry {
   return { id, rev: null, doc: null, conflicts: [] };
 }

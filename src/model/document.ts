@@ -59,14 +59,6 @@ export interface Tombstone {
   readonly _deleted: true;
 }
 
-/** What a write answers. */
-export interface WriteResult {
-  readonly ok: true;
-  readonly id: string;
-  /** Absent only for a write with `batch: 'ok'`, which the server has not done yet. */
-  readonly rev?: string;
-}
-
 /** A reference to one revision of a document. */
 export interface DocumentRef {
   readonly _id: string;
@@ -82,7 +74,34 @@ export function isTombstone(doc: object): doc is Tombstone {
  * Notes a successful write on the object that was saved, so that the next save of it works.
  * A frozen object, or a property that cannot be written, is left alone.
  */
-export function noteRevision(doc: object, id: string, rev: string | undefined): void {
+export function recordRevision(doc: object, id: string, rev: string | undefined): void {
   Reflect.set(doc, '_id', id);
   if (rev !== undefined) Reflect.set(doc, '_rev', rev);
+}
+
+/** Returns the generation of a revision: 3 for `3-917fa…`. */
+export function generation(rev: string): number {
+  const end = rev.indexOf('-');
+  const number = Number(end === -1 ? rev : rev.slice(0, end));
+  return Number.isInteger(number) ? number : 0;
+}
+
+/**
+ * Orders revisions as CouchDB does when it picks a winner among live leaves: the higher generation
+ * first, then the hash that sorts later. For `Array.prototype.sort`: the winner comes first.
+ */
+export function byWinner(a: string, b: string): number {
+  const difference = generation(b) - generation(a);
+  if (difference !== 0) return difference;
+  return a === b ? 0 : a > b ? -1 : 1;
+}
+
+/** Orders ids by their bytes, as CouchDB does; JavaScript's own order differs beyond U+FFFF. */
+export function byId(a: string, b: string): number {
+  const length = Math.min(a.length, b.length);
+  for (let i = 0; i < length; i++) {
+    if (a.charCodeAt(i) === b.charCodeAt(i)) continue;
+    return (a.codePointAt(i) as number) - (b.codePointAt(i) as number);
+  }
+  return a.length - b.length;
 }

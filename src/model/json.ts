@@ -6,12 +6,12 @@
  *
  * @throws TypeError that names what was wrong and the path to it.
  */
-export function assertJson(value: unknown, what: Name): void {
+export function assertJson(value: unknown, what: ValueName): void {
   check(value, { what, ancestors: [], keys: [] });
 }
 
 /** What something is called in an error; a function where it is dear to say. */
-export type Name = string | (() => string);
+export type ValueName = string | (() => string);
 
 /** Tells whether a string is well-formed Unicode, as JSON, URLs and CouchDB require. */
 export function isWellFormed(text: string): boolean {
@@ -20,7 +20,7 @@ export function isWellFormed(text: string): boolean {
 
 /** Where a walk through a value is. Documents are saved by the thousand: paths are written last. */
 interface Walk {
-  readonly what: Name;
+  readonly what: ValueName;
   readonly ancestors: object[];
   readonly keys: (string | number)[];
 }
@@ -87,6 +87,31 @@ function refused({ what, keys }: Walk, found: string): TypeError {
 }
 
 /** Says what something is called. */
-export function nameOf(what: Name): string {
+export function nameOf(what: ValueName): string {
   return typeof what === 'string' ? what : what();
+}
+
+/** JSON with the names of objects in order: two values are equal where it is. */
+export function canonical(value: unknown): string {
+  return JSON.stringify(value, (_name, one: unknown) =>
+    typeof one === 'object' && one !== null && !Array.isArray(one)
+      ? Object.fromEntries(Object.entries(one).sort(([a], [b]) => (a < b ? -1 : 1)))
+      : one,
+  );
+}
+
+/** Tells whether two JSON values are equal, whatever the order of the names in them. */
+export function equal(a: unknown, b: unknown): boolean {
+  if (a === b) return true;
+  if (typeof a !== 'object' || typeof b !== 'object' || a === null || b === null) return false;
+  if (Array.isArray(a) !== Array.isArray(b)) return false;
+  const names = Object.keys(a);
+  return (
+    names.length === Object.keys(b).length &&
+    names.every((name) => Object.hasOwn(b, name) && equal(valueAt(a, name), valueAt(b, name)))
+  );
+}
+
+function valueAt(of: object, name: string): unknown {
+  return (of as Readonly<Record<string, unknown>>)[name];
 }

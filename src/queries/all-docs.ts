@@ -4,7 +4,7 @@ import { count, flag, text, toQuery } from '../http/query.ts';
 import type { Parameter, Parameters } from '../http/query.ts';
 import type { DatabaseScope } from '../http/scope.ts';
 import { assertJson } from '../model/json.ts';
-import { mustBe } from '../model/must-be.ts';
+import { invalidArgument } from '../model/invalid-argument.ts';
 import type { Row, View } from '../model/view.ts';
 import { decodeView } from './view.ts';
 
@@ -46,7 +46,7 @@ export interface RevisionValue {
 export type AllDocsRow<Doc = null, Value = RevisionValue> = Row<string, Value, Doc>;
 
 const id: Parameter = (value, name) => {
-  if (typeof value !== 'string') throw mustBe(name, 'an id', value);
+  if (typeof value !== 'string') throw invalidArgument(name, 'an id', value);
   return JSON.stringify(value);
 };
 
@@ -76,7 +76,7 @@ export function listDocuments<Value, Doc>(
 ): Operation<View<Row<string, Value, Doc>, AllDocsOptions>> {
   const { keys, ...rest } = options;
   if (keys !== undefined) {
-    if (!Array.isArray(keys)) throw mustBe(`${what}: keys`, 'an array of ids', keys);
+    if (!Array.isArray(keys)) throw invalidArgument(`${what}: keys`, 'an array of ids', keys);
     keys.forEach((key, i) => text(key, `${what}: keys[${i}]`));
     assertJson(keys, `${what}: keys`);
   }

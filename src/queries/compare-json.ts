@@ -1,4 +1,4 @@
-import { byId } from '../model/by-id.ts';
+import { byId } from '../model/document.ts';
 
 /** Beyond ASCII, which characters are equal and which come first is a matter of language. */
 export function isPlain(text: string): boolean {

@@ -1,19 +1,19 @@
 import { catchError, defer, map, mergeMap, of, retry, throwError } from 'rxjs';
 import type { Observable } from 'rxjs';
-import { isBadRequest, isConflict, isNotFound } from '../errors/status-errors.ts';
-import { isTransient } from '../errors/transient.ts';
+import { isBadRequest, isConflict, isNotFound } from '../errors/http-error.ts';
+import { isTransient } from '../errors/corduroy-error.ts';
 import type { Answer } from '../http/exchange.ts';
 import { asObject, stringField } from '../http/decode.ts';
 import { Operation } from '../http/operation.ts';
 import type { DatabaseScope } from '../http/scope.ts';
 import { documentPath, segment } from '../http/url.ts';
 import { assertJson } from '../model/json.ts';
-import { mustBe } from '../model/must-be.ts';
-import { backoff } from '../operators/backoff.ts';
-import type { BackoffOptions } from '../operators/backoff.ts';
-import { designInfo } from '../server/maintenance.ts';
+import { invalidArgument } from '../model/invalid-argument.ts';
+import { backoff } from '../operators/retry-policy.ts';
+import type { BackoffOptions } from '../operators/retry-policy.ts';
+import { designInfo } from './design-functions.ts';
 import type { DesignDocument } from './design-document.ts';
-import { removedAfter } from './removed-after.ts';
+import { removedAfter } from './temporary-view.ts';
 
 /** How a design document is deployed. */
 export interface DeployOptions {
@@ -29,14 +29,14 @@ export interface DeployOptions {
 }
 
 /** What became of a design document that was deployed. */
-export interface Deployed {
+export interface DeployResult {
   /** False where the same was there already. */
   readonly deployed: boolean;
   readonly id: string;
   readonly rev: string;
 }
 
-const PACE = { initialDelay: 500, maxDelay: 30_000 };
+const BACKOFF = { initialDelay: 500, maxDelay: 30_000 };
 
 /**
  * Writes a design document when it differs from the server's. Where it takes the place of another its
@@ -47,11 +47,11 @@ export function deploy(
   db: DatabaseScope,
   design: DesignDocument,
   options: DeployOptions,
-): Operation<Deployed> {
+): Operation<DeployResult> {
   requireDesign(design, 'deploy');
-  const { warmUp = true, attempts = 10, backoff: pace = PACE } = options;
+  const { warmUp = true, attempts = 10, backoff: pace = BACKOFF } = options;
   if (!Number.isSafeInteger(attempts) || attempts < 1)
-    throw mustBe('deploy: attempts', 'a whole number from 1', attempts, RangeError);
+    throw invalidArgument('deploy: attempts', 'a whole number from 1', attempts, RangeError);
   const again = (may: (error: unknown) => boolean): Parameters<typeof retry>[0] => ({
     count: attempts - 1,
     delay: (error: unknown, round: number) =>
@@ -62,13 +62,13 @@ export function deploy(
       requireDesign(design, 'deploy');
       const wanted = bare(design);
       return read(db, design._id).pipe(
-        mergeMap((found): Observable<Answer<Deployed>> => {
+        mergeMap((found): Observable<Answer<DeployResult>> => {
           const { value: current } = found;
           if (current !== null && same(bare(current), wanted)) {
             const { _id: id, _rev: rev = '' } = current;
             return of({ ...found, value: { deployed: false, id, rev } });
           }
-          const write = (): Observable<Answer<Deployed>> =>
+          const write = (): Observable<Answer<DeployResult>> =>
             put(db, { ...wanted, ...kept(current) }).pipe(
               map((answer) => ({
                 ...answer,
@@ -101,10 +101,10 @@ export function deploy(
 /** Refuses what is no design document. */
 export function requireDesign(design: unknown, what: string): asserts design is DesignDocument {
   if (typeof design !== 'object' || design === null)
-    throw mustBe(`${what}: design`, 'a design document', design);
+    throw invalidArgument(`${what}: design`, 'a design document', design);
   const { _id: id } = design as { _id?: unknown };
   if (typeof id !== 'string' || !/^_design\/./.test(id))
-    throw mustBe(`${what}: the _id of the design document`, "'_design/…'", id);
+    throw invalidArgument(`${what}: the _id of the design document`, "'_design/…'", id);
   assertJson(design, `The design document ${JSON.stringify(id)}`);
 }
 

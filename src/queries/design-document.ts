@@ -1,6 +1,4 @@
-import { mustBe } from '../model/must-be.ts';
-import { functionSource } from './function-source.ts';
-import type { ServerFunction } from './function-source.ts';
+import { invalidArgument, describeValue } from '../model/invalid-argument.ts';
 
 /** A design document as CouchDB has it: plain JSON, with functions as text. */
 export interface DesignDocument {
@@ -157,13 +155,14 @@ export function designDocument<T = Readonly<Record<string, unknown>>>(
   definition: DesignDefinition<T>,
 ): DesignDocument {
   if (typeof definition !== 'object' || definition === null)
-    throw mustBe('designDocument: definition', 'an object with a name', definition);
+    throw invalidArgument('designDocument: definition', 'an object with a name', definition);
   const { name, views, filters, updates, shows, lists, indexes, nouveau, ...rest } = definition;
   const { validateDocUpdate, partitioned, includeDesign, localSeq, autoupdate, ...unknown } = rest;
   const [stranger] = Object.keys(unknown);
   if (stranger !== undefined) throw new TypeError(`designDocument: unknown option '${stranger}'`);
   const bare = typeof name === 'string' ? name.replace(/^_design\//, '') : '';
-  if (bare === '') throw mustBe('designDocument: name', 'a string that is not empty', name);
+  if (bare === '')
+    throw invalidArgument('designDocument: name', 'a string that is not empty', name);
   const options = {
     ...(partitioned !== undefined && { partitioned }),
     ...(includeDesign !== undefined && { include_design: includeDesign }),
@@ -211,13 +210,62 @@ function each<Name extends string, Given, Made>(
 ): { readonly [_ in Name]?: Record<string, Made> } {
   if (given === undefined) return {};
   if (typeof given !== 'object' || given === null)
-    throw mustBe(`designDocument: ${field}`, 'an object', given);
+    throw invalidArgument(`designDocument: ${field}`, 'an object', given);
   const made = Object.entries(given).map(([name, one]) => {
     const at = `designDocument: ${field}.${name}`;
-    if (one === null || one === undefined) throw mustBe(at, 'an object or a function', one);
+    if (one === null || one === undefined)
+      throw invalidArgument(at, 'an object or a function', one);
     return [name, make(one, at)];
   });
   return { [field]: Object.fromEntries(made) as Record<string, Made> } as {
     [_ in Name]?: Record<string, Made>;
   };
+}
+
+/** A function to be run by the server: itself, or the text of one. */
+export type ServerFunction<F extends (...args: never) => unknown> = F | string;
+
+/**
+ * Returns the text of a function, as the server's JavaScript engine takes it.
+ *
+ * @param given - The names that the server has outside the function (`emit`). They are handed over
+ * after the function's own arguments where it takes more than those, so that a minifier that
+ * renames them does no harm.
+ * @throws TypeError for what the engine would not take: an async function, a generator, a method, a
+ * class, a function without a text.
+ */
+export function functionSource(
+  fn: unknown,
+  name: string,
+  own: readonly string[],
+  given: readonly string[] = [],
+): string {
+  if (typeof fn === 'string') {
+    if (fn.trim() === '') throw invalidArgument(name, 'a function or the text of one', fn);
+    return fn;
+  }
+  if (typeof fn !== 'function') throw invalidArgument(name, 'a function or the text of one', fn);
+  const source = Function.prototype.toString.call(fn);
+  const refusal = whyNot(source);
+  if (refusal !== undefined) throw new TypeError(`${name}: ${refusal}`);
+  if (fn.length <= own.length || given.length === 0) return source;
+  const all = [...own, ...given].join(', ');
+  return `function (${own.join(', ')}) { return (${source})(${all}); }`;
+}
+
+function whyNot(source: string): string | undefined {
+  if (/^class\b/.test(source)) return 'a class is no function that the server could call';
+  if (/\{\s*\[native code\]\s*\}$/.test(source))
+    return 'the text of a bound or built-in function is not known; write it out';
+  if (/^async\b(?!\s*=>)/.test(source)) return 'the server runs no async functions';
+  if (/^(?:function\s*)?\*/.test(source)) return 'the server runs no generators';
+  if (/^function\b/.test(source) || isArrow(source)) return undefined;
+  return `write \`name: (doc) => …\` or \`name: function (doc) { … }\`, not a method: ${describeValue(source)}`;
+}
+
+/** An arrow function begins with its parameters; so does nothing else that is a function. */
+function isArrow(source: string): boolean {
+  return (
+    source.startsWith('(') || /^[\p{ID_Start}$_][\p{ID_Continue}$\u200c\u200d]*\s*=>/u.test(source)
+  );
 }

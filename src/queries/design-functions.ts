@@ -1,23 +1,24 @@
 import { map, mergeMap } from 'rxjs';
-import { readBytes } from '../http/body.ts';
+import { readBytes } from '../http/exchange.ts';
 import type { Answer, RequestSpec } from '../http/exchange.ts';
-import { Operation } from '../http/operation.ts';
+import { asObject } from '../http/decode.ts';
+import { Operation, operation } from '../http/operation.ts';
 import type { DatabaseScope } from '../http/scope.ts';
 import type { ResponseHeaders } from '../http/transport.ts';
-import { documentPath, requireId, segment } from '../http/url.ts';
-import { mustBe, show } from '../model/must-be.ts';
+import { designName, documentPath, requireId, segment } from '../http/url.ts';
+import { invalidArgument, describeValue } from '../model/invalid-argument.ts';
 import { viewQuery } from './view.ts';
 import type { ViewOptions } from './view.ts';
 
 /** What a show, list or update function answered. */
-export interface Rendered {
+export interface RenderResult {
   readonly headers: ResponseHeaders;
   /** The decoded value where the function said it was JSON; else the text. */
   readonly body: unknown;
 }
 
 /** What an update function answered, and what became of the document. */
-export interface Updated extends Rendered {
+export interface UpdateResult extends RenderResult {
   /** The id and the revision of the document that was written; null where none was. */
   readonly id: string | null;
   readonly rev: string | null;
@@ -31,7 +32,7 @@ export function renderShow(
   name: string,
   id: string | undefined,
   parameters: FunctionParameters,
-): Operation<Rendered> {
+): Operation<RenderResult> {
   const path = functionPath(db, name, '_show', id) + parametersQuery(parameters);
   return rendered(db, () => ({ path }));
 }
@@ -42,9 +43,9 @@ export function renderList(
   view: string,
   options: ViewOptions,
   parameters: FunctionParameters,
-): Operation<Rendered> {
+): Operation<RenderResult> {
   if (typeof view !== 'string' || view === '')
-    throw mustBe('list: view', "'view' or 'design-document/view'", view);
+    throw invalidArgument('list: view', "'view' or 'design-document/view'", view);
   const { keys, query } = viewQuery('list', options);
   const below = view.split('/').map(segment).join('/');
   const more = parametersQuery(parameters);
@@ -60,11 +61,11 @@ export function callUpdate(
   id: string | undefined,
   body: string | Readonly<Record<string, string | number | boolean>> | undefined,
   parameters: FunctionParameters,
-): Operation<Updated> {
+): Operation<UpdateResult> {
   const path = functionPath(db, name, '_update', id) + parametersQuery(parameters);
   const isForm = typeof body === 'object' && body !== null;
   if (!isForm && body !== undefined && typeof body !== 'string')
-    throw mustBe('update: body', 'text or an object', body);
+    throw invalidArgument('update: body', 'text or an object', body);
   const type = isForm ? 'application/x-www-form-urlencoded' : 'text/plain;charset=utf-8';
   const text = isForm
     ? new URLSearchParams(
@@ -84,7 +85,7 @@ export function callUpdate(
   }));
 }
 
-function rendered(db: DatabaseScope, describe: () => RequestSpec): Operation<Rendered> {
+function rendered(db: DatabaseScope, describe: () => RequestSpec): Operation<RenderResult> {
   const asking = (): RequestSpec => {
     const spec = describe();
     return { ...spec, headers: { accept: '*/*', ...spec.headers } };
@@ -93,7 +94,7 @@ function rendered(db: DatabaseScope, describe: () => RequestSpec): Operation<Ren
     db.connection.send(asking).pipe(
       mergeMap(({ body, headers, status: code }) =>
         readBytes(body).pipe(
-          map((bytes): Answer<Rendered> => {
+          map((bytes): Answer<RenderResult> => {
             const text = new TextDecoder().decode(bytes);
             const isJson = /^application\/json\b/.test(headers['content-type'] ?? '');
             const value = { headers, body: isJson ? db.connection.codec.parse(text) : text };
@@ -113,7 +114,9 @@ function functionPath(
 ): string {
   const slash = typeof name === 'string' ? name.indexOf('/') : -1;
   if (typeof name !== 'string' || slash < 1 || slash === name.length - 1) {
-    throw new TypeError(`Not a function: ${show(name)}; it is named 'design-document/function'`);
+    throw new TypeError(
+      `Not a function: ${describeValue(name)}; it is named 'design-document/function'`,
+    );
   }
   if (id !== undefined) requireId(id);
   const path = `${db.path}/_design/${segment(name.slice(0, slash))}/${kind}/${segment(name.slice(slash + 1))}`;
@@ -134,4 +137,23 @@ function decoded(id: string | undefined): string | null {
   } catch {
     return id ?? null;
   }
+}
+
+/** What the server knows of a design document's index. */
+export interface DesignInfo {
+  readonly name: string;
+  /** `signature`, `sizes`, `compact_running`, `updater_running`, `waiting_clients`… */
+  readonly viewIndex: Readonly<Record<string, unknown>>;
+}
+
+export function designInfo(db: DatabaseScope, ddoc: string): Operation<DesignInfo> {
+  const path = `${db.path}/_design/${designName(ddoc, 'info')}/_info`;
+  return operation(
+    db.connection,
+    () => ({ path }),
+    (body) => {
+      const { name, view_index: index } = asObject(body);
+      return { name: String(name), viewIndex: asObject(index) };
+    },
+  );
 }

@@ -3,9 +3,10 @@ import { operation } from '../http/operation.ts';
 import type { Operation } from '../http/operation.ts';
 import { count, flag, json, text, toBody } from '../http/query.ts';
 import type { Parameter, Parameters } from '../http/query.ts';
+import { RowStream } from '../http/row-stream.ts';
 import type { DatabaseScope } from '../http/scope.ts';
 import type { AnyFields, Document } from '../model/document.ts';
-import { mustBe } from '../model/must-be.ts';
+import { invalidArgument } from '../model/invalid-argument.ts';
 import type { FieldPath, Projected, Queried } from './field-path.ts';
 import { decodeIndex } from './indexes.ts';
 import type { MangoIndex } from './indexes.ts';
@@ -65,7 +66,7 @@ export interface FindResult<Doc extends object = Document> {
 }
 
 /** The documents of a query that reads these fields: those of the type that are read. */
-export type Found<T extends object, Field extends string> = [Field] extends [never]
+export type FoundDocument<T extends object, Field extends string> = [Field] extends [never]
   ? Document<T>
   : [FieldPath<T>] extends [Field]
     ? Document<T>
@@ -116,13 +117,13 @@ export interface IndexCandidate {
 
 const object: Parameter = (value, name) => {
   if (typeof value !== 'object' || value === null || Array.isArray(value))
-    throw mustBe(name, 'an object', value);
+    throw invalidArgument(name, 'an object', value);
   return json(value, name);
 };
 
 const list: Parameter = (value, name) => {
   if (!Array.isArray(value) || value.length === 0)
-    throw mustBe(name, 'an array that is not empty', value);
+    throw invalidArgument(name, 'an array that is not empty', value);
   return json(value, name);
 };
 
@@ -145,12 +146,12 @@ const FIND: Parameters = {
 export function find<T extends object, Field extends FieldPath<T>>(
   db: DatabaseScope,
   query: FindQuery<T, Field>,
-): Operation<FindResult<Found<T, Field>>> {
+): Operation<FindResult<FoundDocument<T, Field>>> {
   const body = findBody(query, 'find');
   return operation(
     db.connection,
     () => ({ method: 'POST', path: `${db.path}/_find`, json: body() }),
-    (answer) => decodeFound<Found<T, Field>>(answer),
+    (answer) => decodeFound<FoundDocument<T, Field>>(answer),
   );
 }
 
@@ -175,7 +176,7 @@ export function explain<T extends object>(
 export function findBody(query: object, what: string): () => Record<string, unknown> {
   const write = (): Record<string, unknown> => {
     if (typeof query !== 'object' || query === null)
-      throw mustBe(`${what}: query`, 'an object with a selector', query);
+      throw invalidArgument(`${what}: query`, 'an object with a selector', query);
     if (!('selector' in query) || query.selector === undefined)
       throw new TypeError(`${what}: the query has no selector; { selector: {} } finds everything`);
     return toBody(FIND, query, what);
@@ -187,12 +188,12 @@ export function findBody(query: object, what: string): () => Record<string, unkn
 export function decodeFound<Doc extends object>(body: unknown): FindResult<Doc> {
   return {
     docs: arrayField(body, 'docs').map((doc) => asObject(doc) as Doc),
-    ...decodeFindEnd(body),
+    ...decodeFindSummary(body),
   };
 }
 
 /** Reads what the server says beside the documents that it found. */
-export function decodeFindEnd(body: unknown): Omit<FindResult, 'docs'> {
+export function decodeFindSummary(body: unknown): Omit<FindResult, 'docs'> {
   const { bookmark, warning, execution_stats: stats } = asObject(body);
   return {
     bookmark: typeof bookmark === 'string' && bookmark !== 'nil' ? bookmark : null,
@@ -243,4 +244,21 @@ function decodeCandidate(raw: unknown): IndexCandidate {
     reasons: asArray(reasons ?? []).map((reason) => stringField(reason, 'name')),
     covering: typeof covering === 'boolean' ? covering : null,
   };
+}
+
+/** What the server says when it has found all there is. */
+export type FindSummary = Omit<FindResult, 'docs'>;
+
+/** Streams the documents that a query finds. */
+export function streamFound<T extends object, Field extends FieldPath<T>>(
+  db: DatabaseScope,
+  query: FindQuery<T, Field>,
+): RowStream<FoundDocument<T, Field>, FindSummary> {
+  const body = findBody(query, 'findRows');
+  const describe = () => ({ method: 'POST', path: `${db.path}/_find`, json: body() });
+  return new RowStream(db.connection, describe, {
+    field: 'docs',
+    row: (raw) => asObject(raw) as FoundDocument<T, Field>,
+    info: decodeFindSummary,
+  });
 }

@@ -1,12 +1,9 @@
-import { arrayField, asObject, stringField } from '../http/decode.ts';
-import { operation } from '../http/operation.ts';
-import type { Operation } from '../http/operation.ts';
-import { count, flag, json, oneOf, text, toBody, toQuery } from '../http/query.ts';
+import { asObject } from '../http/decode.ts';
+import { count, flag, json, oneOf, text, toBody } from '../http/query.ts';
 import type { Parameter, Parameters } from '../http/query.ts';
-import type { DatabaseScope } from '../http/scope.ts';
 import { segment } from '../http/url.ts';
 import type { AnyFields } from '../model/document.ts';
-import { mustBe } from '../model/must-be.ts';
+import { invalidArgument } from '../model/invalid-argument.ts';
 import type { FieldPath } from './field-path.ts';
 import type { Selector } from './selector.ts';
 
@@ -109,11 +106,12 @@ const anything: Parameter = json;
 const DEFINITION: Parameters = {
   fields: (value, name) => {
     if (!Array.isArray(value) || value.length === 0)
-      throw mustBe(name, 'an array that is not empty', value);
+      throw invalidArgument(name, 'an array that is not empty', value);
     return json(value, name);
   },
   partialFilterSelector: (value, name) => {
-    if (typeof value !== 'object' || value === null) throw mustBe(name, 'an object', value);
+    if (typeof value !== 'object' || value === null)
+      throw invalidArgument(name, 'an object', value);
     return json(value, name);
   },
   defaultAnalyzer: anything,
@@ -127,109 +125,12 @@ const INDEX: Parameters = {
   partitioned: flag,
   w: count,
 };
-const DELETE: Parameters = { w: count };
+/** The options of a deletion, as the wire has them. */
+export const DELETE_INDEX: Parameters = { w: count };
 
-/** The Mango indexes of a database: `db.indexes`. All of it is cold. */
-export class Indexes<T extends object = AnyFields> {
-  readonly #db: DatabaseScope;
-
-  /** @internal */
-  constructor(db: DatabaseScope) {
-    this.#db = db;
-  }
-
-  /**
-   * Emits the indexes, with `_all_docs`, which every database has.
-   *
-   * @see https://docs.couchdb.org/en/stable/api/database/find.html#get--db-_index
-   */
-  list(): Operation<MangoIndex[]> {
-    const db = this.#db;
-    return operation(
-      db.connection,
-      () => ({ path: `${db.path}/_index` }),
-      (body) => arrayField(body, 'indexes').map(decodeIndex),
-    );
-  }
-
-  /**
-   * Makes an index, and emits where it is; where there is the same already, it is left.
-   *
-   * The server answers before the index is built: the first query that uses it waits for that.
-   * Errors with `Unauthorized` or `Forbidden` where one may not write design documents, `BadRequest`
-   * for a text index where the server has no full-text search.
-   *
-   * @see https://docs.couchdb.org/en/stable/api/database/find.html#post--db-_index
-   */
-  create(definition: IndexDefinition<T>): Operation<IndexCreated> {
-    const db = this.#db;
-    const write = (): Record<string, unknown> => indexBody(definition);
-    // Misuse is told now.
-    write();
-    return operation(
-      db.connection,
-      () => ({ method: 'POST', path: `${db.path}/_index`, json: write() }),
-      (body) => ({
-        created: stringField(body, 'result') === 'created',
-        ddoc: stringField(body, 'id'),
-        name: stringField(body, 'name'),
-      }),
-    );
-  }
-
-  /**
-   * Deletes an index, and its design document when that was the last in it; emits `true`.
-   *
-   * Errors with `NotFound`.
-   *
-   * @param index - As `list` and `create` give it.
-   * @see https://docs.couchdb.org/en/stable/api/database/find.html#delete--db-_index-design_doc-json-name
-   */
-  delete(index: IndexRef, options: DeleteIndexOptions = {}): Operation<true> {
-    const db = this.#db;
-    const path = indexPath(index) + toQuery(DELETE, options, 'indexes.delete');
-    return operation(
-      db.connection,
-      () => ({ method: 'DELETE', path: db.path + path }),
-      (): true => true,
-    );
-  }
-
-  /**
-   * Deletes all indexes of several design documents in one request; emits what became of each.
-   *
-   * @param ddocs - The ids of design documents, with or without `_design/`.
-   * @see https://docs.couchdb.org/en/stable/api/database/find.html#post--db-_index-_bulk_delete
-   */
-  deleteMany(
-    ddocs: readonly string[],
-    options: DeleteIndexOptions = {},
-  ): Operation<IndexesDeleted> {
-    const db = this.#db;
-    if (!Array.isArray(ddocs)) throw mustBe('indexes.deleteMany: ddocs', 'an array', ddocs);
-    ddocs.forEach((ddoc, i) => text(ddoc, `indexes.deleteMany: ddocs[${i}]`));
-    const body = toBody(DELETE, options, 'indexes.deleteMany');
-    return operation(
-      db.connection,
-      () => ({
-        method: 'POST',
-        path: `${db.path}/_index/_bulk_delete`,
-        json: { docids: ddocs, ...body },
-      }),
-      (answer) => ({
-        deleted: arrayField(answer, 'success').map((one) => stringField(one, 'id')),
-        failed: arrayField(answer, 'fail').map((one) => ({
-          ddoc: stringField(one, 'id'),
-          error: stringField(one, 'error'),
-        })),
-      }),
-    );
-  }
-}
-
-function indexBody(definition: object): Record<string, unknown> {
+export function indexBody(definition: object): Record<string, unknown> {
   if (typeof definition !== 'object' || definition === null)
-    throw mustBe('indexes.create: definition', 'an object with fields', definition);
+    throw invalidArgument('indexes.create: definition', 'an object with fields', definition);
   const { fields, type = 'json' } = definition as { fields?: unknown; type?: unknown };
   if (fields === undefined && type === 'json')
     throw new TypeError('indexes.create: an index needs fields');
@@ -242,9 +143,9 @@ function indexBody(definition: object): Record<string, unknown> {
   return { index, ...toBody(INDEX, named, 'indexes.create') };
 }
 
-function indexPath(index: unknown): string {
+export function indexPath(index: unknown): string {
   if (typeof index !== 'object' || index === null)
-    throw mustBe('indexes.delete: index', 'an object with ddoc and name', index);
+    throw invalidArgument('indexes.delete: index', 'an object with ddoc and name', index);
   const { ddoc, name, type = 'json' } = index as Partial<IndexRef>;
   if (ddoc === null || type === 'special')
     throw new TypeError('indexes.delete: _all_docs is there to stay');

@@ -1,8 +1,73 @@
 import type { AnyFields } from '../model/document.ts';
 import { compareJson, isPlain } from './compare-json.ts';
-import { ASTRAY, MISSING, isPlainObject, read, steps } from './document-field.ts';
-import { every, not, some } from './verdict.ts';
-import type { Verdict } from './verdict.ts';
+
+/** A field that is not there: conditions on it fail, but `{ $exists: false }`. */
+export const MISSING: unique symbol = Symbol('missing');
+
+/** A field of something that cannot have fields: all conditions on it fail. */
+export const UNREACHABLE: unique symbol = Symbol('astray');
+
+/** Reads a field by its path, as `'address.city'`; undefined where it is not there. */
+export function readField(doc: unknown, path: string): unknown {
+  const value = read(doc, steps(path));
+  return value === MISSING || value === UNREACHABLE ? undefined : value;
+}
+
+/** Reads a field, or an element of a list by its number. */
+export function read(value: unknown, path: readonly string[]): unknown {
+  let present = value;
+  for (const step of path) {
+    if (Array.isArray(present)) {
+      if (!/^\+?\d+$/.test(step) || Number(step) >= present.length) return UNREACHABLE;
+      present = present[Number(step)];
+    } else if (isPlainObject(present)) {
+      if (!Object.hasOwn(present, step)) return MISSING;
+      present = present[step];
+    } else {
+      return UNREACHABLE;
+    }
+  }
+  return present;
+}
+
+/** The steps of a path: `a.b` has two, `a\.b` one. */
+export function steps(name: string): readonly string[] {
+  const found: readonly string[] = name.match(/(?:\\.|[^\\.])+/g) ?? [];
+  return found.map((step) => step.replace(/\\([.$])/g, '$1'));
+}
+
+/** Tells an object from a list and from null. */
+export function isPlainObject(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+/**
+ * Whether a document matches; `undefined` where only the server can tell: text searches, regular
+ * expressions of Erlang's own, operators that came later, and strings whose order is a matter of
+ * language.
+ */
+export type Verdict = boolean | undefined;
+
+/** Turns a verdict round. */
+export function not(verdict: Verdict): Verdict {
+  return verdict === undefined ? undefined : !verdict;
+}
+
+/** Whether all do; one that surely does not outweighs those that nobody can tell. */
+export function every<One>(list: readonly One[], ask: (one: One) => Verdict): Verdict {
+  return not(some(list, (one) => not(ask(one))));
+}
+
+/** Whether at least one does. */
+export function some<One>(list: readonly One[], ask: (one: One) => Verdict): Verdict {
+  let known = true;
+  for (const one of list) {
+    const verdict = ask(one);
+    if (verdict === true) return true;
+    if (verdict === undefined) known = false;
+  }
+  return known ? false : undefined;
+}
 
 /** Tells whether a value matches. */
 type Matcher = (value: unknown) => Verdict;
@@ -61,7 +126,7 @@ function entry(name: string, operand: unknown, path: readonly string[], negated:
 function exists(path: readonly string[], absent: boolean): Matcher {
   return (doc) => {
     const value = read(doc, path);
-    return value !== ASTRAY && (value === MISSING) === absent;
+    return value !== UNREACHABLE && (value === MISSING) === absent;
   };
 }
 
@@ -91,7 +156,7 @@ function terminal(
 function field(path: readonly string[], condition: Matcher, negated: boolean): Matcher {
   return (doc) => {
     const value = read(doc, path);
-    if (value === MISSING || value === ASTRAY) return false;
+    if (value === MISSING || value === UNREACHABLE) return false;
     return negated ? not(condition(value)) : condition(value);
   };
 }

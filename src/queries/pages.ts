@@ -11,11 +11,22 @@ import {
 } from 'rxjs';
 import type { ObservableInput } from 'rxjs';
 import type { DatabaseScope } from '../http/scope.ts';
-import type { Row } from '../model/view.ts';
-import { mustBe } from '../model/must-be.ts';
-import { Page } from './page.ts';
+import { invalidArgument } from '../model/invalid-argument.ts';
+import { View } from '../model/view.ts';
+import type { Row, ViewHead } from '../model/view.ts';
 import { queryView, viewPath } from './view.ts';
 import type { ViewOptions } from './view.ts';
+
+/** Some of the rows of a view, and where the next ones begin. */
+export class Page<R> extends View<R, ViewOptions> {
+  /** The options that give the next page, for another request of another day; null for the last. */
+  readonly next: ViewOptions | null;
+
+  constructor(rows: readonly R[], head: ViewHead, options: ViewOptions, next: ViewOptions | null) {
+    super(rows, head, options);
+    this.next = next;
+  }
+}
 
 /** Which rows of a view are read, and how many at once. */
 export interface PagesOptions<R = Row> extends ViewOptions {
@@ -49,8 +60,8 @@ export class Pages<R extends Row<unknown, unknown, unknown>> extends Observable<
   constructor(db: DatabaseScope, name: string, pagesOptions: PagesOptions<R>) {
     const { pageSize = 100, when = (): Observable<unknown> => of(null), ...first } = pagesOptions;
     if (!Number.isSafeInteger(pageSize) || pageSize < 1)
-      throw mustBe('pages: pageSize', 'a whole number from 1', pageSize, RangeError);
-    if (typeof when !== 'function') throw mustBe('pages: when', 'a function', when);
+      throw invalidArgument('pages: pageSize', 'a whole number from 1', pageSize, RangeError);
+    if (typeof when !== 'function') throw invalidArgument('pages: when', 'a function', when);
     requirePageable(first);
     const read = (options: ViewOptions): Observable<Page<R>> =>
       readPage<R>(db, name, options, pageSize);

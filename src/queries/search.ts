@@ -3,10 +3,11 @@ import { operation } from '../http/operation.ts';
 import type { Operation } from '../http/operation.ts';
 import { count, flag, json, oneOf, text, toBody } from '../http/query.ts';
 import type { Parameter, Parameters } from '../http/query.ts';
+import type { Connection } from '../http/connection.ts';
 import type { DatabaseScope } from '../http/scope.ts';
 import { segment } from '../http/url.ts';
 import type { AnyFields, Document } from '../model/document.ts';
-import { mustBe, show } from '../model/must-be.ts';
+import { invalidArgument, describeValue } from '../model/invalid-argument.ts';
 
 /** A search with Clouseau. */
 export interface SearchQuery {
@@ -48,7 +49,7 @@ export interface SearchQuery {
 
 const some: Parameter = (value, name) => {
   if (typeof value === 'string' ? value === '' : !Array.isArray(value))
-    throw mustBe(name, 'a string or an array', value);
+    throw invalidArgument(name, 'a string or an array', value);
   return json(value, name);
 };
 
@@ -165,7 +166,7 @@ export function searchBody(
   what: string,
 ): Record<string, unknown> {
   if (typeof query !== 'object' || query === null)
-    throw mustBe(`${what}: query`, 'an object with q', query);
+    throw invalidArgument(`${what}: query`, 'an object with q', query);
   if (!('q' in query)) throw new TypeError(`${what}: the query has no q, what to look for`);
   return toBody(parameters, query, what);
 }
@@ -174,7 +175,9 @@ export function searchBody(
 export function searchPath(name: unknown, kind: string): string {
   const slash = typeof name === 'string' ? name.indexOf('/') : -1;
   if (typeof name !== 'string' || slash < 1 || slash === name.length - 1 || name.startsWith('_')) {
-    throw new TypeError(`Not a search index: ${show(name)}; it is named 'design-document/index'`);
+    throw new TypeError(
+      `Not a search index: ${describeValue(name)}; it is named 'design-document/index'`,
+    );
   }
   return `/_design/${segment(name.slice(0, slash))}/${kind}/${segment(name.slice(slash + 1))}`;
 }
@@ -197,4 +200,42 @@ function decodeGroup<T extends object>(raw: unknown): SearchGroup<T> {
     totalRows: numberOrNull(total) ?? 0,
     rows: arrayField(raw, 'rows').map((row) => decodeHit<T>(row)),
   };
+}
+
+/** Reads which terms an analyzer of a search engine makes of a text. */
+export function analyze(
+  connection: Connection,
+  engine: 'search' | 'nouveau',
+  analyzer: string,
+  input: string,
+): Operation<string[]> {
+  const what = engine === 'search' ? 'search.analyze' : 'search.nouveau.analyze';
+  if (typeof analyzer !== 'string' || analyzer === '')
+    throw invalidArgument(`${what}: analyzer`, 'the name of an analyzer', analyzer);
+  if (typeof input !== 'string') throw invalidArgument(`${what}: text`, 'a string', input);
+  return operation(
+    connection,
+    () => ({ method: 'POST', path: `/_${engine}_analyze`, json: { analyzer, text: input } }),
+    (body) => arrayField(body, 'tokens') as string[],
+  );
+}
+
+/** Removes the index files that no design document defines any more. */
+export function searchCleanup(
+  db: DatabaseScope,
+  engine: 'search' | 'nouveau',
+): Operation<{ readonly ok: true }> {
+  return operation(
+    db.connection,
+    () => ({
+      method: 'POST',
+      path: `${db.path}/_${engine}_cleanup`,
+      headers: { 'content-type': 'application/json' },
+      body: '',
+    }),
+    (body) => {
+      asObject(body);
+      return { ok: true };
+    },
+  );
 }

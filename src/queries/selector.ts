@@ -130,4 +130,4 @@ type ObjectOf<Value> = Value extends readonly unknown[] | Opaque
 
 type ElementOf<Value> = Value extends readonly (infer Element)[] ? Element : never;
 
-type Where<Found, Then> = [Found] extends [never] ? unknown : Then;
+type Where<FoundDocument, Then> = [FoundDocument] extends [never] ? unknown : Then;

@@ -1,17 +1,20 @@
-/**
- * The queries room: views and what else finds documents. It sees http and below.
- */
 import { arrayField, asObject, numberOrNull, sequence } from '../http/decode.ts';
+import type { RequestSpec } from '../http/exchange.ts';
 import { operation } from '../http/operation.ts';
 import type { Operation } from '../http/operation.ts';
 import { count, flag, json, oneOf, text, toBody, toQuery } from '../http/query.ts';
 import type { Parameters } from '../http/query.ts';
+import { RowStream } from '../http/row-stream.ts';
 import type { DatabaseScope } from '../http/scope.ts';
 import { segment } from '../http/url.ts';
+import { invalidArgument, describeValue } from '../model/invalid-argument.ts';
 import { assertJson } from '../model/json.ts';
 import { Row, View } from '../model/view.ts';
 import type { ViewHead } from '../model/view.ts';
-import { mustBe, show } from '../model/must-be.ts';
+
+/**
+ * The queries room: views and what else finds documents. It sees http and below.
+ */
 
 /** Which rows of a view are read, and how. */
 export interface ViewOptions {
@@ -109,7 +112,7 @@ export function viewQuery(
 ): { readonly keys: readonly unknown[] | undefined; readonly query: string } {
   const { keys, ...rest } = options;
   if (keys !== undefined) {
-    if (!Array.isArray(keys)) throw mustBe(`${what}: keys`, 'an array', keys);
+    if (!Array.isArray(keys)) throw invalidArgument(`${what}: keys`, 'an array', keys);
     assertJson(keys, `${what}: keys`);
   }
   return { keys, query: toQuery(VIEW, translate(rest), what) };
@@ -130,7 +133,7 @@ export function viewPath(name: unknown): string {
   const slash = typeof name === 'string' ? name.indexOf('/') : -1;
   if (typeof name !== 'string' || slash < 1 || slash === name.length - 1 || name.startsWith('_')) {
     throw new TypeError(
-      `Not a view: ${show(name)}; it is named 'design-document/view', or '_all_docs'`,
+      `Not a view: ${describeValue(name)}; it is named 'design-document/view', or '_all_docs'`,
     );
   }
   return `/_design/${segment(name.slice(0, slash))}/_view/${segment(name.slice(slash + 1))}`;
@@ -176,5 +179,48 @@ export function decodeRow<Key, Value, Doc>(raw: unknown): Row<Key, Value, Doc> {
     (row.value ?? null) as Value,
     (row.doc ?? null) as Doc,
     row.error ?? null,
+  );
+}
+
+/** Streams the rows of a view, or of `_all_docs`. */
+export function streamView<Key, Value, Doc>(
+  db: DatabaseScope,
+  name: string,
+  options: ViewOptions,
+): RowStream<Row<Key, Value, Doc>, ViewHead> {
+  const { keys, query } = viewQuery('rows', options);
+  const path = `${db.path}${viewPath(name)}${query}`;
+  const describe = (): RequestSpec =>
+    keys === undefined ? { path } : { method: 'POST', path, json: { keys } };
+  return new RowStream(db.connection, describe, {
+    field: 'rows',
+    row: (raw) => decodeRow<Key, Value, Doc>(raw),
+    info: decodeHead,
+  });
+}
+
+/** Asks a view several questions in one request; emits the answers in their order. */
+export function queryViews<Key, Value, Doc>(
+  db: DatabaseScope,
+  name: string,
+  queries: readonly ViewOptions[],
+): Operation<View<Row<Key, Value, Doc>, ViewOptions>[]> {
+  const path = `${db.path}${viewPath(name)}/queries`;
+  if (!Array.isArray(queries))
+    throw invalidArgument('views: queries', 'an array of options', queries);
+  const write = (): unknown[] => queries.map((query, i) => viewBody(`views: queries[${i}]`, query));
+  // Misuse is told now.
+  write();
+  return operation(
+    db.connection,
+    () => ({ method: 'POST', path, json: { queries: write() } }),
+    (body) => {
+      const results = arrayField(body, 'results');
+      if (results.length !== queries.length)
+        throw new TypeError('expected a result for each query');
+      return results.map((result, i) =>
+        decodeView<Key, Value, Doc>(result, queries[i] as ViewOptions),
+      );
+    },
   );
 }

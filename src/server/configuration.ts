@@ -4,7 +4,7 @@ import type { Connection } from '../http/connection.ts';
 import type { Answer } from '../http/exchange.ts';
 import { Operation, operation } from '../http/operation.ts';
 import { segment } from '../http/url.ts';
-import { mustBe } from '../model/must-be.ts';
+import { invalidArgument } from '../model/invalid-argument.ts';
 
 /** A section of a node's configuration: all values are strings. */
 export type ConfigSection = Readonly<Record<string, string>>;
@@ -32,7 +32,7 @@ export function configuration(
   value: ConfigValue | Readonly<Record<string, ConfigValue>> | undefined,
   options: ConfigOptions,
 ): Operation<unknown> {
-  if (name === '') throw mustBe('config: name', "'section' or 'section/key'", name);
+  if (name === '') throw invalidArgument('config: name', "'section' or 'section/key'", name);
   const base = `/_node/${segment(options.node ?? '_local')}/_config`;
   const [section = '', key] = name === undefined ? [] : splitOnce(name);
   const path = base + [section, key].map((part) => (part ? `/${segment(part)}` : '')).join('');
@@ -49,9 +49,10 @@ export function configuration(
   }
   if (value === undefined) return request('GET');
   if (typeof value === 'object' && value !== null) {
-    if (section === '' || key !== undefined) throw mustBe('config: name', "'section'", name);
+    if (section === '' || key !== undefined)
+      throw invalidArgument('config: name', "'section'", name);
     const written = Object.entries(value).map(([each, one]) => ({ each, text: toText(one) }));
-    return inTurn(
+    return serialize(
       written.map(({ each, text }) => [each, request('PUT', text, `/${segment(each)}`)]),
     );
   }
@@ -60,7 +61,7 @@ export function configuration(
 }
 
 /** Writes a section key by key; emits the values that were there before. */
-function inTurn(writes: readonly (readonly [string, Operation<unknown>])[]): Operation<unknown> {
+function serialize(writes: readonly (readonly [string, Operation<unknown>])[]): Operation<unknown> {
   const answers: Observable<Answer<Record<string, unknown>>> = from(writes).pipe(
     concatMap(([key, write]) =>
       write.status().pipe(
@@ -94,5 +95,5 @@ function requireKey(key: string | undefined, what: string): void {
 function toText(value: unknown): string {
   if (typeof value === 'string') return value;
   if (typeof value === 'boolean' || Number.isFinite(value)) return String(value);
-  throw mustBe('config: value', 'a string, a number or a boolean', value);
+  throw invalidArgument('config: value', 'a string, a number or a boolean', value);
 }

@@ -1,12 +1,12 @@
 import { mergeMap } from 'rxjs';
 import type { Connection } from '../http/connection.ts';
-import type { Answer, ReplicationEnd } from '../http/exchange.ts';
+import type { Answer, ReplicationEndpoint } from '../http/exchange.ts';
 import { asObject } from '../http/decode.ts';
 import { Operation, operation } from '../http/operation.ts';
 import { wireName } from '../http/query.ts';
 import { documentPath, isUrl, parseAddress, requireDatabaseName, requireId } from '../http/url.ts';
 import { assertJson } from '../model/json.ts';
-import { mustBe } from '../model/must-be.ts';
+import { invalidArgument } from '../model/invalid-argument.ts';
 
 /** How a replication is done. What is not set is the server's to choose. */
 export interface ReplicateOptions {
@@ -92,10 +92,13 @@ export interface ReplicationResult {
   readonly raw: Readonly<Record<string, unknown>>;
 }
 
-/** An end of a replication: a database of some server, which knows how to be reached. */
+/** The method by which a database describes itself to a server that replicates, in any install. */
+export const REPLICATION_ENDPOINT: unique symbol = Symbol.for('corduroy.replicationEndpoint');
+
+/** A source or target of a replication: a `Database` of any server. */
 export interface Replicable {
   /** @internal */
-  replicationEnd(): ReplicationEnd;
+  [REPLICATION_ENDPOINT](): ReplicationEndpoint;
 }
 
 /** A full URL, the name of a database on this server, or a `Database`. */
@@ -158,18 +161,18 @@ function endOf(
   connection: Connection,
   side: ReplicationSide,
   what: string,
-): ReplicationEnd | string {
-  if (typeof side === 'object' && side !== null && 'replicationEnd' in side)
-    return side.replicationEnd();
+): ReplicationEndpoint | string {
+  if (typeof side === 'object' && side !== null && REPLICATION_ENDPOINT in side)
+    return side[REPLICATION_ENDPOINT]();
   if (typeof side !== 'string')
-    throw mustBe(`replicate: ${what}`, 'a URL, a name or a Database', side);
+    throw invalidArgument(`replicate: ${what}`, 'a URL, a name or a Database', side);
   if (isUrl(side)) {
     // CouchDB does not decode what a URL has to encode in a name or password, so they go apart.
     const { url, authorization } = parseAddress(side);
     return authorization.basic === undefined ? side : { url, auth: { basic: authorization.basic } };
   }
   requireDatabaseName(side);
-  return connection.replicationEnd(side);
+  return connection.replicationEndpoint(side);
 }
 
 function decode(body: unknown): ReplicationResult {

@@ -4,7 +4,7 @@ import { operation } from '../http/operation.ts';
 import type { Operation } from '../http/operation.ts';
 import { text, toBody } from '../http/query.ts';
 import { segment } from '../http/url.ts';
-import { mustBe } from '../model/must-be.ts';
+import { invalidArgument } from '../model/invalid-argument.ts';
 
 /** Whether shards are being split, and why not. */
 export interface ReshardState<State extends string = 'running' | 'stopped'> {
@@ -175,20 +175,20 @@ export class Resharding {
 
 function jobPath(id: unknown): string {
   if (typeof id === 'string' && id !== '') return `/jobs/${segment(id)}`;
-  throw mustBe('reshard: id', 'the id of a job', id);
+  throw invalidArgument('reshard: id', 'the id of a job', id);
 }
 
 function because(reason: unknown): { reason?: string } {
   if (reason === undefined) return {};
   if (typeof reason === 'string') return { reason };
-  throw mustBe('reshard: reason', 'a string', reason);
+  throw invalidArgument('reshard: reason', 'a string', reason);
 }
 
 const TARGET = { db: text, range: text, node: text, shard: text };
 
 function requireTarget(target: unknown): Record<string, unknown> {
   if (typeof target !== 'object' || target === null)
-    throw mustBe('reshard: target', '{ db } or { shard }', target);
+    throw invalidArgument('reshard: target', '{ db } or { shard }', target);
   const given = toBody(TARGET, target, 'reshard');
   if ('db' in given === 'shard' in given) throw new TypeError('reshard: give either db or shard');
   if ('shard' in given && 'range' in given)

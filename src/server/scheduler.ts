@@ -4,14 +4,14 @@ import { operation } from '../http/operation.ts';
 import type { Operation } from '../http/operation.ts';
 import { count, flag, toQuery } from '../http/query.ts';
 import type { Parameter } from '../http/query.ts';
-import { isDotSegment, requireDatabaseName, requireId, segment } from '../http/url.ts';
-import { mustBe, show } from '../model/must-be.ts';
-import { readCounts, readReplicationStatus } from './replication-status.ts';
+import { segment } from '../http/url.ts';
+import { invalidArgument } from '../model/invalid-argument.ts';
+import { docPath, docsPath, readCounts, readReplicationStatus } from './replication-states.ts';
 import type {
   ReplicationCounts,
   ReplicationState,
   ReplicationStatus,
-} from './replication-status.ts';
+} from './replication-states.ts';
 
 /** A replication that runs, or waits to. */
 export interface SchedulerJob {
@@ -93,7 +93,7 @@ const STATES: ReadonlySet<string> = new Set<ReplicationState>([
 const states: Parameter = (value, name) => {
   if (Array.isArray(value) && value.length > 0 && value.every((one) => STATES.has(one as string)))
     return value.join(',');
-  throw mustBe(name, `a list of '${[...STATES].join("', '")}'`, value);
+  throw invalidArgument(name, `a list of '${[...STATES].join("', '")}'`, value);
 };
 
 const JOBS = { limit: count, skip: count };
@@ -130,7 +130,7 @@ export class Scheduler {
    */
   job(id: string): Operation<SchedulerJob> {
     if (typeof id !== 'string' || id === '')
-      throw mustBe('scheduler.job: id', 'the id of a job', id);
+      throw invalidArgument('scheduler.job: id', 'the id of a job', id);
     return operation(
       this.#connection,
       () => ({ path: `/_scheduler/jobs/${segment(id)}` }),
@@ -161,21 +161,6 @@ export class Scheduler {
     const path = docPath(replicator, id, 'scheduler.doc');
     return operation(this.#connection, () => ({ path }), readReplicationStatus);
   }
-}
-
-/** Returns where the scheduler tells of one document. */
-export function docPath(replicator: string, id: string, what: string): string {
-  requireId(id, `${what}: id`);
-  if (isDotSegment(id)) throw new TypeError(`${what}: no URL can hold the id ${show(id)}`);
-  return `${docsPath(replicator, what)}/${segment(id)}`;
-}
-
-function docsPath(replicator: unknown, what: string): string {
-  requireDatabaseName(replicator);
-  // The server tells a replicator database by its name alone.
-  if (!/(?:^|\/)_replicator$/.test(replicator))
-    throw mustBe(`${what}: replicator`, "'_replicator', or a name that ends with it", replicator);
-  return `/_scheduler/docs/${segment(replicator)}`;
 }
 
 function readPage(body: unknown): { totalRows: number; offset: number } {

@@ -1,16 +1,41 @@
 import { defer, map, mergeMap, of, retry, throwError } from 'rxjs';
 import type { MonoTypeOperatorFunction, Observable } from 'rxjs';
 import { httpError } from '../errors/from-response.ts';
-import { isConflict } from '../errors/status-errors.ts';
+import { isConflict } from '../errors/http-error.ts';
 import type { Connection } from '../http/connection.ts';
 import type { Answer } from '../http/exchange.ts';
 import { Operation } from '../http/operation.ts';
 import type { DatabaseScope } from '../http/scope.ts';
-import { mustBe } from '../model/must-be.ts';
-import { backoff } from '../operators/backoff.ts';
-import { inTurn } from '../operators/in-turn.ts';
-import { readSecurity, writeSecurity } from './maintenance.ts';
-import type { Security } from './maintenance.ts';
+import { invalidArgument } from '../model/invalid-argument.ts';
+import { backoff } from '../operators/retry-policy.ts';
+import { serialize } from '../operators/batcher.ts';
+import { asObject } from '../http/decode.ts';
+import { operation } from '../http/operation.ts';
+
+/** Who may read and write a database. */
+export interface Security {
+  readonly admins?: { readonly names?: readonly string[]; readonly roles?: readonly string[] };
+  readonly members?: { readonly names?: readonly string[]; readonly roles?: readonly string[] };
+  readonly [field: string]: unknown;
+}
+
+export function readSecurity(db: DatabaseScope): Operation<Security> {
+  return operation(
+    db.connection,
+    () => ({ path: `${db.path}/_security` }),
+    (body) => asObject(body) as Security,
+  );
+}
+
+export function writeSecurity(db: DatabaseScope, value: Security): Operation<Security> {
+  if (typeof value !== 'object' || value === null)
+    throw invalidArgument('security: value', 'an object', value);
+  return operation(
+    db.connection,
+    () => ({ method: 'PUT', path: `${db.path}/_security`, json: value }),
+    () => value,
+  );
+}
 
 /** Names of users, and of roles. */
 export interface NamesAndRoles {
@@ -31,7 +56,7 @@ const GROUPS = ['admins', 'members'] as const;
 const KINDS = ['names', 'roles'] as const;
 /** How often what somebody else has written over is written again. */
 const ATTEMPTS = 10;
-const PACE = { initialDelay: 50, maxDelay: 1000 };
+const BACKOFF = { initialDelay: 50, maxDelay: 1000 };
 
 export function grant(db: DatabaseScope, entries: Grant): Operation<Security> {
   requireGrant(entries, 'grant');
@@ -69,7 +94,9 @@ function edit(db: DatabaseScope, entries: Grant, change: Edit): Operation<Securi
       retry({
         count: ATTEMPTS - 1,
         delay: (error: unknown, failures) =>
-          isConflict(error) ? connection.after(backoff(failures, PACE)) : throwError(() => error),
+          isConflict(error)
+            ? connection.after(backoff(failures, BACKOFF))
+            : throwError(() => error),
       }),
       turnsOf(db),
     ),
@@ -102,13 +129,14 @@ const turns = new WeakMap<Connection, Map<string, Turns>>();
 function turnsOf({ connection, path }: DatabaseScope): Turns {
   const known = turns.get(connection) ?? new Map<string, Turns>();
   turns.set(connection, known);
-  const turn = known.get(path) ?? inTurn();
+  const turn = known.get(path) ?? serialize();
   known.set(path, turn);
   return turn;
 }
 
 function requireGrant(entries: Grant, what: string): void {
-  if (typeof entries !== 'object' || entries === null) throw mustBe(what, 'an object', entries);
+  if (typeof entries !== 'object' || entries === null)
+    throw invalidArgument(what, 'an object', entries);
   const groups = Object.entries(entries);
   if (groups.length === 0) throw new TypeError(`${what} needs members or admins`);
   for (const [group, lists] of groups) {
@@ -120,7 +148,7 @@ function requireGrant(entries: Grant, what: string): void {
         throw new TypeError(`${what}: ${group} has names and roles, and no '${kind}'`);
       }
       if (!Array.isArray(list) || !list.every((one) => typeof one === 'string' && one !== '')) {
-        throw mustBe(`${what}: ${group}.${kind}`, 'a list of names', list);
+        throw invalidArgument(`${what}: ${group}.${kind}`, 'a list of names', list);
       }
     }
   }

@@ -12,13 +12,13 @@ import {
   throwError,
 } from 'rxjs';
 import type { Observable } from 'rxjs';
-import { isTransient } from '../errors/transient.ts';
-import { isUnauthorized } from '../errors/status-errors.ts';
+import { isTransient } from '../errors/corduroy-error.ts';
+import { isUnauthorized } from '../errors/http-error.ts';
 import { nameAndPassword } from '../http/auth.ts';
 import type { Connection } from '../http/connection.ts';
 import { asArray, asObject } from '../http/decode.ts';
 import { Operation, operation } from '../http/operation.ts';
-import { backoff } from '../operators/backoff.ts';
+import { backoff } from '../operators/retry-policy.ts';
 
 /** For whom the server takes those who ask. */
 export interface Session {

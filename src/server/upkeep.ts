@@ -4,8 +4,10 @@ import type { Operation } from '../http/operation.ts';
 import { count } from '../http/query.ts';
 import type { DatabaseScope } from '../http/scope.ts';
 import { requireId, segment } from '../http/url.ts';
-import { mustBe } from '../model/must-be.ts';
+import { invalidArgument } from '../model/invalid-argument.ts';
 import { post } from './maintenance.ts';
+import { grant, readSecurity, revoke, writeSecurity } from './security.ts';
+import type { Grant, Security } from './security.ts';
 
 /** Revisions of a document that were purged. */
 export interface PurgedInfo {
@@ -14,7 +16,7 @@ export interface PurgedInfo {
 }
 
 /** Where the document of an id is kept. */
-export interface ShardOf {
+export interface ShardLocation {
   /** The range of hashes, as in `'00000000-7fffffff'`. */
   readonly range: string;
   readonly nodes: readonly string[];
@@ -92,7 +94,7 @@ export class Upkeep {
       );
     }
     if (typeof value !== 'object' || value === null)
-      throw mustBe('autoPurge: value', 'an object', value);
+      throw invalidArgument('autoPurge: value', 'an object', value);
     return operation(
       db.connection,
       () => ({ method: 'PUT', path, json: value }),
@@ -107,10 +109,10 @@ export class Upkeep {
    * @see https://docs.couchdb.org/en/stable/api/database/shard.html
    */
   shards(): Operation<ReadonlyMap<string, readonly string[]>>;
-  shards(id: string): Operation<ShardOf>;
+  shards(id: string): Operation<ShardLocation>;
   shards(
     ...args: [] | [string]
-  ): Operation<ReadonlyMap<string, readonly string[]>> | Operation<ShardOf> {
+  ): Operation<ReadonlyMap<string, readonly string[]>> | Operation<ShardLocation> {
     const db = this.#db;
     const path = `${db.path}/_shards`;
     if (args.length === 0) {
@@ -148,23 +150,39 @@ export class Upkeep {
   }
 
   /**
-   * Removes the files of Clouseau's indexes that are no more.
+   * Reads or replaces the rights to the database: its members, who read and write, and its
+   * administrators. Emits the rights that hold afterwards.
    *
-   * Errors with `ServerError` where the server has no Clouseau.
+   * Cold. Errors with `Unauthorized` for all but administrators.
    *
-   * @see https://docs.couchdb.org/en/stable/api/database/cleanup.html
+   * @see https://docs.couchdb.org/en/stable/api/database/security.html
    */
-  searchCleanup(): Operation<{ readonly ok: true }> {
-    return post(this.#db, '/_search_cleanup').mapValue(() => ({ ok: true }));
+  security(value?: Security): Operation<Security> {
+    return value === undefined ? readSecurity(this.#db) : writeSecurity(this.#db, value);
   }
 
   /**
-   * Removes the files of Nouveau's indexes that are no more.
+   * Adds users and roles to the members or the administrators of the database. Emits the rights that
+   * hold afterwards.
    *
-   * @see https://docs.couchdb.org/en/stable/api/database/cleanup.html#db-nouveau-cleanup
+   * Cold. CouchDB gives these rights no revision, so a concurrent write can be lost. Corduroy applies
+   * its own edits one after the other, reads them back, and repeats an edit that another program has
+   * overwritten. Errors with `Conflict` if that happens ten times.
+   *
+   * @example
+   * orders.upkeep.grant({ members: { roles: ['staff'] }, admins: { names: ['ada'] } })
+   * @see https://docs.couchdb.org/en/stable/api/database/security.html
    */
-  nouveauCleanup(): Operation<{ readonly ok: true }> {
-    return post(this.#db, '/_nouveau_cleanup').mapValue(() => ({ ok: true }));
+  grant(entries: Grant): Operation<Security> {
+    return grant(this.#db, entries);
+  }
+
+  /**
+   * Removes users and roles from the members or the administrators, as {@link Upkeep.grant} adds
+   * them. A database without any member is open to everybody.
+   */
+  revoke(entries: Grant): Operation<Security> {
+    return revoke(this.#db, entries);
   }
 
   #limit(below: string, limit: number | undefined, what: string): Operation<number> {
@@ -181,7 +199,8 @@ export class Upkeep {
       );
     }
     count(limit, `${what}: limit`);
-    if (limit === 0) throw mustBe(`${what}: limit`, 'a whole number from 1', limit, RangeError);
+    if (limit === 0)
+      throw invalidArgument(`${what}: limit`, 'a whole number from 1', limit, RangeError);
     return operation(
       db.connection,
       () => ({ method: 'PUT', path, json: limit }),

@@ -1,6 +1,6 @@
 import { defer, map, mergeMap, retry, throwError } from 'rxjs';
 import type { Observable } from 'rxjs';
-import { isConflict } from '../errors/status-errors.ts';
+import { isConflict } from '../errors/http-error.ts';
 import { nameAndPassword } from '../http/auth.ts';
 import type { Connection } from '../http/connection.ts';
 import { arrayField, asObject, stringField } from '../http/decode.ts';
@@ -8,8 +8,8 @@ import type { Answer } from '../http/exchange.ts';
 import { Operation, operation } from '../http/operation.ts';
 import { documentPath } from '../http/url.ts';
 import type { AnyFields, Document } from '../model/document.ts';
-import { mustBe } from '../model/must-be.ts';
-import { backoff } from '../operators/backoff.ts';
+import { invalidArgument } from '../model/invalid-argument.ts';
+import { backoff } from '../operators/retry-policy.ts';
 
 /** The fields of a user's document; others are the application's own. */
 export interface UserFields {
@@ -32,7 +32,7 @@ export interface CreateUserOptions {
 
 const PREFIX = 'org.couchdb.user:';
 const ATTEMPTS = 100;
-const PACE = { initialDelay: 10, maxDelay: 1000 };
+const BACKOFF = { initialDelay: 10, maxDelay: 1000 };
 
 export function createUser(
   connection: Connection,
@@ -40,8 +40,8 @@ export function createUser(
   password: string,
   { roles = [], fields = {} }: CreateUserOptions,
 ): Operation<User> {
-  requirePassword(name, password, 'create');
-  requireRoles(roles, 'create');
+  requirePassword(name, password, 'users.create');
+  requireRoles(roles, 'users.create');
   return new Operation(
     defer(() => {
       connection.hide([password]);
@@ -55,7 +55,7 @@ export function readUser(connection: Connection, name: string): Operation<User> 
   return operation(connection, () => ({ path }), decodeUser);
 }
 
-export function allUsers(connection: Connection): Operation<User[]> {
+export function listUsers(connection: Connection): Operation<User[]> {
   // The semicolon comes after the colon.
   const [start, end] = [PREFIX, PREFIX.replace(':', ';')].map((key) =>
     encodeURIComponent(JSON.stringify(key)),
@@ -73,7 +73,7 @@ export function changePassword(
   name: string,
   password: string,
 ): Operation<User> {
-  const user = requirePassword(name, password, 'changePassword');
+  const user = requirePassword(name, password, 'users.changePassword');
   return new Operation(
     defer(() => {
       connection.hide([password]);
@@ -84,18 +84,31 @@ export function changePassword(
   );
 }
 
+export function saveUser(
+  connection: Connection,
+  user: UserFields & { readonly _rev?: string },
+): Operation<User> {
+  requireUser(user);
+  return new Operation(
+    defer(() => {
+      requireUser(user);
+      return write(connection, { ...user, type: 'user' }, {});
+    }),
+  );
+}
+
 export function setRoles(
   connection: Connection,
   name: string,
   roles: readonly string[],
 ): Operation<User> {
-  requireName(name, 'setRoles');
-  requireRoles(roles, 'setRoles');
+  requireName(name, 'users.setRoles');
+  requireRoles(roles, 'users.setRoles');
   return new Operation(defer(() => change(connection, name, { roles: [...roles] })));
 }
 
-export function removeUser(connection: Connection, name: string): Operation<true> {
-  requireName(name, 'remove');
+export function deleteUser(connection: Connection, name: string): Operation<true> {
+  requireName(name, 'users.delete');
   const once = defer(() => readUser(connection, name).answers()).pipe(
     mergeMap(({ value }) => {
       const path = `${pathOf(name)}?rev=${value._rev}`;
@@ -140,7 +153,7 @@ function again<T>(connection: Connection): (work: Observable<T>) => Observable<T
   return retry({
     count: ATTEMPTS - 1,
     delay: (error: unknown, failures) =>
-      isConflict(error) ? connection.after(backoff(failures, PACE)) : throwError(() => error),
+      isConflict(error) ? connection.after(backoff(failures, BACKOFF)) : throwError(() => error),
   });
 }
 
@@ -161,7 +174,7 @@ function decodeUser(body: unknown): User {
 
 function requireName(name: unknown, what: string): asserts name is string {
   if (typeof name !== 'string' || name === '')
-    throw mustBe(`${what}: name`, 'a string that is not empty', name);
+    throw invalidArgument(`${what}: name`, 'a string that is not empty', name);
 }
 
 function requirePassword(
@@ -176,6 +189,14 @@ function requirePassword(
 
 function requireRoles(roles: unknown, what: string): void {
   if (!Array.isArray(roles) || !roles.every((role) => typeof role === 'string' && role !== '')) {
-    throw mustBe(`${what}: roles`, 'a list of names', roles);
+    throw invalidArgument(`${what}: roles`, 'a list of names', roles);
   }
+}
+
+function requireUser(user: unknown): asserts user is UserFields {
+  if (typeof user !== 'object' || user === null)
+    throw invalidArgument('users.save: user', 'the document of a user', user);
+  const { name, roles } = user as { readonly name?: unknown; readonly roles?: unknown };
+  requireName(name, 'users.save');
+  requireRoles(roles, 'users.save');
 }

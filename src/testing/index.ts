@@ -2,8 +2,8 @@
  * The testing door: servers for the tests of programs that use Corduroy, without a network. It knows
  * of no test runner, and of no platform.
  */
-export { fault } from './fault.ts';
-export type { Fault } from './fault.ts';
+export { fault } from './reply.ts';
+export type { Fault } from './reply.ts';
 export { marbleServer } from './marble-server.ts';
 export type { MarbleServer } from './marble-server.ts';
 export type { FeedMarble, MarbleFeed } from './marble-feed.ts';
@@ -11,7 +11,7 @@ export { marbleTests } from './marbles.ts';
 export type { MarbleHelpers, Marbles, MarblesOptions } from './marbles.ts';
 export { raw, status } from './reply.ts';
 export type { RawOptions, Reply } from './reply.ts';
-export type { ServerRequest } from './request.ts';
+export type { ServerRequest } from './route.ts';
 export type { Answer, Answering, PathParameters, Route, RoutedRequest } from './route.ts';
 export { memoryServer } from './memory-server.ts';
 export type { MemoryServer, MemoryServerOptions } from './memory-server.ts';

@@ -2,11 +2,11 @@ import { Subject, asyncScheduler, defer, filter, finalize, merge } from 'rxjs';
 import type { Observable } from 'rxjs';
 import { changesReply } from './changes-reply.ts';
 import type { ChangeRow, ChangesHistory, ChangesPage } from './changes-reply.ts';
-import { fail } from './fail.ts';
-import { Fault } from './fault.ts';
+import { fail } from './reply.ts';
+import { Fault } from './reply.ts';
 import { Reply, json } from './reply.ts';
-import type { ServerRequest } from './request.ts';
-import { requestLog, segmentsOf } from './request.ts';
+import type { ServerRequest } from './route.ts';
+import { requestLog, segmentsOf } from './route.ts';
 import type { ColdObservable } from './route.ts';
 
 /**

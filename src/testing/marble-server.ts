@@ -3,14 +3,14 @@ import type { RunHelpers } from 'rxjs/testing';
 import { Couch } from '../couch.ts';
 import type { CouchOptions } from '../couch.ts';
 import type { Transport, TransportRequest, TransportResponse } from '../http/transport.ts';
-import { mustBe } from '../model/must-be.ts';
-import { fail } from './fail.ts';
+import { invalidArgument } from '../model/invalid-argument.ts';
+import { fail } from './reply.ts';
 import { MarbleFeed } from './marble-feed.ts';
 import type { FeedMarble } from './marble-feed.ts';
 import { toReply, withoutBody } from './reply.ts';
 import type { Reply } from './reply.ts';
-import { readRequest, requestLine, requestLog } from './request.ts';
-import type { ServerRequest } from './request.ts';
+import { readRequest, requestLine, requestLog } from './route.ts';
+import type { ServerRequest } from './route.ts';
 import { Route } from './route.ts';
 import type { Answer, Answering, ColdObservable } from './route.ts';
 
@@ -85,10 +85,10 @@ export class MarbleServer {
    */
   feed(database: string, ...changes: readonly Observable<FeedMarble>[]): MarbleFeed {
     if (typeof database !== 'string' || database === '')
-      throw mustBe('feed: database', 'the name of a database', database);
+      throw invalidArgument('feed: database', 'the name of a database', database);
     for (const source of changes)
       if (!isObservable(source))
-        throw mustBe('feed: changes', 'streams, as hot makes them', source);
+        throw invalidArgument('feed: changes', 'streams, as hot makes them', source);
     const feed = new MarbleFeed(database, changes, this.#log());
     this.#feeds.unshift(feed);
     return feed;
@@ -106,7 +106,7 @@ export class MarbleServer {
 
   #route(pattern: string, answer: unknown): Route {
     if (typeof answer !== 'function' && (typeof answer !== 'object' || answer === null))
-      throw mustBe(`${pattern}: the answer`, 'an object, a stream or a function', answer);
+      throw invalidArgument(`${pattern}: the answer`, 'an object, a stream or a function', answer);
     return new Route(pattern, answer, this.#log());
   }
 
@@ -176,7 +176,7 @@ export class MarbleServer {
  */
 export function marbleServer({ cold }: Pick<RunHelpers, 'cold'>): MarbleServer {
   if (typeof cold !== 'function')
-    throw mustBe('marbleServer: cold', 'what TestScheduler.run hands to the test', cold);
+    throw invalidArgument('marbleServer: cold', 'what TestScheduler.run hands to the test', cold);
   return new MarbleServer(cold);
 }
 

@@ -1,7 +1,7 @@
 import { TestScheduler } from 'rxjs/testing';
 import type { RunHelpers } from 'rxjs/testing';
 import type { Couch } from '../couch.ts';
-import { mustBe } from '../model/must-be.ts';
+import { invalidArgument } from '../model/invalid-argument.ts';
 import { marbleServer } from './marble-server.ts';
 import type { MarbleServer } from './marble-server.ts';
 
@@ -44,9 +44,13 @@ export function marbleTests(
 ): Marbles {
   const { duration = 600_000 } = options;
   if (typeof assertDeepEqual !== 'function')
-    throw mustBe('marbleTests: assertDeepEqual', 'a function that compares', assertDeepEqual);
+    throw invalidArgument(
+      'marbleTests: assertDeepEqual',
+      'a function that compares',
+      assertDeepEqual,
+    );
   if (!(duration >= 0))
-    throw mustBe('marbleTests: duration', 'milliseconds from 0', duration, RangeError);
+    throw invalidArgument('marbleTests: duration', 'milliseconds from 0', duration, RangeError);
   return (test) => () => {
     const scheduler = new TestScheduler(assertDeepEqual);
     scheduler.run((helpers) => {

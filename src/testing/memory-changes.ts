@@ -1,16 +1,16 @@
 import type { SchedulerLike } from 'rxjs';
 import { changesReply } from './changes-reply.ts';
 import type { ChangeRow, ChangesHistory, ChangesPage } from './changes-reply.ts';
-import { isRecord } from './collate.ts';
+import { isRecord } from './matcher.ts';
 import { matches } from './matcher.ts';
-import { parse } from './memory-bulk.ts';
+import { parse } from './memory-documents.ts';
 import type { MemoryDatabase } from './memory-database.ts';
 import { backwards, findTree } from './memory-database.ts';
 import { present } from './memory-documents.ts';
-import { badRequest, notImplemented } from './refusal.ts';
+import { badRequest, notImplemented } from './reply.ts';
 import { json } from './reply.ts';
 import type { Reply } from './reply.ts';
-import type { ServerRequest } from './request.ts';
+import type { ServerRequest } from './route.ts';
 
 /** Answers a request for changes: `_changes`. */
 export function changes(

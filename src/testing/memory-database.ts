@@ -1,8 +1,8 @@
 import { Subject } from 'rxjs';
 import type { Observable } from 'rxjs';
-import { isRecord } from './collate.ts';
+import { isRecord } from './matcher.ts';
 import { MemoryIndexes } from './memory-indexes.ts';
-import { Refusal, badRequest, conflict, missing, notImplemented } from './refusal.ts';
+import { Refusal, badRequest, conflict, missing, notImplemented } from './reply.ts';
 import { RevisionTree, nameRevision } from './revision-tree.ts';
 import type { Fields } from './revision-tree.ts';
 
@@ -17,7 +17,7 @@ interface Edit {
 }
 
 /** A document that was written. */
-export interface Written {
+export interface WriteReceipt {
   readonly id: string;
   readonly rev: string;
 }
@@ -77,7 +77,7 @@ export class MemoryDatabase {
   }
 
   /** Writes a document as somebody who edits it; throws a conflict where it has changed meanwhile. */
-  write(id: string, doc: unknown): Written {
+  write(id: string, doc: unknown): WriteReceipt {
     const { rev, deleted, fields } = readEdit(id, doc);
     const tree = this.#trees.get(id);
     const parent = parentOf(tree, rev);
@@ -87,7 +87,7 @@ export class MemoryDatabase {
   }
 
   /** Writes a revision as it is elsewhere, as replication does: there is no conflict to see. */
-  graft(id: string, doc: unknown): Written {
+  graft(id: string, doc: unknown): WriteReceipt {
     const { rev, deleted, fields, history } = readEdit(id, doc);
     if (rev === undefined) throw badRequest('When `new_edits: false`, the document needs a `_rev`');
     this.#add(id, rev, history.slice(1), fields, deleted);

@@ -1,10 +1,8 @@
-import { collate, isRecord } from './collate.ts';
-import { fieldOf, matches } from './matcher.ts';
+import { collate, fieldOf, isRecord, matches } from './matcher.ts';
 import type { MemoryDatabase } from './memory-database.ts';
-import { readSort } from './memory-indexes.ts';
 import { present } from './memory-documents.ts';
-import { Refusal, badRequest } from './refusal.ts';
-import { json } from './reply.ts';
+import { readSort } from './memory-indexes.ts';
+import { Refusal, badRequest, json } from './reply.ts';
 import type { Reply } from './reply.ts';
 
 type Doc = Readonly<Record<string, unknown>>;

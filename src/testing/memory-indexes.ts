@@ -1,6 +1,5 @@
-import { isRecord } from './collate.ts';
-import { badRequest, missing, notImplemented } from './refusal.ts';
-import { json } from './reply.ts';
+import { isRecord } from './matcher.ts';
+import { badRequest, json, missing, notImplemented } from './reply.ts';
 import type { Reply } from './reply.ts';
 import { digest } from './revision-tree.ts';
 

@@ -1,18 +1,18 @@
 import type { SchedulerLike } from 'rxjs';
 import { requireDatabaseName } from '../http/url.ts';
 import { assertJson } from '../model/json.ts';
-import { show } from '../model/must-be.ts';
-import { allDocs, bulkDocs, bulkGet } from './memory-bulk.ts';
+import { describeValue } from '../model/invalid-argument.ts';
+import { allDocs, bulkDocs, bulkGet } from './memory-documents.ts';
 import { changes, sequenceOf } from './memory-changes.ts';
 import { MemoryDatabase, byCodeUnits } from './memory-database.ts';
 import { documentReply, write } from './memory-documents.ts';
 import { find } from './memory-find.ts';
-import { isRecord } from './collate.ts';
-import { Refusal, badRequest, missing, notImplemented } from './refusal.ts';
+import { isRecord } from './matcher.ts';
+import { Refusal, badRequest, missing, notImplemented } from './reply.ts';
 import { json } from './reply.ts';
 import type { Reply } from './reply.ts';
-import { segmentsOf } from './request.ts';
-import type { ServerRequest } from './request.ts';
+import { segmentsOf } from './route.ts';
+import type { ServerRequest } from './route.ts';
 import { digest } from './revision-tree.ts';
 
 const NAME_RULE =
@@ -47,7 +47,7 @@ export class MemoryRouter {
         else db.graft(id, copy);
       } catch (error) {
         const reason = error instanceof Refusal ? error.message : String(error);
-        throw new TypeError(`memoryServer: ${name}: the document ${show(id)}: ${reason}`, {
+        throw new TypeError(`memoryServer: ${name}: the document ${describeValue(id)}: ${reason}`, {
           cause: error,
         });
       }

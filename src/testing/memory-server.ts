@@ -3,13 +3,13 @@ import type { SchedulerLike } from 'rxjs';
 import { Couch } from '../couch.ts';
 import type { CouchOptions } from '../couch.ts';
 import type { Transport, TransportRequest, TransportResponse } from '../http/transport.ts';
-import { mustBe } from '../model/must-be.ts';
+import { invalidArgument } from '../model/invalid-argument.ts';
 import { MemoryRouter } from './memory-router.ts';
-import { Refusal } from './refusal.ts';
+import { Refusal } from './reply.ts';
 import { withoutBody } from './reply.ts';
 import type { Reply } from './reply.ts';
-import { readRequest, requestLine, requestLog } from './request.ts';
-import type { ServerRequest } from './request.ts';
+import { readRequest, requestLine, requestLog } from './route.ts';
+import type { ServerRequest } from './route.ts';
 
 /** How an in-memory server is made. */
 export interface MemoryServerOptions {
@@ -40,7 +40,7 @@ export class MemoryServer {
   constructor(options: MemoryServerOptions) {
     const { databases = {}, latency = 0, scheduler = asyncScheduler } = options;
     if (!(latency >= 0))
-      throw mustBe('memoryServer: latency', 'milliseconds from 0', latency, RangeError);
+      throw invalidArgument('memoryServer: latency', 'milliseconds from 0', latency, RangeError);
     this.#latency = latency;
     this.#scheduler = scheduler;
     this.#router = new MemoryRouter(scheduler);

@@ -1,7 +1,72 @@
-import { EMPTY, from, isObservable, map, of } from 'rxjs';
+import { EMPTY, asyncScheduler, from, isObservable, map, of } from 'rxjs';
 import type { Observable } from 'rxjs';
 import type { ResponseHeaders, TransportResponse } from '../http/transport.ts';
-import { mustBe } from '../model/must-be.ts';
+import { invalidArgument } from '../model/invalid-argument.ts';
+
+/**
+ * Fails the test itself, whatever the code under test does about failures: in virtual time what is
+ * thrown here is thrown by the scheduler, and else by a timer.
+ */
+export function fail(error: Error): void {
+  asyncScheduler.schedule(() => {
+    throw error;
+  });
+}
+
+/** Something that goes wrong with a feed, as a marble: see `fault`. */
+export class Fault {
+  readonly kind: 'cut' | 'silence' | 'replaced';
+
+  /** @internal */
+  constructor(kind: Fault['kind']) {
+    this.kind = kind;
+  }
+}
+
+/**
+ * What can go wrong with a feed, to be given to marbles: `hot('-a--x', { a, x: fault.cut })`.
+ *
+ * - `cut`: the connections break. A `#` does the same, and is the last marble of its stream.
+ * - `silence`: nothing comes over the connections that there are any more, not even a heartbeat.
+ * - `replaced`: the database is deleted, and made again under the same name.
+ */
+export const fault: Readonly<Record<Fault['kind'], Fault>> = {
+  cut: new Fault('cut'),
+  silence: new Fault('silence'),
+  replaced: new Fault('replaced'),
+};
+
+/** Thrown within the in-memory server where CouchDB would answer a failure. */
+export class Refusal extends Error {
+  override readonly name = 'Refusal';
+  readonly status: number;
+  readonly error: string;
+
+  constructor(code: number, error: string, reason: string) {
+    super(reason);
+    this.status = code;
+    this.error = error;
+  }
+
+  /** The failure as an answer. */
+  reply(): Reply {
+    return json(this.status, { error: this.error, reason: this.message });
+  }
+}
+
+export const badRequest = (reason: string): Refusal => new Refusal(400, 'bad_request', reason);
+
+export const missing = (reason = 'missing'): Refusal => new Refusal(404, 'not_found', reason);
+
+export const conflict = (): Refusal => new Refusal(409, 'conflict', 'Document update conflict.');
+
+/** What CouchDB does and this server does not; it says so rather than answer something. */
+export const notImplemented = (what: string): Refusal =>
+  new Refusal(
+    501,
+    'not_implemented',
+    `the in-memory server of corduroy/testing does not ${what}; test that on a CouchDB`,
+  );
 
 /** An answer of a server of the kit, with what goes before its body: see `status` and `raw`. */
 export class Reply implements TransportResponse {
@@ -40,7 +105,7 @@ const WORDS: Readonly<Record<number, readonly [error: string, reason: string]>> 
  */
 export function status(code: number, body?: unknown, headers: ResponseHeaders = {}): Reply {
   if (!Number.isInteger(code) || code < 200 || code > 599)
-    throw mustBe('status', 'an HTTP status from 200 to 599', code, RangeError);
+    throw invalidArgument('status', 'an HTTP status from 200 to 599', code, RangeError);
   const [error, reason] = WORDS[code] ?? [`status_${code}`, 'It is what the test answers.'];
   return json(code, body ?? (code < 400 ? { ok: true } : { error, reason }), headers);
 }

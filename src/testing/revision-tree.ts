@@ -1,4 +1,4 @@
-import { byWinner, generation } from '../model/revision.ts';
+import { byWinner, generation } from '../model/document.ts';
 
 /** The fields of a document without those of CouchDB's own. */
 export type Fields = Readonly<Record<string, unknown>>;

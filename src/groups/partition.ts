@@ -1,0 +1,125 @@
+import { asObject, stringField } from '../http/decode.ts';
+import { operation } from '../http/operation.ts';
+import type { Operation } from '../http/operation.ts';
+import type { DatabaseScope } from '../http/scope.ts';
+import { isDotSegment, segment } from '../http/url.ts';
+import type { AnyFields, Document } from '../model/document.ts';
+import { invalidArgument, describeValue } from '../model/invalid-argument.ts';
+import { isWellFormed } from '../model/json.ts';
+import type { Row, RowWithDoc, View } from '../model/view.ts';
+import { listDocuments } from '../queries/all-docs.ts';
+import type { AllDocsOptions, AllDocsRow, RevisionValue } from '../queries/all-docs.ts';
+import type { FieldPath } from '../queries/field-path.ts';
+import { explain, find } from '../queries/find.ts';
+import type { Explanation, FindQuery, FindResult, FoundDocument } from '../queries/find.ts';
+import { nouveau } from '../queries/nouveau.ts';
+import type { NouveauQuery, NouveauResult } from '../queries/nouveau.ts';
+import { search } from '../queries/search.ts';
+import type { SearchQuery, SearchResult } from '../queries/search.ts';
+import { queryView } from '../queries/view.ts';
+import type { ViewOptions } from '../queries/view.ts';
+
+/** What the server knows of a partition. */
+export interface PartitionInfo {
+  readonly key: string;
+  readonly docCount: number;
+  readonly deletedDocCount: number;
+  /** In bytes: of live data, and of the same uncompressed. */
+  readonly sizes: { readonly active: number; readonly external: number };
+}
+
+/**
+ * A partition of a partitioned database: `db.partition(key)`. What is asked of it is answered by the
+ * shard that holds it, alone. All of it is cold.
+ *
+ * A document is in it by its id, `'key:id'`, with which it is read and written as any other.
+ *
+ * @see https://docs.couchdb.org/en/stable/api/partitioned-dbs.html
+ */
+export class Partition<T extends object = AnyFields> {
+  readonly key: string;
+  readonly #db: DatabaseScope;
+
+  /** @internal */
+  constructor(db: DatabaseScope, key: string) {
+    requireKey(key);
+    this.key = key;
+    // Below its path everything is as it is below that of the database.
+    this.#db = { ...db, path: `${db.path}/_partition/${segment(key)}` };
+  }
+
+  /** Emits what the server knows of it; of one that is empty as well. */
+  info(): Operation<PartitionInfo> {
+    const db = this.#db;
+    return operation(
+      db.connection,
+      () => ({ path: db.path }),
+      (body) => {
+        const { doc_count: count, doc_del_count: deleted, sizes } = asObject(body);
+        return {
+          key: stringField(body, 'partition'),
+          docCount: Number(count),
+          deletedDocCount: Number(deleted),
+          sizes: { active: 0, external: 0, ...(sizes as Partial<PartitionInfo['sizes']>) },
+        };
+      },
+    );
+  }
+
+  /** Lists its documents: see {@link Database.allDocs}. */
+  allDocs(
+    options: AllDocsOptions & { readonly includeDocs: true },
+  ): Operation<View<AllDocsRow<Document<T> | null>, AllDocsOptions>>;
+  allDocs(options?: AllDocsOptions): Operation<View<AllDocsRow, AllDocsOptions>>;
+  allDocs(options: AllDocsOptions = {}): Operation<View<Row<string, RevisionValue>>> {
+    return listDocuments(this.#db, '_all_docs', options, 'allDocs');
+  }
+
+  /** Queries a view of a design document that is partitioned: see {@link Database.view}. */
+  view<Key = unknown, Value = unknown>(
+    name: string,
+    options: ViewOptions & { readonly includeDocs: true },
+  ): Operation<View<RowWithDoc<Key, Value, T>, ViewOptions>>;
+  view<Key = unknown, Value = unknown>(
+    name: string,
+    options?: ViewOptions,
+  ): Operation<View<Row<Key, Value>, ViewOptions>>;
+  view(name: string, options: ViewOptions = {}): Operation<View<Row, ViewOptions>> {
+    return queryView(this.#db, name, options);
+  }
+
+  /** Finds documents in it, **25 of them unless told otherwise**: see {@link Database.find}. */
+  find<const Field extends FieldPath<T> = never>(
+    query: FindQuery<T, Field>,
+  ): Operation<FindResult<FoundDocument<T, Field>>> {
+    return find<T, Field>(this.#db, query);
+  }
+
+  /** Emits how the server would answer a query: see {@link Database.explain}. */
+  explain(query: FindQuery<T>): Operation<Explanation> {
+    return explain<T>(this.#db, query);
+  }
+
+  /** Searches it with Clouseau, without counts, ranges and groups: see {@link Database.search}. */
+  search(name: string, query: SearchQuery): Operation<SearchResult<T>> {
+    return search<T>(this.#db, name, query);
+  }
+
+  /** Searches it with Nouveau, without counts and ranges: see {@link Database.nouveau}. */
+  nouveau(name: string, query: NouveauQuery): Operation<NouveauResult<T>> {
+    return nouveau<T>(this.#db, name, query);
+  }
+}
+
+function requireKey(key: unknown): asserts key is string {
+  if (typeof key !== 'string' || key === '')
+    throw invalidArgument('The key of a partition', 'a string that is not empty', key);
+  if (key.includes(':'))
+    throw new TypeError(`The key of a partition has no colon: ${describeValue(key)}`);
+  if (key.startsWith('_'))
+    throw new TypeError(
+      `The key of a partition must not begin with an underscore: ${describeValue(key)}`,
+    );
+  if (isDotSegment(key) || !isWellFormed(key))
+    throw new TypeError(`No URL can hold the key of a partition ${describeValue(key)}`);
+}

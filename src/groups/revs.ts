@@ -1,0 +1,124 @@
+import type { Observable } from 'rxjs';
+import { leaves, resolveLeaves } from '../conflicts/leaves.ts';
+import type { Merge } from '../conflicts/merge.ts';
+import type { ResolveOptions } from '../conflicts/resolution.ts';
+import { bulkGet, missingRevs, openRevs, revsDiff } from '../documents/revision-bodies.ts';
+import type {
+  BulkGetRef,
+  BulkGetResult,
+  OpenRevsOptions,
+  RevisionOutcome,
+  RevisionsById,
+  RevsDifference,
+} from '../documents/revision-bodies.ts';
+import { currentRevision } from '../documents/revisions.ts';
+import type { Operation } from '../http/operation.ts';
+import type { DatabaseScope } from '../http/scope.ts';
+import type { AnyFields, Document } from '../model/document.ts';
+
+/**
+ * The revision trees of a database: `db.revs`. All of it is cold.
+ *
+ * A document has several live leaf revisions after replication brought edits that were made apart.
+ *
+ * @see https://docs.couchdb.org/en/stable/replication/conflicts.html
+ */
+export class Revs<T extends object = AnyFields> {
+  readonly #db: DatabaseScope;
+
+  /** @internal */
+  constructor(db: DatabaseScope) {
+    this.#db = db;
+  }
+
+  /**
+   * Reads the current revision of a document, or null if it is missing or deleted. Its body is not
+   * sent.
+   *
+   * @see https://docs.couchdb.org/en/stable/api/document/common.html#head--db-docid
+   */
+  current(id: string): Operation<string | null> {
+    return currentRevision(this.#db, id);
+  }
+
+  /**
+   * Reads the live leaf revisions of a document, the winner first.
+   *
+   * Cold. Errors with `NotFound`.
+   *
+   * @see https://docs.couchdb.org/en/stable/replication/conflicts.html
+   */
+  leaves(id: string): Operation<Document<T>[]> {
+    return leaves<T>(this.#db, id);
+  }
+
+  /**
+   * Merges all leaf revisions of a document into one. Emits the merged document.
+   *
+   * Writes the merge as the next revision of the winner, and deletes the other leaves, in one
+   * request. If the tree changes meanwhile, it starts again, and no leaf is lost.
+   *
+   * Cold. A document without conflicts is emitted as it is. Errors with `NotFound`, and with a
+   * `Conflict` if the attempts run out, or if the merge throws or returns null: then nothing is written.
+   *
+   * @param merge - Receives the winner (with what was merged into it already), a loser, and their last
+   * common revision, if the server has it and the merge takes three arguments.
+   */
+  resolveLeaves(
+    id: string,
+    merge: Merge<T>,
+    options: ResolveOptions = {},
+  ): Observable<Document<T>> {
+    return resolveLeaves(this.#db, id, merge, options);
+  }
+
+  /**
+   * Reads revisions of a document, deleted ones too: those that `revs` names, or all leaves. Emits an
+   * outcome for each: a missing revision is a value too.
+   *
+   * Cold. With `latest`, it reads the leaves that descend from the named revisions.
+   *
+   * @see https://docs.couchdb.org/en/stable/api/document/common.html#get--db-docid
+   */
+  open(
+    id: string,
+    revs: readonly string[] | 'all',
+    options: OpenRevsOptions = {},
+  ): Operation<RevisionOutcome<T>[]> {
+    return openRevs<T>(this.#db, id, revs, options);
+  }
+
+  /**
+   * Reads revisions of many documents in one request: the named revision of each, or all its leaves.
+   * Emits an outcome for each, in the order of `refs`.
+   *
+   * Cold. If you need the winners only, use {@link Database.get} with a list.
+   *
+   * @see https://docs.couchdb.org/en/stable/api/database/bulk-api.html#post--db-_bulk_get
+   */
+  bulkGet(
+    refs: readonly (string | BulkGetRef)[],
+    options: OpenRevsOptions = {},
+  ): Operation<BulkGetResult<T>[]> {
+    return bulkGet<T>(this.#db, refs, options);
+  }
+
+  /**
+   * Emits which of these revisions the database lacks, by document, and its own revisions from which
+   * they may descend. A replicator calls it before it copies.
+   *
+   * @see https://docs.couchdb.org/en/stable/api/database/misc.html#db-revs-diff
+   */
+  diff(revs: RevisionsById): Operation<ReadonlyMap<string, RevsDifference>> {
+    return revsDiff(this.#db, revs);
+  }
+
+  /**
+   * Emits which of these revisions the database lacks, by document.
+   *
+   * @see https://docs.couchdb.org/en/stable/api/database/misc.html#db-missing-revs
+   */
+  missing(revs: RevisionsById): Operation<ReadonlyMap<string, readonly string[]>> {
+    return missingRevs(this.#db, revs);
+  }
+}
