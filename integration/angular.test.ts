@@ -93,7 +93,7 @@ describe('provideCorduroy', () => {
   it('refuses options that cannot be right, when the Couch is asked for', () => {
     testBed(provideCorduroy({ ...options, transfer: 'some' as 'all' }));
     expect(() => TestBed.inject(Couch)).toThrow(
-      `provideCorduroy: transfer must be 'public', 'all' or 'none', not "some"`,
+      `provideCorduroy: transfer must be 'public', 'all' or 'none' (received "some")`,
     );
   });
 

@@ -69,8 +69,8 @@ describe('designDocument', () => {
       /a class is no function/,
     ],
     ['a built-in function', encodeURI, /the text of a bound/],
-    ['a number', 7, /must be a function or the text of one, not 7/],
-    ['nothing', undefined, /must be a function or the text of one, not undefined/],
+    ['a number', 7, /must be a function or the text of one \(received 7\)/],
+    ['nothing', undefined, /must be a function or the text of one \(received undefined\)/],
     ['empty text', ' ', /must be a function or the text of one/],
   ])('refuses %s', (_, map, why) => {
     expect(() => designDocument({ name: 'd', views: { v: { map } } } as never)).toThrow(why);

@@ -117,10 +117,10 @@ describe('save', () => {
     ['bytes', { b: new Uint8Array(2) }, /binary data .* at b/],
     ['a hole', { list: [undefined] }, /undefined at list\[0\]/],
     ['an invalid date', { when: new Date('never') }, /an invalid date at when/],
-    ['a number', 7, /must be an object, not 7/],
-    ['null', null, /must be an object, not null/],
-    ['an empty id', { _id: '' }, /must be a string that is not empty, not ""/],
-    ['a number as id', { _id: 7 }, /must be a string that is not empty, not 7/],
+    ['a number', 7, /must be an object \(received 7\)/],
+    ['null', null, /must be an object \(received null\)/],
+    ['an empty id', { _id: '' }, /must be a string that is not empty \(received ""\)/],
+    ['a number as id', { _id: 7 }, /must be a string that is not empty \(received 7\)/],
     ['a private id', { _id: '_x' }, /must not begin with an underscore/],
   ])('refuses %s at the call', (_, doc, why) => {
     expect(() => db.save(doc as never)).toThrow(TypeError);
@@ -134,7 +134,7 @@ describe('save', () => {
       /"loop" cannot be written as JSON: a cycle at list\[0\]\.back/,
     );
     expect(() => db.save([{ kind: 'a' }, 'b' as never])).toThrow(
-      /^docs\[1\] must be an object, not "b"/,
+      /^docs\[1\] must be an object \(received "b"\)/,
     );
   });
 
@@ -175,7 +175,7 @@ describe('get', () => {
     expect(first.length).toBeGreaterThan(3);
     expect(first.every(({ _rev }) => typeof _rev === 'string')).toBe(true);
     expect(() => db.get(undefined as never)).toThrow(
-      /must be a string that is not empty, not undefined/,
+      /must be a string that is not empty \(received undefined\)/,
     );
     expect(() => db.get(['a', undefined as never])).toThrow(/ids\[1\] must be a string/);
   });
@@ -196,7 +196,9 @@ describe('get', () => {
 
   it('refuses an unknown option, and names the one that was meant', () => {
     expect(() => db.get('a', { revs_info: true } as never)).toThrow(/did you mean 'revsInfo'/);
-    expect(() => db.get('a', { revs: 1 } as never)).toThrow(/revs must be true or false, not 1/);
+    expect(() => db.get('a', { revs: 1 } as never)).toThrow(
+      /revs must be true or false \(received 1\)/,
+    );
   });
 
   it('errors with a ProtocolError when the answer is no document', async () => {
@@ -212,7 +214,7 @@ describe('delete', () => {
     [
       'with null as _id',
       { _id: null, _rev: '1-a' },
-      /_id must be a string that is not empty, not null/,
+      /_id must be a string that is not empty \(received null\)/,
     ],
     ['without _rev', { _id: 'x' }, /has no _rev; read it first/],
     ['that is none', 'x', /takes a document with _id and _rev/],

@@ -122,9 +122,9 @@ describe('find', () => {
 
   it.each([
     [{}, /has no selector/],
-    [{ selector: [] }, /find: selector must be an object, not an array/],
+    [{ selector: [] }, /find: selector must be an object \(received an array\)/],
     [{ selector: {}, use_index: 'a' }, /unknown option 'use_index'; did you mean 'useIndex'/],
-    [{ selector: {}, limit: 2.5 }, /find: limit must be a whole number from 0, not 2.5/],
+    [{ selector: {}, limit: 2.5 }, /find: limit must be a whole number from 0 \(received 2.5\)/],
     [{ selector: { year: Number.NaN } }, /find: selector cannot be written as JSON: NaN at year/],
   ])('refuses %j', (query, why) => {
     expect(() => db.find(query as never)).toThrow(why);

@@ -81,13 +81,13 @@ describe('the parts of a URL', () => {
   );
 
   it.each([
-    ['', 'must be a string that is not empty, not ""'],
+    ['', 'must be a string that is not empty (received "")'],
     ['_x', 'must not begin with an underscore'],
     ['_design/', 'must not begin with an underscore'],
     ['\ud800', 'not well-formed'],
-    [null, 'must be a string that is not empty, not null'],
-    [undefined, 'must be a string that is not empty, not undefined'],
-    [7, 'must be a string that is not empty, not 7'],
+    [null, 'must be a string that is not empty (received null)'],
+    [undefined, 'must be a string that is not empty (received undefined)'],
+    [7, 'must be a string that is not empty (received 7)'],
   ])('refuses %p as an id', (id, why) => {
     expect(() => new Database('db').get(id as string)).toThrow(why);
   });

@@ -109,7 +109,7 @@ describe('view', () => {
     ['_design/people/_view/byAge', {}, /named 'design-document\/view'/],
     ['people/byAge', { startkey: 1 }, /unknown option 'startkey'; did you mean 'startKey'/],
     ['people/byAge', { keys: 'ada' }, /keys must be an array/],
-    ['people/byAge', { limit: -1 }, /limit must be a whole number from 0, not -1/],
+    ['people/byAge', { limit: -1 }, /limit must be a whole number from 0 \(received -1\)/],
     ['people/byAge', { key: Number.NaN }, /key cannot be written as JSON: NaN/],
     ['people/byAge', { stale: 'yes' }, /stale must be one of 'ok', 'update_after'/],
   ])('refuses %s with %j', (name, options, why) => {

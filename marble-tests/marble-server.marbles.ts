@@ -243,7 +243,7 @@ describe('a marble server', () => {
     expect(() => memoryServer({ databases: { Orders: [] } })).toThrow(/Not a database name/);
     marbles(({ server }) => {
       expect(() => server.on('GET /orders', 1 as never)).toThrow(
-        'GET /orders: the answer must be an object, a stream or a function, not 1',
+        'GET /orders: the answer must be an object, a stream or a function (received 1)',
       );
       expect(() => server.feed('')).toThrow(/the name of a database/);
       expect(() => server.feed('orders', '-a-' as never)).toThrow(/must be streams/);

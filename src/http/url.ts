@@ -26,7 +26,7 @@ export function parseAddress(text: string): Address {
     );
   }
   if (url.protocol !== 'http:' && url.protocol !== 'https:') {
-    throw new TypeError(`The URL must begin with http:// or https://, not ${url.protocol}`);
+    throw new TypeError(`The URL must begin with http:// or https:// (received ${url.protocol})`);
   }
   if (url.search !== '' || url.hash !== '') {
     throw new TypeError('The URL of a server or database has no query and no fragment');

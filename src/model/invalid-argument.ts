@@ -1,14 +1,14 @@
-/** Makes the error of an argument that is not what it must be. */
+/** Makes the error for an invalid argument: `name must be what (received value)`. */
 export function invalidArgument(
   name: string,
   what: string,
   value: unknown,
   Kind: new (message: string) => TypeError = TypeError,
 ): TypeError {
-  return new Kind(`${name} must be ${what}, not ${describeValue(value)}`);
+  return new Kind(`${name} must be ${what} (received ${describeValue(value)})`);
 }
 
-/** Shows a value in a message, shortened; a URL loses its userinfo. */
+/** Describes a value for an error message: shortened, and without the userinfo of a URL. */
 export function describeValue(value: unknown): string {
   if (typeof value === 'string') {
     const safe = value.replace(/\/\/[^/?#]*@/, '//***@');
