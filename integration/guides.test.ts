@@ -47,15 +47,17 @@ const programs = blocks.flatMap(({ name, language, code }, i): Program[] => {
 });
 const fragments = blocks.filter(({ language }) => language === 'js');
 
-const OPENED = /\b(?:db|use|Database)(?:<[^()]*>)?\(\s*'([a-z][a-z0-9-]*)'/g;
+/** A database as a program opens it: `couch.db<Pet>('pets', …)`. */
+const OPENED = /\b((?:db|use|Database)(?:<[^()]*>)?\(\s*)'([a-z][a-z0-9-]*)'/g;
 
 /** Gives the databases that a program opens names that a given server does not have yet. */
 function withFreshDatabases(code: string): string {
-  const names = new Set([...code.matchAll(OPENED)].map(([, name]) => name as string));
-  return [...names].reduce(
-    (text, name) => text.replaceAll(`'${name}'`, `'${deleteAtEnd(uniqueName(name))}'`),
-    code,
-  );
+  const fresh = new Map<string, string>();
+  return code.replace(OPENED, (_all, call: string, name: string) => {
+    const known = fresh.get(name) ?? deleteAtEnd(uniqueName(name));
+    fresh.set(name, known);
+    return `${call}'${known}'`;
+  });
 }
 
 async function runTwice({ name, code }: Program): Promise<readonly Ran[]> {
@@ -114,6 +116,8 @@ describe('the code of the README and the guide', () => {
       target: 'es2022',
       module: 'nodenext',
       strict: true,
+      // The sources that `paths` names need it.
+      exactOptionalPropertyTypes: true,
       noUncheckedIndexedAccess: true,
       allowImportingTsExtensions: true,
       skipLibCheck: true,
