@@ -13,18 +13,18 @@ const core = './src/core.ts';
 
 /** Budgets in bytes, 2 % above the measured size; `without` matches paths that must not be bundled. */
 const imports = [
-  { name: 'everything', code: `export * from '${browser}'`, budget: 48_850 },
-  { name: 'Couch', code: `export { Couch } from '${browser}'`, budget: 46_220 },
+  { name: 'everything', code: `export * from '${browser}'`, budget: 49_500 },
+  { name: 'Couch', code: `export { Couch } from '${browser}'`, budget: 46_980 },
   {
     name: 'Couch of corduroy/core',
     code: `export { Couch } from '${core}'`,
-    budget: 25_170,
+    budget: 25_500,
     without: /^src.live|strategies|upsert|leaves|matcher|deploy|resharding|tab-/,
   },
   {
     name: 'a live document',
     code: `import { Database } from '${browser}'; new Database('a').doc$('b').subscribe()`,
-    budget: 41_050,
+    budget: 41_760,
   },
   {
     name: 'relax and the guards',
@@ -35,7 +35,7 @@ const imports = [
 ];
 
 /** The file that `crossTab: true` loads on demand. */
-const onDemand = { name: 'crossTab, on demand', budget: 2_610 };
+const onDemand = { name: 'crossTab, on demand', budget: 2_620 };
 
 async function bundle(code) {
   const { outputFiles, metafile } = await build({
