@@ -108,6 +108,23 @@ describe('the layers', () => {
   });
 });
 
+describe('docs/architecture.md', () => {
+  it('names every folder, and only files that are there', async () => {
+    const text = await readFile(join(root, 'docs/architecture.md'), 'utf8');
+    const names = await readdir(join(root, 'src'), { recursive: true });
+    for (const folder of FOLDERS) expect(text).toContain(`\`${folder}/\``);
+    const files = new Set(names.map((name) => name.split('/').at(-1)));
+    const named = [...text.matchAll(/`(src\/)?((?!integration\/)[\w/.-]+\.ts)`/g)];
+    expect(named.length).toBeGreaterThan(40);
+    for (const [, path, name = ''] of named) {
+      expect([name, path === undefined ? files.has(name) : names.includes(name)]).toEqual([
+        name,
+        true,
+      ]);
+    }
+  });
+});
+
 describe('the facades', () => {
   /** The methods and getters of an object, those of its superclasses included. */
   function members(object: object): readonly string[] {
