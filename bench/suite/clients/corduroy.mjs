@@ -28,7 +28,8 @@ export async function corduroy(url, { transport, coalesce = false } = {}) {
     ...single,
     getMany: (ids) => firstValueFrom(db.get(ids)),
     saveMany: (docs) => firstValueFrom(db.save(docs)),
-    view: (name, onRow) => lastValueFrom(db.viewRows(name).pipe(tap(onRow)), { defaultValue: null }),
+    view: (name, onRow) =>
+      lastValueFrom(db.viewRows(name).pipe(tap(onRow)), { defaultValue: null }),
     viewWhole: (name, onRow) =>
       firstValueFrom(db.view(name)).then(({ rows }) => rows.forEach((row) => onRow(row))),
     feed({ includeDocs, latency = 0 }, onChange) {
