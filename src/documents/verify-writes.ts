@@ -1,10 +1,6 @@
 import { catchError, map, mergeMap, of } from 'rxjs';
 import type { Observable } from 'rxjs';
-import {
-  isConnectionError,
-  isProtocolError,
-  isTimeoutError,
-} from '../errors/connection-error.ts';
+import { isConnectionError, isProtocolError, isTimeoutError } from '../errors/connection-error.ts';
 import { isHTTPError } from '../errors/http-error.ts';
 import { arrayField, asArray, asObject } from '../http/decode.ts';
 import type { DatabaseScope } from '../http/scope.ts';
@@ -22,6 +18,9 @@ export type WrittenRevision = string | null;
 
 /** Codes of connections that failed before a byte of the request was sent. */
 const NOT_SENT = new Set(['ECONNREFUSED', 'ENOTFOUND', 'EAI_AGAIN', 'EHOSTUNREACH', 'ENETUNREACH']);
+
+/** How long the read that follows a failure may be silent, in milliseconds. */
+const VERIFY_TIMEOUT = 10_000;
 
 /** Tells whether a write may have been carried out although it failed. */
 export function mayBeWritten(error: unknown): boolean {
@@ -87,7 +86,12 @@ function readLeaves(
 ): Observable<readonly (readonly Leaf[])[]> {
   return db.connection
     .json(
-      () => ({ method: 'POST', path: `${db.path}/_bulk_get?revs=true`, json: { docs } }),
+      () => ({
+        method: 'POST',
+        path: `${db.path}/_bulk_get?revs=true`,
+        json: { docs },
+        timeout: VERIFY_TIMEOUT,
+      }),
       (body) =>
         arrayField(body, 'results').map((result) =>
           asArray(asObject(result)['docs']).flatMap((answer) => {

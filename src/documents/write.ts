@@ -1,8 +1,10 @@
-import { catchError, concat, map, of, reduce, throwError } from 'rxjs';
+import { catchError, map, mergeMap, of, throwError } from 'rxjs';
 import type { Observable } from 'rxjs';
-import { isPayloadTooLarge } from '../errors/http-error.ts';
+import type { CorduroyError } from '../errors/corduroy-error.ts';
+import { isHTTPError } from '../errors/http-error.ts';
+import type { HTTPError } from '../errors/http-error.ts';
 import type { Answer } from '../http/exchange.ts';
-import { asArray, asObject, stringField } from '../http/decode.ts';
+import { asArray, asObject, requireSameId, stringField } from '../http/decode.ts';
 import { count, flag, oneOf, toQuery } from '../http/query.ts';
 import type { DatabaseScope } from '../http/scope.ts';
 import { documentPath, isDotSegment, requireId } from '../http/url.ts';
@@ -11,6 +13,8 @@ import { assertJson, nameOf } from '../model/json.ts';
 import type { ValueName } from '../model/json.ts';
 import { invalidArgument, describeValue } from '../model/invalid-argument.ts';
 import { canCoalesceWrite, coalesceWrite } from './coalesce.ts';
+import { mayBeWritten, verifyWrites } from './verify-writes.ts';
+import type { SentWrite, WrittenRevision } from './verify-writes.ts';
 
 /** Options for writing documents. */
 export interface WriteOptions {
@@ -117,67 +121,190 @@ export function writeOne<T extends object>(
       })),
     );
   }
-  return connection.json(
+  const answer = connection.json(
     () =>
       isDotSegment(id)
         ? { method: 'POST', path: `${db.path}${query}`, json: withId(write) }
         : { method: 'PUT', path: `${db.path}${documentPath(id)}${query}`, json: doc },
     (body): WriteOutcome<T> => {
       const rev = asObject(body)['rev'];
-      if (rev === undefined && options.batch !== 'ok') throw new TypeError('expected a revision');
-      return { ok: true, id: stringField(body, 'id'), rev: rev as string | undefined, doc };
+      if (rev === undefined && batch !== 'ok') throw new TypeError('expected a revision');
+      requireSameId(id, stringField(body, 'id'));
+      return { ok: true, id, rev: rev as string | undefined, doc };
     },
+  );
+  if (batch === 'ok') return answer;
+  return answer.pipe(
+    catchError((error: unknown) =>
+      writtenDespite(error, db, write, newEdits === false).pipe(
+        map((rev) => ({ value: { ok: true, id, rev, doc }, code: 201, headers: {} })),
+      ),
+    ),
   );
 }
 
 /**
- * Writes several documents in one request. Returns an outcome for each document, in order.
+ * Finds out whether a write that failed has been carried out. Emits its revision if it has; otherwise
+ * errors with the error of the write.
+ */
+export function writtenDespite(
+  error: unknown,
+  db: DatabaseScope,
+  write: SentWrite,
+  keptRevisions = false,
+): Observable<string> {
+  if (!mayBeWritten(error)) return throwError(() => error);
+  return verifyWrites(db, [write], keptRevisions).pipe(
+    catchError(() => throwError(() => error)),
+    map(([rev]) => {
+      if (typeof rev !== 'string') throw error;
+      return rev;
+    }),
+  );
+}
+
+/** The outcomes of several writes, and the error that kept some of them from being known. */
+export interface BulkAnswer<T extends object> extends Answer<WriteOutcome<T>[]> {
+  readonly failure?: CorduroyError;
+}
+
+/**
+ * Writes several documents in one request. Emits an outcome for each document, in order.
  *
- * CouchDB refuses the whole request for a document that is too large: a second request writes the others.
+ * - CouchDB refuses the whole request for one document that it cannot write (400, 412, 413), after it
+ *   may have written others. Further requests find that document, and write the others.
+ * - If the answer is lost, a read finds out which documents were written. The other outcomes have the
+ *   error `'unknown'`, and `failure` holds the error of the request.
+ *
+ * Errors if nothing was written.
  */
 export function writeMany<T extends object>(
   db: DatabaseScope,
   writes: readonly Write<T>[],
   options: WriteOptions,
-): Observable<Answer<WriteOutcome<T>[]>> {
+): Observable<BulkAnswer<T>> {
   return sendBulkDocs(db, writes, options).pipe(
     catchError((error: unknown) => {
-      if (!isPayloadTooLarge(error)) return throwError(() => error);
-      const namedIndex = writes.findIndex(({ id }) => id === error.reason);
-      if (namedIndex === -1 && writes.length > 1) {
-        // CouchDB names the document. A proxy does not: it refuses the size of the request.
-        const half = writes.length >> 1;
-        return concatAnswers(
-          writeMany(db, writes.slice(0, half), options),
-          writeMany(db, writes.slice(half), options),
-        );
-      }
-      const index = Math.max(namedIndex, 0);
-      const { id, doc } = writes[index] as Write<T>;
-      const reason = 'the document is larger than the server accepts';
-      const tooLarge: WriteOutcome<T> = { ok: false, id, doc, error: 'document_too_large', reason };
-      const { status: code, headers } = error;
-      const others = writes.filter((_, i) => i !== index);
-      const rest =
-        others.length === 0 ? of({ value: [], code, headers }) : writeMany<T>(db, others, options);
-      return rest.pipe(
-        map((answer) => {
-          const value = [...answer.value];
-          value.splice(index, 0, tooLarge);
-          return { ...answer, value };
-        }),
+      const failure = error as CorduroyError;
+      if (options.allOrNothing !== true && refusesOneDocument(error))
+        return isolateRefusal(db, writes, options, error);
+      if (!mayBeWritten(error)) return throwError(() => error);
+      return verifyWrites(db, writes, options.newEdits === false).pipe(
+        catchError(() => of(writes.map(() => null))),
+        map((revs) => answerOf(writes, revs, failure)),
       );
     }),
   );
 }
 
-function concatAnswers<T extends object>(
-  first: Observable<Answer<WriteOutcome<T>[]>>,
-  second: Observable<Answer<WriteOutcome<T>[]>>,
-): Observable<Answer<WriteOutcome<T>[]>> {
-  return concat(first, second).pipe(
-    reduce((all, { value, ...head }) => ({ ...head, value: [...all.value, ...value] })),
+/** Makes the answer of writes of which some are known to be written. */
+function answerOf<T extends object>(
+  writes: readonly Write<T>[],
+  revs: readonly WrittenRevision[],
+  failure: CorduroyError,
+): BulkAnswer<T> {
+  const value = writes.map(({ id, doc }, i): WriteOutcome<T> => {
+    const rev = revs[i] ?? null;
+    return rev === null
+      ? { ok: false, id, doc, error: 'unknown', reason: UNKNOWN }
+      : { ok: true, id, doc, rev };
+  });
+  const answer = { value, code: 201, headers: {} };
+  return value.every(({ ok }) => ok) ? answer : { ...answer, failure };
+}
+
+const UNKNOWN = 'the request failed, and it is not known whether the document was written';
+
+/** Tells whether CouchDB refused a whole request for one of its documents. */
+function refusesOneDocument(error: unknown): error is HTTPError {
+  if (!isHTTPError(error) || error.transient) return false;
+  return error.status === 400 || error.status === 412 || error.status === 413;
+}
+
+/** Finds the document that was refused by writing halves, and writes the others. */
+function isolateRefusal<T extends object>(
+  db: DatabaseScope,
+  writes: readonly Write<T>[],
+  options: WriteOptions,
+  error: HTTPError,
+): Observable<BulkAnswer<T>> {
+  const { status: code, headers } = error;
+  const refused = ({ id, doc }: Write<T>): BulkAnswer<T> => {
+    const tooLarge = code === 413;
+    const reason = tooLarge ? 'the document is larger than the server accepts' : error.reason;
+    const name = tooLarge ? 'document_too_large' : error.error || 'bad_request';
+    return { value: [{ ok: false, id, doc, error: name, reason }], code, headers };
+  };
+  const [only] = writes;
+  if (only === undefined) return throwError(() => error);
+  if (writes.length === 1) return of(refused(only));
+  const named = code === 413 ? writes.findIndex(({ id }) => id === error.reason) : -1;
+  const parts =
+    named === -1
+      ? [writes.slice(0, writes.length >> 1), writes.slice(writes.length >> 1)]
+      : [writes.slice(0, named), writes.slice(named, named + 1), writes.slice(named + 1)];
+  return parts
+    .filter((part) => part.length > 0)
+    .reduce<Observable<BulkAnswer<T>>>(
+      (earlier, part) =>
+        earlier.pipe(
+          mergeMap((before) => {
+            const isNamed = named !== -1 && part[0] === writes[named];
+            const next = isNamed ? of(refused(part[0])) : writePart(db, part, options, before);
+            return next.pipe(map((answer) => join(before, answer)));
+          }),
+        ),
+      of<BulkAnswer<T>>({ value: [], code, headers }),
+    );
+}
+
+/** Writes a part of a refused request, of which some documents may have been written already. */
+function writePart<T extends object>(
+  db: DatabaseScope,
+  writes: readonly Write<T>[],
+  options: WriteOptions,
+  { failure }: BulkAnswer<T>,
+): Observable<BulkAnswer<T>> {
+  const unknown = writes.map(() => null);
+  // After a failure nothing more is sent.
+  if (failure !== undefined) return of(answerOf(writes, unknown, failure));
+  return writeMany(db, writes, options).pipe(
+    catchError((error: unknown) => of(answerOf(writes, unknown, error as CorduroyError))),
+    mergeMap((answer) => recogniseOwnWrites(db, writes, answer)),
   );
+}
+
+/** A conflict with what the refused request has written itself is a success. */
+function recogniseOwnWrites<T extends object>(
+  db: DatabaseScope,
+  writes: readonly Write<T>[],
+  answer: BulkAnswer<T>,
+): Observable<BulkAnswer<T>> {
+  const indexes = answer.value.flatMap((outcome, i) =>
+    outcome.ok || outcome.error !== 'conflict' ? [] : [i],
+  );
+  if (indexes.length === 0) return of(answer);
+  return verifyWrites(
+    db,
+    indexes.map((i) => writes[i] as Write<T>),
+  ).pipe(
+    catchError(() => of(indexes.map(() => null))),
+    map((revs) => {
+      const value = [...answer.value];
+      indexes.forEach((i, n) => {
+        const { id, doc } = writes[i] as Write<T>;
+        const rev = revs[n] ?? null;
+        if (rev !== null) value[i] = { ok: true, id, doc, rev };
+      });
+      return { ...answer, value };
+    }),
+  );
+}
+
+function join<T extends object>(first: BulkAnswer<T>, second: BulkAnswer<T>): BulkAnswer<T> {
+  const failure = first.failure ?? second.failure;
+  const value = [...first.value, ...second.value];
+  return { ...second, value, ...(failure !== undefined && { failure }) };
 }
 
 function sendBulkDocs<T extends object>(
@@ -214,7 +341,13 @@ function editOutcomes<T extends object>(
 ): WriteOutcome<T>[] {
   if (results.length !== writes.length) throw new TypeError('expected a result for each document');
   return writes.map(({ id, doc }, i): WriteOutcome<T> => {
-    const { error, reason = '', rev } = asObject(results[i]) as Readonly<Record<string, string>>;
+    const {
+      id: written,
+      error,
+      reason = '',
+      rev,
+    } = asObject(results[i]) as Readonly<Record<string, string>>;
+    if (written !== undefined) requireSameId(id, written);
     return error === undefined ? { ok: true, id, rev, doc } : { ok: false, id, error, reason, doc };
   });
 }
