@@ -4,7 +4,7 @@ import type { Database, Document, Draft, Merge } from 'corduroy';
 import { firstValueFrom } from 'rxjs';
 import { startFaultyProxy } from './helpers/faulty-proxy.ts';
 import type { FaultyProxy, SeenRequest } from './helpers/faulty-proxy.ts';
-import { createDatabase, needs, rawFetch, server } from './helpers/server.ts';
+import { createDatabase, needs, server } from './helpers/server.ts';
 
 // Nothing that a client was told is written may be lost, and nothing is destroyed before its
 // replacement is written: `docs/guide/promises-about-writes.md`.
@@ -23,9 +23,7 @@ async function database(options?: { readonly q?: number }): Promise<Database<Not
 
 /** Writes leaf revisions as a replicator does. */
 async function leaf(db: Database<Note>, ...docs: object[]): Promise<void> {
-  const { pending } = await firstValueFrom(
-    db.save(docs as Document<Note>[], { newEdits: false }),
-  );
+  const { pending } = await firstValueFrom(db.save(docs as Document<Note>[], { newEdits: false }));
   expect([...pending.keys()]).toEqual([]);
 }
 
@@ -97,7 +95,11 @@ describe('resolveLeaves', () => {
 
   it('writes the merge before it deletes a loser', async () => {
     const { db, direct, proxy } = await proxied();
-    await leaf(direct, { _id: 'a', _rev: '1-a', tags: ['x'] }, { _id: 'a', _rev: '1-b', tags: ['p'] });
+    await leaf(
+      direct,
+      { _id: 'a', _rev: '1-a', tags: ['x'] },
+      { _id: 'a', _rev: '1-b', tags: ['p'] },
+    );
     await firstValueFrom(db.revs.resolveLeaves('a', both));
     const writes = proxy.requests.filter(isWrite);
     expect(writes).toHaveLength(2);
@@ -108,7 +110,11 @@ describe('resolveLeaves', () => {
 
   it('leaves a conflict, and loses nothing, if the deletion of the losers fails', async () => {
     const { db, direct, proxy } = await proxied();
-    await leaf(direct, { _id: 'a', _rev: '1-a', tags: ['x'] }, { _id: 'a', _rev: '1-b', tags: ['p'] });
+    await leaf(
+      direct,
+      { _id: 'a', _rev: '1-a', tags: ['x'] },
+      { _id: 'a', _rev: '1-b', tags: ['p'] },
+    );
     proxy.answer({ status: 503, match: ({ body }) => body.includes('_deleted') });
     const error = await failure(db.revs.resolveLeaves('a', both));
     expect(error).toMatchObject({ name: 'ServerError' });
@@ -119,7 +125,11 @@ describe('resolveLeaves', () => {
 
   it('goes on if the answer to the merge was lost', async () => {
     const { db, direct, proxy } = await proxied();
-    await leaf(direct, { _id: 'a', _rev: '1-a', tags: ['x'] }, { _id: 'a', _rev: '1-b', tags: ['p'] });
+    await leaf(
+      direct,
+      { _id: 'a', _rev: '1-a', tags: ['x'] },
+      { _id: 'a', _rev: '1-b', tags: ['p'] },
+    );
     proxy.cutAfter(0, { match: isWrite, times: 1 });
     const resolved = await firstValueFrom(db.revs.resolveLeaves('a', both));
     expect(resolved).toMatchObject({ tags: ['p', 'x'] });
@@ -265,10 +275,7 @@ describe('attachments in a merge', () => {
     const known = { _id: 'c', _rev: doc._rev as string, n: 1 };
     await firstValueFrom(db.save({ ...known, _attachments: { p: file('theirs') } }));
     const error = await failure(
-      db.save(
-        { ...known, _attachments: { p: file('mine') } },
-        { merge: () => ({ n: 5 }) },
-      ),
+      db.save({ ...known, _attachments: { p: file('mine') } }, { merge: () => ({ n: 5 }) }),
     );
     expect(error).toMatchObject({ name: 'Conflict' });
     expect(
@@ -302,9 +309,7 @@ describe('attachments in a merge', () => {
 
   it('go by an upsert that leaves them out of `_attachments`', async () => {
     const db = await database();
-    await firstValueFrom(
-      db.save({ _id: 'u', _attachments: { a: file('a'), b: file('b') } }),
-    );
+    await firstValueFrom(db.save({ _id: 'u', _attachments: { a: file('a'), b: file('b') } }));
     await firstValueFrom(
       db.upsert('u', (doc) => {
         const { a, ...rest } = doc?._attachments ?? {};
@@ -376,7 +381,7 @@ describe('a write whose answer was lost', () => {
     }
   });
 
-  it('is found out for a deletion', async () => {
+  needs('bulk-get-leaves')('is found out for a deletion', async () => {
     const { db, direct, proxy } = await proxied();
     const doc: Draft<Note> = { _id: 'a' };
     await firstValueFrom(direct.save(doc));
@@ -448,6 +453,3 @@ describe('an answer about another document', () => {
     expect((error as Error).message).toMatch(/"a\+b".*"a b".*proxy/);
   });
 });
-
-void needs;
-void rawFetch;

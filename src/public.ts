@@ -284,7 +284,7 @@ export {
   TooManyRequests,
   Unauthorized,
 } from './errors/http-error.ts';
-export type { Resolvable } from './errors/http-error.ts';
+export type { Resolvable } from './errors/corduroy-error.ts';
 
 // Reaching a server
 export type {

@@ -12,22 +12,25 @@ import {
   throwError,
 } from 'rxjs';
 import type { Observable, OperatorFunction } from 'rxjs';
+import { attachmentOf, isSameAttachment } from './merge-attachments.ts';
 import { mergeOne } from './merge.ts';
 import type { Merge } from './merge.ts';
 import type { ResolveOptions } from './resolution.ts';
 import { getDocument } from '../documents/read.ts';
-import { writeMany } from '../documents/write.ts';
+import { refusalOf, writeMany, writeOne } from '../documents/write.ts';
 import type { Write } from '../documents/write.ts';
 import type { CorduroyError } from '../errors/corduroy-error.ts';
 import { httpError } from '../errors/from-response.ts';
-import { Conflict, isNotFound } from '../errors/http-error.ts';
+import { isConflict, isNotFound } from '../errors/http-error.ts';
+import type { HTTPError } from '../errors/http-error.ts';
 import { asArray, asObject } from '../http/decode.ts';
 import { operation } from '../http/operation.ts';
 import type { Operation } from '../http/operation.ts';
 import type { DatabaseScope } from '../http/scope.ts';
 import { documentPath, requireId } from '../http/url.ts';
 import { byWinner } from '../model/document.ts';
-import type { AnyFields, Attachments, Document, Draft } from '../model/document.ts';
+import type { AnyFields, Document, Draft } from '../model/document.ts';
+import { equal } from '../model/json.ts';
 import { invalidArgument } from '../model/invalid-argument.ts';
 import { backoff } from '../operators/retry-policy.ts';
 
@@ -57,8 +60,8 @@ export function leaves<T extends object = AnyFields>(
 const BACKOFF = { initialDelay: 20, maxDelay: 2000 };
 
 /**
- * Merges all leaf revisions into one. Writes the merge as the next revision of the winner and deletes
- * the losers, in one request. Starts again if the revision tree changes meanwhile.
+ * Merges all leaf revisions into one: writes the merge as the next revision of the winner, and deletes
+ * the losers when that is known to be written. Starts again if the revision tree changes meanwhile.
  */
 export function resolveLeaves<T extends object>(
   db: DatabaseScope,
@@ -71,97 +74,146 @@ export function resolveLeaves<T extends object>(
     throw invalidArgument('resolveLeaves: merge', 'a function', merge);
   const { attempts = 5, backoff: backoffOptions = BACKOFF } = options;
 
-  // `deletedLosers` were deleted although the winner could not be written: the merge still needs them.
-  const attempt = (round: number, deletedLosers: readonly Document<T>[]): Observable<Document<T>> =>
-    leaves<T>(db, id).pipe(
+  const attempt = (round: number, merged: MergedLosers<T>): Observable<Document<T>> => {
+    const again = (error: unknown, next: MergedLosers<T>): Observable<Document<T>> =>
+      isConflict(error) && round < attempts
+        ? db.connection
+            .after(backoff(round, backoffOptions))
+            .pipe(mergeMap(() => attempt(round + 1, next)))
+        : throwError(() => error);
+    return leaves<T>(db, id).pipe(
       mergeMap((live) => {
         const [winner, ...losers] = live as [Document<T>, ...Document<T>[]];
-        if (losers.length === 0 && deletedLosers.length === 0) return of(winner);
-        return mergeLosers(db, winner, [...losers, ...deletedLosers], merge).pipe(
-          mergeMap((doc) => {
-            const tombstones = losers.map(({ _rev }): Write<T> => ({
-              id,
-              doc: { _id: id, _rev, _deleted: true } as unknown as Draft<T>,
-            }));
-            return writeMany<T>(db, [{ id, doc }, ...tombstones], {}).pipe(
-              mergeMap(({ value }) => {
-                const [written, ...removed] = value;
-                if (written?.ok === true && removed.every(({ ok }) => ok)) {
-                  return of({ ...doc, _rev: written.rev } as Document<T>);
-                }
-                const failed = value.find((outcome) => !outcome.ok && outcome.error !== 'conflict');
-                if (failed !== undefined || round >= attempts) {
-                  const { error = 'conflict', reason = '' } = (failed ?? {}) as {
-                    error?: string;
-                    reason?: string;
-                  };
-                  return throwError(() => conflictError(db, id, error, reason));
-                }
-                const newlyDeleted =
-                  written?.ok === true ? [] : losers.filter((_, i) => removed[i]?.ok === true);
-                return db.connection
-                  .after(backoff(round, backoffOptions))
-                  .pipe(mergeMap(() => attempt(round + 1, [...deletedLosers, ...newlyDeleted])));
-              }),
+        if (losers.length === 0) return of(withoutHistory(winner));
+        const earlier = merged.into !== null && ancestry(winner).includes(merged.into);
+        const known = earlier ? merged : NOTHING_MERGED;
+        return mergeLosers(db, winner, losers, merge, known).pipe(
+          mergeMap((doc) => writeMerge(db, winner, doc)),
+          map((doc) => ({ doc, merged: { into: doc._rev, losers: [...known.losers, ...losers] } })),
+          catchError((error: unknown) =>
+            again(error, known).pipe(map((finished) => ({ finished }))),
+          ),
+          mergeMap((written) => {
+            if ('finished' in written) return of(written.finished);
+            return deleteLosers(db, id, losers).pipe(
+              map(() => written.doc),
+              catchError((error: unknown) => again(error, written.merged)),
             );
           }),
         );
       }),
     );
-  return defer(() => attempt(1, []));
+  };
+  return defer(() => attempt(1, NOTHING_MERGED));
 }
 
-/** Merges the losers into the winner, one after the other. Keeps the attachments of all leaves. */
+/** The losers that earlier rounds have merged, and the revision that holds them. */
+interface MergedLosers<T extends object> {
+  readonly into: string | null;
+  readonly losers: readonly Document<T>[];
+}
+
+const NOTHING_MERGED = { into: null, losers: [] } as const;
+
+/** Writes a merge as the next revision of the winner, unless it changes nothing. */
+function writeMerge<T extends object>(
+  db: DatabaseScope,
+  winner: Document<T>,
+  doc: Draft<T>,
+): Observable<Document<T>> {
+  const { _id: id, _rev: rev } = winner;
+  if (equal(withoutHistory(winner), { ...doc, _rev: rev })) return of(withoutHistory(winner));
+  return writeOne<T>(db, { id, doc }, {}).pipe(
+    map(({ value }) => ({ ...doc, _rev: value.ok ? value.rev : rev }) as Document<T>),
+  );
+}
+
+/** Deletes leaves that are merged. Errors with the refusal of the first that could not be deleted. */
+function deleteLosers<T extends object>(
+  db: DatabaseScope,
+  id: string,
+  losers: readonly Document<T>[],
+): Observable<unknown> {
+  const tombstones = losers.map(({ _rev }): Write<T> => ({
+    id,
+    doc: { _id: id, _rev, _deleted: true } as unknown as Draft<T>,
+  }));
+  return writeMany<T>(db, tombstones, {}).pipe(
+    map(({ value, failure }) => {
+      if (failure !== undefined) throw failure;
+      const refused = value.filter((outcome) => !outcome.ok);
+      const worst = refused.find(({ error }) => error !== 'conflict') ?? refused[0];
+      if (worst !== undefined) throw refusalOf(db, worst);
+      return value;
+    }),
+  );
+}
+
+/** Merges the losers into the winner, one after the other, with the attachments of all. */
 function mergeLosers<T extends object>(
   db: DatabaseScope,
   winner: Document<T>,
   losers: readonly Document<T>[],
   merge: Merge<T>,
+  earlier: MergedLosers<T>,
 ): Observable<Draft<T>> {
   const { _id: id, _rev: rev } = winner;
-  const mergeInto = (local: Draft<T>, loser: Document<T>): Observable<Draft<T>> =>
-    commonAncestor(db, winner, loser, merge.length > 2).pipe(
-      mergeMap((base) => mergeOne(merge, id, local, { server: bodyOf(loser), base })),
+  const mergeInto = (local: Draft<T>, loser: Document<T>): Observable<Draft<T>> => {
+    const history = ancestry(loser);
+    // An earlier round has merged this leaf, or the one that it descends from.
+    const base = earlier.losers.find(({ _rev }) => history.includes(_rev));
+    if (base?._rev === loser._rev) return of(local);
+    const base$ = base === undefined ? commonAncestor(db, winner, loser, merge) : of(base);
+    return base$.pipe(
+      mergeMap((common) =>
+        mergeOne(merge, id, local, { server: withoutHistory(loser), base: common }, 'leaves'),
+      ),
       map((outcome) => {
         if (outcome.type === 'merged') return outcome.doc;
         const { reason } = outcome.type === 'failed' ? outcome : { reason: 'the merge gave up' };
-        throw conflictError(db, id, 'merge_failed', reason);
+        throw mergeFailed(db, id, reason);
       }),
     );
+  };
   return losers
     .reduce(
       (merged, loser) => merged.pipe(mergeMap((local) => mergeInto(local, loser))),
-      of<Draft<T>>(bodyOf(winner)),
+      of<Draft<T>>(withoutHistory(winner)),
     )
     .pipe(
-      mergeMap((merged) =>
-        readAttachments(db, winner, losers).pipe(
-          map((attachments) => {
-            const doc = { ...bodyOf(merged), _id: id, _rev: rev, ...attachments } as unknown;
-            return doc as Draft<T>;
-          }),
-        ),
-      ),
+      mergeMap((merged) => withLosersBytes(db, { ...merged, _id: id, _rev: rev }, winner, losers)),
     );
 }
 
-/**
- * Collects the attachments of all leaves: the winner's as stubs, and those that only losers have with
- * their bytes, which must be written again.
- */
-function readAttachments<T extends object>(
+/** Replaces the stubs that only losers have by their bytes, which must be written again. */
+function withLosersBytes<T extends object>(
   db: DatabaseScope,
+  doc: Draft<T>,
   winner: Document<T>,
   losers: readonly Document<T>[],
-): Observable<{ readonly _attachments?: Attachments }> {
-  const winnerStubs = winner._attachments ?? {};
-  const losersWithMore = losers.filter(({ _attachments: stubs = {} }) =>
-    Object.keys(stubs).some((name) => !(name in winnerStubs)),
+): Observable<Draft<T>> {
+  const { _attachments: stubs = {} } = doc;
+  const missing = Object.entries(stubs).filter(
+    ([name, one]) =>
+      !('data' in one) && !isSameAttachment(one, attachmentOf(winner._attachments, name)),
   );
-  return from(losersWithMore).pipe(
-    concatMap(({ _id, _rev: rev }) => getDocument<T>(db, _id, { rev, attachments: true })),
-    reduce((all, { _attachments: inline = {} }) => ({ ...inline, ...all }), winnerStubs),
-    map((all) => (Object.keys(all).length === 0 ? {} : { _attachments: all })),
+  const ownerOf = ([name, one]: (typeof missing)[number]): string | undefined =>
+    losers.find(({ _attachments: theirs }) => isSameAttachment(one, attachmentOf(theirs, name)))
+      ?._rev;
+  const owners = new Set(missing.map(ownerOf).filter((rev) => rev !== undefined));
+  if (owners.size === 0) return of(doc);
+  return from(owners).pipe(
+    concatMap((rev) => getDocument<T>(db, winner._id, { rev, attachments: true })),
+    reduce((found, owner) => [...found, owner], [] as Document<T>[]),
+    map((found) => {
+      const bytes = missing.map((entry) => {
+        const [name] = entry;
+        const rev = ownerOf(entry);
+        const owner = found.find(({ _rev }) => _rev === rev);
+        return [name, attachmentOf(owner?._attachments, name)] as const;
+      });
+      return { ...doc, _attachments: { ...stubs, ...Object.fromEntries(bytes) } } as Draft<T>;
+    }),
   );
 }
 
@@ -170,9 +222,10 @@ function commonAncestor<T extends object>(
   db: DatabaseScope,
   a: Document<T>,
   b: Document<T>,
-  needed: boolean,
+  merge: Merge<T>,
 ): Observable<Document<T> | null> {
   const ancestorsOfB = new Set(ancestry(b));
+  const needed = merge.length > 2;
   const rev = needed ? ancestry(a).find((ancestor) => ancestorsOfB.has(ancestor)) : undefined;
   if (rev === undefined) return of(null);
   return getDocument<T>(db, a._id, { rev }).pipe(
@@ -180,31 +233,24 @@ function commonAncestor<T extends object>(
   );
 }
 
-function ancestry({ _revisions: history }: Document<object>): readonly string[] {
-  return history === undefined ? [] : history.ids.map((hash, i) => `${history.start - i}-${hash}`);
+function ancestry({ _rev, _revisions: history }: Document<object>): readonly string[] {
+  return history === undefined
+    ? [_rev]
+    : history.ids.map((hash, i) => `${history.start - i}-${hash}`);
 }
 
-/** Returns a leaf as the merge receives it: without its ancestry and its attachments. */
-function bodyOf<D extends Draft<object>>(doc: D): D {
-  const {
-    _revisions: _history,
-    _attachments: _attachments,
-    ...rest
-  } = doc as Draft<object> & {
+/** Returns a leaf as the merge receives it. */
+function withoutHistory<D extends Draft<object>>(doc: D): D {
+  const { _revisions: _history, ...rest } = doc as Draft<object> & {
     readonly _revisions?: unknown;
   };
   return rest as D;
 }
 
-function conflictError(db: DatabaseScope, id: string, error: string, reason: string): Conflict {
+function mergeFailed(db: DatabaseScope, id: string, reason: string): HTTPError {
   const url = `${db.connection.url}${db.path}${documentPath(id)}`;
-  return new Conflict({
-    status: 409,
-    error,
-    reason,
-    headers: {},
-    request: { method: 'POST', url },
-  });
+  const request = { method: 'POST', url };
+  return httpError({ status: 409, error: 'merge_failed', reason, headers: {}, request });
 }
 
 /** A document with several leaf revisions, as `db.conflicts$()` lists it. */

@@ -1,12 +1,32 @@
 import { catchError, map, of } from 'rxjs';
 import type { Observable } from 'rxjs';
-import type { AnyFields, Attachments, Document, Draft } from '../model/document.ts';
+import type {
+  AnyFields,
+  Attachments,
+  AttachmentStub,
+  Document,
+  Draft,
+  InlineAttachment,
+} from '../model/document.ts';
+import { invalidArgument } from '../model/invalid-argument.ts';
 import { canonical, equal } from '../model/json.ts';
 import { toObservable } from '../operators/to-observable.ts';
 import type { ValueOrAsync } from '../operators/to-observable.ts';
+import { attachmentOf, mergeAttachments } from './merge-attachments.ts';
+import type { MergedAttachments } from './merge-attachments.ts';
 
-/** A merged document, or null if the merge gives up. */
-export type MergeResult<T extends object = AnyFields> = Draft<T> | null;
+/**
+ * A merged document, or null if the merge gives up. In its `_attachments`, null removes an attachment;
+ * an attachment that is not mentioned stays.
+ */
+export type MergeResult<T extends object = AnyFields> =
+  | (T & {
+      _id?: string;
+      _rev?: string;
+      _deleted?: boolean;
+      _attachments?: MergedAttachments;
+    })
+  | null;
 
 /**
  * Merges the local copy of a document, which could not be saved, with the server's copy.
@@ -36,17 +56,28 @@ export type MergeOutcome<T extends object> =
   | { readonly type: 'given up' }
   | { readonly type: 'failed'; readonly reason: string };
 
+/** How the attachments of a merge result are completed. */
+export type AttachmentRule =
+  /** Those that the result does not mention stay, of both copies. */
+  | 'merge'
+  /** The same, for two leaves: all their attachments are stored. */
+  | 'leaves'
+  /** For `upsert`: a result with `_attachments` is exact; without, the server's stay. */
+  | 'exact';
+
 /** Merges one document. A merge that throws fails this document only. */
 export function mergeOne<T extends object>(
   merge: Merge<T>,
   id: string,
   local: Draft<T>,
   { server, base }: ServerCopy<T>,
+  rule: AttachmentRule = 'merge',
 ): Observable<MergeOutcome<T>> {
   return toObservable(() => merge(local, server, base)).pipe(
     map((merged): MergeOutcome<T> => {
       if (merged === null || merged === undefined) return { type: 'given up' };
-      return { type: 'merged', doc: asNextRevision(id, merged, server) };
+      const attachments = completeAttachments(merged, local, { server, base }, rule);
+      return { type: 'merged', doc: asNextRevision(id, merged, attachments, server) };
     }),
     catchError((error: unknown) =>
       of<MergeOutcome<T>>({
@@ -60,38 +91,91 @@ export function mergeOne<T extends object>(
 /** Makes the next revision of the server's copy. Ignores the `_id` and `_rev` that the merge returned. */
 function asNextRevision<T extends object>(
   id: string,
-  merged: Draft<T>,
+  merged: NonNullable<MergeResult<T>>,
+  attachments: Attachments,
   server: Document<T> | null,
 ): Draft<T> {
-  const { _rev: _ignored, _attachments: mergedAttachments, ...rest } = merged;
-  const attachments = keepAttachments(mergedAttachments, server?._attachments);
+  const { _rev: _ignored, _attachments: _merged, ...rest } = merged;
   const doc = {
     ...rest,
     _id: id,
     ...(server !== null && { _rev: server._rev }),
-    ...(attachments !== undefined && { _attachments: attachments }),
+    ...(Object.keys(attachments).length > 0 && { _attachments: attachments }),
   } as unknown;
   return doc as Draft<T>;
 }
 
-/**
- * Keeps the server's attachments if the merge returned none: CouchDB removes attachments whose stubs
- * are missing. Drops stubs that the server does not have: CouchDB would refuse the whole request.
- */
-function keepAttachments(
-  merged: Attachments | undefined,
-  onServer: Attachments | undefined,
-): Attachments | undefined {
-  if (merged === undefined) return onServer;
-  return Object.fromEntries(
-    Object.entries(merged).filter(
-      ([name, attachment]) => 'data' in attachment || (onServer !== undefined && name in onServer),
-    ),
-  );
+function completeAttachments<T extends object>(
+  merged: NonNullable<MergeResult<T>>,
+  local: Draft<T>,
+  { server, base }: ServerCopy<T>,
+  rule: AttachmentRule,
+): Attachments {
+  const onServer = server?._attachments;
+  const { _attachments: mentioned } = merged;
+  // A deletion has none, and a merge that returns the server's copy keeps it as it is.
+  if (merged._deleted === true) return {};
+  if (Object.is(merged, server)) return onServer ?? {};
+  if (rule === 'exact') return exactAttachments(mentioned, onServer);
+  return mergeAttachments(mentioned, {
+    local: local._attachments,
+    server: onServer,
+    base: base?._attachments,
+    readFrom: rule === 'leaves' ? null : (local._rev ?? '0-'),
+  });
 }
 
 /**
- * Keeps the local copy: a {@link Merge} for `save(…, { merge })`, `resolve` and `resolveConflicts`.
+ * Returns the attachments of a result of `upsert`. Drops stubs that the server does not have: CouchDB
+ * would refuse the document.
+ */
+export function exactAttachments(
+  mentioned: MergedAttachments | undefined,
+  onServer: Attachments | undefined,
+): Attachments {
+  if (mentioned === undefined) return onServer ?? {};
+  const kept: [string, AttachmentStub | InlineAttachment][] = [];
+  for (const [name, one] of Object.entries(mentioned)) {
+    if (one === null) continue;
+    if ('data' in one || attachmentOf(onServer, name) !== undefined) kept.push([name, one]);
+  }
+  return Object.fromEntries(kept);
+}
+
+/** What a ready merge does if one copy is deleted and the other is edited. */
+export interface DeletionOptions {
+  /**
+   * Which one wins.
+   *
+   * - `'edit'`: a local deletion stays pending; a local edit creates the document again.
+   * - `'deletion'`: a local deletion is written; a local edit stays pending.
+   *
+   * @defaultValue 'edit'
+   */
+  readonly deletion?: 'edit' | 'deletion';
+}
+
+/**
+ * Returns a merge that decides over deletions first, and calls `mergeEdits` for two live copies.
+ * It has as many parameters as `mergeEdits`, which tells whether the base is read.
+ */
+function withDeletions<T extends object>(
+  name: string,
+  { deletion = 'edit' }: DeletionOptions,
+  mergeEdits: (local: Draft<T>, server: Document<T>, base: Document<T> | null) => MergeResult<T>,
+): Merge<T> {
+  if (deletion !== 'edit' && deletion !== 'deletion')
+    throw invalidArgument(`${name}: deletion`, "one of 'edit', 'deletion'", deletion);
+  const decide: Merge<T> = (local, server, base) => {
+    if (local._deleted === true) return server !== null && deletion === 'deletion' ? local : null;
+    if (server === null) return deletion === 'deletion' ? null : local;
+    return mergeEdits(local, server, base);
+  };
+  return mergeEdits.length > 2 ? decide : (local, server) => decide(local, server, null);
+}
+
+/**
+ * Keeps the local copy, also if it is a deletion: a {@link Merge} for `save(…, { merge })`, `resolve` and `resolveConflicts`.
  *
  * Do not use it for documents that several people edit: their changes are lost. The server's
  * attachments stay.
@@ -114,15 +198,19 @@ export function theirs<T extends object = AnyFields>(
 
 /**
  * Returns a {@link Merge} that keeps the copy with the greater value in a field, such as a date or a
- * number. Keeps the local copy if both are equal, or if the document is deleted on the server.
+ * number. Keeps the local copy if both are equal.
+ *
+ * @param options - `deletion`: whether an edit or a deletion wins.
  *
  * Do not use it if the clocks of the clients differ, or if both copies hold changes that must stay.
  */
-export function newest<T extends object = AnyFields>(field: keyof T & string): Merge<T> {
-  return (local, server) => {
-    if (server === null) return local;
-    return server[field] > local[field] ? server : local;
-  };
+export function newest<T extends object = AnyFields>(
+  field: keyof T & string,
+  options: DeletionOptions = {},
+): Merge<T> {
+  return withDeletions<T>('newest', options, (local, server) =>
+    server[field] > local[field] ? server : local,
+  );
 }
 
 /** Merges a field that was changed in both copies. Returns its value; `undefined` removes the field. */
@@ -142,28 +230,57 @@ export type FieldResolver = (
  * - If there is no `base`, fields that differ count as changed in both copies, and a field that only
  *   one copy has is kept.
  *
+ * - Attachments that both copies wrote under one name count as fields: `_attachments.<name>`.
+ *
  * Do not use it for fields that make sense only together.
+ *
+ * @param options - `deletion`: whether an edit or a deletion wins.
  */
 export function fields<T extends object = AnyFields>(
   resolver: FieldResolver = (_field, local) => local,
+  options: DeletionOptions = {},
 ): Merge<T> {
   // Corduroy reads the base only for a function with three parameters.
-  return (local, server, base) => {
-    if (server === null) return local;
-    const merged: AnyFields = {};
-    for (const field of new Set([...Object.keys(server), ...Object.keys(local)])) {
-      if (field.startsWith('_')) continue;
-      const value = mergeField(
-        field,
-        local,
-        server as AnyFields,
-        base as AnyFields | null,
+  return withDeletions<T>('fields', options, (local, server, base) => {
+    const copies = [local, server, base] as const;
+    const merged: AnyFields = mergeAll(resolver, ...(copies as readonly unknown[] as Copies), '');
+    const [mine, theirs, old] = copies.map((copy) => copy?._attachments ?? {});
+    const both = Object.keys(mine ?? {}).filter(
+      (name) => attachmentOf(theirs, name) !== undefined && 'data' in (mine?.[name] ?? {}),
+    );
+    const pick = (copy: object | undefined): AnyFields =>
+      Object.fromEntries(both.map((name) => [name, attachmentOf(copy as AnyFields, name)]));
+    if (both.length > 0) {
+      merged['_attachments'] = mergeAll(
         resolver,
+        pick(mine),
+        pick(theirs),
+        base === null ? null : pick(old),
+        '_attachments.',
       );
-      if (value !== undefined) merged[field] = value;
     }
-    return merged as Draft<T>;
-  };
+    return merged as MergeResult<T>;
+  });
+}
+
+type Copies = [local: AnyFields, server: AnyFields, base: AnyFields | null];
+
+/** Merges the fields of two objects; those that begin with `_` belong to CouchDB. */
+function mergeAll(
+  resolver: FieldResolver,
+  local: AnyFields,
+  server: AnyFields,
+  base: AnyFields | null,
+  prefix: string,
+): AnyFields {
+  const merged: AnyFields = {};
+  for (const field of new Set([...Object.keys(server), ...Object.keys(local)])) {
+    if (prefix === '' && field.startsWith('_')) continue;
+    const named: FieldResolver = (name, ...values) => resolver(prefix + name, ...values);
+    const value = mergeField(field, local, server, base, named);
+    if (value !== undefined) merged[field] = value;
+  }
+  return merged;
 }
 
 function mergeField(
@@ -173,17 +290,22 @@ function mergeField(
   baseDoc: AnyFields | null,
   resolver: FieldResolver,
 ): unknown {
-  const [local, server] = [localDoc[field], serverDoc[field]];
+  const [local, server] = [ownField(localDoc, field), ownField(serverDoc, field)];
   if (equal(local, server)) return server;
   if (baseDoc === null) {
     if (local === undefined) return server;
     if (server === undefined) return local;
     return resolver(field, local, server, undefined);
   }
-  const base = baseDoc[field];
+  const base = ownField(baseDoc, field);
   if (equal(local, base)) return server;
   if (equal(server, base)) return local;
   return resolver(field, local, server, base);
+}
+
+/** Reads an own field: a document can have one called `constructor`. */
+function ownField(doc: AnyFields, field: string): unknown {
+  return Object.hasOwn(doc, field) ? doc[field] : undefined;
 }
 
 /**

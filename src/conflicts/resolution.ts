@@ -12,10 +12,11 @@ import {
 } from 'rxjs';
 import type { MonoTypeOperatorFunction, Observable } from 'rxjs';
 import { mergeOne } from './merge.ts';
-import type { Merge } from './merge.ts';
+import type { AttachmentRule, Merge } from './merge.ts';
 import { refetch } from './refetch.ts';
 import { writeMany } from '../documents/write.ts';
 import type { WriteOutcome } from '../documents/write.ts';
+import { withResolution } from '../errors/corduroy-error.ts';
 import { Conflict, isConflict } from '../errors/http-error.ts';
 import type { DatabaseScope } from '../http/scope.ts';
 import { recordRevision } from '../model/document.ts';
@@ -88,8 +89,8 @@ export class ConflictResolution<T extends object = AnyFields> {
    *   stays pending with the error `'merge_failed'`.
    * - **On unsubscribe** it aborts the request in flight, and writes nothing more.
    *
-   * The object that was saved receives the merged fields and the new `_rev`. The server's attachments
-   * stay if the merge returns none.
+   * The object that was saved receives the merged fields and the new `_rev`. Attachments of both copies
+   * stay unless the merge decides otherwise; see {@link MergeResult}.
    *
    * @param merge - Receives the local copy, the server's copy (null if it is deleted), and the revision
    * that the local copy was read from. Returns a document or null, or a Promise or Observable of either.
@@ -99,6 +100,25 @@ export class ConflictResolution<T extends object = AnyFields> {
    */
   resolve(merge: Merge<T>, options: ResolveOptions = {}): Observable<ConflictResolution<T>> {
     if (typeof merge !== 'function') throw invalidArgument('resolve: merge', 'a function', merge);
+    return this.#resolve(merge, options, 'merge');
+  }
+
+  /**
+   * Applies a change to the server's copies, instead of merging them with local ones.
+   * @internal
+   */
+  apply(
+    change: (server: Document<T> | null) => ReturnType<Merge<T>>,
+    options: ResolveOptions,
+  ): Observable<ConflictResolution<T>> {
+    return this.#resolve((_local, server) => change(server), options, 'exact');
+  }
+
+  #resolve(
+    merge: Merge<T>,
+    options: ResolveOptions,
+    rule: AttachmentRule,
+  ): Observable<ConflictResolution<T>> {
     const { attempts = 5, backoff: backoffOptions = BACKOFF } = options;
     if (!Number.isSafeInteger(attempts) || attempts < 1) {
       throw invalidArgument('resolve: attempts', 'a whole number from 1', attempts, RangeError);
@@ -109,7 +129,7 @@ export class ConflictResolution<T extends object = AnyFields> {
     return of<Round<T>>({ round: 0, givenUp: new Set(), resolution: this }).pipe(
       expand((previous) => {
         if (isFinished(previous)) return [];
-        const next = defer(() => previous.resolution.#runRound(merge, previous));
+        const next = defer(() => previous.resolution.#runRound(merge, previous, rule));
         return previous.round === 0
           ? next
           : connection.after(backoff(previous.round, backoffOptions)).pipe(mergeMap(() => next));
@@ -141,7 +161,7 @@ export class ConflictResolution<T extends object = AnyFields> {
     });
   }
 
-  #runRound(merge: Merge<T>, previous: Round<T>): Observable<Round<T>> {
+  #runRound(merge: Merge<T>, previous: Round<T>, rule: AttachmentRule): Observable<Round<T>> {
     const givenUp = new Set(previous.givenUp);
     const indexes = this.#conflictIndexes(givenUp);
     const conflicts = indexes.map((index) => {
@@ -152,7 +172,7 @@ export class ConflictResolution<T extends object = AnyFields> {
       mergeMap((copies) =>
         forkJoin(
           conflicts.map(({ id, doc }, i) =>
-            mergeOne(merge, id, doc, copies[i] ?? { server: null, base: null }),
+            mergeOne(merge, id, doc, copies[i] ?? { server: null, base: null }, rule),
           ),
         ),
       ),
@@ -175,7 +195,7 @@ export class ConflictResolution<T extends object = AnyFields> {
         });
         if (writes.length === 0) return of(finish());
         return writeMany<T>(this.#db, writes, {}).pipe(
-          map(({ value }) => {
+          map(({ value, failure }) => {
             value.forEach((outcome, i) => {
               const { id, index } = writes[i] as (typeof writes)[number];
               const { doc } = this.#outcomes[index] as WriteOutcome<T>;
@@ -183,7 +203,9 @@ export class ConflictResolution<T extends object = AnyFields> {
                 ? { ...outcome, doc: updateInPlace(doc, outcome.doc, id, outcome.rev) }
                 : { ...outcome, doc };
             });
-            return finish();
+            const round = finish();
+            if (failure !== undefined) throw withResolution(failure, round.resolution);
+            return round;
           }),
         );
       }),

@@ -1,6 +1,8 @@
 import { catchError, defer, map, mergeMap, of, throwError } from 'rxjs';
 import type { Observable } from 'rxjs';
+import { mayBeWritten } from '../documents/verify-writes.ts';
 import {
+  UNKNOWN,
   requireDraft,
   requireRevision,
   requireShape,
@@ -9,6 +11,8 @@ import {
   writeQuery,
 } from '../documents/write.ts';
 import type { Write, WriteOptions, WriteOutcome } from '../documents/write.ts';
+import { withResolution } from '../errors/corduroy-error.ts';
+import type { CorduroyError } from '../errors/corduroy-error.ts';
 import { Conflict, isConflict } from '../errors/http-error.ts';
 import type { Answer } from '../http/exchange.ts';
 import { Operation } from '../http/operation.ts';
@@ -57,7 +61,7 @@ export function saveOne<T extends object = AnyFields>(
           writeOne<T>(db, { id, doc }, write).pipe(
             map((answer) => toResolution(db, [answer.value], answer)),
             catchError((failure: unknown) => {
-              if (!isConflict(failure)) throw failure;
+              if (!isConflict(failure)) throw unknownOutcome(db, failure, { id, doc });
               const { error, reason } = failure;
               const pending = new ConflictResolution(db, [{ ok: false, id, error, reason, doc }]);
               const conflict = (resolution: ConflictResolution<T>): Observable<never> =>
@@ -92,7 +96,11 @@ export function saveMany<T extends object = AnyFields>(
       docs.forEach((doc, i) => requireShape(doc, () => `docs[${i}]`));
       return assignIds().pipe(
         mergeMap((writes) => writeMany<T>(db, writes, write)),
-        map((answer) => toResolution(db, answer.value, answer)),
+        map((answer) => {
+          const resolution = toResolution(db, answer.value, answer);
+          if (answer.failure !== undefined) throw withResolution(answer.failure, resolution.value);
+          return resolution;
+        }),
         mergeMap((answer) =>
           resolve === undefined
             ? of(answer)
@@ -101,6 +109,17 @@ export function saveMany<T extends object = AnyFields>(
       );
     }),
   );
+}
+
+/** Attaches the document to an error after which it is not known whether it was written. */
+function unknownOutcome<T extends object>(
+  db: DatabaseScope,
+  failure: unknown,
+  { id, doc }: Write<T>,
+): unknown {
+  if (!mayBeWritten(failure)) return failure;
+  const outcome = { ok: false, id, doc, error: 'unknown', reason: UNKNOWN } as const;
+  return withResolution(failure as CorduroyError, new ConflictResolution(db, [outcome]));
 }
 
 type Resolve<T extends object> = (

@@ -11,16 +11,21 @@ import { invalidArgument } from '../model/invalid-argument.ts';
 import { backoff } from '../operators/retry-policy.ts';
 import { toObservable } from '../operators/to-observable.ts';
 import type { ValueOrAsync } from '../operators/to-observable.ts';
+import { exactAttachments } from './merge.ts';
+import type { MergeResult } from './merge.ts';
 import { ConflictResolution } from './resolution.ts';
 import type { ResolveOptions } from './resolution.ts';
 
 /**
  * Changes a document for `upsert`. Receives the document, or null if there is none. Returns the document
  * to save, or null to leave it unchanged; or a Promise or Observable of either.
+ *
+ * The attachments stay if the returned document has no `_attachments`. If it has, those are the
+ * attachments to keep: leave a stub out to remove an attachment.
  */
 export type DocumentChange<T extends object = AnyFields> = (
   doc: Document<T> | null,
-) => ValueOrAsync<Draft<T> | null>;
+) => ValueOrAsync<MergeResult<T>>;
 
 const BACKOFF = { initialDelay: 10, maxDelay: 1000 };
 
@@ -83,19 +88,23 @@ export function upsertMany<T extends object>(
       error: 'conflict',
       reason: 'not read yet',
     }));
-    return new ConflictResolution<T>(db, outcomes).resolve(
-      (_local, server) => change(server),
-      options,
-    );
+    return new ConflictResolution<T>(db, outcomes).apply(change, options);
   });
 }
 
 function asNextRevision<T extends object>(
-  changed: Draft<T>,
+  changed: NonNullable<MergeResult<T>>,
   id: string,
   server: Document<T> | null,
 ): Draft<T> {
-  const { _rev: _ignored, ...fields } = changed;
-  const doc = { ...fields, _id: id, ...(server !== null && { _rev: server._rev }) } as unknown;
+  const { _rev: _ignored, _attachments: mentioned, ...fields } = changed;
+  const attachments =
+    changed._deleted === true ? {} : exactAttachments(mentioned, server?._attachments);
+  const doc = {
+    ...fields,
+    _id: id,
+    ...(server !== null && { _rev: server._rev }),
+    ...(Object.keys(attachments).length > 0 && { _attachments: attachments }),
+  } as unknown;
   return doc as Draft<T>;
 }

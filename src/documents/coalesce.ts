@@ -1,16 +1,17 @@
-import { map } from 'rxjs';
+import { catchError, map, throwError } from 'rxjs';
 import type { Observable } from 'rxjs';
 import { httpError } from '../errors/from-response.ts';
 import { isHTTPError } from '../errors/http-error.ts';
 import type { HTTPError } from '../errors/http-error.ts';
 import type { Coalescing } from '../http/coalescing.ts';
 import type { Connection } from '../http/connection.ts';
-import { arrayField, asArray, asObject, stringField } from '../http/decode.ts';
+import { arrayField, asArray, asObject, stringField, requireSameId } from '../http/decode.ts';
 import type { Answer, Exchange, RequestSpec } from '../http/exchange.ts';
 import type { DatabaseScope } from '../http/scope.ts';
 import { documentPath } from '../http/url.ts';
 import { byWinner, isTombstone } from '../model/document.ts';
 import type { Document, Draft } from '../model/document.ts';
+import { mayBeWritten, verifyWrites } from './verify-writes.ts';
 import { Batcher, batched } from '../operators/batcher.ts';
 import type { BatcherOptions, BatchOutcome } from '../operators/batcher.ts';
 
@@ -59,9 +60,9 @@ const STATUS: Readonly<Record<string, number>> = {
 };
 
 /** Makes the error that a separate request for this item would have had, with its method and URL. */
-function itemError(
+export function itemError(
   { error, reason }: { readonly error: string; readonly reason: string },
-  { headers }: Exchange,
+  { headers }: Pick<Exchange, 'headers'>,
   { redact, url }: Connection,
   method: 'GET' | 'PUT',
   path: string,
@@ -162,11 +163,26 @@ export function coalesceWrite(
   return coalesce<QueuedWrite, WriteAnswer>(db, options, `write${query}`, write, {
     maxSize: 100,
     identity: ({ id }) => id,
-    alone: ({ id, text }) =>
-      connection.json(
-        () => jsonRequest('PUT', path + documentPath(id) + query, text),
-        (body) => writeAnswer(body),
-      ),
+    alone: (queued) =>
+      connection
+        .json(
+          () => jsonRequest('PUT', path + documentPath(queued.id) + query, queued.text),
+          (body) => {
+            const answer = writeAnswer(body);
+            requireSameId(queued.id, answer.id);
+            return answer;
+          },
+        )
+        .pipe(
+          catchError((error: unknown) =>
+            outcomesDespite(error, db, [queued]).pipe(
+              map(([outcome]) => {
+                if (outcome !== undefined && 'value' in outcome) return outcome.value;
+                throw error;
+              }),
+            ),
+          ),
+        ),
     together: (writes) =>
       connection
         .json(
@@ -178,10 +194,33 @@ export function coalesceWrite(
             return writes.map((queued, i) => writeOutcome(db, queued, results[i], exchange));
           },
         )
-        .pipe(map(({ value }) => value)),
+        .pipe(
+          map(({ value }) => value),
+          catchError((error: unknown) => outcomesDespite(error, db, writes)),
+        ),
     // CouchDB checks all documents before it writes the first: it has written nothing.
     separable: (error) => isHTTPError(error) && (error.status === 400 || error.status === 413),
   });
+}
+
+/** Finds out which writes have been carried out although their request failed. */
+function outcomesDespite(
+  error: unknown,
+  db: DatabaseScope,
+  writes: readonly QueuedWrite[],
+): Observable<readonly BatchOutcome<WriteAnswer>[]> {
+  if (!mayBeWritten(error)) return throwError(() => error);
+  const { codec } = db.connection;
+  const sent = writes.map(({ id, text }) => ({ id, doc: codec.parse(text) as Draft<object> }));
+  return verifyWrites(db, sent).pipe(
+    catchError(() => throwError(() => error)),
+    map((revs) =>
+      writes.map(({ id }, i): BatchOutcome<WriteAnswer> => {
+        const rev = revs[i] ?? null;
+        return rev === null ? { error } : { value: { value: { id, rev }, code: 201, headers: {} } };
+      }),
+    ),
+  );
 }
 
 function jsonRequest(method: string, path: string, body: string): RequestSpec {

@@ -1,6 +1,6 @@
 import type { Observable } from 'rxjs';
 import { httpError } from '../errors/from-response.ts';
-import { arrayField, asObject, stringField } from '../http/decode.ts';
+import { arrayField, asObject, stringField, requireSameId } from '../http/decode.ts';
 import type { Answer } from '../http/exchange.ts';
 import { Operation, operation } from '../http/operation.ts';
 import { count, flag, json, text, toQuery } from '../http/query.ts';
@@ -70,7 +70,11 @@ export function getDocument<T extends object = AnyFields>(
   const readAlone = (docId: string): Observable<Answer<Document<T>>> =>
     db.connection.json(
       () => ({ path: `${db.path}${documentPath(docId)}${query}` }),
-      (body) => asDocument<T>(body),
+      (body) => {
+        const doc = asDocument<T>(body);
+        requireSameId(docId, doc._id);
+        return doc;
+      },
     );
   const { coalescing } = db;
   // _bulk_get takes no options of a single read, and no design or local documents.

@@ -1,10 +1,12 @@
-import { catchError, of, throwError } from 'rxjs';
+import { catchError, map, of, throwError } from 'rxjs';
 import { isNotFound } from '../errors/http-error.ts';
-import { asArray, asObject, sequence, stringField } from '../http/decode.ts';
+import { asArray, asObject, requireSameId, sequence, stringField } from '../http/decode.ts';
+import type { Answer } from '../http/exchange.ts';
 import { Operation, operation } from '../http/operation.ts';
 import type { DatabaseScope } from '../http/scope.ts';
 import { documentPath, isDotSegment, requireId, segment } from '../http/url.ts';
 import type { DocumentRef } from '../model/document.ts';
+import { writtenDespite } from './write.ts';
 import { invalidArgument, describeValue } from '../model/invalid-argument.ts';
 
 /** Reads the known revisions of a document, the newest first. */
@@ -131,7 +133,7 @@ export interface DeleteResult {
 /** Deletes a document: writes a tombstone as its next revision. */
 export function deleteDocument(db: DatabaseScope, doc: DocumentRef): Operation<DeleteResult> {
   requireRef(doc, 'delete');
-  return operation(
+  const answer = operation(
     db.connection,
     () => {
       requireRef(doc, 'delete');
@@ -142,7 +144,25 @@ export function deleteDocument(db: DatabaseScope, doc: DocumentRef): Operation<D
       const query = `?rev=${encodeURIComponent(rev)}`;
       return { method: 'DELETE', path: `${db.path}${documentPath(id)}${query}` };
     },
-    (body) => ({ ok: true, id: stringField(body, 'id'), rev: stringField(body, 'rev') }),
+    (body): DeleteResult => {
+      requireSameId(doc._id, stringField(body, 'id'));
+      return { ok: true, id: doc._id, rev: stringField(body, 'rev') };
+    },
+  );
+  return new Operation(
+    answer.answers().pipe(
+      catchError((error: unknown) => {
+        const { _id: id, _rev } = doc;
+        const tombstone = { _id: id, _rev, _deleted: true } as const;
+        return writtenDespite(error, db, { id, doc: tombstone }).pipe(
+          map((rev): Answer<DeleteResult> => ({
+            value: { ok: true, id, rev },
+            code: 200,
+            headers: {},
+          })),
+        );
+      }),
+    ),
   );
 }
 

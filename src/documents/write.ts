@@ -12,7 +12,7 @@ import type { AnyFields, Draft } from '../model/document.ts';
 import { assertJson, nameOf } from '../model/json.ts';
 import type { ValueName } from '../model/json.ts';
 import { invalidArgument, describeValue } from '../model/invalid-argument.ts';
-import { canCoalesceWrite, coalesceWrite } from './coalesce.ts';
+import { canCoalesceWrite, coalesceWrite, itemError } from './coalesce.ts';
 import { mayBeWritten, verifyWrites } from './verify-writes.ts';
 import type { SentWrite, WrittenRevision } from './verify-writes.ts';
 
@@ -137,7 +137,11 @@ export function writeOne<T extends object>(
   return answer.pipe(
     catchError((error: unknown) =>
       writtenDespite(error, db, write, newEdits === false).pipe(
-        map((rev) => ({ value: { ok: true, id, rev, doc }, code: 201, headers: {} })),
+        map((rev): Answer<WriteOutcome<T>> => ({
+          value: { ok: true, id, rev, doc },
+          code: 201,
+          headers: {},
+        })),
       ),
     ),
   );
@@ -163,6 +167,15 @@ export function writtenDespite(
   );
 }
 
+/** Makes the error that a refused document would have had if it had been saved alone. */
+export function refusalOf(
+  db: DatabaseScope,
+  { id, error, reason }: { readonly id: string; readonly error: string; readonly reason: string },
+): HTTPError {
+  const path = db.path + documentPath(id);
+  return itemError({ error, reason }, { headers: {} }, db.connection, 'PUT', path);
+}
+
 /** The outcomes of several writes, and the error that kept some of them from being known. */
 export interface BulkAnswer<T extends object> extends Answer<WriteOutcome<T>[]> {
   readonly failure?: CorduroyError;
@@ -183,7 +196,18 @@ export function writeMany<T extends object>(
   writes: readonly Write<T>[],
   options: WriteOptions,
 ): Observable<BulkAnswer<T>> {
+  return writeBatch(db, writes, options, false);
+}
+
+/** @param afterRefusal - An earlier request, which was refused, may have written some of them. */
+function writeBatch<T extends object>(
+  db: DatabaseScope,
+  writes: readonly Write<T>[],
+  options: WriteOptions,
+  afterRefusal: boolean,
+): Observable<BulkAnswer<T>> {
   return sendBulkDocs(db, writes, options).pipe(
+    mergeMap((answer) => (afterRefusal ? recogniseOwnWrites(db, writes, answer) : of(answer))),
     catchError((error: unknown) => {
       const failure = error as CorduroyError;
       if (options.allOrNothing !== true && refusesOneDocument(error))
@@ -213,7 +237,8 @@ function answerOf<T extends object>(
   return value.every(({ ok }) => ok) ? answer : { ...answer, failure };
 }
 
-const UNKNOWN = 'the request failed, and it is not known whether the document was written';
+/** The reason of a write whose outcome is not known. */
+export const UNKNOWN = 'the request failed, and it is not known whether the document was written';
 
 /** Tells whether CouchDB refused a whole request for one of its documents. */
 function refusesOneDocument(error: unknown): error is HTTPError {
@@ -249,8 +274,9 @@ function isolateRefusal<T extends object>(
       (earlier, part) =>
         earlier.pipe(
           mergeMap((before) => {
-            const isNamed = named !== -1 && part[0] === writes[named];
-            const next = isNamed ? of(refused(part[0])) : writePart(db, part, options, before);
+            const [first] = part;
+            const isNamed = first !== undefined && first === writes[named];
+            const next = isNamed ? of(refused(first)) : writePart(db, part, options, before);
             return next.pipe(map((answer) => join(before, answer)));
           }),
         ),
@@ -268,9 +294,8 @@ function writePart<T extends object>(
   const unknown = writes.map(() => null);
   // After a failure nothing more is sent.
   if (failure !== undefined) return of(answerOf(writes, unknown, failure));
-  return writeMany(db, writes, options).pipe(
+  return writeBatch(db, writes, options, true).pipe(
     catchError((error: unknown) => of(answerOf(writes, unknown, error as CorduroyError))),
-    mergeMap((answer) => recogniseOwnWrites(db, writes, answer)),
   );
 }
 

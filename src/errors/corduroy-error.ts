@@ -1,3 +1,5 @@
+import type { Observable } from 'rxjs';
+
 /**
  * The errors layer: the class hierarchy, the conversion of responses to errors, and the table of
  * transient statuses. It imports only the model.
@@ -7,6 +9,16 @@
 export interface RequestSummary {
   readonly method: string;
   readonly url: string;
+}
+
+/** An unfinished save, as the errors of a save carry it: a `ConflictResolution`. */
+export interface Resolvable {
+  readonly pending: ReadonlyMap<string, unknown>;
+  readonly resolved: ReadonlyMap<string, unknown>;
+  // oxlint-disable-next-line typescript/no-explicit-any -- an error does not know the type of documents
+  resolve(merge: (local: any, server: any) => any): Observable<Resolvable>;
+  overwrite(): Observable<Resolvable>;
+  toString(): string;
 }
 
 /** The optional properties of a {@link CorduroyError}. */
@@ -27,6 +39,11 @@ export abstract class CorduroyError extends Error {
   abstract override readonly name: string;
   /** The request that failed; null if none was sent. */
   readonly request: RequestSummary | null;
+  /**
+   * The save that was not finished, with the outcome of each document; null for requests other than a
+   * save. After a failure whose effect is not known, `pending` has the error `'unknown'`.
+   */
+  declare readonly resolution: Resolvable | null;
   /** Whether the same request may succeed when it is sent again later. */
   readonly transient: boolean;
 
@@ -34,11 +51,22 @@ export abstract class CorduroyError extends Error {
     super(message, options.cause === undefined ? undefined : { cause: options.cause });
     this.request = options.request ?? null;
     this.transient = options.transient ?? false;
+    withResolution(this, null);
   }
 
   static {
     brand(this, 'CorduroyError');
   }
+}
+
+/** Attaches an unfinished save to the error that ended it. */
+export function withResolution<E extends Error>(error: E, resolution: Resolvable | null): E {
+  // Not enumerable: a resolution holds documents and a connection, which logs must not print.
+  return Object.defineProperty(error, 'resolution', {
+    value: resolution,
+    enumerable: false,
+    configurable: true,
+  });
 }
 
 /**

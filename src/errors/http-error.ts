@@ -1,6 +1,11 @@
-import type { Observable } from 'rxjs';
-import { CorduroyError, brand, isKind, isTransientAnswer } from './corduroy-error.ts';
-import type { RequestSummary } from './corduroy-error.ts';
+import {
+  CorduroyError,
+  brand,
+  isKind,
+  isTransientAnswer,
+  withResolution,
+} from './corduroy-error.ts';
+import type { RequestSummary, Resolvable } from './corduroy-error.ts';
 
 /** The properties of an HTTP response that reports a failure. */
 export interface HTTPErrorDetails {
@@ -81,26 +86,13 @@ export class NotFound extends HTTPError {
   }
 }
 
-/** An unfinished save, as a {@link Conflict} carries it: a `ConflictResolution`. */
-export interface Resolvable {
-  readonly pending: ReadonlyMap<string, unknown>;
-  readonly resolved: ReadonlyMap<string, unknown>;
-  // oxlint-disable-next-line typescript/no-explicit-any -- an error does not know the type of documents
-  resolve(merge: (local: any, server: any) => any): Observable<Resolvable>;
-  overwrite(): Observable<Resolvable>;
-  toString(): string;
-}
-
 /** Thrown if a document has changed meanwhile: its `_rev` is not the server's (409). */
 export class Conflict extends HTTPError {
   override readonly name = 'Conflict' as const;
-  /** The unfinished save, to resolve or to overwrite; null for requests other than a save. */
-  declare readonly resolution: Resolvable | null;
 
   constructor(details: HTTPErrorDetails, resolution: Resolvable | null = null) {
     super(details);
-    // Not enumerable: a resolution holds documents and a connection, which logs must not print.
-    Object.defineProperty(this, 'resolution', { value: resolution, enumerable: false });
+    withResolution(this, resolution);
   }
 }
 
