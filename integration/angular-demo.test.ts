@@ -203,6 +203,7 @@ describe('the example in Angular', () => {
 
       // Two users open the same order and write into the same field.
       await page.click('.filter button:text-is("open")');
+      await page.waitForFunction(() => document.querySelectorAll('.orders li').length === 5);
       await page.click('.orders a >> nth=0');
       await page.waitForSelector('form.card');
       const [other, complaints] = await open(browser, page.url(), 900);
@@ -236,23 +237,31 @@ describe('the example in Angular', () => {
       expect(await page.inputValue('[name=dishes]')).toBe('Espresso');
       await isSaved(page);
 
-      // In the next conflict the user keeps the own value. The page saves it without another click.
+      // In the next conflict the user keeps the own value, and the page saves it.
       await page.fill('[name=note]', 'Under the tree');
       await other.fill('[name=note]', 'At the bar');
+      await other.click('button[type=submit]');
+      await page.click('.conflict button:text-is("Review changes")');
+      await page.click('dialog button:text-is("Keep this")');
+      await isSaved(page);
+      expect(await eventually(async () => (await note(other)) === 'Under the tree')).toBe(true);
+
+      // Save opens the dialogue too. The user goes back, types on, and decides later.
+      await page.fill('[name=note]', 'In the garden');
+      await other.fill('[name=note]', 'In the hall');
       await other.click('button[type=submit]');
       await page.waitForSelector('.conflict');
       expect(await hasDialog(page)).toBe(false);
       await page.click('button[type=submit]');
       await page.waitForSelector('dialog[open]');
-      // The user goes back, types on, and decides later.
       await page.keyboard.press('Escape');
       await page.waitForSelector('dialog:not([open])', { state: 'attached' });
-      await page.fill('[name=note]', 'Under the old tree');
+      await page.fill('[name=note]', 'In the old garden');
       await page.click('.conflict button:text-is("Review changes")');
       await page.click('dialog button:text-is("Keep this")');
       await isSaved(page);
       expect(await hasDialog(page)).toBe(false);
-      expect(await eventually(async () => (await note(other)) === 'Under the old tree')).toBe(true);
+      expect(await eventually(async () => (await note(other)) === 'In the old garden')).toBe(true);
       expect(await revision(page)).toMatch(/revision [4-9]/);
       expect([...errors, ...complaints]).toEqual([]);
       await other.emulateMedia({ colorScheme: 'dark' });
