@@ -9,7 +9,7 @@ import type { Database } from 'corduroy';
 import { firstValueFrom } from 'rxjs';
 import type { Browser, Page } from 'playwright-core';
 import { hasChromium, launchChromium } from './helpers/chromium.ts';
-import { Demo, eventually, temporary } from './helpers/demo.ts';
+import { Demo, temporary } from './helpers/demo.ts';
 import { server } from './helpers/server.ts';
 import { openGate } from './helpers/gate.ts';
 import type { Gate } from './helpers/gate.ts';
@@ -68,6 +68,18 @@ const row = (page: Page, id: string): Promise<string> =>
   page.locator(`.orders a[href$="${id}"]`).innerText();
 const note = (page: Page): Promise<string> => page.inputValue('[name=note]');
 const total = (page: Page): Promise<string> => page.inputValue('[name=total]');
+/** Waits until an input has the value. Returns false after the timeout. */
+const hasValue = (page: Page, name: string, value: string, timeout = 5_000): Promise<boolean> =>
+  page
+    .waitForFunction(
+      ([selector, text]) => document.querySelector<HTMLInputElement>(selector)?.value === text,
+      [`[name=${name}]`, value] as const,
+      { timeout },
+    )
+    .then(
+      () => true,
+      () => false,
+    );
 const revision = (page: Page): Promise<string> => page.locator('p.meta').innerText();
 const isSaved = (page: Page): Promise<void> =>
   page.locator('.saved:text-is("Saved")').waitFor({ timeout: 5_000 });
@@ -233,7 +245,7 @@ describe('the example in Angular', () => {
       await page.click('dialog label:has-text("Theirs")');
       await page.click('dialog button:text-is("Keep this")');
       await page.waitForSelector('dialog:not([open])', { state: 'attached' });
-      expect(await eventually(async () => (await note(page)) === 'On the terrace')).toBe(true);
+      expect(await hasValue(page, 'note', 'On the terrace')).toBe(true);
       expect(await page.inputValue('[name=dishes]')).toBe('Espresso');
       await isSaved(page);
 
@@ -244,7 +256,7 @@ describe('the example in Angular', () => {
       await page.click('.conflict button:text-is("Review changes")');
       await page.click('dialog button:text-is("Keep this")');
       await isSaved(page);
-      expect(await eventually(async () => (await note(other)) === 'Under the tree')).toBe(true);
+      expect(await hasValue(other, 'note', 'Under the tree')).toBe(true);
 
       // Save opens the dialogue too. The user goes back, types on, and decides later.
       await page.fill('[name=note]', 'In the garden');
@@ -261,7 +273,7 @@ describe('the example in Angular', () => {
       await page.click('dialog button:text-is("Keep this")');
       await isSaved(page);
       expect(await hasDialog(page)).toBe(false);
-      expect(await eventually(async () => (await note(other)) === 'In the old garden')).toBe(true);
+      expect(await hasValue(other, 'note', 'In the old garden')).toBe(true);
       expect(await revision(page)).toMatch(/revision [4-9]/);
       expect([...errors, ...complaints]).toEqual([]);
       await other.emulateMedia({ colorScheme: 'dark' });
@@ -279,13 +291,11 @@ describe('the example in Angular', () => {
         orders.upsert('order-001', (order) => order && { ...order, note: 'Meanwhile' }),
       );
       await page.waitForSelector('.badge[data-status=live]', { timeout: 40_000 });
-      expect(await eventually(async () => (await note(other)) === 'Written offline', 40_000)).toBe(
-        true,
-      );
+      expect(await hasValue(other, 'note', 'Written offline', 40_000)).toBe(true);
       await other.click('.back');
       await other.click('.filter button:text-is("all")');
       await other.click('.orders li:last-child a');
-      expect(await eventually(async () => (await note(other)) === 'Meanwhile')).toBe(true);
+      expect(await hasValue(other, 'note', 'Meanwhile')).toBe(true);
       await shoot(other, 'caught-up');
       const expected = /^Failed to load resource: |net::ERR_/;
       expect([...errors, ...complaints].filter((line) => !expected.test(line))).toEqual([]);
@@ -318,7 +328,7 @@ describe('the example in Angular', () => {
 
       // The change of another client has two decimals too, and so has the conflict dialogue.
       await firstValueFrom(orders.upsert('order-012', (order) => order && { ...order, total: 9 }));
-      expect(await eventually(async () => (await total(page)) === '9.00')).toBe(true);
+      expect(await hasValue(page, 'total', '9.00')).toBe(true);
       await page.fill('[name=total]', '8.8');
       await firstValueFrom(orders.upsert('order-012', (order) => order && { ...order, total: 7 }));
       await page.click('.conflict button');
