@@ -28,7 +28,7 @@ import type { EditableField, Order } from './order';
     >
       @if (open() && conflicts.pending(); as conflict) {
         <h2 id="conflict-title">Another user changed this order</h2>
-        <p>You both changed the same fields. Select the values to keep.</p>
+        <p>Select the value to keep for each field.</p>
         @for (field of contested(); track field) {
           <fieldset>
             <legend>{{ labels[field] }}</legend>
