@@ -46,9 +46,11 @@ async function createUsers({ url, auth, database }, isEmbedded, closers) {
   }));
   for (const { name, password } of users) {
     await firstValueFrom(couch.users.create(name, password));
-    if (!isEmbedded) closers.push(() => firstValueFrom(couch.users.remove(name)));
+    if (!isEmbedded) closers.push(() => firstValueFrom(couch.users.delete(name)));
   }
-  await firstValueFrom(database.grant({ members: { names: users.map(({ name }) => name) } }));
+  await firstValueFrom(
+    database.upkeep.grant({ members: { names: users.map(({ name }) => name) } }),
+  );
   return users;
 }
 
