@@ -66,7 +66,7 @@ afterEach(async () => {
 });
 
 /** Asks until something is so, or patience ends. */
-export async function toObservable(
+export async function waitFor(
   what: () => Promise<boolean>,
   patience = 5_000,
 ): Promise<boolean> {
