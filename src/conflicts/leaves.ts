@@ -188,7 +188,7 @@ function ancestry({ _revisions: history }: Document<object>): readonly string[] 
 function bodyOf<D extends Draft<object>>(doc: D): D {
   const {
     _revisions: _history,
-    _attachments: _attachments,
+    _attachments: _stubs,
     ...rest
   } = doc as Draft<object> & {
     readonly _revisions?: unknown;
