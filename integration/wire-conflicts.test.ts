@@ -18,7 +18,7 @@ const leaf = (rev: string, n: number): object => ({
 
 const wire: WireTable = [
   [
-    'db.save with merge: refetches, and saves what was merged',
+    'db.save with merge refetches, and saves the merged document',
     (_, db) => db.save([{ _id: 'a', n: 1 }], { merge: (local, other) => ({ ...other, ...local }) }),
     {
       sends: [
@@ -34,7 +34,7 @@ const wire: WireTable = [
     },
   ],
   [
-    'db.save with a merge that knows the common ancestor',
+    'db.save with a merge that needs the common ancestor',
     (_, db) => db.save([{ _id: 'a', _rev: '1-x', n: 1 }], { merge: fields() }),
     {
       sends: [
@@ -67,7 +67,7 @@ const wire: WireTable = [
     },
   ],
   [
-    'db.modify',
+    'db.upsert of many',
     (_, db) => db.upsert(['a', 'b', 'a'], (doc) => ({ ...doc, n: 2 })),
     {
       sends: [
@@ -89,7 +89,7 @@ const wire: WireTable = [
     },
   ],
   [
-    'db.leaves',
+    'db.revs.leaves',
     (_, db) => db.revs.leaves('a'),
     {
       sends: 'GET /db/a?open_revs=all&revs=true',
@@ -97,7 +97,7 @@ const wire: WireTable = [
     },
   ],
   [
-    'db.resolveLeaves writes the winner and deletes the losers at once',
+    'db.revs.resolveLeaves writes the winner and deletes the losers in one request',
     (_, db) => db.revs.resolveLeaves('a', (local) => ({ n: 9, kept: local['n'] })),
     {
       sends: [
@@ -116,6 +116,6 @@ const wire: WireTable = [
   ],
 ];
 
-describe('on the wire, conflicts', () => {
+describe('conflicts on the wire', () => {
   it.each(wire)('%s', (_, call, exchange) => expectExchange(stub, call, exchange));
 });

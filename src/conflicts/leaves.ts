@@ -31,7 +31,7 @@ import type { AnyFields, Attachments, Document, Draft } from '../model/document.
 import { invalidArgument } from '../model/invalid-argument.ts';
 import { backoff } from '../operators/retry-policy.ts';
 
-/** The live leaf revisions of a document, the winner first: by CouchDB's own rule. */
+/** Reads the live leaf revisions of a document. The winner comes first, by CouchDB's own rule. */
 export function leaves<T extends object = AnyFields>(
   db: DatabaseScope,
   id: string,
@@ -42,13 +42,13 @@ export function leaves<T extends object = AnyFields>(
     db.connection,
     () => ({ path }),
     (body, { headers, request }) => {
-      const found = asArray(body).flatMap((answer) => {
+      const allLeaves = asArray(body).flatMap((answer) => {
         const { ok } = asObject(answer) as { readonly ok?: Document<T> };
         return ok === undefined ? [] : [ok];
       });
-      const live = found.filter((leaf) => !('_deleted' in leaf));
+      const live = allLeaves.filter((leaf) => !('_deleted' in leaf));
       if (live.length > 0) return live.sort((a, b) => byWinner(a._rev, b._rev));
-      const reason = found.length > 0 ? 'deleted' : 'missing';
+      const reason = allLeaves.length > 0 ? 'deleted' : 'missing';
       throw httpError({ status: 404, error: 'not_found', reason, headers, request });
     },
   );
@@ -57,8 +57,8 @@ export function leaves<T extends object = AnyFields>(
 const BACKOFF = { initialDelay: 20, maxDelay: 2000 };
 
 /**
- * Makes one of all leaf revisions: writes what the merge makes of them as the next revision of the
- * winner, and deletes the losers, in one request. Starts again when the tree changes meanwhile.
+ * Merges all leaf revisions into one. Writes the merge as the next revision of the winner and deletes
+ * the losers, in one request. Starts again if the revision tree changes meanwhile.
  */
 export function resolveLeaves<T extends object>(
   db: DatabaseScope,
@@ -69,15 +69,15 @@ export function resolveLeaves<T extends object>(
   requireId(id);
   if (typeof merge !== 'function')
     throw invalidArgument('resolveLeaves: merge', 'a function', merge);
-  const { attempts = 5, backoff: pace = BACKOFF } = options;
+  const { attempts = 5, backoff: backoffOptions = BACKOFF } = options;
 
-  /** `rescued`: losers that were deleted although the winner could not be written then. */
-  const attempt = (round: number, rescued: readonly Document<T>[]): Observable<Document<T>> =>
+  // `deletedLosers` were deleted although the winner could not be written: the merge still needs them.
+  const attempt = (round: number, deletedLosers: readonly Document<T>[]): Observable<Document<T>> =>
     leaves<T>(db, id).pipe(
-      mergeMap((found) => {
-        const [winner, ...losers] = found as [Document<T>, ...Document<T>[]];
-        if (losers.length === 0 && rescued.length === 0) return of(winner);
-        return mergeAll(db, winner, [...losers, ...rescued], merge).pipe(
+      mergeMap((live) => {
+        const [winner, ...losers] = live as [Document<T>, ...Document<T>[]];
+        if (losers.length === 0 && deletedLosers.length === 0) return of(winner);
+        return mergeLosers(db, winner, [...losers, ...deletedLosers], merge).pipe(
           mergeMap((doc) => {
             const tombstones = losers.map(({ _rev }): Write<T> => ({
               id,
@@ -95,13 +95,13 @@ export function resolveLeaves<T extends object>(
                     error?: string;
                     reason?: string;
                   };
-                  return throwError(() => refused(db, id, error, reason));
+                  return throwError(() => conflictError(db, id, error, reason));
                 }
-                const lost =
+                const newlyDeleted =
                   written?.ok === true ? [] : losers.filter((_, i) => removed[i]?.ok === true);
                 return db.connection
-                  .after(backoff(round, pace))
-                  .pipe(mergeMap(() => attempt(round + 1, [...rescued, ...lost])));
+                  .after(backoff(round, backoffOptions))
+                  .pipe(mergeMap(() => attempt(round + 1, [...deletedLosers, ...newlyDeleted])));
               }),
             );
           }),
@@ -111,8 +111,8 @@ export function resolveLeaves<T extends object>(
   return defer(() => attempt(1, []));
 }
 
-/** Merges the losers into the winner, one after the other; the attachments of all leaves stay. */
-function mergeAll<T extends object>(
+/** Merges the losers into the winner, one after the other. Keeps the attachments of all leaves. */
+function mergeLosers<T extends object>(
   db: DatabaseScope,
   winner: Document<T>,
   losers: readonly Document<T>[],
@@ -121,23 +121,23 @@ function mergeAll<T extends object>(
   const { _id: id, _rev: rev } = winner;
   const mergeInto = (local: Draft<T>, loser: Document<T>): Observable<Draft<T>> =>
     commonAncestor(db, winner, loser, merge.length > 2).pipe(
-      mergeMap((base) => mergeOne(merge, id, local, { server: bare(loser), base })),
+      mergeMap((base) => mergeOne(merge, id, local, { server: bodyOf(loser), base })),
       map((outcome) => {
         if (outcome.type === 'merged') return outcome.doc;
         const { reason } = outcome.type === 'failed' ? outcome : { reason: 'the merge gave up' };
-        throw refused(db, id, 'merge_failed', reason);
+        throw conflictError(db, id, 'merge_failed', reason);
       }),
     );
   return losers
     .reduce(
-      (before, loser) => before.pipe(mergeMap((local) => mergeInto(local, loser))),
-      of<Draft<T>>(bare(winner)),
+      (merged, loser) => merged.pipe(mergeMap((local) => mergeInto(local, loser))),
+      of<Draft<T>>(bodyOf(winner)),
     )
     .pipe(
       mergeMap((merged) =>
-        attachmentsOf(db, winner, losers).pipe(
+        readAttachments(db, winner, losers).pipe(
           map((attachments) => {
-            const doc = { ...bare(merged), _id: id, _rev: rev, ...attachments } as unknown;
+            const doc = { ...bodyOf(merged), _id: id, _rev: rev, ...attachments } as unknown;
             return doc as Draft<T>;
           }),
         ),
@@ -145,32 +145,35 @@ function mergeAll<T extends object>(
     );
 }
 
-/** Those of the winner as stubs; those that only losers have with their bytes, to be written anew. */
-function attachmentsOf<T extends object>(
+/**
+ * Collects the attachments of all leaves: the winner's as stubs, and those that only losers have with
+ * their bytes, which must be written again.
+ */
+function readAttachments<T extends object>(
   db: DatabaseScope,
   winner: Document<T>,
   losers: readonly Document<T>[],
 ): Observable<{ readonly _attachments?: Attachments }> {
-  const own = winner._attachments ?? {};
-  const owners = losers.filter(({ _attachments: theirs = {} }) =>
-    Object.keys(theirs).some((name) => !(name in own)),
+  const winnerStubs = winner._attachments ?? {};
+  const losersWithMore = losers.filter(({ _attachments: stubs = {} }) =>
+    Object.keys(stubs).some((name) => !(name in winnerStubs)),
   );
-  return from(owners).pipe(
+  return from(losersWithMore).pipe(
     concatMap(({ _id, _rev: rev }) => getDocument<T>(db, _id, { rev, attachments: true })),
-    reduce((all, { _attachments: theirs = {} }) => ({ ...theirs, ...all }), own),
+    reduce((all, { _attachments: inline = {} }) => ({ ...inline, ...all }), winnerStubs),
     map((all) => (Object.keys(all).length === 0 ? {} : { _attachments: all })),
   );
 }
 
-/** The body of the last revision that two leaves have in common, where the server still has it. */
+/** Reads the last common revision of two leaves. Emits null if the server has compacted it away. */
 function commonAncestor<T extends object>(
   db: DatabaseScope,
   a: Document<T>,
   b: Document<T>,
-  wanted: boolean,
+  needed: boolean,
 ): Observable<Document<T> | null> {
-  const known = new Set(ancestry(b));
-  const rev = wanted ? ancestry(a).find((one) => known.has(one)) : undefined;
+  const ancestorsOfB = new Set(ancestry(b));
+  const rev = needed ? ancestry(a).find((ancestor) => ancestorsOfB.has(ancestor)) : undefined;
   if (rev === undefined) return of(null);
   return getDocument<T>(db, a._id, { rev }).pipe(
     catchError((error: unknown) => (isNotFound(error) ? of(null) : throwError(() => error))),
@@ -181,11 +184,11 @@ function ancestry({ _revisions: history }: Document<object>): readonly string[] 
   return history === undefined ? [] : history.ids.map((hash, i) => `${history.start - i}-${hash}`);
 }
 
-/** A leaf as a merge sees it: without the ancestry that it was read with, and its attachments. */
-function bare<D extends Draft<object>>(doc: D): D {
+/** Returns a leaf as the merge receives it: without its ancestry and its attachments. */
+function bodyOf<D extends Draft<object>>(doc: D): D {
   const {
     _revisions: _history,
-    _attachments: _files,
+    _attachments: _stubs,
     ...rest
   } = doc as Draft<object> & {
     readonly _revisions?: unknown;
@@ -193,7 +196,7 @@ function bare<D extends Draft<object>>(doc: D): D {
   return rest as D;
 }
 
-function refused(db: DatabaseScope, id: string, error: string, reason: string): Conflict {
+function conflictError(db: DatabaseScope, id: string, error: string, reason: string): Conflict {
   const url = `${db.connection.url}${db.path}${documentPath(id)}`;
   return new Conflict({
     status: 409,
@@ -204,25 +207,25 @@ function refused(db: DatabaseScope, id: string, error: string, reason: string): 
   });
 }
 
-/** A document with several leaves, as `db.conflicts$()` lists them. */
+/** A document with several leaf revisions, as `db.conflicts$()` lists it. */
 export interface ConflictedDocument {
   readonly id: string;
   readonly rev?: string;
   readonly conflicts?: readonly string[];
 }
 
-/** What became of the leaves of a document. */
+/** The outcome of resolving the leaves of one document. */
 export type LeavesOutcome<T extends object = AnyFields> =
   | { readonly ok: true; readonly id: string; readonly doc: Document<T> }
   | { readonly ok: false; readonly id: string; readonly error: CorduroyError };
 
-/** How leaves are resolved, document by document. */
+/** Options for {@link resolveAllLeaves}. */
 export interface ResolveAllLeavesOptions extends ResolveOptions {
-  /** How many documents are resolved at the same time. @defaultValue 4 */
+  /** How many documents it resolves at the same time. @defaultValue 4 */
   readonly concurrency?: number;
 }
 
-/** What resolves the leaves of one document: a `Database`. */
+/** The part of a `Database` that resolves the leaves of one document. */
 interface LeavesResolver<T extends object> {
   readonly revs: {
     resolveLeaves(id: string, merge: Merge<T>, options?: ResolveOptions): Observable<Document<T>>;
@@ -230,24 +233,33 @@ interface LeavesResolver<T extends object> {
 }
 
 /**
- * Makes one of all leaves of each document of a list that goes on changing:
- * `db.conflicts$().pipe(resolveAllLeaves(db, merge))`. Emits what became of each.
+ * Returns an operator that merges the leaves of every document that a live list emits:
+ * `db.conflicts$().pipe(resolveAllLeaves(db, merge))`.
  *
- * A document is resolved by one at a time. One that could not be resolved does not end the stream,
- * and is tried again when its leaves have changed. Errors with what the list errors with; unsubscribing
- * aborts what is being resolved.
+ * - **Temperature:** that of the source.
+ * - **Emits** one outcome for each document, in the order in which they finish. It never resolves the
+ *   same document twice at the same time.
+ * - **Completes** when the source has completed and every document is resolved.
+ * - **Errors** with the source's error. A document that cannot be resolved is an outcome with
+ *   `ok: false`; it is retried when its leaves change.
+ * - **On unsubscribe** it aborts the requests in flight.
  *
  * ```
  * source:                        -a---b--     a: the documents x and y; b: y
  * resolveAllLeaves(db, merge):   ---x-y--     one outcome each
  * ```
+ *
+ * @param merge - Merges two leaves, as `db.revs.resolveLeaves` does.
+ * @param options - `concurrency`, and `attempts` and `backoff` for each document.
+ * @throws TypeError if `merge` is not a function, RangeError for a `concurrency` below 1.
+ * @see https://docs.couchdb.org/en/stable/replication/conflicts.html
  */
 export function resolveAllLeaves<T extends object = AnyFields>(
   db: LeavesResolver<T>,
   merge: Merge<T>,
   options: ResolveAllLeavesOptions = {},
 ): OperatorFunction<readonly ConflictedDocument[], LeavesOutcome<T>> {
-  const { concurrency = 4, ...rounds } = options;
+  const { concurrency = 4, ...resolveOptions } = options;
   if (typeof merge !== 'function')
     throw invalidArgument('resolveAllLeaves: merge', 'a function', merge);
   if (!Number.isSafeInteger(concurrency) || concurrency < 1) {
@@ -260,27 +272,28 @@ export function resolveAllLeaves<T extends object = AnyFields>(
   }
   return (source) =>
     defer(() => {
-      const busy = new Set<string>();
-      /** The leaves that each document had when it was taken on: the same are not taken on again. */
-      const taken = new Map<string, string>();
-      const forgetOthers = (list: readonly ConflictedDocument[]): void => {
+      const inProgress = new Set<string>();
+      // The leaves that each document had at its last attempt: the same leaves are not retried.
+      const attempted = new Map<string, string>();
+      const forgetUnlisted = (list: readonly ConflictedDocument[]): void => {
         const listed = new Set(list.map(({ id }) => id));
-        for (const id of taken.keys()) if (!listed.has(id) && !busy.has(id)) taken.delete(id);
+        for (const id of attempted.keys())
+          if (!listed.has(id) && !inProgress.has(id)) attempted.delete(id);
       };
       return source.pipe(
-        tap(forgetOthers),
+        tap(forgetUnlisted),
         mergeMap((list) => from(list)),
-        filter((one) => !busy.has(one.id) && taken.get(one.id) !== leavesOf(one)),
-        tap((one) => {
-          busy.add(one.id);
-          taken.set(one.id, leavesOf(one));
+        filter((doc) => !inProgress.has(doc.id) && attempted.get(doc.id) !== leavesKey(doc)),
+        tap((doc) => {
+          inProgress.add(doc.id);
+          attempted.set(doc.id, leavesKey(doc));
         }),
         mergeMap(
           ({ id }) =>
-            db.revs.resolveLeaves(id, merge, rounds).pipe(
+            db.revs.resolveLeaves(id, merge, resolveOptions).pipe(
               map((doc): LeavesOutcome<T> => ({ ok: true, id, doc })),
               catchError((error: CorduroyError) => of<LeavesOutcome<T>>({ ok: false, id, error })),
-              tap(() => busy.delete(id)),
+              tap(() => inProgress.delete(id)),
             ),
           concurrency,
         ),
@@ -288,6 +301,6 @@ export function resolveAllLeaves<T extends object = AnyFields>(
     });
 }
 
-function leavesOf({ rev, conflicts = [] }: ConflictedDocument): string {
+function leavesKey({ rev, conflicts = [] }: ConflictedDocument): string {
   return [rev, ...conflicts].join();
 }

@@ -5,15 +5,18 @@ import { canonical, equal } from '../model/json.ts';
 import { toObservable } from '../operators/to-observable.ts';
 import type { ValueOrAsync } from '../operators/to-observable.ts';
 
-/** A merged document, or null where merging gives up. */
+/** A merged document, or null if the merge gives up. */
 export type MergeResult<T extends object = AnyFields> = Draft<T> | null;
 
 /**
- * Makes one document of two: of the one that could not be saved, and the server's, which is null
- * where it was deleted. Null leaves the document pending.
+ * Merges the local copy of a document, which could not be saved, with the server's copy.
  *
- * A function that takes three arguments is given `base` as well: what the local copy was made of,
- * where the server still has that revision, and else null. It costs no further request.
+ * `server` is null if the document is deleted. `base` is the revision that the local copy was read
+ * from, or null if the server has compacted it away. Corduroy reads `base` only for a function that
+ * declares three parameters. Resolving a save sends no further request for it.
+ *
+ * Returns the merged document, or null to leave the document pending; or a Promise or Observable of
+ * either.
  */
 export type Merge<T extends object = AnyFields> = (
   local: Draft<T>,
@@ -21,19 +24,19 @@ export type Merge<T extends object = AnyFields> = (
   base: Document<T> | null,
 ) => ValueOrAsync<MergeResult<T>>;
 
-/** What the server has of a document in conflict. */
+/** The server's copy of a document in conflict, and the revision that the local copy was read from. */
 export interface ServerCopy<T extends object> {
   readonly server: Document<T> | null;
   readonly base: Document<T> | null;
 }
 
-/** What became of merging: a document to be written, or why there is none. */
+/** The outcome of a merge: the document to write, or the reason why there is none. */
 export type MergeOutcome<T extends object> =
   | { readonly type: 'merged'; readonly doc: Draft<T> }
   | { readonly type: 'given up' }
   | { readonly type: 'failed'; readonly reason: string };
 
-/** Merges one document. A merge that throws fails this document, and no other. */
+/** Merges one document. A merge that throws fails this document only. */
 export function mergeOne<T extends object>(
   merge: Merge<T>,
   id: string,
@@ -43,7 +46,7 @@ export function mergeOne<T extends object>(
   return toObservable(() => merge(local, server, base)).pipe(
     map((merged): MergeOutcome<T> => {
       if (merged === null || merged === undefined) return { type: 'given up' };
-      return { type: 'merged', doc: onto(id, merged, server) };
+      return { type: 'merged', doc: asNextRevision(id, merged, server) };
     }),
     catchError((error: unknown) =>
       of<MergeOutcome<T>>({
@@ -54,54 +57,53 @@ export function mergeOne<T extends object>(
   );
 }
 
-/** Makes the next revision of the server's copy, whatever the merge made of `_id` and `_rev`. */
-function onto<T extends object>(
+/** Makes the next revision of the server's copy. Ignores the `_id` and `_rev` that the merge returned. */
+function asNextRevision<T extends object>(
   id: string,
   merged: Draft<T>,
   server: Document<T> | null,
 ): Draft<T> {
-  const { _rev: _theirs, _attachments: wanted, ...rest } = merged;
-  const kept = keepAttachments(wanted, server?._attachments);
+  const { _rev: _ignored, _attachments: mergedAttachments, ...rest } = merged;
+  const attachments = keepAttachments(mergedAttachments, server?._attachments);
   const doc = {
     ...rest,
     _id: id,
     ...(server !== null && { _rev: server._rev }),
-    ...(kept !== undefined && { _attachments: kept }),
+    ...(attachments !== undefined && { _attachments: attachments }),
   } as unknown;
   return doc as Draft<T>;
 }
 
 /**
- * Attachments that a merge says nothing of stay, for a document that is saved without their stubs
- * loses them. Stubs of what the server has not are left out: it would refuse the whole request.
+ * Keeps the server's attachments if the merge returned none: CouchDB removes attachments whose stubs
+ * are missing. Drops stubs that the server does not have: CouchDB would refuse the whole request.
  */
 function keepAttachments(
-  wanted: Attachments | undefined,
-  there: Attachments | undefined,
+  merged: Attachments | undefined,
+  onServer: Attachments | undefined,
 ): Attachments | undefined {
-  if (wanted === undefined) return there;
+  if (merged === undefined) return onServer;
   return Object.fromEntries(
-    Object.entries(wanted).filter(
-      ([name, one]) => 'data' in one || (there !== undefined && name in there),
+    Object.entries(merged).filter(
+      ([name, attachment]) => 'data' in attachment || (onServer !== undefined && name in onServer),
     ),
   );
 }
 
 /**
- * Ready merges, each a pure function, for `save(…, { merge })`, `resolve` and `resolveConflicts`.
- * They keep the server's attachments.
- */
-
-/**
- * Keeps the local copy. Not for documents that several people edit: what they wrote is lost.
+ * Keeps the local copy: a {@link Merge} for `save(…, { merge })`, `resolve` and `resolveConflicts`.
+ *
+ * Do not use it for documents that several people edit: their changes are lost. The server's
+ * attachments stay.
  */
 export function ours<T extends object = AnyFields>(local: Draft<T>): Draft<T> {
   return local;
 }
 
 /**
- * Keeps the server's copy; where that was deleted, it gives up. Not for what a user has typed: it is
- * thrown away.
+ * Keeps the server's copy: a {@link Merge}. Gives up if the document is deleted on the server.
+ *
+ * Do not use it for user input: the local changes are lost.
  */
 export function theirs<T extends object = AnyFields>(
   _local: Draft<T>,
@@ -111,19 +113,19 @@ export function theirs<T extends object = AnyFields>(
 }
 
 /**
- * Keeps the copy whose field is the greater, as a date or a number; the local one where they are
- * equal. Not where clocks differ by more than the edits do, nor where both copies hold something
- * that should stay.
+ * Returns a {@link Merge} that keeps the copy with the greater value in a field, such as a date or a
+ * number. Keeps the local copy if both are equal, or if the document is deleted on the server.
+ *
+ * Do not use it if the clocks of the clients differ, or if both copies hold changes that must stay.
  */
 export function newest<T extends object = AnyFields>(field: keyof T & string): Merge<T> {
   return (local, server) => {
     if (server === null) return local;
-    const [mine, other] = [local[field], server[field]];
-    return other > mine ? server : local;
+    return server[field] > local[field] ? server : local;
   };
 }
 
-/** Decides over a field that was changed on both sides. */
+/** Merges a field that was changed in both copies. Returns its value; `undefined` removes the field. */
 export type FieldResolver = (
   field: string,
   local: unknown,
@@ -132,26 +134,32 @@ export type FieldResolver = (
 ) => unknown;
 
 /**
- * Merges field by field, by what both copies were made of: a field that was changed on one side is
- * taken from there, one that was changed on both is for the resolver (by default the local one
- * wins). Where there is no base any more, fields that differ count as changed on both sides; a
- * field that only one side has is kept. Not for fields that only make sense together.
+ * Returns a {@link Merge} that merges field by field: a three-way merge with `base`.
+ *
+ * - A field that changed in one copy has the value of that copy.
+ * - A field that changed in both copies has the value that the resolver returns. By default the local
+ *   value wins.
+ * - If there is no `base`, fields that differ count as changed in both copies, and a field that only
+ *   one copy has is kept.
+ *
+ * Do not use it for fields that make sense only together.
  */
 export function fields<T extends object = AnyFields>(
   resolver: FieldResolver = (_field, local) => local,
 ): Merge<T> {
-  // Three arguments, so that the base is fetched.
+  // Corduroy reads the base only for a function with three parameters.
   return (local, server, base) => {
     if (server === null) return local;
-    const [mine, other, old] = [local, server, base ?? {}] as readonly AnyFields[] as [
-      AnyFields,
-      AnyFields,
-      AnyFields,
-    ];
     const merged: AnyFields = {};
-    for (const field of new Set([...Object.keys(other), ...Object.keys(mine)])) {
+    for (const field of new Set([...Object.keys(server), ...Object.keys(local)])) {
       if (field.startsWith('_')) continue;
-      const value = mergeField(field, mine, other, base === null ? null : old, resolver);
+      const value = mergeField(
+        field,
+        local,
+        server as AnyFields,
+        base as AnyFields | null,
+        resolver,
+      );
       if (value !== undefined) merged[field] = value;
     }
     return merged as Draft<T>;
@@ -160,39 +168,48 @@ export function fields<T extends object = AnyFields>(
 
 function mergeField(
   field: string,
-  mine: AnyFields,
-  other: AnyFields,
-  base: AnyFields | null,
+  localDoc: AnyFields,
+  serverDoc: AnyFields,
+  baseDoc: AnyFields | null,
   resolver: FieldResolver,
 ): unknown {
-  const [local, server] = [mine[field], other[field]];
+  const [local, server] = [localDoc[field], serverDoc[field]];
   if (equal(local, server)) return server;
-  if (base === null) {
+  if (baseDoc === null) {
     if (local === undefined) return server;
     if (server === undefined) return local;
     return resolver(field, local, server, undefined);
   }
-  if (equal(local, base[field])) return server;
-  if (equal(server, base[field])) return local;
-  return resolver(field, local, server, base[field]);
+  const base = baseDoc[field];
+  if (equal(local, base)) return server;
+  if (equal(server, base)) return local;
+  return resolver(field, local, server, base);
 }
 
 /**
- * Decides over a field that holds a list of ids, or other things without an order: what either side
- * added is there, what either side removed is not. For the resolver of `fields`.
+ * Merges a field that holds a set, such as a list of ids: a {@link FieldResolver} for {@link fields}.
+ *
+ * The result has the elements that either copy added, and lacks those that either copy removed.
+ * Returns the local value if a copy holds no array.
  */
 export function union(_field: string, local: unknown, server: unknown, base: unknown): unknown {
   if (!Array.isArray(local) || !Array.isArray(server)) return local;
-  const old = new Set((Array.isArray(base) ? base : []).map(canonical));
-  const [mine, other] = [new Set(local.map(canonical)), new Set(server.map(canonical))];
-  const kept = server.filter((one) => mine.has(canonical(one)) || !old.has(canonical(one)));
-  const added = local.filter((one) => !other.has(canonical(one)) && !old.has(canonical(one)));
+  const inBase = new Set((Array.isArray(base) ? base : []).map(canonical));
+  const [inLocal, inServer] = [new Set(local.map(canonical)), new Set(server.map(canonical))];
+  const kept = server.filter(
+    (element) => inLocal.has(canonical(element)) || !inBase.has(canonical(element)),
+  );
+  const added = local.filter(
+    (element) => !inServer.has(canonical(element)) && !inBase.has(canonical(element)),
+  );
   return [...kept, ...added];
 }
 
 /**
- * Decides over a field that counts: what both sides added to it is added. For the resolver of
- * `fields`. Not for a number that is set rather than counted.
+ * Merges a field that counts: a {@link FieldResolver} for {@link fields}. Adds the increments of both
+ * copies. Returns the local value if a copy holds no number.
+ *
+ * Do not use it for a number that is set instead of incremented.
  */
 export function counter(_field: string, local: unknown, server: unknown, base: unknown): unknown {
   if (typeof local !== 'number' || typeof server !== 'number') return local;

@@ -7,49 +7,49 @@ import type { Document } from '../model/document.ts';
 import { byWinner } from '../model/document.ts';
 import type { ServerCopy } from './merge.ts';
 
-/** A document whose server's copy is wanted, and the revision that the local one was made of. */
-export interface Wanted {
+/** A document to refetch, and the revision that the local copy was read from. */
+export interface RefetchRequest {
   readonly id: string;
   readonly base: string | undefined;
 }
 
 /**
- * Reads what the server has of documents, in their order, with one request: the winners, and where
- * that is asked for the revisions that the local copies were made of.
+ * Reads the server's copies of documents in one request, in their order. With `withBase`, it also reads
+ * the revisions that the local copies were read from.
  */
 export function refetch<T extends object>(
   db: DatabaseScope,
-  wanted: readonly Wanted[],
+  requests: readonly RefetchRequest[],
   withBase: boolean,
 ): Observable<readonly ServerCopy<T>[]> {
   if (!withBase) {
     return getDocuments<T>(
       db,
-      wanted.map(({ id }) => id),
+      requests.map(({ id }) => id),
       {},
     ).pipe(map((servers) => servers.map((server) => ({ server, base: null }))));
   }
-  const asked = wanted.flatMap(({ id, base }) =>
+  const refs = requests.flatMap(({ id, base }) =>
     base === undefined ? [{ id }] : [{ id }, { id, rev: base }],
   );
   return db.connection
     .json(
-      () => ({ method: 'POST', path: `${db.path}/_bulk_get`, json: { docs: asked } }),
+      () => ({ method: 'POST', path: `${db.path}/_bulk_get`, json: { docs: refs } }),
       (body) => arrayField(body, 'results'),
     )
     .pipe(
       map(({ value }) => {
-        let place = 0;
-        return wanted.map(({ base }): ServerCopy<T> => {
-          const server = winnerOf<T>(value[place++]);
-          const [old = null] = base === undefined ? [] : documentsOf<T>(value[place++]);
-          return { server, base: old };
+        let next = 0;
+        return requests.map(({ base }): ServerCopy<T> => {
+          const server = winnerOf<T>(value[next++]);
+          const [baseDoc = null] = base === undefined ? [] : documentsOf<T>(value[next++]);
+          return { server, base: baseDoc };
         });
       }),
     );
 }
 
-/** Without a revision every open leaf is answered; the winner is the one that CouchDB picks. */
+/** Picks the winner as CouchDB does: `_bulk_get` without a revision answers with every leaf. */
 function winnerOf<T extends object>(result: unknown): Document<T> | null {
   const [winner = null] = documentsOf<T>(result).sort((a, b) => byWinner(a._rev, b._rev));
   return winner;

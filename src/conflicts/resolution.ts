@@ -24,35 +24,31 @@ import { invalidArgument } from '../model/invalid-argument.ts';
 import { backoff } from '../operators/retry-policy.ts';
 import type { BackoffOptions } from '../operators/retry-policy.ts';
 
-/**
- * The conflicts room: what became of writes, and what to do about those that met a newer revision.
- * It sees documents, http and below.
- */
-
-/** A document that was not written, and why. */
+/** A document that was not written, and the reason. */
 export interface PendingWrite<T extends object = AnyFields> {
   readonly doc: Draft<T>;
-  /** `'conflict'`, `'merge_failed'`, or another word of CouchDB's: `'forbidden'`… */
+  /** `'conflict'`, `'merge_failed'`, or another error name of CouchDB, such as `'forbidden'`. */
   readonly error: string;
   readonly reason: string;
 }
 
-/** How long merging is tried. */
+/** Options for resolving conflicts. */
 export interface ResolveOptions {
   /**
-   * How many rounds there are at most, of one request to read and one to write each.
+   * The maximum number of rounds. Each round sends one request to read and one to write.
    * @defaultValue 5
    */
   readonly attempts?: number;
-  /** How long to wait between rounds. @defaultValue `{ initialDelay: 20, maxDelay: 2000 }` */
+  /** The delays between rounds, in milliseconds. @defaultValue `{ initialDelay: 20, maxDelay: 2000 }` */
   readonly backoff?: BackoffOptions;
 }
 
 const BACKOFF = { initialDelay: 20, maxDelay: 2000 };
 
 /**
- * What became of a save. The maps are keyed by `_id`, in the order in which the documents were
- * given.
+ * The outcome of a save: the documents that were written, and those that were not.
+ *
+ * Both maps are keyed by `_id`, in the order in which the documents were passed.
  */
 export class ConflictResolution<T extends object = AnyFields> {
   /** The documents that were not written. */
@@ -60,7 +56,7 @@ export class ConflictResolution<T extends object = AnyFields> {
   /** The documents that were written, with their new `_rev`. */
   readonly resolved: ReadonlyMap<string, Document<T>>;
   readonly #db: DatabaseScope;
-  /** Every outcome, in order: two documents of one call can share an id. */
+  /** Every outcome, in order. The maps cannot replace it: two documents of a save can share an id. */
   readonly #outcomes: readonly WriteOutcome<T>[];
 
   /** @internal */
@@ -69,7 +65,7 @@ export class ConflictResolution<T extends object = AnyFields> {
     const resolved = new Map<string, Document<T>>();
     for (const outcome of outcomes) {
       const { id, doc } = outcome;
-      if (outcome.ok) resolved.set(id, written(doc, id, outcome.rev));
+      if (outcome.ok) resolved.set(id, savedDocument(doc, id, outcome.rev));
       else pending.set(id, { doc, error: outcome.error, reason: outcome.reason });
     }
     this.pending = pending;
@@ -79,57 +75,63 @@ export class ConflictResolution<T extends object = AnyFields> {
   }
 
   /**
-   * Refetches the documents in conflict, merges each with the local copy, and saves what the merge
-   * made of them; and again for those that were changed once more meanwhile. A round is one request
-   * to read and one to write, however many documents there are. Emits the resolution after that.
+   * Resolves the conflicts: refetches the pending documents, merges each with the local copy, and saves
+   * the merged documents. Repeats this for documents that conflict again.
    *
-   * - **Temperature:** cold. Nothing is read or written until it is subscribed to.
-   * - **Emits** once, when nothing is in conflict, the merge has given up on what is, or the
-   *   attempts have run out; what is pending still is in `pending`.
-   * - **Errors** with what the requests do. A merge that throws fails its document alone, which is
-   *   then pending with `'merge_failed'`.
-   * - **On unsubscribe** the request in flight is aborted, and nothing more is written.
+   * A round sends one request to read and one to write, however many documents are pending.
    *
-   * The object that was saved is given the merged fields and the new `_rev`. Attachments that the
-   * merge says nothing of stay.
+   * - **Temperature:** cold. It reads and writes nothing until you subscribe.
+   * - **Emits** the new resolution once: when no document is in conflict, when the merge has given up on
+   *   the remaining ones, or when the attempts have run out. `pending` holds the remaining documents.
+   * - **Completes** after that.
+   * - **Errors** with the error of a request. A merge that throws fails its own document only, which
+   *   stays pending with the error `'merge_failed'`.
+   * - **On unsubscribe** it aborts the request in flight, and writes nothing more.
    *
-   * @param merge - Given the local copy, the server's (null where it was deleted), and what both were
-   * made of; returns a document, null, or a Promise or Observable of either.
+   * The object that was saved receives the merged fields and the new `_rev`. The server's attachments
+   * stay if the merge returns none.
+   *
+   * @param merge - Receives the local copy, the server's copy (null if it is deleted), and the revision
+   * that the local copy was read from. Returns a document or null, or a Promise or Observable of either.
+   * @param options - `attempts`, and the `backoff` between the rounds.
+   * @throws TypeError if `merge` is not a function, RangeError for `attempts` below 1.
+   * @see https://docs.couchdb.org/en/stable/replication/conflicts.html
    */
   resolve(merge: Merge<T>, options: ResolveOptions = {}): Observable<ConflictResolution<T>> {
     if (typeof merge !== 'function') throw invalidArgument('resolve: merge', 'a function', merge);
-    const { attempts = 5, backoff: pace = BACKOFF } = options;
+    const { attempts = 5, backoff: backoffOptions = BACKOFF } = options;
     if (!Number.isSafeInteger(attempts) || attempts < 1) {
       throw invalidArgument('resolve: attempts', 'a whole number from 1', attempts, RangeError);
     }
     const { connection } = this.#db;
-    const isOver = ({ round, givenUp, resolution }: Round<T>): boolean =>
-      round >= attempts || resolution.#conflicts(givenUp).length === 0;
+    const isFinished = ({ round, givenUp, resolution }: Round<T>): boolean =>
+      round >= attempts || resolution.#conflictIndexes(givenUp).length === 0;
     return of<Round<T>>({ round: 0, givenUp: new Set(), resolution: this }).pipe(
-      expand((last) => {
-        if (isOver(last)) return [];
-        const next = defer(() => last.resolution.#round(merge, last));
-        return last.round === 0
+      expand((previous) => {
+        if (isFinished(previous)) return [];
+        const next = defer(() => previous.resolution.#runRound(merge, previous));
+        return previous.round === 0
           ? next
-          : connection.after(backoff(last.round, pace)).pipe(mergeMap(() => next));
+          : connection.after(backoff(previous.round, backoffOptions)).pipe(mergeMap(() => next));
       }),
-      filter(isOver),
+      filter(isFinished),
       take(1),
       map(({ resolution }) => resolution),
     );
   }
 
   /**
-   * Writes the local copies over the server's, whatever is in those: the force that merging spares.
+   * Overwrites the server's copies with the local copies. The changes of other clients are lost; prefer
+   * {@link ConflictResolution.resolve}.
    *
-   * Cold, and in rounds, as {@link ConflictResolution.resolve}.
+   * Cold. It runs in rounds, emits and errors as {@link ConflictResolution.resolve} does.
    */
   overwrite(options: ResolveOptions = {}): Observable<ConflictResolution<T>> {
     return this.resolve((local) => local, options);
   }
 
-  /** Where the outcomes in conflict are; of those that share an id the first, for one at a time. */
-  #conflicts(givenUp: ReadonlySet<number>): readonly number[] {
+  /** Returns the indexes of the outcomes in conflict. Of outcomes with the same id, only the first. */
+  #conflictIndexes(givenUp: ReadonlySet<number>): readonly number[] {
     const ids = new Set<string>();
     return this.#outcomes.flatMap((outcome, i) => {
       if (outcome.ok || outcome.error !== 'conflict' || ids.has(outcome.id)) return [];
@@ -139,46 +141,46 @@ export class ConflictResolution<T extends object = AnyFields> {
     });
   }
 
-  #round(merge: Merge<T>, last: Round<T>): Observable<Round<T>> {
-    const givenUp = new Set(last.givenUp);
-    const places = this.#conflicts(givenUp);
-    const wanted = places.map((place) => {
-      const { id, doc } = this.#outcomes[place] as WriteOutcome<T>;
+  #runRound(merge: Merge<T>, previous: Round<T>): Observable<Round<T>> {
+    const givenUp = new Set(previous.givenUp);
+    const indexes = this.#conflictIndexes(givenUp);
+    const conflicts = indexes.map((index) => {
+      const { id, doc } = this.#outcomes[index] as WriteOutcome<T>;
       return { id, doc, base: doc._rev };
     });
-    return refetch<T>(this.#db, wanted, merge.length > 2).pipe(
+    return refetch<T>(this.#db, conflicts, merge.length > 2).pipe(
       mergeMap((copies) =>
         forkJoin(
-          wanted.map(({ id, doc }, i) =>
+          conflicts.map(({ id, doc }, i) =>
             mergeOne(merge, id, doc, copies[i] ?? { server: null, base: null }),
           ),
         ),
       ),
       mergeMap((merges) => {
-        const next = [...this.#outcomes];
+        const outcomes = [...this.#outcomes];
         const writes = merges.flatMap((merged, i) => {
-          const { id, doc } = wanted[i] as (typeof wanted)[number];
-          const place = places[i] as number;
-          if (merged.type === 'merged') return [{ id, doc: merged.doc, place }];
-          if (merged.type === 'given up') givenUp.add(place);
+          const { id, doc } = conflicts[i] as (typeof conflicts)[number];
+          const index = indexes[i] as number;
+          if (merged.type === 'merged') return [{ id, doc: merged.doc, index }];
+          if (merged.type === 'given up') givenUp.add(index);
           if (merged.type === 'failed') {
-            next[place] = { ok: false, id, doc, error: 'merge_failed', reason: merged.reason };
+            outcomes[index] = { ok: false, id, doc, error: 'merge_failed', reason: merged.reason };
           }
           return [];
         });
         const finish = (): Round<T> => ({
-          round: last.round + 1,
+          round: previous.round + 1,
           givenUp,
-          resolution: new ConflictResolution(this.#db, next),
+          resolution: new ConflictResolution(this.#db, outcomes),
         });
         if (writes.length === 0) return of(finish());
         return writeMany<T>(this.#db, writes, {}).pipe(
           map(({ value }) => {
             value.forEach((outcome, i) => {
-              const { id, place } = writes[i] as (typeof writes)[number];
-              const { doc } = this.#outcomes[place] as WriteOutcome<T>;
-              next[place] = outcome.ok
-                ? { ...outcome, doc: adopt(doc, outcome.doc, id, outcome.rev) }
+              const { id, index } = writes[i] as (typeof writes)[number];
+              const { doc } = this.#outcomes[index] as WriteOutcome<T>;
+              outcomes[index] = outcome.ok
+                ? { ...outcome, doc: updateInPlace(doc, outcome.doc, id, outcome.rev) }
                 : { ...outcome, doc };
             });
             return finish();
@@ -197,13 +199,13 @@ export class ConflictResolution<T extends object = AnyFields> {
 
 interface Round<T extends object> {
   readonly round: number;
-  /** Where the merge has given up: it is not asked again. */
+  /** The indexes of the outcomes that the merge gave up on: it is not called for them again. */
   readonly givenUp: ReadonlySet<number>;
   readonly resolution: ConflictResolution<T>;
 }
 
-/** Gives the object that was saved what was written in its stead, if it can be written to. */
-function adopt<T extends object>(
+/** Copies the written document onto the object that was passed to `save`, unless that is frozen. */
+function updateInPlace<T extends object>(
   local: Draft<T>,
   saved: Draft<T>,
   id: string,
@@ -221,8 +223,8 @@ function adopt<T extends object>(
   return local;
 }
 
-/** The object that was saved, which carries its new revision; a copy of one that cannot. */
-function written<T extends object>(
+/** Returns the saved object with its new revision, or a copy if the object is frozen. */
+function savedDocument<T extends object>(
   doc: Draft<T>,
   id: string,
   rev: string | undefined,
@@ -231,43 +233,51 @@ function written<T extends object>(
   return { ...doc, _id: id, ...(rev !== undefined && { _rev: rev }) } as Document<T>;
 }
 
-/** How a stream of saves is resolved. */
+/** Options for {@link resolveConflicts}. */
 export interface ResolveConflictsOptions extends ResolveOptions {
-  /** How many saves are resolved at the same time. @defaultValue 1 */
+  /** How many saves it resolves at the same time. @defaultValue 1 */
   readonly concurrency?: number;
 }
 
 /**
- * Resolves the conflicts of saves, of one document or of many, as they pass:
+ * Returns an operator that resolves the conflicts of saves, of one document or of many:
  * `db.save(docs).pipe(resolveConflicts(merge))`.
  *
- * A save that errors with a `Conflict` is resolved too; where that does not succeed it errors with
- * a `Conflict` that holds what is pending still. Everything else passes unchanged.
+ * - **Temperature:** that of the source.
+ * - **Emits** each resolution after resolving it; documents that could not be resolved are in `pending`.
+ * - **Completes** when the source has completed and every save is resolved.
+ * - **Errors** with the source's error, unless that is the `Conflict` of a save: then it resolves that
+ *   save too. If that fails, it errors with a `Conflict` whose `resolution` holds the pending document.
+ * - **On unsubscribe** it aborts the request in flight.
  *
  * ```
  * source:                        -p-|       p: a resolution with pending documents
  * resolveConflicts(merge):       ----r|     r: the same, resolved; two requests later
  * ```
+ *
+ * @throws TypeError if `merge` is not a function.
  */
 export function resolveConflicts<T extends object = AnyFields>(
   merge: Merge<T>,
   options: ResolveConflictsOptions = {},
 ): MonoTypeOperatorFunction<ConflictResolution<T>> {
-  const { concurrency = 1, ...rounds } = options;
+  const { concurrency = 1, ...resolveOptions } = options;
   if (typeof merge !== 'function')
     throw invalidArgument('resolveConflicts: merge', 'a function', merge);
   return (source) =>
     source.pipe(
-      mergeMap((resolution) => resolution.resolve(merge, rounds), concurrency),
+      mergeMap((resolution) => resolution.resolve(merge, resolveOptions), concurrency),
       catchError((error: unknown): Observable<ConflictResolution<T>> => {
         if (!isConflict(error) || error.resolution === null) return throwError(() => error);
-        // What a save of these documents errors with holds a resolution of these documents.
+        // `Conflict` does not know T: its resolution is that of the save, which has these documents.
         const unresolved = error.resolution as ConflictResolution<T>;
         return unresolved
-          .resolve(merge, rounds)
+          .resolve(merge, resolveOptions)
           .pipe(
-            mergeMap((left) =>
-              left.pending.size === 0 ? [left] : throwError(() => new Conflict(error, left)),
+            mergeMap((resolved) =>
+              resolved.pending.size === 0
+                ? [resolved]
+                : throwError(() => new Conflict(error, resolved)),
             ),
           );
       }),

@@ -22,23 +22,24 @@ import { ConflictResolution } from './resolution.ts';
 import type { Merge } from './merge.ts';
 import type { ResolveOptions } from './resolution.ts';
 
-/** How documents are saved, and what is done about conflicts. */
+/** Options for saving documents, and for resolving conflicts. */
 export interface SaveOptions<T extends object = AnyFields> extends WriteOptions {
-  /** Called for each conflict with the local and the server's copy, to make one of them. */
+  /** Merges the local copy with the server's copy, for each document in conflict. */
   readonly merge?: Merge<T>;
-  /** With `merge` or `force`: how many rounds there are at most. @defaultValue 5 */
+  /** With `merge` or `force`: the maximum number of rounds. @defaultValue 5 */
   readonly attempts?: number;
-  /** Writes over the server's copy. Prefer `merge`: this throws away what others wrote. */
+  /** Overwrites the server's copy. Prefer `merge`: `force` loses the changes of other clients. */
   readonly force?: boolean;
 }
 
+/** Saves one document. A conflict that stays unresolved is an error. */
 export function saveOne<T extends object = AnyFields>(
   db: DatabaseScope,
   doc: Draft<T>,
   options: SaveOptions<T>,
 ): Operation<ConflictResolution<T>> {
   requireDraft(doc);
-  const { write, resolve } = split(options, 'one');
+  const { write, resolve } = parseOptions(options, 'one');
   if (write.newEdits === false) {
     requireRevision(doc, 'the document');
     if (isDotSegment(doc._id ?? ''))
@@ -46,27 +47,26 @@ export function saveOne<T extends object = AnyFields>(
         `save: no URL can hold the id ${describeValue(doc._id)}; save a list of it`,
       );
   }
-  const identify = identifier(db, [doc]);
+  const assignIds = idAssigner(db, [doc]);
   return new Operation(
     defer(() => {
-      // It may have changed since the call; what is in it is looked at when it is written.
+      // The document may have changed since the call. Its fields are checked when it is written.
       requireShape(doc, 'The document');
-      return identify().pipe(
+      return assignIds().pipe(
         mergeMap(([{ id } = { id: '' }]) =>
           writeOne<T>(db, { id, doc }, write).pipe(
-            map((answer) => settle(db, [answer.value], answer)),
+            map((answer) => toResolution(db, [answer.value], answer)),
             catchError((failure: unknown) => {
               if (!isConflict(failure)) throw failure;
               const { error, reason } = failure;
               const pending = new ConflictResolution(db, [{ ok: false, id, error, reason, doc }]);
-              const conflict = (left: ConflictResolution<T>): Observable<never> =>
-                throwError(() => new Conflict(failure, left));
+              const conflict = (resolution: ConflictResolution<T>): Observable<never> =>
+                throwError(() => new Conflict(failure, resolution));
               if (resolve === undefined) return conflict(pending);
-              const answered = { code: failure.status, headers: failure.headers };
+              const { headers } = failure;
               return resolve(pending).pipe(
                 mergeMap((value) =>
-                  // A document that was saved alone fails alone.
-                  value.pending.size > 0 ? conflict(value) : of({ ...answered, code: 201, value }),
+                  value.pending.size > 0 ? conflict(value) : of({ value, code: 201, headers }),
                 ),
               );
             }),
@@ -77,21 +77,22 @@ export function saveOne<T extends object = AnyFields>(
   );
 }
 
+/** Saves several documents in one request. Conflicts that stay unresolved are in `pending`. */
 export function saveMany<T extends object = AnyFields>(
   db: DatabaseScope,
   docs: readonly Draft<T>[],
   options: SaveOptions<T>,
 ): Operation<ConflictResolution<T>> {
   docs.forEach((doc, i) => requireDraft(doc, () => `docs[${i}]`));
-  const { write, resolve } = split(options, 'many');
+  const { write, resolve } = parseOptions(options, 'many');
   if (write.newEdits === false) docs.forEach((doc, i) => requireRevision(doc, `docs[${i}]`));
-  const identify = identifier(db, docs);
+  const assignIds = idAssigner(db, docs);
   return new Operation(
     defer(() => {
       docs.forEach((doc, i) => requireShape(doc, () => `docs[${i}]`));
-      return identify().pipe(
+      return assignIds().pipe(
         mergeMap((writes) => writeMany<T>(db, writes, write)),
-        map((answer) => settle(db, answer.value, answer)),
+        map((answer) => toResolution(db, answer.value, answer)),
         mergeMap((answer) =>
           resolve === undefined
             ? of(answer)
@@ -102,54 +103,58 @@ export function saveMany<T extends object = AnyFields>(
   );
 }
 
-type Resolve<T extends object> = (of: ConflictResolution<T>) => Observable<ConflictResolution<T>>;
+type Resolve<T extends object> = (
+  pending: ConflictResolution<T>,
+) => Observable<ConflictResolution<T>>;
 
-function split<T extends object>(
+function parseOptions<T extends object>(
   options: SaveOptions<T>,
   which: 'one' | 'many',
 ): { readonly write: WriteOptions; readonly resolve: Resolve<T> | undefined } {
   const { merge, force = false, attempts = 5, ...write } = options;
-  // Misuse is told now.
+  // Validate now: throws at the call.
   writeQuery(write, which);
   if (merge !== undefined && typeof merge !== 'function')
     throw invalidArgument('save: merge', 'a function', merge);
-  if (merge !== undefined && force) throw new TypeError('save: merge and force exclude each other');
+  if (merge !== undefined && force)
+    throw new TypeError('save: use either merge or force, not both');
   if (write.newEdits === false && (merge !== undefined || force))
-    throw new TypeError('save: with newEdits: false there are no conflicts for merge or force');
-  const rounds: ResolveOptions = { attempts };
+    throw new TypeError('save: newEdits: false causes no conflicts; remove merge and force');
+  const resolveOptions: ResolveOptions = { attempts };
   const resolve: Resolve<T> | undefined =
     merge !== undefined
-      ? (resolution) => resolution.resolve(merge, rounds)
+      ? (resolution) => resolution.resolve(merge, resolveOptions)
       : force
-        ? (resolution) => resolution.overwrite(rounds)
+        ? (resolution) => resolution.overwrite(resolveOptions)
         : undefined;
   return { write, resolve };
 }
 
 /**
- * Gives ids to documents without one. A document keeps the id it was given when the save is
- * subscribed to again: a write whose answer was lost meets itself instead of being done twice.
+ * Returns a function that assigns ids to documents without one. A document keeps its id when the save
+ * is subscribed to again: a retry after a lost answer conflicts, instead of writing a second document.
  */
-function identifier<T extends object>(
+function idAssigner<T extends object>(
   db: DatabaseScope,
   docs: readonly Draft<T>[],
 ): () => Observable<readonly Write<T>[]> {
-  const given = new Map<Draft<T>, string>();
+  const assigned = new Map<Draft<T>, string>();
   return () => {
-    const nameless = docs.filter((doc) => doc._id === undefined && !given.has(doc));
-    // Ids are asked for last: what cannot be written sends nothing.
-    for (const doc of nameless) requireDraft(doc);
-    const ids = nameless.length === 0 ? of([]) : takeIds(db.connection, nameless.length);
+    const withoutId = docs.filter((doc) => doc._id === undefined && !assigned.has(doc));
+    // Invalid documents must fail before the request for ids.
+    for (const doc of withoutId) requireDraft(doc);
+    const ids = withoutId.length === 0 ? of([]) : takeIds(db.connection, withoutId.length);
     return ids.pipe(
-      map((fresh) => {
-        nameless.forEach((doc, i) => given.set(doc, fresh[i] as string));
-        return docs.map((doc) => ({ id: doc._id ?? (given.get(doc) as string), doc }));
+      map((newIds) => {
+        withoutId.forEach((doc, i) => assigned.set(doc, newIds[i] as string));
+        return docs.map((doc) => ({ id: doc._id ?? (assigned.get(doc) as string), doc }));
       }),
     );
   };
 }
 
-function settle<T extends object>(
+/** Records the new revisions on the documents, and makes the resolution. */
+function toResolution<T extends object>(
   db: DatabaseScope,
   outcomes: readonly WriteOutcome<T>[],
   answer: Answer<unknown>,

@@ -14,14 +14,17 @@ import type { ValueOrAsync } from '../operators/to-observable.ts';
 import { ConflictResolution } from './resolution.ts';
 import type { ResolveOptions } from './resolution.ts';
 
-/** Changes a document: null where there is none, and null to leave it as it is. */
+/**
+ * Changes a document for `upsert`. Receives the document, or null if there is none. Returns the document
+ * to save, or null to leave it unchanged; or a Promise or Observable of either.
+ */
 export type DocumentChange<T extends object = AnyFields> = (
   doc: Document<T> | null,
 ) => ValueOrAsync<Draft<T> | null>;
 
 const BACKOFF = { initialDelay: 10, maxDelay: 1000 };
 
-/** Reads a document, changes it, writes it; and again, where it was changed meanwhile. */
+/** Reads a document, applies `change`, and saves it. Retries on conflict. */
 export function upsertOne<T extends object>(
   db: DatabaseScope,
   id: string,
@@ -30,17 +33,17 @@ export function upsertOne<T extends object>(
 ): Observable<Document<T> | null> {
   requireId(id);
   if (typeof change !== 'function') throw invalidArgument('upsert: change', 'a function', change);
-  const { attempts = 100, backoff: pace = BACKOFF } = options;
+  const { attempts = 100, backoff: backoffOptions = BACKOFF } = options;
   const read = getDocument<T>(db, id, {}).pipe(
     catchError((error: unknown) => (isNotFound(error) ? of(null) : throwError(() => error))),
   );
-  const once = defer(() => read).pipe(
+  const attempt = defer(() => read).pipe(
     mergeMap((server) =>
       toObservable(() => change(server)).pipe(
         mergeMap((changed): Observable<Document<T> | null> => {
           if (changed === null) return of(server);
           requireDraft(changed);
-          const doc = next(changed, id, server);
+          const doc = asNextRevision(changed, id, server);
           return writeOne<T>(db, { id, doc }, {}).pipe(
             map(({ value }) => ({ ...doc, _rev: value.ok ? value.rev : undefined }) as Document<T>),
           );
@@ -48,46 +51,51 @@ export function upsertOne<T extends object>(
       ),
     ),
   );
-  return once.pipe(
+  return attempt.pipe(
     retry({
       count: attempts - 1,
       delay: (error: unknown, failures) =>
-        isConflict(error) ? db.connection.after(backoff(failures, pace)) : throwError(() => error),
+        isConflict(error)
+          ? db.connection.after(backoff(failures, backoffOptions))
+          : throwError(() => error),
     }),
   );
 }
 
-/** The same for many documents, with one request to read and one to write each round. */
+/** Reads documents, applies `change` to each, and saves them: two requests in each round. */
 export function upsertMany<T extends object>(
   db: DatabaseScope,
   ids: readonly string[],
   change: DocumentChange<T>,
   options: ResolveOptions,
 ): Observable<ConflictResolution<T>> {
-  if (!Array.isArray(ids)) throw invalidArgument('upsert: ids', 'a list of ids', ids);
+  if (!Array.isArray(ids)) throw invalidArgument('upsert: ids', 'an array of ids', ids);
   ids.forEach((id, i) => requireId(id, `upsert: ids[${i}]`));
   if (typeof change !== 'function') throw invalidArgument('upsert: change', 'a function', change);
-  const wanted = [...new Set(ids)];
+  const uniqueIds = [...new Set(ids)];
   return defer(() => {
-    if (wanted.length === 0) return of(new ConflictResolution<T>(db, []));
-    // Everything is in conflict at first: changing is merging with the server's copy.
-    const all = wanted.map((id): WriteOutcome<T> => ({
+    if (uniqueIds.length === 0) return of(new ConflictResolution<T>(db, []));
+    // All start as conflicts: resolving refetches the documents, and `change` takes the place of a merge.
+    const outcomes = uniqueIds.map((id): WriteOutcome<T> => ({
       ok: false,
       id,
       doc: { _id: id } as Draft<T>,
       error: 'conflict',
       reason: 'not read yet',
     }));
-    return new ConflictResolution<T>(db, all).resolve((_local, server) => change(server), options);
+    return new ConflictResolution<T>(db, outcomes).resolve(
+      (_local, server) => change(server),
+      options,
+    );
   });
 }
 
-function next<T extends object>(
+function asNextRevision<T extends object>(
   changed: Draft<T>,
   id: string,
   server: Document<T> | null,
 ): Draft<T> {
-  const { _rev: _old, ...fields } = changed;
+  const { _rev: _ignored, ...fields } = changed;
   const doc = { ...fields, _id: id, ...(server !== null && { _rev: server._rev }) } as unknown;
   return doc as Draft<T>;
 }

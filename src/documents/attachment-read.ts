@@ -8,43 +8,49 @@ import type { DatabaseScope } from '../http/scope.ts';
 import { documentPath, isDotSegment, requireId, segment } from '../http/url.ts';
 import { invalidArgument, describeValue } from '../model/invalid-argument.ts';
 
-/** How much of an attachment has been sent or received. */
+/** The progress of an upload or a download. */
 export interface AttachmentProgress {
-  /** In bytes. */
+  /** The bytes that were sent or received. */
   readonly done: number;
-  /** In bytes; null where it is not known. */
+  /** The length in bytes, or null if it is unknown. */
   readonly total: number | null;
 }
 
-/** What is read of an attachment. */
+/** Options for reading an attachment. */
 export interface GetAttachmentOptions {
-  /** The document's revision. Default: the winner. */
+  /** The revision of the document. Default: the winner. */
   readonly rev?: string;
   /**
-   * Only these bytes, counted from 0, the last among them; without `end`, to the end. CouchDB sends all
-   * of an attachment that it keeps compressed, as it does text; `status()` then says 200 and not 206.
+   * The bytes to read, counted from 0. `end` is included; without it, the range goes to the last byte.
+   *
+   * CouchDB sends the whole attachment if it stores it compressed, as it does with text: `status()` then
+   * emits the code 200 instead of 206.
    */
   readonly range?: { readonly start: number; readonly end?: number };
 }
 
-/** A piece of an attachment, with how much of it has come so far. */
+/** A chunk of an attachment, with the progress of the download. */
 export interface AttachmentChunk extends AttachmentProgress {
   readonly bytes: Uint8Array;
 }
 
-/** The owner of an attachment: its id, or the document. */
+/** The document that an attachment belongs to, or its id. */
 export type AttachmentOwner = string | { readonly _id: string; readonly _rev?: string };
 
 /**
- * An attachment to be read: emits its bytes, whole, whatever its type.
+ * Reads an attachment: emits all its bytes as one `Uint8Array`, whatever its type.
  *
- * Cold, as every {@link Operation}: nothing is sent until it is subscribed to. `chunks()` streams the
- * same bytes in pieces, and `info()` reads the type, length and digest alone.
+ * Cold, as every {@link Operation}: it sends nothing until you subscribe. `chunks()` streams the bytes
+ * as they arrive; `info()` reads only the type, length and digest.
+ *
+ * Errors with `NotFound`. Unsubscribing cancels the download.
+ *
+ * @see https://docs.couchdb.org/en/stable/api/document/attachments.html#get--db-docid-attname
  */
 export class AttachmentRead extends Operation<Uint8Array> {
   readonly #db: DatabaseScope;
   readonly #path: string;
-  readonly #range: Headers;
+  readonly #range: RangeHeader;
 
   /** @internal */
   constructor(
@@ -53,10 +59,10 @@ export class AttachmentRead extends Operation<Uint8Array> {
     filename: string,
     options: GetAttachmentOptions,
   ) {
-    const path = attachmentPath(db, idOf(owner), filename, options.rev);
-    const range = rangeOf(options, 'getAttachment');
+    const path = attachmentPath(db, ownerId(owner), filename, options.rev);
+    const range = rangeHeader(options, 'getAttachment');
     super(
-      open(db, path, range).pipe(
+      requestAttachment(db, path, range).pipe(
         mergeMap(({ body, status: code, headers }) =>
           readBytes(body).pipe(map((value): Answer<Uint8Array> => ({ value, code, headers }))),
         ),
@@ -68,9 +74,9 @@ export class AttachmentRead extends Operation<Uint8Array> {
   }
 
   /**
-   * Streams the attachment in pieces, as they arrive: `{ bytes, done, total }`, in bytes.
+   * Streams the attachment in chunks, as they arrive: `{ bytes, done, total }`.
    *
-   * Cold. Completes with the last piece. Errors with a `ProtocolError` if the transfer ends early.
+   * Cold. Completes after the last chunk. Errors with a `ProtocolError` if the transfer ends early.
    * Unsubscribing cancels the download.
    */
   chunks(): Observable<AttachmentChunk> {
@@ -80,7 +86,7 @@ export class AttachmentRead extends Operation<Uint8Array> {
   /**
    * Reads the type, length and digest of the attachment, without its bytes.
    *
-   * Cold. Errors with `NotFound`.
+   * Cold. Emits once. Errors with `NotFound`.
    *
    * @see https://docs.couchdb.org/en/stable/api/document/attachments.html#head--db-docid-attname
    */
@@ -89,44 +95,44 @@ export class AttachmentRead extends Operation<Uint8Array> {
   }
 }
 
-/** An attachment that is being read. */
+/** An attachment whose response headers have arrived. */
 interface OpenAttachment {
-  /** Its media type. */
+  /** The media type. */
   readonly type: string;
   readonly chunks: Observable<AttachmentChunk>;
 }
 
-/** Emits an attachment when its first byte can be read. */
+/** Emits an attachment when its response headers have arrived. */
 function openAttachment(
   db: DatabaseScope,
   path: string,
-  range: Headers,
+  range: RangeHeader,
 ): Observable<OpenAttachment> {
-  return open(db, path, range).pipe(
+  return requestAttachment(db, path, range).pipe(
     map(({ body, headers }) => {
       const length =
         headers['content-encoding'] === undefined ? headers['content-length'] : undefined;
       const total = length === undefined ? null : Number(length);
-      const begin: AttachmentChunk = { bytes: new Uint8Array(), done: 0, total };
+      const initial: AttachmentChunk = { bytes: new Uint8Array(), done: 0, total };
       const chunks = body.pipe(
-        scan(({ done }, bytes) => ({ bytes, done: done + bytes.length, total }), begin),
+        scan(({ done }, bytes) => ({ bytes, done: done + bytes.length, total }), initial),
       );
       return { type: headers['content-type'] ?? '', chunks };
     }),
   );
 }
 
-type Headers = Readonly<Record<string, string>>;
+type RangeHeader = Readonly<Record<string, string>>;
 
-function open(
+function requestAttachment(
   db: DatabaseScope,
   path: string,
-  range: Headers,
+  range: RangeHeader,
 ): ReturnType<DatabaseScope['connection']['send']> {
   return db.connection.send(() => ({ path, headers: { accept: '*/*', ...range } }));
 }
 
-function rangeOf({ range }: GetAttachmentOptions, what: string): Headers {
+function rangeHeader({ range }: GetAttachmentOptions, what: string): RangeHeader {
   if (range === undefined) return {};
   if (typeof range !== 'object' || range === null)
     throw invalidArgument(`${what}: range`, '{ start, end }', range);
@@ -137,14 +143,15 @@ function rangeOf({ range }: GetAttachmentOptions, what: string): Headers {
   return { range: `bytes=${start}-${end}` };
 }
 
-/** What an attachment is, without its bytes. */
+/** The type, length and digest of an attachment. */
 export interface AttachmentInfo {
+  /** The media type; `'application/octet-stream'` if the server sends none. */
   readonly contentType: string;
-  /** In bytes; null where the server does not say, as of what it keeps compressed. */
+  /** The length in bytes, or null if the server does not send it, as for a compressed attachment. */
   readonly length: number | null;
-  /** As the stub in the document has it: `'md5-…'`. Null where the server does not say. */
+  /** The digest, as in the stub of the document: `'md5-…'`. Null if the server does not send it. */
   readonly digest: string | null;
-  /** Whether a part of it can be read by `range`. */
+  /** Whether `range` can read a part of it. */
   readonly acceptsRanges: boolean;
 }
 
@@ -165,12 +172,13 @@ function attachmentInfo(db: DatabaseScope, path: string): Operation<AttachmentIn
   );
 }
 
-/** How an attachment is read for a page to show. */
+/** Options for reading an attachment as an object URL. */
 export interface AttachmentUrlOptions extends GetAttachmentOptions {
-  /** Is told as the bytes arrive; never errors, completes with the last. */
+  /** Observes the download: receives the progress for each chunk, completes after the last, never errors. */
   readonly progress?: Partial<Observer<AttachmentProgress>>;
 }
 
+/** Downloads an attachment and emits an object URL, which is revoked on unsubscribe. */
 export function attachmentUrl(
   db: DatabaseScope,
   owner: AttachmentOwner,
@@ -178,10 +186,12 @@ export function attachmentUrl(
   { progress, ...options }: AttachmentUrlOptions,
 ): Observable<string> {
   if (typeof URL.createObjectURL !== 'function') {
-    throw new TypeError('attachmentUrl: a service worker has no object URLs');
+    throw new TypeError(
+      'attachmentUrl: object URLs are not available here, as in a service worker; use getAttachment',
+    );
   }
-  const path = attachmentPath(db, idOf(owner), filename, options.rev);
-  return openAttachment(db, path, rangeOf(options, 'attachmentUrl')).pipe(
+  const path = attachmentPath(db, ownerId(owner), filename, options.rev);
+  return openAttachment(db, path, rangeHeader(options, 'attachmentUrl')).pipe(
     mergeMap(({ chunks, type }) =>
       chunks.pipe(
         tap({
@@ -189,8 +199,8 @@ export function attachmentUrl(
           complete: () => progress?.complete?.(),
         }),
         toArray(),
-        mergeMap((pieces) => {
-          const parts = pieces.map(({ bytes }) => bytes as Uint8Array<ArrayBuffer>);
+        mergeMap((received) => {
+          const parts = received.map(({ bytes }) => bytes as Uint8Array<ArrayBuffer>);
           return objectUrl(new Blob(parts, { type }));
         }),
       ),
@@ -198,7 +208,7 @@ export function attachmentUrl(
   );
 }
 
-/** A URL that lasts until it is unsubscribed from. */
+/** Emits an object URL, and revokes it on unsubscribe. */
 function objectUrl(blob: Blob): Observable<string> {
   return new Observable((subscriber) => {
     const url = URL.createObjectURL(blob);
@@ -207,7 +217,11 @@ function objectUrl(blob: Blob): Observable<string> {
   });
 }
 
-/** Makes the path of an attachment. */
+/**
+ * Makes the path of an attachment.
+ *
+ * @throws TypeError for a name that is empty or that a URL cannot hold.
+ */
 export function attachmentPath(
   db: DatabaseScope,
   id: string,
@@ -223,12 +237,12 @@ export function attachmentPath(
     );
   }
   const query = typeof rev === 'string' ? `?rev=${segment(rev)}` : '';
-  // Slashes are part of the name, and CouchDB takes them encoded.
+  // A name may contain slashes: CouchDB accepts them encoded.
   return `${db.path}${documentPath(id)}/${segment(filename)}${query}`;
 }
 
-/** Returns the id of an attachment's document. */
-export function idOf(owner: AttachmentOwner): string {
+/** Returns the id of the document that an attachment belongs to. */
+function ownerId(owner: AttachmentOwner): string {
   const id: unknown = typeof owner === 'object' && owner !== null ? owner._id : owner;
   requireId(id);
   return id;

@@ -12,23 +12,24 @@ import { invalidArgument } from '../model/invalid-argument.ts';
 import { attachmentPath } from './attachment-read.ts';
 import type { AttachmentProgress } from './attachment-read.ts';
 
-/** How an attachment is written. */
+/** Options for writing an attachment. */
 export interface PutAttachmentOptions {
-  /** The media type. Default: that of a Blob or File, or the one that the name tells. */
+  /** The media type. Default: the type of the Blob or File, or the type that the file name stands for. */
   readonly contentType?: string;
-  /** Is told as the bytes are handed to the transport; never errors, completes with the last. */
+  /** Observes the upload: receives the progress for each chunk, completes after the last, never errors. */
   readonly progress?: Partial<Observer<AttachmentProgress>>;
 }
 
-/** What a write of an attachment answers. */
+/** The result of writing or deleting an attachment: the id and the new revision of its document. */
 export interface AttachmentWritten {
   readonly ok: true;
   readonly id: string;
   readonly rev: string;
 }
 
-type Owned = Draft<object> & { _id: string };
+type OwnerDocument = Draft<object> & { _id: string };
 
+/** Writes an attachment, and records the new revision and the stub on the document. */
 export function putAttachment(
   db: DatabaseScope,
   doc: Draft<object> & { readonly _id: string },
@@ -37,17 +38,17 @@ export function putAttachment(
   options: PutAttachmentOptions,
 ): Operation<AttachmentWritten> {
   const { progress } = options;
-  const owner: Owned = doc;
+  const owner: OwnerDocument = doc;
   const id = requireOwner(owner, 'putAttachment');
   const upload = toUpload(content);
   const name = filename ?? upload.name;
   if (name === undefined)
     throw new TypeError('putAttachment: the content has no name; give a filename');
-  // Misuse is told now.
+  // Validate now: throws at the call.
   attachmentPath(db, id, name, undefined);
   const type =
-    options.contentType ?? (upload.type || typeOfName(name)) ?? 'application/octet-stream';
-  return written(
+    options.contentType ?? (upload.type || mediaTypeOf(name)) ?? 'application/octet-stream';
+  return writeAndRecord(
     db,
     owner,
     () => {
@@ -66,29 +67,33 @@ export function putAttachment(
   );
 }
 
+/** Deletes an attachment, and records the new revision on the document. */
 export function deleteAttachment(
   db: DatabaseScope,
   doc: Draft<object> & { readonly _id: string; readonly _rev: string },
   filename: string,
 ): Operation<AttachmentWritten> {
-  const owner = doc as Owned;
+  const owner = doc as OwnerDocument;
   const id = requireOwner(owner, 'deleteAttachment');
   attachmentPath(db, id, filename, undefined);
-  return written(
+  return writeAndRecord(
     db,
     owner,
     () => ({ method: 'DELETE', path: attachmentPath(db, owner._id, filename, owner._rev) }),
     () => {
-      const { [filename]: _gone, ...rest } = owner._attachments ?? {};
+      const { [filename]: _deleted, ...rest } = owner._attachments ?? {};
       return rest;
     },
   );
 }
 
-/** Sends a write, and notes on the document what it did, so that the next save works and keeps it. */
-function written(
+/**
+ * Sends a write, and records its result on the document: the next save then works, and keeps the
+ * attachments.
+ */
+function writeAndRecord(
   db: DatabaseScope,
-  owner: Owned,
+  owner: OwnerDocument,
   describe: Parameters<DatabaseScope['connection']['json']>[0],
   attachments: () => Attachments,
 ): Operation<AttachmentWritten> {
@@ -97,9 +102,9 @@ function written(
       db.connection.json(describe, (body): AttachmentWritten => {
         const rev = stringField(body, 'rev');
         recordRevision(owner, owner._id, rev);
-        const left = attachments();
-        if (Object.keys(left).length === 0) Reflect.deleteProperty(owner, '_attachments');
-        else Reflect.set(owner, '_attachments', left);
+        const stubs = attachments();
+        if (Object.keys(stubs).length === 0) Reflect.deleteProperty(owner, '_attachments');
+        else Reflect.set(owner, '_attachments', stubs);
         return { ok: true, id: owner._id, rev };
       }),
     ),
@@ -115,53 +120,56 @@ function requireOwner(doc: unknown, what: string): string {
 }
 
 /**
- * What can be attached: text, bytes, a Blob or File, a stream (Node's or any other that can be read
- * with `for await`), or an Observable of bytes.
+ * The content of an attachment: text, bytes, a Blob or File, an async iterable such as a stream of
+ * Node, or an Observable of bytes.
  */
 export type AttachmentContent =
   string | Uint8Array | ArrayBuffer | Blob | AsyncIterable<Uint8Array> | Observable<Uint8Array>;
 
-/** Content made ready to be sent. */
-export interface Upload {
-  /** The name that the content has by itself: a File's, or that of the file a stream reads. */
+/** Content that is ready to send. */
+interface Upload {
+  /** The name of the File, or of the file that the stream reads. */
   readonly name: string | undefined;
-  /** The media type that the content knows of itself; `''` for none. */
+  /** The media type of the content, or `''` if it is unknown. */
   readonly type: string;
-  /** Opens it anew for each request, if it can be read more than once. */
+  /** Opens the content for a request. Retries work if it can be read more than once. */
   open(progress: Partial<Observer<AttachmentProgress>> | undefined): {
     readonly body: RequestBody;
     readonly length: number | undefined;
   };
 }
 
-/** How much is handed over at once where progress is asked for. */
-const PIECE = 64 * 1024;
+/** The size of a chunk in bytes, if there is a `progress` observer. */
+const CHUNK_SIZE = 64 * 1024;
 
 /**
- * Looks at content.
+ * Makes content ready to send.
  *
- * @throws TypeError for what cannot be attached.
+ * @throws TypeError for content that cannot be attached.
  */
-export function toUpload(content: AttachmentContent): Upload {
+function toUpload(content: AttachmentContent): Upload {
   if (typeof content === 'string')
-    return ofBytes(new TextEncoder().encode(content), undefined, 'text/plain;charset=utf-8');
-  if (content instanceof Uint8Array) return ofBytes(content, undefined, '');
-  if (content instanceof ArrayBuffer) return ofBytes(new Uint8Array(content), undefined, '');
+    return uploadBytes(new TextEncoder().encode(content), 'text/plain;charset=utf-8');
+  if (content instanceof Uint8Array) return uploadBytes(content, '');
+  if (content instanceof ArrayBuffer) return uploadBytes(new Uint8Array(content), '');
   if (typeof Blob !== 'undefined' && content instanceof Blob) {
     const { size, type } = content;
     const name = 'name' in content && typeof content.name === 'string' ? content.name : undefined;
     return {
       name,
       type,
-      open: (progress) => ({ body: counted(piecesOfBlob(content), size, progress), length: size }),
+      open: (progress) => ({
+        body: withProgress(blobChunks(content), size, progress),
+        length: size,
+      }),
     };
   }
-  if (isObservable(content)) return ofStream(() => eachValueFrom(content), undefined);
+  if (isObservable(content)) return uploadStream(() => eachValueFrom(content), undefined);
   if (typeof content === 'object' && content !== null && Symbol.asyncIterator in content) {
     const { path } = content as { readonly path?: unknown };
-    // A file that is being read by Node knows where it lies.
+    // A file stream of Node has the path of its file.
     const name = typeof path === 'string' ? path.replace(/^.*[/\\]/, '') : undefined;
-    return ofStream(() => content, name);
+    return uploadStream(() => content, name);
   }
   throw invalidArgument(
     'The content of an attachment',
@@ -170,62 +178,62 @@ export function toUpload(content: AttachmentContent): Upload {
   );
 }
 
-function ofBytes(bytes: Uint8Array, name: string | undefined, type: string): Upload {
+function uploadBytes(bytes: Uint8Array, type: string): Upload {
   return {
-    name,
+    name: undefined,
     type,
     open: (progress) => ({
-      body: progress === undefined ? bytes : counted(piecesOf(bytes), bytes.length, progress),
+      body:
+        progress === undefined ? bytes : withProgress(byteChunks(bytes), bytes.length, progress),
       length: bytes.length,
     }),
   };
 }
 
-function ofStream(begin: () => AsyncIterable<Uint8Array>, name: string | undefined): Upload {
+function uploadStream(
+  openStream: () => AsyncIterable<Uint8Array>,
+  name: string | undefined,
+): Upload {
   return {
     name,
     type: '',
-    open: (progress) => ({ body: counted(begin(), null, progress), length: undefined }),
+    open: (progress) => ({ body: withProgress(openStream(), null, progress), length: undefined }),
   };
 }
 
-async function* piecesOf(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
-  for (let i = 0; i < bytes.length; i += PIECE) yield bytes.subarray(i, i + PIECE);
+async function* byteChunks(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
+  for (let i = 0; i < bytes.length; i += CHUNK_SIZE) yield bytes.subarray(i, i + CHUNK_SIZE);
 }
 
-async function* piecesOfBlob(blob: Blob): AsyncGenerator<Uint8Array> {
-  for (let i = 0; i < blob.size; i += PIECE) {
-    yield new Uint8Array(await blob.slice(i, i + PIECE).arrayBuffer());
+async function* blobChunks(blob: Blob): AsyncGenerator<Uint8Array> {
+  for (let i = 0; i < blob.size; i += CHUNK_SIZE) {
+    yield new Uint8Array(await blob.slice(i, i + CHUNK_SIZE).arrayBuffer());
   }
 }
 
-async function* counted(
+async function* withProgress(
   source: AsyncIterable<Uint8Array>,
   total: number | null,
   progress: Partial<Observer<AttachmentProgress>> | undefined,
 ): AsyncGenerator<Uint8Array> {
   let done = 0;
-  for await (const piece of source) {
-    yield piece;
-    done += piece.length;
+  for await (const chunk of source) {
+    yield chunk;
+    // A chunk counts when the transport requests the next: it has taken this one.
+    done += chunk.length;
     progress?.next?.({ done, total });
   }
   progress?.complete?.();
 }
 
-type Guess = (name: string) => string | null;
+type MediaTypeLookup = (filename: string) => string | null;
 
-let guess: Guess = () => null;
-
-/** Tells the media type that the name of a file stands for, or null. */
-export function typeOfName(name: string): string | null {
-  return guess(name);
-}
+let mediaTypeOf: MediaTypeLookup = () => null;
 
 /**
- * Chooses who knows media types. Node's door brings a library for it; in browsers a File knows its
- * own type, and a table of a thousand names would be the larger part of a page's bundle.
+ * Sets the function that finds the media type of a file name. The entry point for Node passes one from a
+ * library. Browsers need none: a File has its type, and the table would be most of a page's bundle.
  */
-export function setTypeOfName(by: Guess): void {
-  guess = by;
+export function setTypeOfName(lookup: MediaTypeLookup): void {
+  mediaTypeOf = lookup;
 }

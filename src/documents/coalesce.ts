@@ -14,35 +14,35 @@ import type { Document, Draft } from '../model/document.ts';
 import { Batcher, batched } from '../operators/batcher.ts';
 import type { BatcherOptions, BatchOutcome } from '../operators/batcher.ts';
 
-type Gatherers = Map<string, unknown>;
+type Batchers = Map<string, unknown>;
 
-const registries = new WeakMap<Connection, Gatherers>();
+const batchersOf = new WeakMap<Connection, Batchers>();
 
 /**
- * Sends an item together with others of its kind: whatever database objects they were asked of, if
- * they are of one database and one connection.
+ * Sends an item in one request with other items of its kind. All `Database` objects of one database and
+ * one connection share the requests.
  *
- * @param kind - Tells what can be sent together: the request but for the items.
+ * @param kind - Identifies requests that differ in their items only.
  */
-export function coalesced<Item, Result>(
+function coalesce<Item, Result>(
   { connection, path }: DatabaseScope,
   options: Coalescing,
   kind: string,
   item: () => Item,
-  gathering: Omit<BatcherOptions<Item, Result>, 'maxWait' | 'scheduler'>,
+  batching: Omit<BatcherOptions<Item, Result>, 'maxWait' | 'scheduler'>,
 ): Observable<Result> {
-  const { maxWait, maxSize = gathering.maxSize, scheduler } = options;
+  const { maxWait, maxSize = batching.maxSize, scheduler } = options;
   const key = `${kind} ${path} ${maxWait} ${maxSize}`;
   return batched(() => {
-    const gatherers: Gatherers = registries.get(connection) ?? new Map<string, unknown>();
-    registries.set(connection, gatherers);
-    const known = gatherers.get(key) as Batcher<Item, Result> | undefined;
-    if (known !== undefined) return known;
-    const made = new Batcher<Item, Result>({ ...gathering, maxWait, maxSize, scheduler }, () =>
-      gatherers.delete(key),
+    const batchers: Batchers = batchersOf.get(connection) ?? new Map<string, unknown>();
+    batchersOf.set(connection, batchers);
+    const existing = batchers.get(key) as Batcher<Item, Result> | undefined;
+    if (existing !== undefined) return existing;
+    const created = new Batcher<Item, Result>({ ...batching, maxWait, maxSize, scheduler }, () =>
+      batchers.delete(key),
     );
-    gatherers.set(key, made);
-    return made;
+    batchers.set(key, created);
+    return created;
   }, item);
 }
 
@@ -58,8 +58,8 @@ const STATUS: Readonly<Record<string, number>> = {
   missing_stub: 412,
 };
 
-/** Makes the error that a request of its own would have had: where it would have been sent to. */
-export function errorOfOne(
+/** Makes the error that a separate request for this item would have had, with its method and URL. */
+function itemError(
   { error, reason }: { readonly error: string; readonly reason: string },
   { headers }: Exchange,
   { redact, url }: Connection,
@@ -75,17 +75,17 @@ export function errorOfOne(
   });
 }
 
-type Read<T extends object> = Answer<Document<T>>;
+type ReadAnswer<T extends object> = Answer<Document<T>>;
 
-/** Reads a document together with others that are asked for in the same turn, by `_bulk_get`. */
-export function readTogether<T extends object>(
+/** Reads a document in one `_bulk_get` with the other documents that are read in the same turn. */
+export function coalesceRead<T extends object>(
   db: DatabaseScope,
   options: Coalescing,
   id: string,
-  alone: (id: string) => Observable<Read<T>>,
-): Observable<Read<T>> {
+  alone: (id: string) => Observable<ReadAnswer<T>>,
+): Observable<ReadAnswer<T>> {
   const { connection, path } = db;
-  return coalesced<string, Read<T>>(db, options, 'read', () => id, {
+  return coalesce<string, ReadAnswer<T>>(db, options, 'read', () => id, {
     maxSize: 32,
     alone,
     together: (ids) =>
@@ -94,29 +94,29 @@ export function readTogether<T extends object>(
           () => ({
             method: 'POST',
             path: `${path}/_bulk_get`,
-            json: { docs: ids.map((each) => ({ id: each })) },
+            json: { docs: ids.map((docId) => ({ id: docId })) },
           }),
           (body, exchange) => {
             const results = arrayField(body, 'results');
             if (results.length !== ids.length) throw new TypeError('expected a result for each id');
-            return ids.map((each, i) => readOutcome<T>(db, each, results[i], exchange));
+            return ids.map((docId, i) => readOutcome<T>(db, docId, results[i], exchange));
           },
         )
         .pipe(map(({ value }) => value)),
-    // A server may not know of _bulk_get, and a database may not be there: each asks for itself.
+    // The server may lack _bulk_get, or the database: each document then gets its own request and error.
     separable: (error) => isHTTPError(error) && SEPARABLE.has(error.status),
   });
 }
 
 const SEPARABLE = new Set([400, 404, 405, 413, 501]);
 
-/** Of a document the server answers every leaf; the winner is the one that `get` would have had. */
+/** Picks the winner, as `get` does: `_bulk_get` without a revision answers with every leaf. */
 function readOutcome<T extends object>(
   db: DatabaseScope,
   id: string,
   result: unknown,
   exchange: Exchange,
-): BatchOutcome<Read<T>> {
+): BatchOutcome<ReadAnswer<T>> {
   const answers = asArray(asObject(result)['docs']).map(asObject);
   const leaves = answers.flatMap(({ ok }) => (ok === undefined ? [] : [ok as Document<T>]));
   const [winner] = leaves
@@ -132,10 +132,10 @@ function readOutcome<T extends object>(
   };
   const failure = leaves.length === 0 ? error : { error: 'not_found', reason: 'deleted' };
   const path = db.path + documentPath(id);
-  return { error: errorOfOne(failure, exchange, db.connection, 'GET', path) };
+  return { error: itemError(failure, exchange, db.connection, 'GET', path) };
 }
 
-/** A document as it was when it was to be written: it may be changed while it waits for others. */
+/** A document as text, as it was at the subscription: the object may change while the write waits. */
 interface QueuedWrite {
   readonly id: string;
   readonly text: string;
@@ -144,57 +144,58 @@ interface QueuedWrite {
 type WriteAnswer = Answer<{ readonly id: string; readonly rev: string }>;
 
 /**
- * Tells whether a document can be written together with others. Where the server refuses one with
- * attachments, it refuses all, and may have written some by then.
+ * Returns whether a document can be written in one request with others. Documents with attachments
+ * cannot: if CouchDB refuses one of them, it fails the request, and may have written some documents.
  */
-export function canBeTogether(id: string, doc: Draft): boolean {
+export function canCoalesceWrite(id: string, doc: Draft): boolean {
   return !id.startsWith('_') && doc._attachments === undefined;
 }
 
-/** Writes a document together with others that are saved in the same turn, by `_bulk_docs`. */
-export function writeTogether(
+/** Writes a document in one `_bulk_docs` with the other documents that are saved in the same turn. */
+export function coalesceWrite(
   db: DatabaseScope,
   options: Coalescing,
   query: string,
   write: () => QueuedWrite,
 ): Observable<WriteAnswer> {
   const { connection, path } = db;
-  return coalesced<QueuedWrite, WriteAnswer>(db, options, `write${query}`, write, {
+  return coalesce<QueuedWrite, WriteAnswer>(db, options, `write${query}`, write, {
     maxSize: 100,
     identity: ({ id }) => id,
     alone: ({ id, text }) =>
       connection.json(
-        () => json('PUT', path + documentPath(id) + query, text),
+        () => jsonRequest('PUT', path + documentPath(id) + query, text),
         (body) => writeAnswer(body),
       ),
     together: (writes) =>
       connection
         .json(
-          () => json('POST', `${path}/_bulk_docs${query}`, joined(writes)),
+          () => jsonRequest('POST', `${path}/_bulk_docs${query}`, bulkBody(writes)),
           (body, exchange) => {
             const results = asArray(body);
             if (results.length !== writes.length)
               throw new TypeError('expected a result for each document');
-            return writes.map((one, i) => writeOutcome(db, one, results[i], exchange));
+            return writes.map((queued, i) => writeOutcome(db, queued, results[i], exchange));
           },
         )
         .pipe(map(({ value }) => value)),
-    // The server looks at all of them before it writes the first: nothing has been written.
+    // CouchDB checks all documents before it writes the first: it has written nothing.
     separable: (error) => isHTTPError(error) && (error.status === 400 || error.status === 413),
   });
 }
 
-function json(method: string, path: string, body: string): RequestSpec {
+function jsonRequest(method: string, path: string, body: string): RequestSpec {
   return { method, path, body, headers: { 'content-type': 'application/json' } };
 }
 
-function joined(writes: readonly QueuedWrite[]): string {
+function bulkBody(writes: readonly QueuedWrite[]): string {
   return `{"docs":[${writes.map(({ text }) => text).join(',')}]}`;
 }
 
 function writeAnswer(body: unknown): { readonly id: string; readonly rev: string } {
   const { id, rev } = asObject(body);
-  if (typeof id !== 'string' || typeof rev !== 'string') throw new TypeError('no revision');
+  if (typeof id !== 'string' || typeof rev !== 'string')
+    throw new TypeError('expected an id and a revision');
   return { id, rev };
 }
 
@@ -208,5 +209,5 @@ function writeOutcome(
   const { status: code, headers } = exchange;
   if (error === undefined) return { value: { value: writeAnswer(answer), code, headers } };
   const path = db.path + documentPath(id);
-  return { error: errorOfOne({ error, reason }, exchange, db.connection, 'PUT', path) };
+  return { error: itemError({ error, reason }, exchange, db.connection, 'PUT', path) };
 }

@@ -1,6 +1,3 @@
-/**
- * The documents room: reading and writing documents. It sees http and below.
- */
 import type { Observable } from 'rxjs';
 import { httpError } from '../errors/from-response.ts';
 import { arrayField, asObject, stringField } from '../http/decode.ts';
@@ -11,33 +8,33 @@ import type { DatabaseScope } from '../http/scope.ts';
 import { documentPath, isDotSegment, requireId } from '../http/url.ts';
 import type { AnyFields, Document } from '../model/document.ts';
 import { describeValue } from '../model/invalid-argument.ts';
-import { readTogether } from './coalesce.ts';
+import { coalesceRead } from './coalesce.ts';
 
-/** What is read of a document. */
+/** Options for reading a document. */
 export interface GetOptions {
   /** The revision to read. Default: the winner. */
   readonly rev?: string;
-  /** Adds `_revisions`, the ancestry. */
+  /** Adds `_revisions`, the ancestry. @defaultValue false */
   readonly revs?: boolean;
-  /** Adds `_revs_info`: the known revisions, and which of them can still be read. */
+  /** Adds `_revs_info`: the known revisions, and whether each can still be read. @defaultValue false */
   readonly revsInfo?: boolean;
-  /** Adds `_conflicts`: the other live leaf revisions. */
+  /** Adds `_conflicts`: the other live leaf revisions. @defaultValue false */
   readonly conflicts?: boolean;
-  /** Adds `_deleted_conflicts`: the deleted leaf revisions. */
+  /** Adds `_deleted_conflicts`: the deleted leaf revisions. @defaultValue false */
   readonly deletedConflicts?: boolean;
-  /** Adds `_local_seq`. */
+  /** Adds `_local_seq`: the sequence of the document in this database. @defaultValue false */
   readonly localSeq?: boolean;
-  /** The same as `conflicts`, `deletedConflicts` and `revsInfo` together. */
+  /** Sets `conflicts`, `deletedConflicts` and `revsInfo`. @defaultValue false */
   readonly meta?: boolean;
-  /** With `rev`: reads the leaf that came of it. */
+  /** With `rev`: reads the leaf that descends from it. @defaultValue false */
   readonly latest?: boolean;
-  /** Reads attachments too, as base64 in `_attachments`. */
+  /** Reads attachments too, as base64 in `_attachments`. @defaultValue false */
   readonly attachments?: boolean;
-  /** Adds the encoding of attachments that are kept compressed. */
+  /** Adds the encoding of compressed attachments. @defaultValue false */
   readonly attEncodingInfo?: boolean;
-  /** Reads only the attachments that came after these revisions. */
+  /** Reads only the attachments that are newer than these revisions. */
   readonly attsSince?: readonly string[];
-  /** How many copies must agree, on a cluster. */
+  /** The read quorum: how many copies must agree, on a cluster. */
   readonly r?: number;
 }
 
@@ -56,6 +53,7 @@ const GET = {
   r: count,
 };
 
+/** Reads a document. */
 export function getDocument<T extends object = AnyFields>(
   db: DatabaseScope,
   id: string,
@@ -64,35 +62,38 @@ export function getDocument<T extends object = AnyFields>(
   requireId(id);
   const query = toQuery(GET, options, 'get');
   if (isDotSegment(id)) {
-    if (query === '') return getThroughBulk(db, id);
+    if (query === '') return getThroughAllDocs(db, id);
     throw new TypeError(
-      `get: no URL can hold the id ${describeValue(id)}, so it is read without options`,
+      `get: no URL can hold the id ${describeValue(id)}; read it without options`,
     );
   }
-  const alone = (one: string): Observable<Answer<Document<T>>> =>
+  const readAlone = (docId: string): Observable<Answer<Document<T>>> =>
     db.connection.json(
-      () => ({ path: `${db.path}${documentPath(one)}${query}` }),
+      () => ({ path: `${db.path}${documentPath(docId)}${query}` }),
       (body) => asDocument<T>(body),
     );
   const { coalescing } = db;
-  // What has options, and what is no ordinary document, is read alone.
+  // _bulk_get takes no options of a single read, and no design or local documents.
   return new Operation(
     coalescing?.reads === true && query === '' && !id.startsWith('_')
-      ? readTogether<T>(db, coalescing, id, alone)
-      : alone(id),
+      ? coalesceRead<T>(db, coalescing, id, readAlone)
+      : readAlone(id),
   );
 }
 
-/** What is read of each of several documents. */
+/** Options for reading several documents. */
 export interface GetManyOptions {
-  /** Adds `_conflicts` to each. */
+  /** Adds `_conflicts` to each document. @defaultValue false */
   readonly conflicts?: boolean;
-  /** Reads attachments too, as base64. */
+  /** Reads attachments too, as base64. @defaultValue false */
   readonly attachments?: boolean;
-  /** Adds the encoding of attachments that are kept compressed. */
+  /** Adds the encoding of compressed attachments. @defaultValue false */
   readonly attEncodingInfo?: boolean;
+  /** Reverses the order. @defaultValue false */
   readonly descending?: boolean;
+  /** The maximum number of documents. */
   readonly limit?: number;
+  /** How many documents to skip. @defaultValue 0 */
   readonly skip?: number;
 }
 
@@ -106,6 +107,7 @@ const GET_MANY = {
   includeDocs: flag,
 };
 
+/** Reads several documents in one request, with null for each that is missing or deleted. */
 export function getDocuments<T extends object = AnyFields>(
   db: DatabaseScope,
   ids: readonly string[],
@@ -116,13 +118,14 @@ export function getDocuments<T extends object = AnyFields>(
   return operation(
     db.connection,
     () => ({ method: 'POST', path: `${db.path}/_all_docs${query}`, json: { keys: ids } }),
-    (body) => arrayField(body, 'rows').map((row) => docOf<T>(row)),
+    (body) => arrayField(body, 'rows').map((row) => rowDocument<T>(row)),
   );
 }
 
-/** How many documents `get()` without an id reads. */
+/** The number of documents that `get()` without an id reads. */
 export const FIRST_DOCUMENTS = 50;
 
+/** Reads the first documents of the database, by id. */
 export function getFirstDocuments<T extends object = AnyFields>(
   db: DatabaseScope,
 ): Operation<Document<T>[]> {
@@ -132,7 +135,7 @@ export function getFirstDocuments<T extends object = AnyFields>(
     () => ({ path: `${db.path}/_all_docs${query}` }),
     (body) =>
       arrayField(body, 'rows')
-        .map((row) => docOf<T>(row))
+        .map((row) => rowDocument<T>(row))
         .filter((doc) => doc !== null),
   );
 }
@@ -142,12 +145,15 @@ function asDocument<T extends object>(body: unknown): Document<T> {
   return body as Document<T>;
 }
 
-function docOf<T extends object>(row: unknown): Document<T> | null {
+function rowDocument<T extends object>(row: unknown): Document<T> | null {
   return (asObject(row)['doc'] ?? null) as Document<T> | null;
 }
 
-/** Reads a document whose id cannot stand in a URL, of which the winner alone is in reach. */
-function getThroughBulk<T extends object>(db: DatabaseScope, id: string): Operation<Document<T>> {
+/** Reads the winner of a document whose id no URL can hold. */
+function getThroughAllDocs<T extends object>(
+  db: DatabaseScope,
+  id: string,
+): Operation<Document<T>> {
   return operation(
     db.connection,
     () => ({
@@ -157,7 +163,7 @@ function getThroughBulk<T extends object>(db: DatabaseScope, id: string): Operat
     }),
     (body, { headers, request }) => {
       const [row] = arrayField(body, 'rows');
-      const doc = docOf<T>(row);
+      const doc = rowDocument<T>(row);
       if (doc !== null) return doc;
       const reason = asObject(row)['id'] === undefined ? 'missing' : 'deleted';
       throw httpError({ status: 404, error: 'not_found', reason, headers, request });

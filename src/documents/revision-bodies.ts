@@ -8,33 +8,34 @@ import { documentPath, isDotSegment, requireId } from '../http/url.ts';
 import type { AnyFields, Document, Tombstone } from '../model/document.ts';
 import { invalidArgument, describeValue } from '../model/invalid-argument.ts';
 
-/** What became of reading one revision: there is no error among many, but a value. */
+/** The outcome of reading one revision. A missing revision is a value, not an error. */
 export type RevisionOutcome<T extends object = AnyFields> =
   | {
       readonly ok: true;
       readonly id: string;
       readonly rev: string;
-      /** The revision, or what is left of a deleted one: see `isTombstone`. */
+      /** The document, or the tombstone of a deleted revision: see `isTombstone`. */
       readonly doc: Document<T> | Tombstone;
     }
   | {
       readonly ok: false;
       readonly id: string;
-      /** The revision that was asked for; null where none was. */
+      /** The requested revision, or null if none was named. */
       readonly rev: string | null;
-      /** `'not_found'`, or another word of CouchDB's. */
+      /** `'not_found'`, or another error name of CouchDB. */
       readonly error: string;
       readonly reason: string;
     };
 
-/** What is read of each revision. */
+/** Options for reading revisions. */
 export interface OpenRevsOptions {
   /** Adds `_revisions`, the ancestry. @defaultValue false */
   readonly revs?: boolean;
-  /** Reads the leaves that came of the revisions that were asked for. @defaultValue false */
+  /** Reads the leaves that descend from the named revisions. @defaultValue false */
   readonly latest?: boolean;
   /** Reads attachments too, as base64. @defaultValue false */
   readonly attachments?: boolean;
+  /** Adds the encoding of compressed attachments. @defaultValue false */
   readonly attEncodingInfo?: boolean;
 }
 
@@ -45,6 +46,7 @@ const OPEN_REVS: Parameters = {
   attEncodingInfo: flag,
 };
 
+/** Reads revisions of one document: the named ones, or all leaves. */
 export function openRevs<T extends object>(
   db: DatabaseScope,
   id: string,
@@ -53,68 +55,72 @@ export function openRevs<T extends object>(
 ): Operation<RevisionOutcome<T>[]> {
   requireId(id);
   if (isDotSegment(id))
-    throw new TypeError(`revs.open: no URL can hold the id ${describeValue(id)}; use bulkGet`);
+    throw new TypeError(`revs.open: no URL can hold the id ${describeValue(id)}; use revs.bulkGet`);
   if (revs !== 'all') {
     if (!Array.isArray(revs))
-      throw invalidArgument('revs.open: revs', "a list of revisions or 'all'", revs);
+      throw invalidArgument('revs.open: revs', "an array of revisions or 'all'", revs);
     revs.forEach((rev, i) => text(rev, `revs.open: revs[${i}]`));
   }
-  const which = toQuery(
+  const revsQuery = toQuery(
     { openRevs: (value) => (value === 'all' ? 'all' : json(value, '')) },
     { openRevs: revs },
     'revs.open',
   );
-  const query = which + toQuery(OPEN_REVS, options, 'revs.open').replace('?', '&');
+  const query = revsQuery + toQuery(OPEN_REVS, options, 'revs.open').replace('?', '&');
   return operation(
     db.connection,
     () => ({ path: `${db.path}${documentPath(id)}${query}` }),
     (body) =>
       asArray(body).map((raw): RevisionOutcome<T> => {
         const { ok, missing } = asObject(raw);
-        if (ok !== undefined) return found<T>(id, ok);
+        if (ok !== undefined) return foundOutcome<T>(id, ok);
         return { ok: false, id, rev: String(missing), error: 'not_found', reason: 'missing' };
       }),
   );
 }
 
-/** A document to be read, or one of its revisions. */
+/** A document to read: one of its revisions, or all its leaves. */
 export interface BulkGetRef {
   readonly id: string;
   /** Default: all leaf revisions. */
   readonly rev?: string;
-  /** With `attachments`: only those that came after these revisions. */
+  /** With `attachments`: reads only the attachments that are newer than these revisions. */
   readonly attsSince?: readonly string[];
 }
 
-/** What became of one document that was asked for: a revision, or all of its leaves. */
+/** The outcome of one requested document: one outcome for each of its revisions. */
 export interface BulkGetResult<T extends object = AnyFields> {
   readonly id: string;
   readonly revisions: readonly RevisionOutcome<T>[];
 }
 
+/** Reads revisions of many documents in one request. */
 export function bulkGet<T extends object>(
   db: DatabaseScope,
   refs: readonly (string | BulkGetRef)[],
   options: OpenRevsOptions,
 ): Operation<BulkGetResult<T>[]> {
   if (!Array.isArray(refs))
-    throw invalidArgument('revs.bulkGet: refs', 'a list of ids or of { id, rev }', refs);
-  const write = (): object[] => refs.map((ref, i) => writeRef(ref, `revs.bulkGet: refs[${i}]`));
-  // Misuse is told now.
-  write();
+    throw invalidArgument('revs.bulkGet: refs', 'an array of ids or of { id, rev }', refs);
+  const encode = (): object[] => refs.map((ref, i) => encodeRef(ref, `revs.bulkGet: refs[${i}]`));
+  // Validate now: throws at the call.
+  encode();
   const query = toQuery(OPEN_REVS, options, 'revs.bulkGet');
   return operation(
     db.connection,
-    () => ({ method: 'POST', path: `${db.path}/_bulk_get${query}`, json: { docs: write() } }),
+    () => ({ method: 'POST', path: `${db.path}/_bulk_get${query}`, json: { docs: encode() } }),
     (body) =>
       arrayField(body, 'results').map((result) => {
         const id = stringField(result, 'id');
-        return { id, revisions: arrayField(result, 'docs').map((one) => outcome<T>(id, one)) };
+        return {
+          id,
+          revisions: arrayField(result, 'docs').map((raw) => decodeOutcome<T>(id, raw)),
+        };
       }),
   );
 }
 
-function writeRef(ref: unknown, name: string): object {
+function encodeRef(ref: unknown, name: string): object {
   if (typeof ref !== 'string' && (typeof ref !== 'object' || ref === null))
     throw invalidArgument(name, 'an id or { id, rev }', ref);
   const { id, rev, attsSince } = (typeof ref === 'string' ? { id: ref } : ref) as BulkGetRef;
@@ -128,71 +134,77 @@ function writeRef(ref: unknown, name: string): object {
   };
 }
 
-function outcome<T extends object>(id: string, raw: unknown): RevisionOutcome<T> {
+function decodeOutcome<T extends object>(id: string, raw: unknown): RevisionOutcome<T> {
   const { ok, error } = asObject(raw);
-  if (ok !== undefined) return found<T>(id, ok);
-  const { rev, error: word, reason } = asObject(error);
+  if (ok !== undefined) return foundOutcome<T>(id, ok);
+  const { rev, error: errorName, reason } = asObject(error);
   return {
     ok: false,
     id,
-    // CouchDB says "undefined" where none was asked for.
+    // CouchDB answers with the text "undefined" if the request named no revision.
     rev: typeof rev === 'string' && rev !== 'undefined' ? rev : null,
-    error: String(word),
+    error: String(errorName),
     reason: String(reason),
   };
 }
 
-function found<T extends object>(id: string, ok: unknown): RevisionOutcome<T> {
+function foundOutcome<T extends object>(id: string, ok: unknown): RevisionOutcome<T> {
   const rev = stringField(ok, '_rev');
   return { ok: true, id, rev, doc: ok as Document<T> | Tombstone };
 }
 
-/** Revisions by the id of their document. */
+/** Revisions, by the id of their document. */
 export type RevisionsById =
   Readonly<Record<string, readonly string[]>> | ReadonlyMap<string, readonly string[]>;
 
-/** What a database lacks of a document. */
+/** The revisions of a document that a database lacks. */
 export interface RevsDifference {
   readonly missing: readonly string[];
-  /** Revisions that it has, of which the missing ones may have come. */
+  /** Revisions that the database has, and from which the missing ones may descend. */
   readonly possibleAncestors: readonly string[];
 }
 
+/** Reads which revisions the database lacks, with their possible ancestors. */
 export function revsDiff(
   db: DatabaseScope,
   revs: RevisionsById,
 ): Operation<ReadonlyMap<string, RevsDifference>> {
-  const write = writer(revs, 'revs.diff');
+  const encode = revisionsEncoder(revs, 'revs.diff');
   return operation(
     db.connection,
-    () => ({ method: 'POST', path: `${db.path}/_revs_diff`, json: write() }),
+    () => ({ method: 'POST', path: `${db.path}/_revs_diff`, json: encode() }),
     (body) =>
       new Map(
         Object.entries(asObject(body)).map(([id, raw]) => {
           const { missing, possible_ancestors: ancestors = [] } = asObject(raw);
-          return [id, { missing: strings(missing), possibleAncestors: strings(ancestors) }];
+          return [id, { missing: toStrings(missing), possibleAncestors: toStrings(ancestors) }];
         }),
       ),
   );
 }
 
+/** Reads which revisions the database lacks. */
 export function missingRevs(
   db: DatabaseScope,
   revs: RevisionsById,
 ): Operation<ReadonlyMap<string, readonly string[]>> {
-  const write = writer(revs, 'revs.missing');
+  const encode = revisionsEncoder(revs, 'revs.missing');
   return operation(
     db.connection,
-    () => ({ method: 'POST', path: `${db.path}/_missing_revs`, json: write() }),
+    () => ({ method: 'POST', path: `${db.path}/_missing_revs`, json: encode() }),
     (body) => {
       const missing = asObject(asObject(body)['missing_revs']);
-      return new Map(Object.entries(missing).map(([id, raw]) => [id, strings(raw)]));
+      return new Map(Object.entries(missing).map(([id, raw]) => [id, toStrings(raw)]));
     },
   );
 }
 
-function writer(revs: unknown, what: string): () => Readonly<Record<string, readonly string[]>> {
-  const write = (): Readonly<Record<string, readonly string[]>> => {
+/** Returns a function that writes revisions as a body. Throws at the call for invalid ones. */
+function revisionsEncoder(
+  revs: unknown,
+  what: string,
+): () => Readonly<Record<string, readonly string[]>> {
+  const encode = (): Readonly<Record<string, readonly string[]>> => {
     if (typeof revs !== 'object' || revs === null || Array.isArray(revs))
       throw invalidArgument(`${what}: revs`, 'an object or a Map of revisions by id', revs);
     const entries: [unknown, unknown][] =
@@ -201,13 +213,13 @@ function writer(revs: unknown, what: string): () => Readonly<Record<string, read
       entries.map(([id, list]) => {
         requireId(id, `${what}: the id`);
         if (!Array.isArray(list))
-          throw invalidArgument(`${what}: ${id}`, 'a list of revisions', list);
+          throw invalidArgument(`${what}: ${id}`, 'an array of revisions', list);
         return [id, list.map((rev, i) => text(rev, `${what}: ${id}[${i}]`))];
       }),
     );
   };
-  write();
-  return write;
+  encode();
+  return encode;
 }
 
-const strings = (list: unknown): string[] => asArray(list).map(String);
+const toStrings = (list: unknown): string[] => asArray(list).map(String);

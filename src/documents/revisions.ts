@@ -7,7 +7,7 @@ import { documentPath, isDotSegment, requireId, segment } from '../http/url.ts';
 import type { DocumentRef } from '../model/document.ts';
 import { invalidArgument, describeValue } from '../model/invalid-argument.ts';
 
-/** The revisions of a document that the server knows of, the newest first. */
+/** Reads the known revisions of a document, the newest first. */
 export function revisions(db: DatabaseScope, id: string): Operation<string[]> {
   requireId(id);
   return operation(
@@ -20,7 +20,7 @@ export function revisions(db: DatabaseScope, id: string): Operation<string[]> {
   );
 }
 
-/** The revision that a document is at, read from the head of an answer without a body. */
+/** Reads the current revision of a document from the headers of an answer without a body. */
 export function currentRevision(db: DatabaseScope, id: string): Operation<string | null> {
   requireId(id);
   if (isDotSegment(id))
@@ -46,60 +46,63 @@ export function currentRevision(db: DatabaseScope, id: string): Operation<string
   );
 }
 
-/** Where a document is, or is to be: an id, or a document with `_id` and, to overwrite, `_rev`. */
+/** The source or the target of a copy: an id, or a document with `_id` and, to overwrite it, `_rev`. */
 export type CopyRef = string | { readonly _id: string; readonly _rev?: string };
 
-/** A document that was written: its id and its new revision. */
+/** The id and the new revision of a written document. */
 export interface WriteResult {
   readonly id: string;
   readonly rev: string;
 }
 
+/** Copies a document on the server, with its attachments. */
 export function copyDocument(
   db: DatabaseScope,
   source: CopyRef,
   target: CopyRef,
 ): Operation<WriteResult> {
-  readEnd(source, 'source');
-  readEnd(target, 'dest');
+  // Validate now: throws at the call.
+  parseRef(source, 'source');
+  parseRef(target, 'dest');
   return operation(
     db.connection,
     () => {
-      const from = readEnd(source, 'source');
-      const to = readEnd(target, 'dest');
-      // The id is decoded once more than the path of a request would be.
-      const destination = `${segment(to.id)}${revision(to.rev)}`;
-      const path = `${db.path}${documentPath(from.id)}${revision(from.rev)}`;
+      const from = parseRef(source, 'source');
+      const to = parseRef(target, 'dest');
+      // CouchDB decodes the whole header before it parses it, so all of the id is encoded.
+      const destination = `${segment(to.id)}${revQuery(to.rev)}`;
+      const path = `${db.path}${documentPath(from.id)}${revQuery(from.rev)}`;
       return { method: 'COPY', path, headers: { destination } };
     },
     (body) => ({ id: stringField(body, 'id'), rev: stringField(body, 'rev') }),
   );
 }
 
-function readEnd(end: unknown, what: string): { readonly id: string; readonly rev: unknown } {
-  if (typeof end === 'object' && end !== null && '_id' in end) {
-    requireId(end._id, `copy: the _id of ${what}`);
-    return { id: end._id, rev: '_rev' in end ? end._rev : undefined };
+function parseRef(ref: unknown, what: string): { readonly id: string; readonly rev: unknown } {
+  if (typeof ref === 'object' && ref !== null && '_id' in ref) {
+    requireId(ref._id, `copy: the _id of ${what}`);
+    return { id: ref._id, rev: '_rev' in ref ? ref._rev : undefined };
   }
-  if (typeof end !== 'string') throw invalidArgument(`copy: ${what}`, 'an id or a document', end);
-  requireId(end, `copy: ${what}`);
-  return { id: end, rev: undefined };
+  if (typeof ref !== 'string') throw invalidArgument(`copy: ${what}`, 'an id or a document', ref);
+  requireId(ref, `copy: ${what}`);
+  return { id: ref, rev: undefined };
 }
 
-function revision(rev: unknown): string {
+function revQuery(rev: unknown): string {
   return typeof rev === 'string' ? `?rev=${segment(rev)}` : '';
 }
 
-/** What was purged. */
+/** The result of a purge. */
 export interface PurgeResult {
-  /** Null on CouchDB 3. */
+  /** The purge sequence; null on CouchDB 3. */
   readonly purgeSeq: string | null;
-  /** The revisions that were purged, by document id. */
+  /** The purged revisions, by document id. */
   readonly purged: Readonly<Record<string, readonly string[]>>;
 }
 
+/** Removes revisions from the database for good. */
 export function purge(db: DatabaseScope, docs: readonly DocumentRef[]): Operation<PurgeResult> {
-  if (!Array.isArray(docs)) throw invalidArgument('purge: docs', 'a list of documents', docs);
+  if (!Array.isArray(docs)) throw invalidArgument('purge: docs', 'an array of documents', docs);
   docs.forEach((doc, i) => requireRef(doc, `purge: docs[${i}]`));
   return operation(
     db.connection,
@@ -118,13 +121,14 @@ export function purge(db: DatabaseScope, docs: readonly DocumentRef[]): Operatio
   );
 }
 
-/** What the deletion of a document answers: the revision is that of its tombstone. */
+/** The result of deleting a document: `rev` is the revision of the tombstone. */
 export interface DeleteResult {
   readonly ok: true;
   readonly id: string;
   readonly rev: string;
 }
 
+/** Deletes a document: writes a tombstone as its next revision. */
 export function deleteDocument(db: DatabaseScope, doc: DocumentRef): Operation<DeleteResult> {
   requireRef(doc, 'delete');
   return operation(
@@ -142,10 +146,10 @@ export function deleteDocument(db: DatabaseScope, doc: DocumentRef): Operation<D
   );
 }
 
-/** Refuses what does not name a revision of a document. */
-export function requireRef(doc: unknown, what: string): asserts doc is DocumentRef {
+/** Throws a TypeError for a value that does not name a revision of a document. */
+function requireRef(doc: unknown, what: string): asserts doc is DocumentRef {
   if (typeof doc !== 'object' || doc === null) {
-    throw new TypeError(`${what} takes a document with _id and _rev, not ${describeValue(doc)}`);
+    throw invalidArgument(`${what}: the document`, 'an object with _id and _rev', doc);
   }
   const { _id: id, _rev: rev } = doc as { _id?: unknown; _rev?: unknown };
   requireId(id, `${what}: the document's _id`);

@@ -10,31 +10,31 @@ import type { AnyFields, Draft } from '../model/document.ts';
 import { assertJson, nameOf } from '../model/json.ts';
 import type { ValueName } from '../model/json.ts';
 import { invalidArgument, describeValue } from '../model/invalid-argument.ts';
-import { canBeTogether, writeTogether } from './coalesce.ts';
+import { canCoalesceWrite, coalesceWrite } from './coalesce.ts';
 
-/** How the server is to write. */
+/** Options for writing documents. */
 export interface WriteOptions {
-  /** `'ok'`: the server answers before it has written, and says no revision. One document only. */
+  /** `'ok'`: the server answers before it writes, without a revision. For a single document only. */
   readonly batch?: 'ok';
   /**
-   * Has a list written whole or not at all, without looking for conflicts, as CouchDB 1.x did.
-   * CouchDB 3 cannot, and refuses: nothing is written, and the save errors with status 417.
-   * @deprecated no CouchDB since 2.0 has it
+   * Writes all documents of a list or none, and ignores conflicts, as CouchDB 1.x did. CouchDB 3 refuses
+   * it: it writes nothing, and the save errors with status 417.
+   * @deprecated CouchDB 2.0 removed it.
    */
   readonly allOrNothing?: boolean;
-  /** How many copies must be written before the server answers, on a cluster. */
+  /** The write quorum: how many copies must be written before the server answers, on a cluster. */
   readonly w?: number;
   /**
-   * False writes revisions as they are, as a replicator does: the `_rev` of each document is kept, and
-   * becomes a leaf beside others where it is not the next of the winner. There are no conflicts.
-   * `_revisions` (see `revs` of `get`) tells the ancestry. @defaultValue true
+   * `false` writes revisions as a replicator does: each document keeps its `_rev`. A revision that is not
+   * the successor of the winner becomes another leaf, and no save conflicts. `_revisions` (see the
+   * option `revs` of `get`) holds the ancestry. @defaultValue true
    */
   readonly newEdits?: boolean;
 }
 
 const WRITE = { batch: oneOf('ok'), w: count, newEdits: flag };
 
-/** What became of one document. */
+/** The outcome of writing one document. */
 export type WriteOutcome<T extends object = AnyFields> =
   | {
       readonly ok: true;
@@ -50,16 +50,16 @@ export type WriteOutcome<T extends object = AnyFields> =
       readonly doc: Draft<T>;
     };
 
-/** A document and the id it is written under, which need not be in it yet. */
+/** A document and the id to write it under, which the document may not have yet. */
 export interface Write<T extends object = AnyFields> {
   readonly id: string;
   readonly doc: Draft<T>;
 }
 
 /**
- * Refuses what cannot be saved, before anything is sent.
+ * Checks that a value can be saved as a document, before anything is sent.
  *
- * @throws TypeError that names the document and the path to what is wrong.
+ * @throws TypeError that names the document and the path to the invalid value.
  */
 export function requireDraft(doc: unknown, what: ValueName = 'The document'): void {
   requireShape(doc, what);
@@ -67,7 +67,7 @@ export function requireDraft(doc: unknown, what: ValueName = 'The document'): vo
   assertJson(doc, () => (id === undefined ? nameOf(what) : `${nameOf(what)} ${describeValue(id)}`));
 }
 
-/** Refuses what is no object, or has an `_id` that is none. */
+/** Throws a TypeError for a value that is not an object, or that has an invalid `_id`. */
 export function requireShape(doc: unknown, what: ValueName): void {
   if (typeof doc !== 'object' || doc === null || Array.isArray(doc)) {
     throw invalidArgument(nameOf(what), 'an object', doc);
@@ -79,7 +79,7 @@ export function requireShape(doc: unknown, what: ValueName): void {
 /**
  * Writes the options of a save as a query string.
  *
- * @throws TypeError for those that do not go with one document, or with many.
+ * @throws TypeError for an option that is not available for one document, or for many.
  */
 export function writeQuery(options: WriteOptions, which: 'one' | 'many'): string {
   if (which === 'one') return toQuery(WRITE, options, 'save');
@@ -88,7 +88,7 @@ export function writeQuery(options: WriteOptions, which: 'one' | 'many'): string
   return toQuery({ w: WRITE.w }, rest, 'save of several documents');
 }
 
-/** Writes one document, alone; a failure is an error. */
+/** Writes one document. A failure is an error. */
 export function writeOne<T extends object>(
   db: DatabaseScope,
   write: Write<T>,
@@ -102,14 +102,14 @@ export function writeOne<T extends object>(
     coalescing?.writes === true &&
     batch === undefined &&
     newEdits !== false &&
-    canBeTogether(id, doc)
+    canCoalesceWrite(id, doc)
   ) {
-    const asText = (): { readonly id: string; readonly text: string } => {
+    const encode = (): { readonly id: string; readonly text: string } => {
       const body = withId(write);
       assertJson(body, 'The body');
       return { id, text: connection.codec.stringify(body) };
     };
-    return writeTogether(db, coalescing, query, asText).pipe(
+    return coalesceWrite(db, coalescing, query, encode).pipe(
       map(({ value: { id: written, rev }, code, headers }) => ({
         value: { ok: true, id: written, rev, doc },
         code,
@@ -124,45 +124,46 @@ export function writeOne<T extends object>(
         : { method: 'PUT', path: `${db.path}${documentPath(id)}${query}`, json: doc },
     (body): WriteOutcome<T> => {
       const rev = asObject(body)['rev'];
-      if (rev === undefined && options.batch !== 'ok') throw new TypeError('no revision');
+      if (rev === undefined && options.batch !== 'ok') throw new TypeError('expected a revision');
       return { ok: true, id: stringField(body, 'id'), rev: rev as string | undefined, doc };
     },
   );
 }
 
 /**
- * Writes several documents in one request. Whatever becomes of each is an outcome, in order; one that
- * is too large, for which CouchDB refuses the whole request, is left out of the next.
+ * Writes several documents in one request. Returns an outcome for each document, in order.
+ *
+ * CouchDB refuses the whole request for a document that is too large: a second request writes the others.
  */
 export function writeMany<T extends object>(
   db: DatabaseScope,
   writes: readonly Write<T>[],
   options: WriteOptions,
 ): Observable<Answer<WriteOutcome<T>[]>> {
-  return writeAll(db, writes, options).pipe(
+  return sendBulkDocs(db, writes, options).pipe(
     catchError((error: unknown) => {
       if (!isPayloadTooLarge(error)) return throwError(() => error);
-      const named = writes.findIndex(({ id }) => id === error.reason);
-      if (named === -1 && writes.length > 1) {
-        // It is the request that is too large, for something on the way: half of it may pass.
+      const namedIndex = writes.findIndex(({ id }) => id === error.reason);
+      if (namedIndex === -1 && writes.length > 1) {
+        // CouchDB names the document. A proxy does not: it refuses the size of the request.
         const half = writes.length >> 1;
-        return joined(
+        return concatAnswers(
           writeMany(db, writes.slice(0, half), options),
           writeMany(db, writes.slice(half), options),
         );
       }
-      const place = Math.max(named, 0);
-      const { id, doc } = writes[place] as Write<T>;
-      const reason = 'it is larger than the server takes';
-      const refused: WriteOutcome<T> = { ok: false, id, doc, error: 'document_too_large', reason };
+      const index = Math.max(namedIndex, 0);
+      const { id, doc } = writes[index] as Write<T>;
+      const reason = 'the document is larger than the server accepts';
+      const tooLarge: WriteOutcome<T> = { ok: false, id, doc, error: 'document_too_large', reason };
       const { status: code, headers } = error;
-      const others = writes.filter((_, i) => i !== place);
+      const others = writes.filter((_, i) => i !== index);
       const rest =
         others.length === 0 ? of({ value: [], code, headers }) : writeMany<T>(db, others, options);
       return rest.pipe(
         map((answer) => {
           const value = [...answer.value];
-          value.splice(place, 0, refused);
+          value.splice(index, 0, tooLarge);
           return { ...answer, value };
         }),
       );
@@ -170,7 +171,7 @@ export function writeMany<T extends object>(
   );
 }
 
-function joined<T extends object>(
+function concatAnswers<T extends object>(
   first: Observable<Answer<WriteOutcome<T>[]>>,
   second: Observable<Answer<WriteOutcome<T>[]>>,
 ): Observable<Answer<WriteOutcome<T>[]>> {
@@ -179,7 +180,7 @@ function joined<T extends object>(
   );
 }
 
-function writeAll<T extends object>(
+function sendBulkDocs<T extends object>(
   db: DatabaseScope,
   writes: readonly Write<T>[],
   options: WriteOptions,
@@ -196,7 +197,9 @@ function writeAll<T extends object>(
       },
     }),
     (body) =>
-      options.newEdits === false ? matchKept(writes, asArray(body)) : match(writes, asArray(body)),
+      options.newEdits === false
+        ? replicatedOutcomes(writes, asArray(body))
+        : editOutcomes(writes, asArray(body)),
   );
 }
 
@@ -204,8 +207,8 @@ function withId<T extends object>({ id, doc }: Write<T>): Draft<T> {
   return doc._id === id ? doc : { ...doc, _id: id };
 }
 
-/** Results come in the order of the documents. */
-function match<T extends object>(
+/** Decodes the results of new edits: CouchDB sends one for each document, in their order. */
+function editOutcomes<T extends object>(
   writes: readonly Write<T>[],
   results: readonly unknown[],
 ): WriteOutcome<T>[] {
@@ -216,8 +219,8 @@ function match<T extends object>(
   });
 }
 
-/** Of revisions that are kept the server names only those that it did not write. */
-function matchKept<T extends object>(
+/** Decodes the results of `newEdits: false`: CouchDB sends only the revisions that it did not write. */
+function replicatedOutcomes<T extends object>(
   writes: readonly Write<T>[],
   results: readonly unknown[],
 ): WriteOutcome<T>[] {
@@ -234,9 +237,9 @@ function matchKept<T extends object>(
   });
 }
 
-/** Refuses a document that does not say which revision it is, where revisions are kept. */
+/** Throws a TypeError for a document without `_id` or `_rev`, which `newEdits: false` needs. */
 export function requireRevision(doc: unknown, what: string): void {
   const { _id: id, _rev: rev } = doc as { _id?: unknown; _rev?: unknown };
   if (typeof id !== 'string' || typeof rev !== 'string' || rev === '')
-    throw new TypeError(`save: with newEdits: false ${what} must have _id and _rev`);
+    throw new TypeError(`save: with newEdits: false, ${what} must have _id and _rev`);
 }

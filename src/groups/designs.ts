@@ -19,12 +19,13 @@ import type { DesignDocument } from '../queries/design-document.ts';
 import { designInfo } from '../queries/design-functions.ts';
 import type { DesignInfo } from '../queries/design-functions.ts';
 
-/** A design document, by its name or by itself. */
+/** A design document: its name, or the document. */
 export type DesignRef = string | { readonly _id: `_design/${string}`; readonly _rev?: string };
 
 /**
- * The design documents of a database: `db.designs`. All of it is cold; names are given with or
- * without `_design/`.
+ * The design documents of a database: `db.designs`.
+ *
+ * Every method returns a cold `Operation`. A name may begin with `_design/`, but need not.
  *
  * @see https://docs.couchdb.org/en/stable/api/ddoc/common.html
  */
@@ -36,15 +37,26 @@ export class Designs {
     this.#db = db;
   }
 
-  /** Emits a design document. Errors with `NotFound`. */
+  /**
+   * Reads a design document.
+   *
+   * Cold. Emits once. Errors with `NotFound`.
+   *
+   * @see https://docs.couchdb.org/en/stable/api/ddoc/common.html#get--db-_design-ddoc
+   */
   get(name: string, options: GetOptions = {}): Operation<Document<DesignDocument>> {
     return getDocument<DesignDocument>(this.#db, designId(name, 'designs.get'), options);
   }
 
   /**
-   * Writes a design document as it is, and notes its new revision on the object that was passed.
-   * Errors with `Conflict`; see {@link Designs.deploy} for what cares about neither revisions nor
-   * readers that wait.
+   * Saves a design document, and sets the new `_rev` on the object that you passed. Emits the id and the
+   * revision.
+   *
+   * Cold. Errors with `Conflict` if `_rev` is not the current revision. {@link Designs.deploy} needs no
+   * `_rev`, and builds the views before it replaces them.
+   *
+   * @throws TypeError for a value without an `_id` that begins with `_design/`, or that JSON cannot hold.
+   * @see https://docs.couchdb.org/en/stable/api/ddoc/common.html#put--db-_design-ddoc
    */
   save(design: DesignDocument): Operation<WriteResult> {
     requireDesign(design, 'designs.save');
@@ -56,30 +68,51 @@ export class Designs {
         return { method: 'PUT', path: db.path + documentPath(design._id), json: design };
       },
       (body) => {
-        const written = { id: stringField(body, 'id'), rev: stringField(body, 'rev') };
-        recordRevision(design, written.id, written.rev);
-        return written;
+        const result = { id: stringField(body, 'id'), rev: stringField(body, 'rev') };
+        recordRevision(design, result.id, result.rev);
+        return result;
       },
     );
   }
 
-  /** Deletes a design document; its indexes stay until `db.cleanup()`. Errors with `Conflict`. */
+  /**
+   * Deletes a design document. The files of its indexes stay until `db.cleanup()`.
+   *
+   * Cold. Emits the id and the revision of the tombstone. Errors with `NotFound`, and with `Conflict` if
+   * `_rev` is not the current revision.
+   *
+   * @see https://docs.couchdb.org/en/stable/api/ddoc/common.html#delete--db-_design-ddoc
+   */
   delete(design: { readonly _id: string; readonly _rev: string }): Operation<DeleteResult> {
     return deleteDocument(this.#db, design);
   }
 
-  /** Copies a design document on the server; emits the id and revision of the copy. */
+  /**
+   * Copies a design document on the server. Emits the id and the revision of the copy.
+   *
+   * Cold. Errors with `NotFound`, and with `Conflict` if the target exists and `dest` has no `_rev`.
+   *
+   * @see https://docs.couchdb.org/en/stable/api/ddoc/common.html#copy--db-_design-ddoc
+   */
   copy(source: DesignRef, dest: DesignRef): Operation<WriteResult> {
-    return copyDocument(this.#db, designEnd(source, 'source'), designEnd(dest, 'dest'));
+    return copyDocument(this.#db, toCopyRef(source, 'source'), toCopyRef(dest, 'dest'));
   }
 
-  /** Emits what the server knows of its index: as `db.info(name)` does. */
+  /**
+   * Reads the state of the view index of a design document, as `db.info(name)` does.
+   *
+   * Cold. Errors with `NotFound`.
+   *
+   * @see https://docs.couchdb.org/en/stable/api/ddoc/common.html#get--db-_design-ddoc-_info
+   */
   info(name: string): Operation<DesignInfo> {
     return designInfo(this.#db, name);
   }
 
   /**
    * Lists the design documents, as {@link Database.allDocs} lists documents.
+   *
+   * Cold. Emits once.
    *
    * @see https://docs.couchdb.org/en/stable/api/database/common.html#db-design-docs
    */
@@ -92,31 +125,37 @@ export class Designs {
   }
 
   /**
-   * Sees to it that a design document is there, and emits whether it had to be written.
+   * Writes a design document if it differs from the server's, and builds its views. Emits whether it
+   * wrote the document.
    *
-   * - It is written only when it differs from the server's, whatever revision that has.
-   * - Its views have been built when it emits, however long that takes; those of a partitioned
-   *   database are built on demand, and not before.
-   * - Views that take the place of others are built before they do, so that nobody waits for them:
-   *   under another name first (`…-deploying`), which is removed when the server has written the index
-   *   to disk, some seconds later.
-   * - Where somebody else writes it meanwhile, it starts again.
+   * - It compares the content only: you need no `_rev`.
+   * - It emits when the views are built, however long that takes. In a partitioned database CouchDB
+   *   builds the views on demand.
+   * - It builds views that replace others before it replaces them, so that no reader waits for an index.
+   *   For this it writes a temporary design document (`…-deploying`). It removes that when the server has
+   *   written the index to disk, some seconds later.
+   * - If another client writes the document meanwhile, it starts again.
    *
-   * Cold. Unsubscribing stops it, and has what it made removed; the server may go on building.
-   * Errors with `Unauthorized` or `Forbidden` where one may not write design documents, with a
-   * `Conflict` or whatever kept the views from being built when the attempts have run out.
+   * Cold. Emits once, and completes. Unsubscribing cancels the deployment and removes the temporary
+   * document; the server may continue to build the index.
    *
-   * @param design - As `designDocument` makes it, or as it stands in JSON.
+   * Errors with `Unauthorized` or `Forbidden` if the user may not write design documents. If the attempts
+   * run out, it errors with the last `Conflict`, or with the last error of building the views.
+   *
+   * @param design - The result of `designDocument`, or a design document as JSON.
+   * @param options - `warmUp`, `attempts`, and the `backoff` between them.
+   * @throws TypeError for an invalid design document, RangeError for `attempts` below 1.
+   * @see https://docs.couchdb.org/en/stable/ddocs/ddocs.html
    */
   deploy(design: DesignDocument, options: DeployOptions = {}): Operation<DeployResult> {
     return deploy(this.#db, design, options);
   }
 }
 
-function designEnd(end: unknown, what: string): DesignRef {
-  if (typeof end === 'string') return designId(end, `designs.copy: ${what}`);
-  if (typeof end === 'object' && end !== null) return end as DesignRef;
-  throw invalidArgument(`designs.copy: ${what}`, 'a name or a design document', end);
+function toCopyRef(ref: unknown, what: string): DesignRef {
+  if (typeof ref === 'string') return designId(ref, `designs.copy: ${what}`);
+  if (typeof ref === 'object' && ref !== null) return ref as DesignRef;
+  throw invalidArgument(`designs.copy: ${what}`, 'a name or a design document', ref);
 }
 
 function designId(name: unknown, what: string): `_design/${string}` {

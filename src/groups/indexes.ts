@@ -17,7 +17,11 @@ import type {
   MangoIndex,
 } from '../queries/indexes.ts';
 
-/** The Mango indexes of a database: `db.indexes`. All of it is cold. */
+/**
+ * The Mango indexes of a database: `db.indexes`. Every method returns a cold `Operation`.
+ *
+ * @see https://docs.couchdb.org/en/stable/api/database/find.html
+ */
 export class Indexes<T extends object = AnyFields> {
   readonly #db: DatabaseScope;
 
@@ -27,7 +31,9 @@ export class Indexes<T extends object = AnyFields> {
   }
 
   /**
-   * Emits the indexes, with `_all_docs`, which every database has.
+   * Lists the indexes. `_all_docs`, which every database has, is among them.
+   *
+   * Cold. Emits once.
    *
    * @see https://docs.couchdb.org/en/stable/api/database/find.html#get--db-_index
    */
@@ -41,22 +47,24 @@ export class Indexes<T extends object = AnyFields> {
   }
 
   /**
-   * Makes an index, and emits where it is; where there is the same already, it is left.
+   * Creates an index, unless the same index exists. Emits its design document and its name.
    *
-   * The server answers before the index is built: the first query that uses it waits for that.
-   * Errors with `Unauthorized` or `Forbidden` where one may not write design documents, `BadRequest`
-   * for a text index where the server has no full-text search.
+   * Cold. The server answers before it builds the index: the first query that uses the index waits.
    *
+   * Errors with `Unauthorized` or `Forbidden` if the user may not write design documents. Errors with
+   * `BadRequest` for a text index if the server has no full-text search.
+   *
+   * @throws TypeError or RangeError for an invalid definition.
    * @see https://docs.couchdb.org/en/stable/api/database/find.html#post--db-_index
    */
   create(definition: IndexDefinition<T>): Operation<IndexCreated> {
     const db = this.#db;
-    const write = (): Record<string, unknown> => indexBody(definition);
-    // Misuse is told now.
-    write();
+    const encode = (): Record<string, unknown> => indexBody(definition);
+    // Validate now: throws at the call.
+    encode();
     return operation(
       db.connection,
-      () => ({ method: 'POST', path: `${db.path}/_index`, json: write() }),
+      () => ({ method: 'POST', path: `${db.path}/_index`, json: encode() }),
       (body) => ({
         created: stringField(body, 'result') === 'created',
         ddoc: stringField(body, 'id'),
@@ -66,11 +74,11 @@ export class Indexes<T extends object = AnyFields> {
   }
 
   /**
-   * Deletes an index, and its design document when that was the last in it; emits `true`.
+   * Deletes an index. Deletes its design document too if that holds no other index. Emits `true`.
    *
-   * Errors with `NotFound`.
+   * Cold. Errors with `NotFound`.
    *
-   * @param index - As `list` and `create` give it.
+   * @param index - An index as `list` and `create` emit it.
    * @see https://docs.couchdb.org/en/stable/api/database/find.html#delete--db-_index-design_doc-json-name
    */
   delete(index: IndexRef, options: DeleteIndexOptions = {}): Operation<true> {
@@ -84,7 +92,10 @@ export class Indexes<T extends object = AnyFields> {
   }
 
   /**
-   * Deletes all indexes of several design documents in one request; emits what became of each.
+   * Deletes all indexes of several design documents in one request. Emits which were deleted, and which
+   * failed.
+   *
+   * Cold. A design document that cannot be deleted is in `failed`, and no error.
    *
    * @param ddocs - The ids of design documents, with or without `_design/`.
    * @see https://docs.couchdb.org/en/stable/api/database/find.html#post--db-_index-_bulk_delete
@@ -106,10 +117,10 @@ export class Indexes<T extends object = AnyFields> {
         json: { docids: ddocs, ...body },
       }),
       (answer) => ({
-        deleted: arrayField(answer, 'success').map((one) => stringField(one, 'id')),
-        failed: arrayField(answer, 'fail').map((one) => ({
-          ddoc: stringField(one, 'id'),
-          error: stringField(one, 'error'),
+        deleted: arrayField(answer, 'success').map((entry) => stringField(entry, 'id')),
+        failed: arrayField(answer, 'fail').map((entry) => ({
+          ddoc: stringField(entry, 'id'),
+          error: stringField(entry, 'error'),
         })),
       }),
     );
@@ -118,7 +129,7 @@ export class Indexes<T extends object = AnyFields> {
   /**
    * Explains how the server would answer a query: which index it would use, and why not the others.
    *
-   * Cold. Takes the same query as {@link Database.find}.
+   * Cold. Emits once. Takes the same query as {@link Database.find}.
    *
    * @see https://docs.couchdb.org/en/stable/api/database/find.html#post--db-_explain
    */

@@ -13,26 +13,28 @@ import type { Row, View } from '../model/view.ts';
 import { listDocuments } from '../queries/all-docs.ts';
 import type { AllDocsOptions, RevisionValue } from '../queries/all-docs.ts';
 
-/** A local document as the server has it. Its revision is a count: `'0-3'`. */
+/** A local document as CouchDB stores it. Its revision counts the writes: `'0-3'`. */
 export type LocalDocument<Fields extends object = AnyFields> = Fields & {
   _id: string;
   _rev: string;
 };
 
-/** A local document to be written. */
+/** A local document to save. */
 export type LocalDraft = object & { readonly _id: string; readonly _rev?: string };
 
-/** Which local documents are listed; they are never read with their fields. */
+/** Options for listing local documents. CouchDB lists their ids and revisions only. */
 export type LocalDocsOptions = Pick<
   AllDocsOptions,
   'key' | 'keys' | 'startKey' | 'endKey' | 'inclusiveEnd' | 'descending' | 'limit' | 'skip'
 >;
 
 /**
- * The local documents of a database: `db.local`. They are not replicated, are in no view and no
- * feed, and have no attachments and no conflicts. All of it is cold.
+ * The local documents of a database: `db.local`. Every method returns a cold `Operation`.
  *
- * An id is given with or without its `_local/`; it comes back with it.
+ * Local documents are not replicated. Views and feeds do not contain them. They have no attachments and
+ * no conflicts.
+ *
+ * An id may begin with `_local/`, but need not. Emitted ids always begin with it.
  *
  * @see https://docs.couchdb.org/en/stable/api/local.html
  */
@@ -44,7 +46,13 @@ export class LocalDocuments {
     this.#db = db;
   }
 
-  /** Emits a local document. Errors with `NotFound`. */
+  /**
+   * Reads a local document.
+   *
+   * Cold. Emits once. Errors with `NotFound`.
+   *
+   * @see https://docs.couchdb.org/en/stable/api/local.html#get--db-_local-docid
+   */
   get<Fields extends object = AnyFields>(id: string): Operation<LocalDocument<Fields>> {
     const path = this.#path(id, 'local.get: id');
     return operation(
@@ -58,10 +66,13 @@ export class LocalDocuments {
   }
 
   /**
-   * Writes a local document, over what is there: CouchDB 3 does not compare revisions here. Emits its
-   * id and its revision, and notes both on the object that was passed.
+   * Saves a local document, and overwrites an existing one: CouchDB 3 does not compare revisions here.
+   * Emits the id and the revision, and sets both on the object that you passed.
    *
-   * @throws TypeError for what has no `_id`, and for what JSON cannot hold, with its path.
+   * Cold.
+   *
+   * @throws TypeError for a document without `_id`, or with a value that JSON cannot hold.
+   * @see https://docs.couchdb.org/en/stable/api/local.html#put--db-_local-docid
    */
   save(doc: LocalDraft): Operation<WriteResult> {
     requireDraft({ ...doc, _id: undefined }, 'local.save: the document');
@@ -73,17 +84,20 @@ export class LocalDocuments {
         return { method: 'PUT', path, json: { ...doc, _id: localId(doc._id) } };
       },
       (body) => {
-        const written = writtenBy(body);
-        recordRevision(doc, written.id, written.rev);
-        return written;
+        const result = decodeWriteResult(body);
+        recordRevision(doc, result.id, result.rev);
+        return result;
       },
     );
   }
 
   /**
-   * Deletes a local document; emits its id. Errors with `NotFound`.
+   * Deletes a local document. Emits its id and the revision in the answer of the server.
    *
-   * @param doc - Its id; or itself with its `_rev`, which other servers than CouchDB 3 may insist on.
+   * Cold. Errors with `NotFound`.
+   *
+   * @param doc - The id, or the document. CouchDB 3 needs no `_rev`; other servers may need it.
+   * @see https://docs.couchdb.org/en/stable/api/local.html#delete--db-_local-docid
    */
   delete(doc: string | LocalDraft): Operation<WriteResult> {
     const describe = (): RequestSpec => {
@@ -92,25 +106,39 @@ export class LocalDocuments {
       const path = this.#path(id, 'local.delete: id');
       return { method: 'DELETE', path: rev === undefined ? path : `${path}?rev=${segment(rev)}` };
     };
-    // Misuse is told now.
+    // Validate now: throws at the call.
     describe();
-    return operation(this.#db.connection, describe, writtenBy);
+    return operation(this.#db.connection, describe, decodeWriteResult);
   }
 
-  /** Copies a local document on the server, over what is there. Errors with `NotFound`. */
+  /**
+   * Copies a local document on the server, and overwrites an existing one. Emits the id and the revision
+   * of the copy.
+   *
+   * Cold. Errors with `NotFound`.
+   *
+   * @see https://docs.couchdb.org/en/stable/api/local.html#copy--db-_local-docid
+   */
   copy(source: string, dest: string): Operation<WriteResult> {
     const path = this.#path(source, 'local.copy: source');
     this.#path(dest, 'local.copy: dest');
-    // It is taken apart after it has been decoded.
+    // CouchDB decodes the whole header before it parses it, so all of the id is encoded.
     const destination = segment(localId(dest));
     return operation(
       this.#db.connection,
       () => ({ method: 'COPY', path, headers: { destination } }),
-      writtenBy,
+      decodeWriteResult,
     );
   }
 
-  /** Emits the ids and revisions of local documents: the server's own are among them. */
+  /**
+   * Lists the ids and revisions of local documents. The server's documents, such as the checkpoints of
+   * replications, are among them.
+   *
+   * Cold. Emits once.
+   *
+   * @see https://docs.couchdb.org/en/stable/api/local.html#get--db-_local_docs
+   */
   list(
     options: LocalDocsOptions = {},
   ): Operation<View<Row<string, RevisionValue>, AllDocsOptions>> {
@@ -128,7 +156,7 @@ export class LocalDocuments {
 
 const localId = (id: string): string => `_local/${id.replace(/^_local\//, '')}`;
 
-const writtenBy = (body: unknown): WriteResult => ({
+const decodeWriteResult = (body: unknown): WriteResult => ({
   id: stringField(body, 'id'),
   rev: stringField(body, 'rev'),
 });

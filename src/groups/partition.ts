@@ -19,20 +19,21 @@ import type { SearchQuery, SearchResult } from '../queries/search.ts';
 import { queryView } from '../queries/view.ts';
 import type { ViewOptions } from '../queries/view.ts';
 
-/** What the server knows of a partition. */
+/** The state of a partition. */
 export interface PartitionInfo {
   readonly key: string;
   readonly docCount: number;
   readonly deletedDocCount: number;
-  /** In bytes: of live data, and of the same uncompressed. */
+  /** The sizes in bytes: `active` of the live data, `external` of the same data uncompressed. */
   readonly sizes: { readonly active: number; readonly external: number };
 }
 
 /**
- * A partition of a partitioned database: `db.partition(key)`. What is asked of it is answered by the
- * shard that holds it, alone. All of it is cold.
+ * A partition of a partitioned database: `db.partition(key)`. Every method returns a cold `Operation`,
+ * and only the shard that holds the partition answers it.
  *
- * A document is in it by its id, `'key:id'`, with which it is read and written as any other.
+ * The id of a document names its partition: `'key:id'`. Use that id to read and write the document, as
+ * in any database.
  *
  * @see https://docs.couchdb.org/en/stable/api/partitioned-dbs.html
  */
@@ -44,11 +45,17 @@ export class Partition<T extends object = AnyFields> {
   constructor(db: DatabaseScope, key: string) {
     requireKey(key);
     this.key = key;
-    // Below its path everything is as it is below that of the database.
+    // CouchDB has the same endpoints below the path of a partition as below that of the database.
     this.#db = { ...db, path: `${db.path}/_partition/${segment(key)}` };
   }
 
-  /** Emits what the server knows of it; of one that is empty as well. */
+  /**
+   * Reads the state of the partition. A partition without documents has one too.
+   *
+   * Cold. Emits once.
+   *
+   * @see https://docs.couchdb.org/en/stable/api/partitioned-dbs.html#get--db-_partition-partition
+   */
   info(): Operation<PartitionInfo> {
     const db = this.#db;
     return operation(
@@ -66,7 +73,7 @@ export class Partition<T extends object = AnyFields> {
     );
   }
 
-  /** Lists its documents: see {@link Database.allDocs}. */
+  /** Lists the documents of the partition: see {@link Database.allDocs}. */
   allDocs(
     options: AllDocsOptions & { readonly includeDocs: true },
   ): Operation<View<AllDocsRow<Document<T> | null>, AllDocsOptions>>;
@@ -75,7 +82,7 @@ export class Partition<T extends object = AnyFields> {
     return listDocuments(this.#db, '_all_docs', options, 'allDocs');
   }
 
-  /** Queries a view of a design document that is partitioned: see {@link Database.view}. */
+  /** Queries a view of a partitioned design document: see {@link Database.view}. */
   view<Key = unknown, Value = unknown>(
     name: string,
     options: ViewOptions & { readonly includeDocs: true },
@@ -88,24 +95,30 @@ export class Partition<T extends object = AnyFields> {
     return queryView(this.#db, name, options);
   }
 
-  /** Finds documents in it, **25 of them unless told otherwise**: see {@link Database.find}. */
+  /** Finds documents of the partition, **up to 25 by default**: see {@link Database.find}. */
   find<const Field extends FieldPath<T> = never>(
     query: FindQuery<T, Field>,
   ): Operation<FindResult<FoundDocument<T, Field>>> {
     return find<T, Field>(this.#db, query);
   }
 
-  /** Emits how the server would answer a query: see {@link Database.explain}. */
+  /** Explains how the server would answer a query: see {@link Indexes.explain}. */
   explain(query: FindQuery<T>): Operation<Explanation> {
     return explain<T>(this.#db, query);
   }
 
-  /** Searches it with Clouseau, without counts, ranges and groups: see {@link Database.search}. */
+  /**
+   * Searches the partition with Clouseau: see {@link Search}. `counts`, `ranges` and groups are not
+   * available for a partition.
+   */
   search(name: string, query: SearchQuery): Operation<SearchResult<T>> {
     return search<T>(this.#db, name, query);
   }
 
-  /** Searches it with Nouveau, without counts and ranges: see {@link Database.nouveau}. */
+  /**
+   * Searches the partition with Nouveau: see {@link NouveauSearch}. `counts` and `ranges` are not
+   * available for a partition.
+   */
   nouveau(name: string, query: NouveauQuery): Operation<NouveauResult<T>> {
     return nouveau<T>(this.#db, name, query);
   }
@@ -115,7 +128,7 @@ function requireKey(key: unknown): asserts key is string {
   if (typeof key !== 'string' || key === '')
     throw invalidArgument('The key of a partition', 'a string that is not empty', key);
   if (key.includes(':'))
-    throw new TypeError(`The key of a partition has no colon: ${describeValue(key)}`);
+    throw new TypeError(`The key of a partition must not contain a colon: ${describeValue(key)}`);
   if (key.startsWith('_'))
     throw new TypeError(
       `The key of a partition must not begin with an underscore: ${describeValue(key)}`,

@@ -17,9 +17,9 @@ import type { DatabaseScope } from '../http/scope.ts';
 import type { AnyFields, Document } from '../model/document.ts';
 
 /**
- * The revision trees of a database: `db.revs`. All of it is cold.
+ * The revision trees of a database: `db.revs`. Every method returns a cold Observable.
  *
- * A document has several live leaf revisions after replication brought edits that were made apart.
+ * A document has several live leaf revisions if it was edited in two databases before they replicated.
  *
  * @see https://docs.couchdb.org/en/stable/replication/conflicts.html
  */
@@ -32,8 +32,10 @@ export class Revs<T extends object = AnyFields> {
   }
 
   /**
-   * Reads the current revision of a document, or null if it is missing or deleted. Its body is not
-   * sent.
+   * Reads the current revision of a document, without its body. Emits null if the document is missing or
+   * deleted.
+   *
+   * Cold. Emits once.
    *
    * @see https://docs.couchdb.org/en/stable/api/document/common.html#head--db-docid
    */
@@ -58,11 +60,13 @@ export class Revs<T extends object = AnyFields> {
    * Writes the merge as the next revision of the winner, and deletes the other leaves, in one
    * request. If the tree changes meanwhile, it starts again, and no leaf is lost.
    *
-   * Cold. A document without conflicts is emitted as it is. Errors with `NotFound`, and with a
-   * `Conflict` if the attempts run out, or if the merge throws or returns null: then nothing is written.
+   * Cold. Emits a document without conflicts unchanged. Errors with `NotFound`. Errors with a `Conflict`
+   * if the attempts run out, or if the merge throws or returns null: then it writes nothing.
    *
-   * @param merge - Receives the winner (with what was merged into it already), a loser, and their last
-   * common revision, if the server has it and the merge takes three arguments.
+   * @param merge - Receives the winner (merged with the previous losers) and a loser. If it declares three
+   * parameters, it also receives their last common revision, or null if the server no longer has it.
+   * @param options - `attempts` (5 by default), and the `backoff` between them.
+   * @see https://docs.couchdb.org/en/stable/replication/conflicts.html
    */
   resolveLeaves(
     id: string,
@@ -74,7 +78,7 @@ export class Revs<T extends object = AnyFields> {
 
   /**
    * Reads revisions of a document, deleted ones too: those that `revs` names, or all leaves. Emits an
-   * outcome for each: a missing revision is a value too.
+   * outcome for each: a missing revision is a value, not an error.
    *
    * Cold. With `latest`, it reads the leaves that descend from the named revisions.
    *
@@ -104,8 +108,10 @@ export class Revs<T extends object = AnyFields> {
   }
 
   /**
-   * Emits which of these revisions the database lacks, by document, and its own revisions from which
-   * they may descend. A replicator calls it before it copies.
+   * Reads which of these revisions the database lacks, by document, and from which of its revisions they
+   * may descend. A replicator calls it before it copies.
+   *
+   * Cold. Emits a `Map` once, which has only the documents with missing revisions.
    *
    * @see https://docs.couchdb.org/en/stable/api/database/misc.html#db-revs-diff
    */
@@ -114,7 +120,9 @@ export class Revs<T extends object = AnyFields> {
   }
 
   /**
-   * Emits which of these revisions the database lacks, by document.
+   * Reads which of these revisions the database lacks, by document.
+   *
+   * Cold. Emits a `Map` once, which has only the documents with missing revisions.
    *
    * @see https://docs.couchdb.org/en/stable/api/database/misc.html#db-missing-revs
    */

@@ -7,18 +7,18 @@ import { analyze, search, searchCleanup, searchInfo } from '../queries/search.ts
 import type { SearchInfo, SearchQuery, SearchResult } from '../queries/search.ts';
 
 /**
- * Full-text search with Clouseau: `db.search`. Call it to search; its methods maintain the indexes. All
- * of it is cold.
+ * Full-text search with Clouseau: `db.search`. Call it to search; its methods maintain the indexes.
+ *
+ * Every call returns a cold `Operation`.
  *
  * @see https://docs.couchdb.org/en/stable/ddocs/search.html
  */
 export interface Search<T extends object = AnyFields> {
   /**
-   * Searches an index of Clouseau, if the server has it. Emits a page of hits: **25 of them, unless
-   * there is a `limit`**.
+   * Searches an index of Clouseau. Emits a page of hits: **up to 25, unless the query has a `limit`**.
    *
-   * Errors with `NotFound` if there is no such index or no Clouseau, and with `BadRequest` if Lucene
-   * cannot parse `q`.
+   * Errors with `NotFound` if the index does not exist or the server has no Clouseau, and with
+   * `BadRequest` if Lucene cannot parse `q`.
    *
    * @param name - `'design-document/index'`.
    */
@@ -28,14 +28,14 @@ export interface Search<T extends object = AnyFields> {
   /** Reads the size of an index on disk: `searchIndex.disk_size`, in bytes. */
   diskSize(name: string): Operation<SearchInfo>;
   /**
-   * Removes the files of indexes that no design document defines any more. Errors with `ServerError`
+   * Removes the files of indexes that no design document defines any longer. Errors with `ServerError`
    * if the server has no Clouseau.
    *
    * @see https://docs.couchdb.org/en/stable/api/database/cleanup.html
    */
   cleanup(): Operation<{ readonly ok: true }>;
   /**
-   * Emits the terms that an analyzer makes of a text. Errors with `ServerError` if the server has no
+   * Reads the terms that an analyzer makes of a text. Errors with `ServerError` if the server has no
    * full-text search.
    *
    * @see https://docs.couchdb.org/en/stable/api/server/common.html#search-analyze
@@ -46,14 +46,16 @@ export interface Search<T extends object = AnyFields> {
 }
 
 /**
- * Full-text search with Nouveau: `db.search.nouveau`. All of it is cold.
+ * Full-text search with Nouveau: `db.search.nouveau`. Every call returns a cold `Operation`.
  *
  * @see https://docs.couchdb.org/en/stable/ddocs/nouveau.html
  */
 export interface NouveauSearch<T extends object = AnyFields> {
   /**
-   * Searches an index of Nouveau, if the server has it. Emits a page of hits: **25 of them, unless
-   * there is a `limit`**. Errors as {@link Search} does.
+   * Searches an index of Nouveau. Emits a page of hits: **up to 25, unless the query has a `limit`**.
+   *
+   * Errors with `NotFound` if the index does not exist or the server has no Nouveau, and with
+   * `BadRequest` if Lucene cannot parse `q`.
    *
    * @param name - `'design-document/index'`.
    */
@@ -61,13 +63,13 @@ export interface NouveauSearch<T extends object = AnyFields> {
   /** Reads the state of an index. */
   info(name: string): Operation<SearchInfo>;
   /**
-   * Removes the files of indexes that no design document defines any more.
+   * Removes the files of indexes that no design document defines any longer.
    *
    * @see https://docs.couchdb.org/en/stable/api/database/cleanup.html#db-nouveau-cleanup
    */
   cleanup(): Operation<{ readonly ok: true }>;
   /**
-   * Emits the terms that an analyzer makes of a text. Errors with `NotFound` if Nouveau is not enabled.
+   * Reads the terms that an analyzer makes of a text. Errors with `NotFound` if Nouveau is not enabled.
    *
    * @see https://docs.couchdb.org/en/stable/api/server/common.html#nouveau-analyze
    */

@@ -12,16 +12,16 @@ import {
 import type { CreateUserOptions, User, UserFields } from '../server/users.ts';
 
 /**
- * The users of a server: `couch.users`. Users are found by name.
+ * The users of a server: `couch.users`. The methods identify a user by name.
  *
- * Every method returns a cold `Operation`. A method that changes a user reads the document first, and
- * retries if another client has written it meanwhile. Server administrators are not among them: they
- * are in the configuration.
+ * Every method returns a cold `Operation`. `changePassword`, `setRoles` and `delete` read the user first,
+ * and retry if another client has written it meanwhile. Server administrators are not among the users:
+ * the configuration holds them.
  *
  * @see https://docs.couchdb.org/en/stable/intro/security.html#authentication-database
  */
 export class Users<Db = unknown> {
-  /** The `_users` database, for everything that has no method here. */
+  /** The `_users` database, for requests without a method here. */
   readonly db: Db;
   readonly #connection: Connection;
 
@@ -50,8 +50,8 @@ export class Users<Db = unknown> {
   }
 
   /**
-   * Saves the document of a user, as {@link Users.get} emits it, with fields changed. Emits the user
-   * with its new revision.
+   * Saves a user that {@link Users.get} emitted, with changed fields. Emits the user with its new
+   * revision.
    *
    * Cold. Errors with `Conflict` if it was changed meanwhile.
    *
