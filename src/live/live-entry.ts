@@ -35,8 +35,8 @@ export function entryOfChange({ id, changes, deleted, doc }: Change): LiveEntry 
 }
 
 /**
- * Returns an answer with the equal items of the present list in place of its own, so that they keep
- * their identity. Returns the present list itself if all its items are equal.
+ * Returns an answer in which items of the present list replace equal ones, so that they keep their
+ * identity. Returns the present list itself if all its items are equal.
  */
 export function keepEqual<Item>(
   present: readonly Item[],
@@ -80,8 +80,9 @@ export class KnownRevisions {
   }
 
   /**
-   * Returns whether an entry is certainly not older than the known revision: it is the same one, or
-   * it wins. A losing revision is uncertain: it may be old, or have won since by a deletion.
+   * Returns whether an entry is certainly not older than the known revision: it is the same revision,
+   * or it wins. A losing revision is uncertain: it may be old, or it may win now because the former
+   * winner was deleted.
    */
   isNotOlder({ id, rev }: LiveEntry): boolean {
     const known = this.#revs.get(id);
