@@ -163,7 +163,8 @@ export class DocumentEdit<T extends object> {
           this.#update({ base: entry, local: saved ? null : outcome.doc });
           this.edits$.next();
         } else {
-          const reason = outcome.type === 'failed' ? outcome.reason : 'the merge returned no document';
+          const reason =
+            outcome.type === 'failed' ? outcome.reason : 'the merge returned no document';
           this.#update({ base: entry, local: null, error: this.#mergeError(reason) });
         }
         return EMPTY;
