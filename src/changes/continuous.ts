@@ -14,7 +14,7 @@ import type { Sequence } from '../model/change.ts';
  * happens, and an empty line as heartbeat.
  *
  * Completes after an `end` event. Errors with a transient `ProtocolError` if the stream ends without
- * one or a line is not a row, and with a `TimeoutError` if nothing arrives for two heartbeats.
+ * one, or if a line is not a row. Errors with a `TimeoutError` if nothing arrives for two heartbeats.
  */
 export function continuous<Item extends Sequenced>(
   source: FeedSource<Item>,

@@ -32,8 +32,8 @@ export interface CrossTabOptions {
  * Tabs share a connection only if their feeds have the same server-side parameters, the same
  * database, and the same user according to `GET /_session`.
  *
- * A tab opens its own connection if there are no Web Locks (on insecure origins, and in a Node
- * without them) or the server refuses `GET /_session`.
+ * A tab opens its own connection if there are no Web Locks, or if the server refuses `GET /_session`.
+ * Insecure origins and some versions of Node have no Web Locks.
  *
  * @example
  * orders.changes$({ crossTab: crossTab() }).subscribe(show);
