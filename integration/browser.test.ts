@@ -6,7 +6,7 @@ import { hasChromium, launchChromium } from './helpers/chromium.ts';
 import { createDatabase, rawFetch, server } from './helpers/server.ts';
 import { type Site, startSite } from './helpers/site.ts';
 
-// What only a browser can tell: CORS, object URLs, workers of both kinds.
+// Behaviour that only a browser shows: CORS, object URLs, workers and service workers.
 
 jest.setTimeout(60_000);
 
@@ -17,7 +17,7 @@ declare const self: {
 
 type Given = readonly [url: string, auth: readonly [string, string]];
 
-/** A module that reads a document, and says what is in it. */
+/** A module that reads a document, and answers with its content. */
 const READ = `
   import { Database } from '/corduroy/index.browser.js';
   const read = (url, auth, answer) => new Database(url, { auth }).get('ada').subscribe({
@@ -61,8 +61,8 @@ const title = 'in a browser';
       await site?.close();
     });
 
-    it('says what CORS has to do with a failure of which the browser says nothing', async () => {
-      // The same server under another origin, which allows for no pages but its own.
+    it('hints at CORS if a request to another origin fails', async () => {
+      // The same server under another origin, which allows no other origin.
       const error = await page.evaluate(
         ([url, auth]) =>
           self.promised(new self.corduroy.Couch(url, { auth }).use('pets').get('ada')).then(
@@ -85,7 +85,7 @@ const title = 'in a browser';
       expect(error?.message).not.toContain(server.password);
     });
 
-    it('says nothing of CORS where the server is of the page’s own origin', async () => {
+    it('gives no hint at CORS if the server has the origin of the page', async () => {
       await page.context().setOffline(true);
       const hint = await page.evaluate(
         ([url, auth]) =>
@@ -99,8 +99,8 @@ const title = 'in a browser';
       expect(hint).toBeNull();
     });
 
-    it('uploads a File and shows it, each with progress, until nobody wants it', async () => {
-      const told = await page.evaluate(async ([url, auth]) => {
+    it('uploads a File and shows it, both with progress, until it is unsubscribed', async () => {
+      const result = await page.evaluate(async ([url, auth]) => {
         const pets = new self.corduroy.Database(url, { auth });
         const bytes = new Uint8Array(300_000).map((_, i) => i % 251);
         const file = new File([bytes], 'portrait.bin', { type: 'image/x-pet' });
@@ -120,7 +120,7 @@ const title = 'in a browser';
         const same = new Uint8Array(await answer.arrayBuffer()).every((one, i) => one === bytes[i]);
         const closed = subscription.closed;
         subscription.unsubscribe();
-        const gone = await fetch(shown).then(
+        const revoked = await fetch(shown).then(
           () => false,
           () => true,
         );
@@ -131,17 +131,17 @@ const title = 'in a browser';
           type,
           same,
           closed,
-          gone,
+          revoked,
         };
       }, given);
-      expect(told).toEqual({
+      expect(result).toEqual({
         sent: 300_000,
         pieces: 5,
         read: { done: 300_000, total: 300_000 },
         type: 'image/x-pet',
         same: true,
         closed: false,
-        gone: true,
+        revoked: true,
       });
     });
 

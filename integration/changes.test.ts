@@ -16,7 +16,7 @@ const live = (db: { state$: ReturnType<Database['changes$']>['state$'] }): Promi
   firstValueFrom(db.state$.pipe(filter(({ status }) => status === 'live')));
 
 describe('changes', () => {
-  it('lists what happened since the beginning, with a limit, and goes on from there', async () => {
+  it('lists the changes since the beginning up to a limit, and those after it', async () => {
     const db = await database();
     await firstValueFrom(db.save(items(0, 5)));
     const first = await firstValueFrom(db.changes({ since: 0, limit: 2 }));
@@ -28,7 +28,7 @@ describe('changes', () => {
     expect(typeof rest.lastSeq).toBe('string');
   });
 
-  it('brings documents, and tombstones for deleted ones', async () => {
+  it('includes documents, and tombstones of deleted ones', async () => {
     const db = await database();
     const [doc] = items(0, 1) as [Item & { _id: string; _rev: string }];
     await firstValueFrom(db.save(doc));
@@ -48,7 +48,7 @@ describe('changes', () => {
     expect(bySelector.results.map(({ id }) => id).sort()).toEqual(['item-3', 'item-4']);
   });
 
-  it('filters by a function with parameters', async () => {
+  it('filters by a filter function with parameters', async () => {
     const db = await database();
     await rawFetch(`/${db.name}/_design/f`, {
       method: 'PUT',
@@ -65,7 +65,7 @@ describe('changes', () => {
 });
 
 describe('changes$', () => {
-  it('emits what happens from now on, in batches', async () => {
+  it('emits the changes from now on, in batches', async () => {
     const db = await database();
     await firstValueFrom(db.save(items(0, 2)));
     const feed = db.changes$({ latency: 50, includeDocs: true });
@@ -78,7 +78,7 @@ describe('changes$', () => {
     expect(changes.every(({ doc }) => doc !== undefined)).toBe(true);
   });
 
-  it('shares one connection among all who listen, over handles of one Couch, and closes it', async () => {
+  it('shares one connection among the subscribers of all feeds of one Couch, and closes it', async () => {
     const proxy = await startFaultyProxy(server.url);
     const couch = new Couch(proxy.url, { auth: [server.username, server.password] });
     const name = await createDatabase();
@@ -88,14 +88,14 @@ describe('changes$', () => {
     const opened = proxy.requests.filter(({ url }) => url.includes('feed=continuous'));
     expect(opened).toHaveLength(1);
     for (const subscription of subscriptions) subscription.unsubscribe();
-    // The keep-alive socket that asked for `now` may stay; the feed's must not.
+    // The keep-alive socket of the request for `now` may stay open, but not that of the feed.
     proxy.refuse();
     await proxy.closed();
     expect(proxy.connections).toBe(0);
     await proxy.close();
   });
 
-  it('recovers from a cut, tells so, and loses nothing', async () => {
+  it('reconnects after a cut, emits the waiting state, and loses no change', async () => {
     const proxy = await startFaultyProxy(server.url);
     const db = new Couch(proxy.url, { auth: [server.username, server.password] }).use<Item>(
       await createDatabase(),
@@ -128,7 +128,7 @@ describe('changes$', () => {
     await proxy.close();
   });
 
-  it('errors with what cannot pass', async () => {
+  it('errors with errors that are not transient', async () => {
     const couch = new Couch(server.authenticatedUrl);
     await expect(firstValueFrom(couch.use('not-there').changes$())).rejects.toBeInstanceOf(
       NotFound,
@@ -137,7 +137,7 @@ describe('changes$', () => {
     await expect(firstValueFrom(stranger.use('x').changes$())).rejects.toBeInstanceOf(Unauthorized);
   });
 
-  it('can be read with for await, and left', async () => {
+  it('can be read with for await, and closed by break', async () => {
     const db = await database();
     await firstValueFrom(db.save(items(0, 3)));
     const seen: string[] = [];
@@ -148,7 +148,7 @@ describe('changes$', () => {
     expect(seen.sort()).toEqual(['item-0', 'item-1', 'item-2']);
   });
 
-  it('an iterator that waits on a silent feed can be left', async () => {
+  it('can be closed by return() while an iterator waits on a silent feed', async () => {
     const db = await database();
     const iterator = db.changes$()[Symbol.asyncIterator]();
     const pending = iterator.next();

@@ -5,7 +5,7 @@ import { filter, firstValueFrom } from 'rxjs';
 import { needs, server, uniqueName } from './helpers/server.ts';
 import { startIsolatedServer } from './helpers/servers.ts';
 import type { RunningServer } from './helpers/servers.ts';
-import { toObservable, failure, value } from './seed/steps.ts';
+import { waitFor, failure, value } from './seed/steps.ts';
 
 // What changes a server as a whole happens on one of its own, where it disturbs nobody.
 
@@ -60,7 +60,7 @@ describe('a cluster', () => {
       await value(couch.create('_global_changes'));
       const name = uniqueName();
       // It takes the server a moment to notice that it is to write.
-      const result = await toObservable(async () => {
+      const result = await waitFor(async () => {
         const db = await value(couch.create(name));
         await value(couch.delete(db.name));
         const { results, lastSeq } = await value(couch.dbUpdates({ since: 0 }));
@@ -92,9 +92,9 @@ describe('a cluster', () => {
       });
       await firstValueFrom(feed.state$.pipe(filter(({ status }) => status === 'live')));
       await value(couch.create(name));
-      await toObservable(async () => seen.includes('created') || undefined, 'a database made');
+      await waitFor(async () => seen.includes('created') || undefined, 'a database made');
       await value(couch.delete(name));
-      await toObservable(async () => seen.includes('deleted') || undefined, 'a database deleted');
+      await waitFor(async () => seen.includes('deleted') || undefined, 'a database deleted');
       subscription.unsubscribe();
     },
     30_000,
@@ -133,7 +133,7 @@ describe('resharding', () => {
       expect(await value(reshard.deleteJob(second))).toBe(true);
       expect(await failure(reshard.job(second))).toBeInstanceOf(NotFound);
       await value(reshard.start());
-      await toObservable(async () => {
+      await waitFor(async () => {
         const { state } = await value(reshard.jobState(first));
         return state === 'completed' ? true : undefined;
       }, 'a shard that is split');
@@ -157,7 +157,7 @@ describe('resharding', () => {
       await value(reshard.start());
       expect(await value(reshard.jobState(id))).toEqual({ state: 'stopped', reason: 'later' });
       await value(reshard.startJob(id));
-      await toObservable(async () => {
+      await waitFor(async () => {
         const { jobState } = await value(reshard.job(id));
         return jobState === 'completed' ? true : undefined;
       }, 'a shard that is split');
@@ -194,12 +194,9 @@ describe('a node of its own', () => {
         const text = await value(couch.node().prometheus());
         return /^couchdb_uptime_seconds (\d+)$/m.exec(text)?.[1] ?? '';
       };
-      await toObservable(
-        async () => (Number(await begun()) > 2 ? true : undefined),
-        'a few seconds',
-      );
+      await waitFor(async () => (Number(await begun()) > 2 ? true : undefined), 'a few seconds');
       expect(await value(couch.node().restart())).toBe(true);
-      await toObservable(
+      await waitFor(
         () =>
           begun().then(
             (uptime) => (Number(uptime) <= 2 ? true : undefined),

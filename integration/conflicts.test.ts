@@ -28,7 +28,7 @@ type Saved = Note & Partial<DocumentRef> & { _id: string };
 const database = async (): Promise<Database<Note>> =>
   new Couch(server.authenticatedUrl).use<Note>(await createDatabase());
 
-/** A document that was changed on the server since the local copy was read. */
+/** Returns a local copy of a document that has changed on the server since. */
 async function diverged(db: Database<Note>, base: Note, remote: Note, local: Note): Promise<Saved> {
   const doc: Saved = { _id: 'note', ...base };
   await firstValueFrom(db.save(doc));
@@ -38,7 +38,7 @@ async function diverged(db: Database<Note>, base: Note, remote: Note, local: Not
 }
 
 describe('merging', () => {
-  it('hands the common ancestor to a merge of three arguments', async () => {
+  it('passes the common ancestor to a merge with three parameters', async () => {
     const db = await database();
     const local = await diverged(db, { text: 'base' }, { text: 'remote' }, { text: 'local' });
     const given: unknown[] = [];
@@ -53,7 +53,7 @@ describe('merging', () => {
     expect(given).toEqual(['local', 'remote', 'base']);
   });
 
-  it('merges field by field: what one side changed is taken, counters add, lists are joined', async () => {
+  it('fields merges field by field, with counters and sets', async () => {
     const db = await database();
     const local = await diverged(
       db,
@@ -75,7 +75,7 @@ describe('merging', () => {
     expect(local).toMatchObject({ count: 15, tags: ['b', 'c', 'd'] });
   });
 
-  it('ours, theirs and newest do what they are called', async () => {
+  it('ours, theirs and newest keep the copy that they name', async () => {
     const db = await database();
     const local = await diverged(db, {}, { text: 'remote', at: '2' }, { text: 'local', at: '1' });
     const outcomes = [ours<Note>, theirs<Note>, newest<Note>('at')].map((merge) =>
@@ -85,7 +85,7 @@ describe('merging', () => {
     expect(theirs(local, null)).toBeNull();
   });
 
-  it('writes anew what was deleted on the server, if the merge wants it', async () => {
+  it('writes a deleted document again if the merge returns one', async () => {
     const db = await database();
     const doc: Saved = { _id: 'note', text: 'one' };
     await firstValueFrom(db.save(doc));
@@ -104,7 +104,7 @@ describe('merging', () => {
     expect(await firstValueFrom(db.get('note'))).toMatchObject({ text: 'still wanted' });
   });
 
-  it('keeps attachments that the merge says nothing of', async () => {
+  it('keeps attachments if the merge returns none', async () => {
     const db = await database();
     const doc: Saved = { _id: 'note', text: 'one' };
     await firstValueFrom(db.save(doc));
@@ -115,7 +115,7 @@ describe('merging', () => {
     expect(Buffer.from(bytes).toString()).toBe('hello');
   });
 
-  it('errors with a Conflict that can be gone on with, when the merge gives up on one document', async () => {
+  it('errors with a Conflict that can be resolved further, if the merge gives up on a single document', async () => {
     const db = await database();
     const local = await diverged(db, {}, { text: 'remote' }, { text: 'local' });
     const error: unknown = await firstValueFrom(db.save(local, { merge: () => null })).catch(
@@ -127,7 +127,7 @@ describe('merging', () => {
     expect(await firstValueFrom(db.get('note'))).toMatchObject({ text: 'local' });
   });
 
-  it('reports what a validation function refuses, and does not try it again', async () => {
+  it('reports a document that a validation function refuses, and does not retry it', async () => {
     const db = await database();
     const refuse = 'function (doc) { if (doc.text === "bad") throw { forbidden: "no bad text" }; }';
     await rawFetch(`/${db.name}/_design/v`, {
@@ -169,7 +169,7 @@ describe('merging', () => {
     for (const { error } of pending.values()) expect(error).toBe('document_too_large');
   }, 60_000);
 
-  it('halves a request that something on the way finds too large', async () => {
+  it('halves a request that is too large for a proxy', async () => {
     const stub = await startStub((request, response) => {
       const { docs } = JSON.parse(String(request.body)) as { docs: { _id: string }[] };
       const status = request.body.length > 120 ? 413 : 201;
@@ -187,7 +187,7 @@ describe('merging', () => {
     await stub.close();
   });
 
-  it('costs one request to save 1,000 documents of which 300 conflict, and two more to resolve them', async () => {
+  it('sends one request to save 1,000 documents of which 300 conflict, and two to resolve them', async () => {
     const proxy = await startFaultyProxy(server.url);
     const auth = [server.username, server.password] as const;
     const db = new Couch(proxy.url, { auth }).use<Note>(await createDatabase());
@@ -208,8 +208,8 @@ describe('merging', () => {
   }, 30_000);
 });
 
-describe('upsert and modify', () => {
-  it('upsert makes, changes, and leaves a document', async () => {
+describe('upsert', () => {
+  it('creates a document, changes it, and leaves it unchanged for null', async () => {
     const db = await database();
     const bump = db.upsert('note', (doc) => ({ count: (doc?.count ?? 0) + 1 }));
     expect(await firstValueFrom(bump)).toMatchObject({ _id: 'note', count: 1 });
@@ -219,7 +219,7 @@ describe('upsert and modify', () => {
     expect(await firstValueFrom(db.upsert('none', () => null))).toBeNull();
   });
 
-  it('modify changes many, with one request to read and one to write', async () => {
+  it('changes many documents with one request to read and one to write', async () => {
     const proxy = await startFaultyProxy(server.url);
     const auth = [server.username, server.password] as const;
     const db = new Couch(proxy.url, { auth }).use<Note>(await createDatabase());
@@ -239,10 +239,10 @@ describe('upsert and modify', () => {
     await proxy.close();
   });
 
-  // The embedded server writes some hundred documents a second: it gets its share.
+  // The embedded server writes only some hundred documents a second.
   const each = server.kind === 'embedded' ? 25 : 500;
 
-  it(`20 writers, ${each} increments each, on 5 documents: every increment is there`, async () => {
+  it(`loses no increment of 20 writers with ${each} increments each, on 5 documents`, async () => {
     const db = await database();
     let tries = 0;
     const writer = (number: number): Promise<unknown> =>

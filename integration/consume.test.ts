@@ -24,7 +24,7 @@ import { createDatabase, rawFetch, server } from './helpers/server.ts';
 
 jest.setTimeout(20_000);
 
-const PATIENCE = 8_000;
+const TIMEOUT = 8_000;
 const FAST = { initialDelay: 1, maxDelay: 20 };
 const cleanUps: (() => unknown)[] = [];
 
@@ -35,7 +35,7 @@ afterEach(async () => {
 const ids = (from: number, to: number): string[] =>
   Array.from({ length: to - from }, (_, i) => `item-${String(from + i).padStart(4, '0')}`);
 
-/** Straight to the server. */
+/** Writes documents directly to the server. */
 async function write(name: string, from: number, to: number): Promise<void> {
   const docs = ids(from, to).map((_id, i) => ({ _id, n: from + i }));
   const response = await rawFetch(`/${name}/_bulk_docs`, { method: 'POST', body: { docs } });
@@ -57,7 +57,7 @@ type Options = Omit<ConsumeOptions, 'name'>;
 const start = (db: Database, handler: ChangeHandler<object>, options: Options = {}) =>
   db.consume(handler, { name: 'test', since: 0, heartbeat: 300, backoff: FAST, ...options });
 
-/** Consumes until so many changes are done and noted, and leaves. */
+/** Consumes until `count` changes are handled and stored, and unsubscribes. */
 const consumed = (
   db: Database,
   count: number,
@@ -67,7 +67,7 @@ const consumed = (
   firstValueFrom(
     start(db, handler, options).pipe(
       filter(({ handled }) => handled >= count),
-      timeout({ first: PATIENCE }),
+      timeout({ first: TIMEOUT }),
     ),
   );
 
@@ -79,49 +79,49 @@ const order = async (name: string): Promise<string[]> => {
 };
 const isRead = ({ url }: SeenRequest): boolean =>
   url.includes('_changes?') && !url.includes('since=now');
-const isNote = ({ url, method }: SeenRequest): boolean =>
+const isCheckpointWrite = ({ url, method }: SeenRequest): boolean =>
   method === 'PUT' && url.includes('/_local/');
 
 describe('consume', () => {
-  it('handles everything once and in order, one at a time', async () => {
+  it('handles each change once, one at a time', async () => {
     const db = await database();
     await write(db.name, 0, 60);
     const seen: string[] = [];
-    let atOnce = 0;
-    let most = 0;
+    let running = 0;
+    let peak = 0;
     const done = consumed(
       db,
       100,
       async ({ id }) => {
-        most = Math.max(most, ++atOnce);
+        peak = Math.max(peak, ++running);
         await Promise.resolve();
         seen.push(id);
-        atOnce--;
+        running--;
         if (seen.length === 60) await write(db.name, 60, 100);
       },
       { batchSize: 7 },
     );
     const { handled, seq } = await done;
     expect(handled).toBe(100);
-    expect(most).toBe(1);
+    expect(peak).toBe(1);
     expect(seen.sort()).toEqual(ids(0, 100));
     expect(seen.slice(0, 60).sort()).toEqual(ids(0, 60));
-    const note = await rawFetch(`/${db.name}/_local/corduroy-test`);
-    expect(await note.json()).toMatchObject({ seq });
+    const stored = await rawFetch(`/${db.name}/_local/corduroy-test`);
+    expect(await stored.json()).toMatchObject({ seq });
   });
 
-  it('follows the order of the server', async () => {
+  it('handles each change of a full batch once', async () => {
     const db = await database();
     await write(db.name, 0, 40);
     const expected = await order(db.name);
     const seen: string[] = [];
     await consumed(db, 40, ({ id }) => of(seen.push(id)), { batchSize: 40 });
     expect(seen.sort()).toEqual(expected.sort());
-    // A cluster interleaves its shards as they answer; each of them keeps its order.
+    // A cluster mixes the changes of its shards in any order.
     expect(new Set(seen).size).toBe(40);
   });
 
-  it('goes on from its checkpoint, with what was written in between', async () => {
+  it('resumes from its checkpoint, with the changes written meanwhile', async () => {
     const db = await database();
     await write(db.name, 0, 10);
     const seen: string[] = [];
@@ -132,7 +132,7 @@ describe('consume', () => {
     expect(seen.sort()).toEqual(ids(0, 30));
   });
 
-  it('keeps apart consumers of different names', async () => {
+  it('stores separate checkpoints for consumers of different names', async () => {
     const db = await database();
     await write(db.name, 0, 5);
     const seen: string[] = [];
@@ -146,46 +146,46 @@ describe('consume', () => {
     expect(seen).toHaveLength(15);
   });
 
-  it('tries a handler that fails again, later each time', async () => {
+  it('retries a failed handler until it succeeds', async () => {
     const db = await database();
     await write(db.name, 0, 3);
-    const tries = new Map<string, number>();
+    const attempts = new Map<string, number>();
     const done: string[] = [];
     const { handled } = await consumed(db, 3, ({ id }) => {
-      tries.set(id, (tries.get(id) ?? 0) + 1);
-      if (id === 'item-0001' && tries.get(id) !== 4) throw new Error('not yet');
+      attempts.set(id, (attempts.get(id) ?? 0) + 1);
+      if (id === 'item-0001' && attempts.get(id) !== 4) throw new Error('not yet');
       done.push(id);
     });
     expect(handled).toBe(3);
-    expect(tries.get('item-0001')).toBe(4);
+    expect(attempts.get('item-0001')).toBe(4);
     expect(done.sort()).toEqual(ids(0, 3));
   });
 
-  it('hands what fails for good to onPoison, and goes on', async () => {
+  it('passes a change that fails every attempt to onPoison, and continues', async () => {
     const db = await database();
     await write(db.name, 0, 5);
     const poison: unknown[] = [];
-    let tries = 0;
+    let calls = 0;
     const { handled } = await consumed(
       db,
       5,
       ({ id }) => {
         if (id !== 'item-0002') return of(1, 2, 3);
-        tries++;
+        calls++;
         return Promise.reject(new Error('never'));
       },
       { attempts: 3, onPoison: async ({ id }, error) => poison.push([id, String(error)]) },
     );
-    expect([handled, tries]).toEqual([5, 3]);
+    expect([handled, calls]).toEqual([5, 3]);
     expect(poison).toEqual([['item-0002', 'Error: never']]);
-    // It is past: nobody is handed it again.
+    // The change does not come again.
     await write(db.name, 5, 6);
     const seen: string[] = [];
     await consumed(db, 1, ({ id }) => seen.push(id));
     expect(seen).toEqual(['item-0005']);
   });
 
-  it('errors with what the handler threw where nobody takes poison, and stays before it', async () => {
+  it('errors with the handler’s error without onPoison, and keeps the checkpoint before the change', async () => {
     const db = await database();
     await write(db.name, 0, 5);
     const thrown = new Error('never');
@@ -202,7 +202,7 @@ describe('consume', () => {
     expect(seen.sort()).toEqual(ids(0, 5));
   });
 
-  it('errors when onPoison does', async () => {
+  it('errors with the error of onPoison', async () => {
     const db = await database();
     await write(db.name, 0, 1);
     const worse = new Error('worse');
@@ -221,23 +221,23 @@ describe('consume', () => {
     await expect(firstValueFrom(failing)).rejects.toBe(worse);
   });
 
-  it('with eight at a time stays behind what is not done', async () => {
+  it('keeps the checkpoint before an unfinished change with a concurrency of eight', async () => {
     const db = await database();
     await write(db.name, 0, 100);
     const done = new Set<string>();
-    const begun: string[] = [];
-    let atOnce = 0;
-    let most = 0;
-    // The first ends with what never does; whatever is noted by then must be before that.
+    const started: string[] = [];
+    let running = 0;
+    let peak = 0;
+    // One change of the first run never ends, so that its checkpoint must stay before it.
     const stuck = new Subject<void>();
     const first = start(
       db,
       ({ id }) => {
-        begun.push(id);
-        if (begun.length === 45) return NEVER;
-        if (begun.length === 50) stuck.next();
+        started.push(id);
+        if (started.length === 45) return NEVER;
+        if (started.length === 50) stuck.next();
         return new Observable((subscriber) => {
-          most = Math.max(most, ++atOnce);
+          peak = Math.max(peak, ++running);
           const subscription = timer(Math.random() * 5).subscribe({
             complete: () => {
               done.add(id);
@@ -245,7 +245,7 @@ describe('consume', () => {
             },
           });
           return () => {
-            atOnce--;
+            running--;
             subscription.unsubscribe();
           };
         });
@@ -256,25 +256,25 @@ describe('consume', () => {
     const subscription = first.subscribe();
     await reached;
     subscription.unsubscribe();
-    expect(atOnce).toBe(0);
-    expect(most).toBeGreaterThan(1);
-    expect(most).toBeLessThanOrEqual(8);
+    expect(running).toBe(0);
+    expect(peak).toBeGreaterThan(1);
+    expect(peak).toBeLessThanOrEqual(8);
     const again: string[] = [];
     await consumed(db, 60, ({ id }) => again.push(id), { concurrency: 8, batchSize: 20 });
-    const left = begun[44] ?? '';
-    expect(done.has(left)).toBe(false);
-    expect(again).toContain(left);
+    const unfinished = started[44] ?? '';
+    expect(done.has(unfinished)).toBe(false);
+    expect(again).toContain(unfinished);
     expect([...new Set([...done, ...again])].sort()).toEqual(ids(0, 100));
-    // And no more came twice than one batch.
+    // Fewer changes than one batch came twice.
     expect(again.filter((id) => done.has(id)).length).toBeLessThan(20);
   });
 
-  it('misses nothing when it is left in its very first batch', async () => {
+  it('misses no change if it is unsubscribed in its first batch', async () => {
     const { db, proxy } = await throughProxy();
     const waiting = proxy.nextRequest(({ url }) => url.includes('feed=longpoll'));
     const begun = new Subject<string>();
     const first = firstValueFrom(begun);
-    // From now on, the default: and `now` is when it was asked for, not when it is asked again.
+    // `now` must stay the sequence of the first subscription, not that of the second.
     const subscription = start(
       db,
       ({ id }) => {
@@ -292,12 +292,12 @@ describe('consume', () => {
     expect(seen).toEqual(['item-0000']);
   });
 
-  it('survives cuts, lost answers and a server that cannot, and misses nothing', async () => {
+  it('misses no change through cuts, lost answers and a busy server', async () => {
     const { db, proxy } = await throughProxy();
     await write(db.name, 0, 50);
     const seen: string[] = [];
-    // The note is written, and its answer lost: the next attempt meets a conflict.
-    proxy.cutAfter(5, { match: isNote, times: 1, of: 'wire' });
+    // The checkpoint is written but its answer is lost, so that the retry meets a conflict.
+    proxy.cutAfter(5, { match: isCheckpointWrite, times: 1, of: 'wire' });
     const done = consumed(
       db,
       200,
@@ -308,7 +308,7 @@ describe('consume', () => {
         }
         if (seen.length % 25 === 0) {
           proxy.cut();
-          proxy.answer({ match: isNote, status: 503, times: 1 });
+          proxy.answer({ match: isCheckpointWrite, status: 503, times: 1 });
         }
         if (seen.length % 50 === 0 && seen.length < 200) {
           await write(db.name, seen.length, seen.length + 50);
@@ -320,7 +320,7 @@ describe('consume', () => {
     expect(seen.sort()).toEqual(ids(0, 200));
   });
 
-  it('reads on only when what it read is done', async () => {
+  it('reads the next batch only after the last one is handled', async () => {
     const { db, proxy } = await throughProxy();
     await write(db.name, 0, 50);
     const ahead: number[] = [];
@@ -340,7 +340,7 @@ describe('consume', () => {
     for (const { url } of proxy.requests.filter(isRead)) expect(url).toContain('limit=10');
   });
 
-  it('asks for no more while a handler does not end', async () => {
+  it('requests no more changes while a handler does not end', async () => {
     const { db, proxy } = await throughProxy();
     await write(db.name, 0, 50);
     const begun = new Subject<void>();
@@ -356,14 +356,14 @@ describe('consume', () => {
       { batchSize: 10, concurrency: 3 },
     ).subscribe();
     await first;
-    // Several heartbeats long.
+    // 700 ms are more than two heartbeats.
     await new Promise((resolve) => setTimeout(resolve, 700));
     expect(count).toBe(3);
     expect(proxy.requests.filter(isRead)).toHaveLength(1);
     subscription.unsubscribe();
   });
 
-  it('ends when the database is deleted', async () => {
+  it('errors when the database is deleted', async () => {
     const db = await database();
     await write(db.name, 0, 1);
     const failing = new Promise((_resolve, reject) => {
@@ -373,18 +373,18 @@ describe('consume', () => {
   });
 });
 
-interface Kept {
+interface StoreCase {
   readonly store: (db: Database) => CheckpointStore;
-  readonly noted?: () => Promise<unknown>;
+  readonly checkFiles?: () => Promise<unknown>;
 }
 
 async function temporaryFile(): Promise<{ folder: string; path: string }> {
   const folder = await mkdtemp(join(tmpdir(), 'checkpoint-'));
   cleanUps.push(() => rm(folder, { recursive: true, force: true }));
-  return { folder, path: join(folder, 'deep', 'er', 'place') };
+  return { folder, path: join(folder, 'deep', 'er', 'checkpoint') };
 }
 
-const stores: Record<string, () => Kept | Promise<Kept>> = {
+const stores: Record<string, () => StoreCase | Promise<StoreCase>> = {
   'in memory': () => {
     const store = memoryCheckpoint();
     return { store: () => store };
@@ -395,44 +395,45 @@ const stores: Record<string, () => Kept | Promise<Kept>> = {
       getItem: (key: string) => kept.get(key) ?? null,
       setItem: (key: string, value: string) => void kept.set(key, value),
     };
-    // Made anew each time, as after a reload.
-    return { store: () => storageCheckpoint(storage, 'place') };
+    // Each call creates the checkpoint again, as after a reload.
+    return { store: () => storageCheckpoint(storage, 'checkpoint') };
   },
   'in a file': async () => {
     const { path, folder } = await temporaryFile();
     return {
       store: () => fileCheckpoint(path),
-      noted: async () => expect(await readdir(join(folder, 'deep', 'er'))).toEqual(['place']),
+      checkFiles: async () =>
+        expect(await readdir(join(folder, 'deep', 'er'))).toEqual(['checkpoint']),
     };
   },
   'in the database': () => ({ store: (db) => localCheckpoint(db, 'name') }),
 };
 
 describe.each(Object.keys(stores))('a checkpoint %s', (kind) => {
-  /** Listens until these have come, and leaves as if the program had ended there. */
+  /** Subscribes until these ids have come, and unsubscribes as if the program ended. */
   async function follow(
     db: Database,
     checkpoint: CheckpointStore,
-    wanted: readonly string[],
+    expected: readonly string[],
     since: Sequence | 0,
   ): Promise<string[]> {
-    const came: string[] = [];
+    const received: string[] = [];
     const feed = db.changes$({ checkpoint, since, latency: 5, heartbeat: 300, backoff: FAST });
     await firstValueFrom(
       feed.pipe(
         filter(({ changes }) => {
-          came.push(...changes.map(({ id }) => id));
-          return wanted.every((id) => came.includes(id));
+          received.push(...changes.map(({ id }) => id));
+          return expected.every((id) => received.includes(id));
         }),
-        timeout({ first: PATIENCE }),
+        timeout({ first: TIMEOUT }),
       ),
     );
-    return came;
+    return received;
   }
 
-  it('has a second subscription go on where the first was, with what came in between', async () => {
+  it('lets a second subscription resume after the first, with the changes written meanwhile', async () => {
     const db = await database();
-    const { store, noted } = await (stores[kind] as () => Kept | Promise<Kept>)();
+    const { store, checkFiles } = await (stores[kind] as () => StoreCase | Promise<StoreCase>)();
     await write(db.name, 0, 20);
     const seen = new Set(await follow(db, store(db), ids(0, 20), 0));
     await write(db.name, 20, 40);
@@ -441,14 +442,14 @@ describe.each(Object.keys(stores))('a checkpoint %s', (kind) => {
     const third = await follow(db, store(db), ids(40, 60), 0);
     for (const id of third) seen.add(id);
     expect([...seen].sort()).toEqual(ids(0, 60));
-    // At least once: a batch may come again, and not everything.
+    // Delivery is at least once: a batch may come again, but not all changes.
     expect(third.length).toBeLessThan(60);
-    await noted?.();
+    await checkFiles?.();
   });
 
-  it('holds for a consumer', async () => {
+  it('lets a consumer resume', async () => {
     const db = await database();
-    const { store } = await (stores[kind] as () => Kept | Promise<Kept>)();
+    const { store } = await (stores[kind] as () => StoreCase | Promise<StoreCase>)();
     const seen: string[] = [];
     for (const from of [0, 10, 20]) {
       await write(db.name, from, from + 10);
@@ -457,23 +458,23 @@ describe.each(Object.keys(stores))('a checkpoint %s', (kind) => {
     expect(seen.sort()).toEqual(ids(0, 30));
   });
 
-  it('knows from when `now` was, though nothing had come by the time one left', async () => {
+  it('stores the sequence of `now` before the first change', async () => {
     const db = await database();
-    const { store } = await (stores[kind] as () => Kept | Promise<Kept>)();
+    const { store } = await (stores[kind] as () => StoreCase | Promise<StoreCase>)();
     await write(db.name, 0, 5);
     const feed = db.changes$({ checkpoint: store(db), latency: 5, heartbeat: 300 });
     const subscription = feed.subscribe();
     await firstValueFrom(feed.state$.pipe(filter(({ status }) => status === 'live')));
     subscription.unsubscribe();
     await write(db.name, 5, 10);
-    const came = await follow(db, store(db), ids(5, 10), 'now').catch((): string[] => []);
-    expect(came.sort()).toEqual(ids(5, 10));
+    const received = await follow(db, store(db), ids(5, 10), 'now').catch((): string[] => []);
+    expect(received.sort()).toEqual(ids(5, 10));
   });
 });
 
 describe('a feed with a checkpoint in the database', () => {
   it.each(['refuses', 'answers 503', 'cuts'])(
-    'waits out a server that %s at the start',
+    'retries if the server %s at the start',
     async (way) => {
       const { db, proxy } = await throughProxy();
       await write(db.name, 0, 3);
@@ -490,11 +491,11 @@ describe('a feed with a checkpoint in the database', () => {
         heartbeat: 300,
         backoff: FAST,
       });
-      const came: string[] = [];
+      const received: string[] = [];
       const done = firstValueFrom(
         feed.pipe(
-          filter(({ changes }) => came.push(...changes.map(({ id }) => id)) >= 3),
-          timeout({ first: PATIENCE }),
+          filter(({ changes }) => received.push(...changes.map(({ id }) => id)) >= 3),
+          timeout({ first: TIMEOUT }),
         ),
       );
       if (way === 'refuses') {
@@ -502,7 +503,7 @@ describe('a feed with a checkpoint in the database', () => {
         await proxy.accept();
       }
       await done;
-      expect(came.sort()).toEqual(ids(0, 3));
+      expect(received.sort()).toEqual(ids(0, 3));
     },
   );
 });

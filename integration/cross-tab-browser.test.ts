@@ -8,7 +8,7 @@ import { type Site, startSite } from './helpers/site.ts';
 
 jest.setTimeout(180_000);
 
-/** What the pages have. */
+/** The globals of a page. */
 interface Tab {
   readonly corduroy: typeof Corduroy;
   seen: string[];
@@ -16,9 +16,9 @@ interface Tab {
 }
 declare const self: Tab & { readonly navigator: Navigator };
 
-/** Waits on the clock: tabs in the background paint no frames. */
-async function until(page: Page, what: (given: string) => boolean, given = ''): Promise<void> {
-  await page.waitForFunction(what, given, { polling: 20 });
+/** Polls by time, because tabs in the background paint no frames. */
+async function until(page: Page, condition: (given: string) => boolean, given = ''): Promise<void> {
+  await page.waitForFunction(condition, given, { polling: 20 });
 }
 
 const title = 'one feed for all tabs';
@@ -43,7 +43,7 @@ const title = 'one feed for all tabs';
       await site?.close();
     });
 
-    /** Writes documents, one after the other, until it is told to stop. */
+    /** Writes documents, one after the other, until `stop` is aborted. */
     async function write(): Promise<void> {
       for (let i = 0; !stop.signal.aborted; i++) {
         const id = `doc-${String(i).padStart(5, '0')}`;
@@ -53,7 +53,7 @@ const title = 'one feed for all tabs';
       }
     }
 
-    /** Opens a tab that follows the database; it is given back when it is live. */
+    /** Opens a tab that follows the database, and waits until its feed is live. */
     async function open(crossTab = true): Promise<{ page: Page; since: number }> {
       const page = await context.newPage();
       await page.goto(site.url);
@@ -79,11 +79,11 @@ const title = 'one feed for all tabs';
 
     const seenBy = ({ page }: { page: Page }): Promise<string[]> => page.evaluate(() => self.seen);
 
-    /** The tab that holds the lock: the browser knows, and says by which client. */
+    /** Returns whether a tab holds the lock, according to the browser. */
     async function isLeader({ page }: { page: Page }): Promise<boolean> {
       return page.evaluate(async () => {
         const own = await new Promise<string | undefined>((resolve) => {
-          // A lock of its own tells what this tab is called.
+          // A lock with another name reveals the client id of this tab.
           const name = `who-${Math.random()}`;
           void self.navigator.locks.request(name, async () => {
             const { held = [] } = await self.navigator.locks.query();
@@ -97,7 +97,7 @@ const title = 'one feed for all tabs';
       });
     }
 
-    it('is held by one of five, ten of which are closed, and loses nothing', async () => {
+    it('has one connection for five tabs, and loses no change while ten leaders are closed', async () => {
       db = await createDatabase();
       written = [];
       stop = new AbortController();
@@ -112,7 +112,7 @@ const title = 'one feed for all tabs';
         await leader?.page.close();
         tabs = [...tabs.filter((tab) => tab !== leader), await open()];
         expect(site.feeds.open).toBe(1);
-        // The old connection is closed, and the new one opened, in one moment.
+        // The old connection may close after the new one has opened.
         expect(site.feeds.most).toBeLessThanOrEqual(2);
       }
       stop.abort();

@@ -4,7 +4,7 @@ import type { Emit } from 'corduroy';
 import { firstValueFrom } from 'rxjs';
 import { createDatabase, server } from './helpers/server.ts';
 
-/** What CouchDB has, and a test has not. */
+/** The global of CouchDB, which does not exist in a test. */
 declare const emit: Emit;
 
 interface Person {
@@ -13,7 +13,7 @@ interface Person {
 }
 
 describe('designDocument', () => {
-  it('makes text of functions, and JSON of the rest', () => {
+  it('encodes functions as text, and everything else as JSON', () => {
     const design = designDocument<Person>({
       name: 'people',
       views: {
@@ -66,25 +66,25 @@ describe('designDocument', () => {
       class {
         n = 1;
       },
-      /a class is no function/,
+      /the server cannot call a class/,
     ],
-    ['a built-in function', encodeURI, /the text of a bound/],
-    ['a number', 7, /must be a function or the text of one \(received 7\)/],
-    ['nothing', undefined, /must be a function or the text of one \(received undefined\)/],
-    ['empty text', ' ', /must be a function or the text of one/],
+    ['a built-in function', encodeURI, /a bound or built-in function has no source text/],
+    ['a number', 7, /must be a function or its source text \(received 7\)/],
+    ['nothing', undefined, /must be a function or its source text \(received undefined\)/],
+    ['empty text', ' ', /must be a function or its source text/],
   ])('refuses %s', (_, map, why) => {
     expect(() => designDocument({ name: 'd', views: { v: { map } } } as never)).toThrow(why);
     expect(() => designDocument({ name: 'd', views: { v: { map } } } as never)).toThrow(TypeError);
   });
 
-  it('refuses what it does not know, and what has no name', () => {
+  it('refuses an unknown option, a missing name and a missing view', () => {
     expect(() => designDocument({ name: 'd', view: {} } as never)).toThrow(/unknown option 'view'/);
     expect(() => designDocument({} as never)).toThrow(/name must be a string/);
     expect(() => designDocument({ name: 'd', views: { v: null } } as never)).toThrow(/views\.v/);
   });
 });
 
-it('functions may use the emit of the server itself', async () => {
+it('functions can use the global emit of the server', async () => {
   const db = new Couch(server.authenticatedUrl).use<Person>(await createDatabase());
   await firstValueFrom(db.save([{ name: 'Ada' }, { name: 'Bob' }]));
   const people = designDocument<Person>({

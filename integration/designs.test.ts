@@ -9,7 +9,7 @@ import { startFaultyProxy } from './helpers/faulty-proxy.ts';
 import type { FaultyProxy, Match } from './helpers/faulty-proxy.ts';
 import { createDatabase, needs, server } from './helpers/server.ts';
 
-// The server writes an index to disk after five seconds, and what replaces another waits for that.
+// CouchDB writes an index to disk after five seconds, and a deployment that replaces views waits for it.
 jest.setTimeout(30_000);
 
 interface Person {
@@ -31,8 +31,8 @@ beforeAll(async () => {
   );
 });
 
-describe('functions run in the server', () => {
-  it('with the emit that is handed over to them', async () => {
+describe('functions', () => {
+  it('run in the server with emit as a parameter', async () => {
     const design = designDocument<Person>({
       name: 'emits',
       views: {
@@ -66,7 +66,7 @@ describe('functions run in the server', () => {
     expect(rows[0]?.value).toBe(66);
   });
 
-  it('after a minifier has been at them', async () => {
+  it('run in the server after minification', async () => {
     const source = `made = {
       map: (document, emit) => { const { name: theName } = document; emit(theName); },
     };`;
@@ -81,7 +81,7 @@ describe('functions run in the server', () => {
     expect(rows.map(({ key }) => key)).toEqual(['Ada', 'Bob', 'Cid']);
   });
 
-  it('as filters and as validation', async () => {
+  it('run in the server as filters and as validation', async () => {
     const guarded = couch.use<Person>(await createDatabase());
     const design = designDocument<Person>({
       name: 'rules',
@@ -119,7 +119,7 @@ describe('deploy', () => {
       views: { v: { map: `function (doc) { emit(doc.name, ${n}); }` } },
     });
 
-  it('writes what differs, and only that, and leaves nothing behind', async () => {
+  it('writes only documents that differ, and leaves no temporary document', async () => {
     const first = await firstValueFrom(own.designs.deploy(version(1)));
     expect(first).toEqual({ deployed: true, id: '_design/people', rev: expect.any(String) });
     expect(await firstValueFrom(own.designs.deploy(version(1)))).toEqual({
@@ -134,18 +134,18 @@ describe('deploy', () => {
     expect(designs.map(({ id }) => id)).toEqual(['_design/people']);
   });
 
-  needs('index-signature')('has the views built before it switches', async () => {
+  needs('index-signature')('builds the views before it replaces the document', async () => {
     await firstValueFrom(own.designs.deploy(version(1)));
     const { viewIndex: old } = await firstValueFrom(own.designs.info('people'));
     await firstValueFrom(own.designs.deploy(version(2)));
-    // Nothing has asked for the new view under its own name yet.
+    // No request has queried the new view under its final name yet.
     const { rows } = await firstValueFrom(own.view('people/v', { update: false }));
     expect(rows).toHaveLength(2);
     const { viewIndex } = await firstValueFrom(own.designs.info('people'));
     expect(viewIndex['signature']).not.toBe(old['signature']);
   });
 
-  it('keeps attachments of the one that it replaces', async () => {
+  it('keeps the attachments of the replaced document', async () => {
     await firstValueFrom(own.designs.deploy(version(1)));
     const design = await firstValueFrom(own.designs.get('people'));
     await firstValueFrom(own.putAttachment(design, '<html>', 'index.html'));
@@ -157,7 +157,7 @@ describe('deploy', () => {
   const isDesign: Match = ({ method, url }) => method === 'PUT' && url.endsWith('/people');
   const isView: Match = ({ url }) => url.includes('-deploying/_view/');
 
-  describe('through a network that is slow', () => {
+  describe('through a slow network', () => {
     let proxy: FaultyProxy;
     let through: Database<Person>;
     beforeEach(async () => {
@@ -170,7 +170,7 @@ describe('deploy', () => {
     const temporary = async (): Promise<number> =>
       (await call(`${path}/_design/people-deploying`)).status;
 
-    it('starts again where somebody else writes the same meanwhile', async () => {
+    it('starts again if another client writes the document meanwhile', async () => {
       proxy.stall(isDesign);
       const arrived = proxy.nextRequest(isDesign);
       const deployed = firstValueFrom(
@@ -184,7 +184,7 @@ describe('deploy', () => {
       expect(await temporary()).toBe(404);
     });
 
-    it('gives up after so many attempts', async () => {
+    it('errors when the attempts have run out', async () => {
       proxy.answer({ match: isDesign, status: 409, body: '{"error":"conflict","reason":"x"}' });
       const deploying = through.designs.deploy(version(2), {
         attempts: 3,
@@ -195,7 +195,7 @@ describe('deploy', () => {
       expect(await temporary()).toBe(404);
     });
 
-    it('leaves the old one in place, and nothing else, where the views cannot be built', async () => {
+    it('keeps the old document, and nothing else, if the views cannot be built', async () => {
       await firstValueFrom(own.designs.deploy(version(1)));
       proxy.cutAfter(0, { match: isView });
       const deploying = through.designs.deploy(version(2), { attempts: 1 });
@@ -204,7 +204,7 @@ describe('deploy', () => {
       expect(await temporary()).toBe(404);
     });
 
-    it('waits for views that take longer than an answer may', async () => {
+    it('retries if the connection breaks while the views are built', async () => {
       await firstValueFrom(own.designs.deploy(version(1)));
       proxy.cutAfter(0, { match: isView, times: 2 });
       const deploying = through.designs.deploy(version(2), {
@@ -214,7 +214,7 @@ describe('deploy', () => {
       expect(proxy.requests.filter(isView)).toHaveLength(3);
     });
 
-    it('removes what it made when it is unsubscribed from', async () => {
+    it('removes the temporary document on unsubscribe', async () => {
       await firstValueFrom(own.designs.deploy(version(1)));
       proxy.stall(isView);
       const arrived = proxy.nextRequest(isView);
@@ -224,15 +224,15 @@ describe('deploy', () => {
       expect(await temporary()).toBe(200);
       subscription.unsubscribe();
       await removed;
-      for (let patience = 200; (await temporary()) !== 404; patience -= 1) {
-        if (patience === 0) throw new Error('The temporary design document is still there');
+      for (let attempts = 200; (await temporary()) !== 404; attempts -= 1) {
+        if (attempts === 0) throw new Error('The temporary design document is still there');
       }
       expect(await firstValueFrom(own.designs.get('people'))).toMatchObject(version(1));
     });
   });
 });
 
-describe('designs', () => {
+describe('design documents', () => {
   it('are saved, read, copied and deleted, by name', async () => {
     const own = couch.use(await createDatabase());
     const design = designDocument({ name: 'a/b', views: { v: { map: (_doc, emit) => emit(1) } } });

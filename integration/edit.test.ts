@@ -15,7 +15,7 @@ const couch = new Couch(server.authenticatedUrl);
 const database = async (): Promise<Database<Card>> => couch.use<Card>(await createDatabase());
 const hash = (letter: string): string => letter.repeat(32);
 
-/** Writes leaves beside each other, as replication does. */
+/** Writes several leaves of one document, as replication does. */
 async function branch(db: Database<Card>, id: string, ...leaves: Card[]): Promise<void> {
   const docs = leaves.map((leaf, i) => ({
     ...leaf,
@@ -34,7 +34,7 @@ async function branch(db: Database<Card>, id: string, ...leaves: Card[]): Promis
 const idsOf = (list: readonly DocumentConflict<Card>[]): string => list.map(({ id }) => id).join();
 
 describe('conflicts$', () => {
-  it('lists what was in conflict before, what is later, and no more what was resolved', async () => {
+  it('lists present conflicts, adds new ones, and removes resolved ones', async () => {
     const db = await database();
     await firstValueFrom(db.save([{ _id: 'plain' }]));
     await branch(db, 'a', { left: 1 }, { right: 2 });
@@ -57,17 +57,17 @@ describe('conflicts$', () => {
     expect(winner?._rev).toBe(`2-${hash('c')}`);
   });
 
-  it('is resolved as a stream, by so many at a time; what fails is told, and ends nothing', async () => {
+  it('resolves a stream of conflicts with limited concurrency, and emits failures without ending', async () => {
     const db = await database();
     const ids = Array.from({ length: 12 }, (_, i) => `d${i}`);
     for (const id of ids) await branch(db, id, { left: 1 }, { right: 2 }, { text: id });
-    let most = 0;
-    let now = 0;
+    let peak = 0;
+    let running = 0;
     const merge = async (...[local, other, base]: Parameters<ReturnType<typeof fields<Card>>>) => {
-      now += 1;
-      most = Math.max(most, now);
+      running += 1;
+      peak = Math.max(peak, running);
       await new Promise((resolve) => setImmediate(resolve));
-      now -= 1;
+      running -= 1;
       if (local._id === 'd7') throw new Error('not this one');
       return fields<Card>()(local, other, base) as Card;
     };
@@ -77,47 +77,47 @@ describe('conflicts$', () => {
     expect(outcomes.filter(({ ok }) => !ok)).toMatchObject([
       { id: 'd7', error: { name: 'Conflict', reason: expect.stringContaining('not this one') } },
     ]);
-    expect(most).toBeLessThanOrEqual(3);
+    expect(peak).toBeLessThanOrEqual(3);
     expect(idsOf(await firstValueFrom(db.conflicts$()))).toBe('d7');
     expect(await firstValueFrom(db.get('d3'))).toMatchObject({ left: 1, right: 2, text: 'd3' });
   });
 });
 
 describe('edit$', () => {
-  it('two who edit one document see each other, and lose nothing', async () => {
+  it('merges the edits of two editors of one document', async () => {
     const db = await database();
     await firstValueFrom(db.save({ _id: 'card', text: 'old' }));
     const other = new Couch(server.authenticatedUrl).use<Card>(db.name);
     const [ada, ben] = [db.edit$('card', { debounce: 10 }), other.edit$('card', { debounce: 10 })];
     const shown: EditState<Card>[] = [];
-    const watching = ada.subscribe((state) => shown.push(state));
-    watching.add(ben.subscribe());
+    const subscription = ada.subscribe((state) => shown.push(state));
+    subscription.add(ben.subscribe());
     await Promise.all([firstValueFrom(ada), firstValueFrom(ben)]);
     ada.patch({ left: 1 });
     ben.patch({ right: 2 });
-    const settled = filter<EditState<Card>>(
+    const bothSaved = filter<EditState<Card>>(
       ({ value, pending }) => value?.left === 1 && value.right === 2 && !pending,
     );
-    await Promise.all([firstValueFrom(ada.pipe(settled)), firstValueFrom(ben.pipe(settled))]);
+    await Promise.all([firstValueFrom(ada.pipe(bothSaved)), firstValueFrom(ben.pipe(bothSaved))]);
     expect(await firstValueFrom(db.get('card'))).toMatchObject({ text: 'old', left: 1, right: 2 });
     expect(shown[1]).toMatchObject({ value: { left: 1 }, pending: true });
-    watching.unsubscribe();
+    subscription.unsubscribe();
   });
 
-  it('does not write twice what was written, when the answer is lost', async () => {
+  it('does not save twice if the answer to a save is lost', async () => {
     const db = await database();
     await firstValueFrom(db.save({ _id: 'card', left: 1 }));
     const proxy = await startFaultyProxy(server.url);
     const [, credentials] = /\/\/(.*)@/.exec(server.authenticatedUrl) as RegExpExecArray;
-    const shaky = new Couch(proxy.url.replace('//', `//${credentials}@`)).use<Card>(db.name);
-    const edit = shaky.edit$('card', { debounce: 0, backoff: { initialDelay: 5 } });
-    const watching = edit.subscribe();
+    const unreliable = new Couch(proxy.url.replace('//', `//${credentials}@`)).use<Card>(db.name);
+    const edit = unreliable.edit$('card', { debounce: 0, backoff: { initialDelay: 5 } });
+    const subscription = edit.subscribe();
     await firstValueFrom(edit);
     proxy.cutAfter(9, { of: 'wire', match: ({ method }) => method === 'PUT', times: 1 });
     edit.patch({ left: 2 });
     await firstValueFrom(edit.pipe(filter(({ pending }) => !pending)));
     expect((await firstValueFrom(db.get('card')))._rev).toMatch(/^2-/);
-    watching.unsubscribe();
+    subscription.unsubscribe();
     await proxy.close();
   });
 });

@@ -12,7 +12,7 @@ interface Card {
 const couch = new Couch(server.authenticatedUrl);
 const database = async (): Promise<Database<Card>> => couch.use<Card>(await createDatabase());
 
-/** Writes a revision as replication does: beside the others, whatever is there. */
+/** Writes a revision as replication does: as another leaf, without a conflict. */
 async function graft(db: Database<Card>, doc: object, ...hashes: string[]): Promise<void> {
   const start = hashes.length;
   const response = await rawFetch(`/${db.name}/_bulk_docs`, {
@@ -28,19 +28,19 @@ async function graft(db: Database<Card>, doc: object, ...hashes: string[]): Prom
 const hash = (letter: string): string => letter.repeat(32);
 
 describe('leaves', () => {
-  it("come with the winner first, by CouchDB's own rule", async () => {
+  it("reads the winner first, by CouchDB's own rule", async () => {
     const db = await database();
     await graft(db, { _id: 'card', n: 0 }, hash('a'));
     await graft(db, { _id: 'card', n: 1 }, hash('b'), hash('a'));
     await graft(db, { _id: 'card', n: 2 }, hash('d'), hash('c'), hash('a'));
     await graft(db, { _id: 'card', n: 3 }, hash('e'), hash('c'), hash('a'));
     await graft(db, { _id: 'card', _deleted: true }, hash('f'), hash('a'));
-    const found = await firstValueFrom(db.revs.leaves('card'));
-    expect(found.map(({ n }) => n)).toEqual([3, 2, 1]);
-    expect(found[0]?._rev).toBe((await firstValueFrom(db.get('card')))._rev);
+    const all = await firstValueFrom(db.revs.leaves('card'));
+    expect(all.map(({ n }) => n)).toEqual([3, 2, 1]);
+    expect(all[0]?._rev).toBe((await firstValueFrom(db.get('card')))._rev);
   });
 
-  it('are missing or deleted like the document', async () => {
+  it('errors with NotFound if the document is missing or deleted', async () => {
     const db = await database();
     await expect(firstValueFrom(db.revs.leaves('none'))).rejects.toMatchObject({
       name: 'NotFound',
@@ -68,7 +68,7 @@ describe('resolveLeaves', () => {
     });
   });
 
-  it('leaves a document without conflicts alone, and one whose merge gives up', async () => {
+  it('writes nothing without conflicts, or if the merge gives up', async () => {
     const db = await database();
     await graft(db, { _id: 'card', n: 0 }, hash('a'));
     expect((await firstValueFrom(db.revs.resolveLeaves('card', () => null)))._rev).toBe(
@@ -82,17 +82,17 @@ describe('resolveLeaves', () => {
     expect(await firstValueFrom(db.revs.leaves('card'))).toHaveLength(2);
   });
 
-  it('starts again when the tree changes meanwhile, and loses no leaf', async () => {
+  it('starts again if the tree changes meanwhile, and loses no leaf', async () => {
     const db = await database();
     await graft(db, { _id: 'card', base: 0 }, hash('a'));
     await graft(db, { _id: 'card', base: 0, left: 1 }, hash('b'), hash('a'));
     await graft(db, { _id: 'card', base: 0, right: 2 }, hash('c'), hash('a'));
-    let meddled = false;
+    let changed = false;
     const merge = fields<Card>();
     const resolved = await firstValueFrom(
       db.revs.resolveLeaves('card', async (local, other, base) => {
-        if (!meddled) {
-          meddled = true;
+        if (!changed) {
+          changed = true;
           const [winner] = await firstValueFrom(db.revs.leaves('card'));
           const { _revisions: _history, ...doc } = winner as Document<Card>;
           await firstValueFrom(db.save({ ...doc, third: 3 }));
@@ -122,7 +122,7 @@ describe('resolveLeaves', () => {
     }
   });
 
-  it('two replicas that were edited apart are equal afterwards, and nothing is lost', async () => {
+  it('makes two replicas equal that were edited separately, and loses no edit', async () => {
     const edit = fc.record({
       on: fc.constantFrom('left', 'right'),
       doc: fc.constantFrom('x', 'y'),
@@ -181,7 +181,7 @@ describe('resolveLeaves', () => {
   }, 120_000);
 });
 
-/** Replicates all leaves of two small databases, as the protocol does, and at once. */
+/** Copies all leaves of a small database to another, as the replication protocol does. */
 async function copyLeaves(source: Database<Card>, target: Database<Card>): Promise<void> {
   for (const id of ['x', 'y']) {
     const response = await rawFetch(`/${source.name}/${id}?open_revs=all&revs=true`, {
@@ -196,7 +196,7 @@ async function copyLeaves(source: Database<Card>, target: Database<Card>): Promi
   }
 }
 
-it('the resolvers of fields are pure', () => {
+it('counter and union merge without a server', () => {
   expect(counter('n', 12, 13, 10)).toBe(15);
   expect(union('tags', ['a', 'd'], ['b', 'c'], ['a', 'b'])).toEqual(['c', 'd']);
 });

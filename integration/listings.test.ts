@@ -33,12 +33,12 @@ describe('allDocs', () => {
     expect(totalRows).toBe(4);
   });
 
-  it('emits documents when asked', async () => {
+  it('emits documents with includeDocs', async () => {
     const { rows } = await firstValueFrom(db.allDocs({ key: 'b', includeDocs: true }));
     expect(rows.map(({ doc }) => doc.kind)).toEqual(['kb']);
   });
 
-  it('says of each of the ids that are asked for what became of it', async () => {
+  it('emits a row for each of the keys, also if it is deleted or missing', async () => {
     const keys = ['c', 'd', 'never'];
     const { rows } = await firstValueFrom(db.allDocs({ keys, includeDocs: true }));
     expect(
@@ -54,14 +54,14 @@ describe('allDocs', () => {
     [{ descending: true, limit: 2 }, ['c', 'b']],
     [{ startKey: 'b', endKey: 'c', inclusiveEnd: false }, ['b']],
     [{ startKey: 'a', skip: 1 }, ['b', 'c']],
-  ])('with %j', async (options, ids) => {
+  ])('applies %j', async (options, ids) => {
     const { rows } = await firstValueFrom(db.allDocs(options));
     expect(rows.map(({ id }) => id)).toEqual(ids);
   });
 });
 
-describe('designDocs', () => {
-  it('emits design documents alone', async () => {
+describe('designs.list', () => {
+  it('emits only design documents', async () => {
     const { rows } = await firstValueFrom(db.designs.list());
     expect(rows.map(({ id }) => id)).toEqual(['_design/pets']);
     const read = await firstValueFrom(db.designs.list({ includeDocs: true }));
@@ -69,8 +69,8 @@ describe('designDocs', () => {
   });
 });
 
-describe('views', () => {
-  it('answers several questions in one request, in their order', async () => {
+describe('viewQueries', () => {
+  it('sends several queries in one request, and emits the results in their order', async () => {
     const [one, all, some] = await firstValueFrom(
       db.viewQueries<string, number>('pets/kinds', [
         { key: 'ka', reduce: false, includeDocs: true },
@@ -83,7 +83,7 @@ describe('views', () => {
     expect(some?.rows.map(({ id }) => id)).toEqual(['c', 'a']);
   });
 
-  it('asks all documents, and design documents', async () => {
+  it('queries all documents and design documents', async () => {
     const [first, last] = await firstValueFrom(
       db.viewQueries('_all_docs', [
         { startKey: 'a', limit: 1 },
@@ -95,7 +95,7 @@ describe('views', () => {
     expect(designs?.rows.map(({ id }) => id)).toEqual(['_design/pets']);
   });
 
-  it('errors with NotFound for a view that is not there', async () => {
+  it('errors with NotFound for a missing view', async () => {
     await expect(firstValueFrom(db.viewQueries('pets/none', [{}]))).rejects.toBeInstanceOf(
       NotFound,
     );
@@ -103,7 +103,7 @@ describe('views', () => {
 });
 
 describe('local documents', () => {
-  it('are written, read, written over, copied and deleted', async () => {
+  it('are saved, read, overwritten and deleted', async () => {
     const note: { _id: string; _rev?: string; at: number } = { _id: 'note', at: 1 };
     const first = await firstValueFrom(db.local.save(note));
     expect(first).toEqual({ id: '_local/note', rev: '0-1' });
@@ -120,7 +120,7 @@ describe('local documents', () => {
     await expect(firstValueFrom(db.local.delete('note'))).rejects.toBeInstanceOf(NotFound);
   });
 
-  needs('local-overwrite')('are written over and deleted whatever their revision', async () => {
+  needs('local-overwrite')('are overwritten and deleted without their revision', async () => {
     await firstValueFrom(db.local.save({ _id: 'over', n: 1 } as { _id: string }));
     await firstValueFrom(db.local.save({ _id: 'over', n: 2 } as { _id: string }));
     expect(await firstValueFrom(db.local.get('over'))).toMatchObject({ n: 2 });
@@ -145,7 +145,7 @@ describe('local documents', () => {
     ]);
     const some = await firstValueFrom(db.local.list({ keys: ['_local/x/z'] }));
     expect(some.rows.map(({ id }) => id)).toEqual(['_local/x/z']);
-    const [asked] = await firstValueFrom(db.viewQueries('_local_docs', [{ key: '_local/x/y' }]));
-    expect(asked?.rows.map(({ id }) => id)).toEqual(['_local/x/y']);
+    const [queried] = await firstValueFrom(db.viewQueries('_local_docs', [{ key: '_local/x/y' }]));
+    expect(queried?.rows.map(({ id }) => id)).toEqual(['_local/x/y']);
   });
 });

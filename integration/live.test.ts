@@ -20,7 +20,7 @@ const order = (i: number, n = i): Order & { readonly _id: string } => ({
   open: n % 3 === 0,
 });
 
-/** A database with so many orders, and a view, seen through a proxy that tells what is asked. */
+/** A database with `count` orders and a view, behind a proxy that records the requests. */
 async function orders(count: number) {
   const name = await createDatabase();
   const proxy = await startFaultyProxy(server.url);
@@ -44,10 +44,10 @@ async function orders(count: number) {
 
 const subscriptions: Subscription[] = [];
 afterAll(() => {
-  for (const one of subscriptions) one.unsubscribe();
+  for (const subscription of subscriptions) subscription.unsubscribe();
 });
 
-/** Keeps what a stream emitted last. */
+/** Keeps the last value of a stream. */
 function last<V>(stream: Observable<V>): { value: V | undefined } {
   const kept: { value: V | undefined } = { value: undefined };
   subscriptions.push(
@@ -59,7 +59,7 @@ function last<V>(stream: Observable<V>): { value: V | undefined } {
 }
 
 describe('live queries', () => {
-  it('50 documents and 10 queries over 10,000 documents: one feed, one bulk read, and what a fresh read gives', async () => {
+  it('serves 50 documents and 10 queries over 10,000 documents with one feed and one bulk read, and equals a fresh read', async () => {
     const { db, direct, proxy } = await orders(10_000);
     const ids = Array.from({ length: 50 }, (_, i) => order(i * 7)._id);
     const documents = ids.map((id) => [id, last(db.doc$(id))] as const);
@@ -126,20 +126,20 @@ describe('live queries', () => {
       [db.docs$(ids.slice(10, 30)), (d) => d.get(ids.slice(10, 30))],
     ];
     const live = queries.map(([stream, fresh]) => [last(stream), fresh] as const);
-    const settled = async (): Promise<void> => {
+    const allEmitted = async (): Promise<void> => {
       while (
-        ![...documents.map(([, one]) => one), ...live.map(([one]) => one)].every(
+        ![...documents.map(([, kept]) => kept), ...live.map(([kept]) => kept)].every(
           ({ value }) => value !== undefined,
         )
       ) {
         await new Promise((resolve) => setImmediate(resolve));
       }
     };
-    await settled();
-    const asked = (what: string): number =>
-      proxy.requests.filter(({ url }) => url.includes(what)).length;
-    expect(asked('feed=continuous')).toBe(1);
-    // One bulk read for the 50 documents and docs$; the other two list by range and by limit, one by keys.
+    await allEmitted();
+    const requestsWith = (part: string): number =>
+      proxy.requests.filter(({ url }) => url.includes(part)).length;
+    expect(requestsWith('feed=continuous')).toBe(1);
+    // One bulk read serves the 50 documents and docs$. The three allDocs$ send other requests.
     expect(
       proxy.requests.filter(({ url }) =>
         url.includes('_all_docs?include_docs=true&conflicts=true'),
@@ -150,7 +150,7 @@ describe('live queries', () => {
     let random = 42;
     const next = (below: number): number => (random = (random * 48_271) % 2_147_483_647) % below;
     for (let round = 0; round < 50; round++) {
-      // Of 20 documents each; most of them among those that are looked at.
+      // Each round writes 20 documents, about half of them among the 50.
       const chosen = new Set<number>();
       while (chosen.size < 20) chosen.add(next(2) === 0 ? next(50) * 7 : next(10_000));
       const refs = await firstValueFrom(
@@ -158,8 +158,8 @@ describe('live queries', () => {
           keys: [...chosen].map((i) => order(i)._id),
         }),
       );
-      const docs = [...chosen].map((i, place) => {
-        const { rev, deleted } = (refs.rows[place] as (typeof refs.rows)[number]).value as {
+      const docs = [...chosen].map((i, index) => {
+        const { rev, deleted } = (refs.rows[index] as (typeof refs.rows)[number]).value as {
           rev: string;
           deleted?: true;
         };
@@ -175,9 +175,9 @@ describe('live queries', () => {
     const seen = firstValueFrom(db.doc$('o00007-last').pipe(filter((doc) => doc !== null)));
     await firstValueFrom(direct.save(marker));
     await seen;
-    // What was asked again because of the last changes has been answered.
-    const quiet = merge(...queries.map(([stream]) => stream)).pipe(take(10));
-    await firstValueFrom(quiet);
+    // Waits for the reads that the last changes caused.
+    const present = merge(...queries.map(([stream]) => stream)).pipe(take(10));
+    await firstValueFrom(present);
     await new Promise((resolve) => setTimeout(resolve, 1500));
 
     for (const [id, { value }] of documents) {
@@ -191,7 +191,7 @@ describe('live queries', () => {
         value: plain(expected as object[]),
       });
     }
-    expect(asked('feed=continuous')).toBe(1);
+    expect(requestsWith('feed=continuous')).toBe(1);
     const more = proxy.requests
       .slice(atStart)
       .map(({ url }) => url.replace(/^\/[^/]*/, '').split('?')[0]);
@@ -200,18 +200,18 @@ describe('live queries', () => {
       {},
     );
     console.log(
-      `live: ${atStart} requests to begin with, then for 1,000 writes ${JSON.stringify(counts)}`,
+      `live: ${atStart} requests at the start, then for 1,000 writes ${JSON.stringify(counts)}`,
     );
-    for (const one of subscriptions.splice(0)) one.unsubscribe();
+    for (const subscription of subscriptions.splice(0)) subscription.unsubscribe();
     await proxy.close();
   }, 120_000);
 
-  it('goes on after the connection was cut, and tells that it was down', async () => {
+  it('reconnects after a cut without a gap, and emits the waiting state', async () => {
     const { db, direct, proxy } = await orders(10);
     const states: string[] = [];
     const doc$: LiveQuery<object | null> = db.doc$('o00001');
     subscriptions.push(doc$.state$.subscribe(({ status }) => states.push(status)));
-    const one = last(doc$);
+    const kept = last(doc$);
     await firstValueFrom(doc$.state$.pipe(filter(({ status }) => status === 'live')));
     proxy.refuse();
     proxy.cut();
@@ -224,9 +224,9 @@ describe('live queries', () => {
         tap(),
       ),
     );
-    expect(one.value).toMatchObject({ n: 77 });
+    expect(kept.value).toMatchObject({ n: 77 });
     expect(states.slice(0, 4)).toEqual(['idle', 'connecting', 'live', 'waiting']);
-    for (const each of subscriptions.splice(0)) each.unsubscribe();
+    for (const subscription of subscriptions.splice(0)) subscription.unsubscribe();
     expect(await firstValueFrom(doc$.state$)).toEqual({ status: 'idle' });
     await proxy.close();
   });

@@ -59,11 +59,11 @@ describe('find', () => {
     ['$nor', { $nor: [{ year: { $lt: 1979 } }] }, ['stalker']],
     ['$not', { $not: { year: { $lt: 1979 } } }, ['stalker']],
     ['$and', { $and: [{ year: { $gt: 1965 } }, { year: { $lt: 1972 } }] }, ['weekend']],
-  ])('by %s', async (_, selector, found) => {
+  ])('finds documents by %s', async (_, selector, found) => {
     expect(await ids(selector)).toEqual(found);
   });
 
-  needs('mango-operators')('by what only CouchDB knows', async () => {
+  needs('mango-operators')('finds documents by operators that only CouchDB has', async () => {
     expect(await ids({ title: { $beginsWith: 'st' } })).toEqual(['stalker']);
     expect(await ids({ director: { $keyMapMatch: { $eq: 'name' } } })).toHaveLength(5);
     expect(await ids({ 'tags.1': 'city' })).toEqual(['alphaville']);
@@ -73,13 +73,13 @@ describe('find', () => {
     ]);
   });
 
-  it('reads only the fields that are asked for', async () => {
+  it('reads only the requested fields', async () => {
     const query = { selector: { title: 'ivan' }, fields: ['year', 'director.name'] } as const;
     const { docs } = await firstValueFrom(db.find(query));
     expect(docs).toEqual([{ year: 1962, director: { name: 'Tarkovsky' } }]);
   });
 
-  it('goes from page to page by bookmarks, and ends with an empty one', async () => {
+  it('reads pages by bookmarks, up to an empty page', async () => {
     const seen: string[] = [];
     let bookmark: string | null = null;
     for (let page = 0; page < 4; page++) {
@@ -93,7 +93,7 @@ describe('find', () => {
     expect(seen).toEqual(['alphaville,ivan', 'solaris,stalker', 'weekend', '']);
   });
 
-  it('stops after 25 unless it is told otherwise', async () => {
+  it('stops after 25 documents without a limit', async () => {
     const many = new Couch(server.authenticatedUrl).use<{ n: number }>(await createDatabase());
     await firstValueFrom(many.save(Array.from({ length: 30 }, (_, n) => ({ n }))));
     const { docs } = await firstValueFrom(many.find({ selector: {} }));
@@ -102,7 +102,7 @@ describe('find', () => {
     expect(all.docs).toHaveLength(30);
   });
 
-  needs('explain-find')('tells what it took, and that there was no index', async () => {
+  needs('explain-find')('emits execution stats, and a warning if no index fits', async () => {
     const { warning, executionStats } = await firstValueFrom(
       db.find({ selector: { title: 'ivan' }, executionStats: true }),
     );
@@ -110,7 +110,7 @@ describe('find', () => {
     expect(executionStats).toMatchObject({ totalDocsExamined: 5, resultsReturned: 1 });
   });
 
-  it('errors with BadRequest for an operator that there is not, and for a sort without an index', async () => {
+  it('errors with BadRequest for an unknown operator, and for a sort without an index', async () => {
     const wrong = { selector: { title: { $like: 'x' } } } as unknown as FindQuery<Film>;
     await expect(firstValueFrom(db.find(wrong))).rejects.toMatchObject({
       name: 'BadRequest',
@@ -132,7 +132,7 @@ describe('find', () => {
 });
 
 describe('indexes', () => {
-  it('are made, used, listed and deleted', async () => {
+  it('are created, used, listed and deleted', async () => {
     const { indexes } = db;
     const made = await firstValueFrom(
       indexes.create({ fields: ['year', 'title'], name: 'by-year', ddoc: 'films' }),
@@ -170,7 +170,7 @@ describe('indexes', () => {
     await expect(firstValueFrom(indexes.delete(index))).rejects.toBeInstanceOf(NotFound);
   });
 
-  needs('explain-find')('are explained: which is used, and why not the others', async () => {
+  needs('explain-find')('are explained, with the reasons against the unused ones', async () => {
     const other = new Couch(server.authenticatedUrl).use<Film>(await createDatabase());
     const made = await firstValueFrom(other.indexes.create({ fields: ['rating'], name: 'rated' }));
     const used = await firstValueFrom(other.indexes.explain({ selector: { rating: { $gt: 5 } } }));
@@ -194,7 +194,7 @@ describe('indexes', () => {
     ]);
   });
 
-  needs('partial-index')('are partial where a selector says so', async () => {
+  needs('partial-index')('are partial with a partialFilterSelector', async () => {
     const made = await firstValueFrom(
       db.indexes.create({ fields: ['year'], partialFilterSelector: { year: { $gt: 1970 } } }),
     );

@@ -6,8 +6,8 @@ import { firstValueFrom } from 'rxjs';
 import { compileSelector } from '../src/queries/matcher.ts';
 import { createDatabase, needs, server } from './helpers/server.ts';
 
-// A selector is understood here as CouchDB understands it: what it finds is compared, for selectors and
-// documents by chance. Where nobody can tell here, it says so, and claims nothing.
+// For random selectors and documents, the matcher decides as CouchDB does, or leaves the decision to
+// CouchDB.
 
 const scalar = fc.oneof(
   fc.constantFrom<unknown>(null, true, false, '', 'a', 'B', 'b', '2024-01-02', 'a b', 'a-b', 'é'),
@@ -71,13 +71,15 @@ describe('compileSelector', () => {
     db = couch.use(await createDatabase());
     await firstValueFrom(db.save(documents.map((one) => ({ ...one }))));
   });
-  let told = 0;
-  let untold = 0;
-  afterAll(() => console.log(`matcher: ${told} verdicts like CouchDB's, ${untold} left to it`));
+  let decided = 0;
+  let undecided = 0;
+  afterAll(() =>
+    console.log(`matcher: ${decided} verdicts like CouchDB's, ${undecided} left to it`),
+  );
 
-  // The embedded server takes a missing field for one that is not equal, and orders by code points.
+  // In the embedded server a missing field matches $ne, and strings are ordered by code points.
   needs('collation')(
-    'decides as CouchDB does, or leaves it to it',
+    'decides as CouchDB does, or leaves the decision to CouchDB',
     async () => {
       await fc.assert(
         fc.asyncProperty(selector, async (wanted) => {
@@ -88,23 +90,25 @@ describe('compileSelector', () => {
           const matches = compileSelector(wanted);
           for (const one of documents) {
             const verdict = matches(one);
-            if (verdict === undefined) untold += 1;
+            if (verdict === undefined) undecided += 1;
             else {
-              told += 1;
+              decided += 1;
               if (verdict !== found.has(one['_id'])) {
-                throw new Error(`${JSON.stringify(one)} is ${verdict ? '' : 'not '}taken here`);
+                throw new Error(
+                  `${JSON.stringify(one)} ${verdict ? 'matches' : 'does not match'} here`,
+                );
               }
             }
           }
         }),
         { numRuns: 400 },
       );
-      expect(told).toBeGreaterThan(untold * 4);
+      expect(decided).toBeGreaterThan(undecided * 4);
     },
     120_000,
   );
 
-  it('leaves to the server what only it can tell', () => {
+  it('is undecided if only CouchDB can decide', () => {
     const only = { name: 'é', text: 'abc' };
     for (const wanted of [
       { $text: 'words' },
@@ -115,7 +119,7 @@ describe('compileSelector', () => {
     ]) {
       expect(compileSelector(wanted)(only)).toBeUndefined();
     }
-    // One that surely fails outweighs what nobody can tell.
+    // A decided part can settle the whole, whatever the undecided part is.
     expect(compileSelector({ text: 'x', name: { $gt: 'z' } })(only)).toBe(false);
     expect(compileSelector({ $or: [{ text: 'abc' }, { $text: 'x' }] })(only)).toBe(true);
   });

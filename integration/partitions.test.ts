@@ -5,7 +5,7 @@ import { firstValueFrom } from 'rxjs';
 import { lack } from './helpers/capabilities.ts';
 import { createDatabase, deleteAtEnd, needs, server, uniqueName } from './helpers/server.ts';
 
-interface ReadExchange {
+interface Measurement {
   sensor: string;
   celsius: number;
 }
@@ -14,11 +14,11 @@ const it = needs('partitions');
 
 describe('a partition', () => {
   const couch = new Couch(server.authenticatedUrl);
-  let db: Database<ReadExchange>;
+  let db: Database<Measurement>;
   beforeAll(async () => {
     if (lack(server.kind, 'partitions') !== undefined) return;
     db = await firstValueFrom(
-      couch.create<ReadExchange>(deleteAtEnd(uniqueName()), { partitioned: true }),
+      couch.create<Measurement>(deleteAtEnd(uniqueName()), { partitioned: true }),
     );
     await firstValueFrom(
       db.save(
@@ -27,21 +27,21 @@ describe('a partition', () => {
         ),
       ),
     );
-    const warmth = designDocument<ReadExchange>({
+    const warmth = designDocument<Measurement>({
       name: 'warmth',
       views: { byCelsius: { map: (doc, emit) => emit(doc.celsius), reduce: '_count' } },
     });
     await firstValueFrom(db.designs.deploy(warmth));
   });
 
-  it('tells how much is in it, and is empty where nothing was put', async () => {
+  it('emits its state, also without documents', async () => {
     const info = await firstValueFrom(db.partition('north').info());
     expect(info).toMatchObject({ key: 'north', docCount: 3, deletedDocCount: 0 });
     expect(info.sizes.active).toBeGreaterThan(0);
     expect(await firstValueFrom(db.partition('east').info())).toMatchObject({ docCount: 0 });
   });
 
-  it('lists its documents alone', async () => {
+  it('lists only its documents', async () => {
     const { rows } = await firstValueFrom(db.partition('south').allDocs({ includeDocs: true }));
     expect(rows.map(({ id, doc }) => [id, doc?.celsius])).toEqual([
       ['south:1', 11],
@@ -50,7 +50,7 @@ describe('a partition', () => {
     ]);
   });
 
-  it('answers a view with its rows alone', async () => {
+  it('emits only its rows of a view', async () => {
     const south = db.partition('south');
     const { rows } = await firstValueFrom(
       south.view<number>('warmth/byCelsius', { reduce: false, startKey: 12 }),
@@ -60,7 +60,7 @@ describe('a partition', () => {
     expect(counted.rows[0]?.value).toBe(3);
   });
 
-  it('finds in it alone, and explains', async () => {
+  it('finds only its documents, and explains the query', async () => {
     const north = db.partition('north');
     const selector = { celsius: { $gt: 1 } };
     const { docs } = await firstValueFrom(north.find({ selector, fields: ['_id'] }));
@@ -72,7 +72,7 @@ describe('a partition', () => {
     });
   });
 
-  it('has indexes of its own where they say so', async () => {
+  it('has partitioned indexes', async () => {
     const made = await firstValueFrom(
       db.indexes.create({ fields: ['celsius'], partitioned: true }),
     );
@@ -80,7 +80,7 @@ describe('a partition', () => {
     expect(list.find(({ ddoc }) => ddoc === made.ddoc)?.partitioned).toBe(true);
   });
 
-  it('is none of a database that is not partitioned', async () => {
+  it('errors with BadRequest in a database without partitions', async () => {
     const other = couch.use(await createDatabase());
     await expect(firstValueFrom(other.partition('a').info())).rejects.toBeInstanceOf(BadRequest);
   });

@@ -25,8 +25,8 @@ const A = 'a'.repeat(32);
 const B = 'b'.repeat(32);
 const C = 'c'.repeat(32);
 
-describe('revisions that are kept', () => {
-  it('become leaves beside one another, without a conflict', async () => {
+describe('save with newEdits: false', () => {
+  it('writes several leaves, without a conflict', async () => {
     const docs = [branch('kept', A, 'cat'), branch('kept', B, 'dog')];
     const { pending, resolved } = await firstValueFrom(db.save(docs, { newEdits: false }));
     expect([pending.size, resolved.get('kept')?._rev]).toEqual([0, `2-${B}`]);
@@ -38,7 +38,7 @@ describe('revisions that are kept', () => {
     ]);
   });
 
-  it('are written one at a time as well, and again without harm', async () => {
+  it('writes a single document, and the same revision again without an error', async () => {
     const doc = branch('alone', A, 'cat');
     for (let round = 0; round < 2; round++) {
       const { resolved } = await firstValueFrom(db.save(doc, { newEdits: false }));
@@ -48,14 +48,14 @@ describe('revisions that are kept', () => {
   });
 });
 
-describe('reading revisions', () => {
+describe('revs', () => {
   beforeAll(async () => {
     const gone = { ...branch('tree', C, 'fox'), _deleted: true };
     const docs = [branch('tree', A, 'cat'), branch('tree', B, 'dog'), gone];
     await firstValueFrom(db.save(docs, { newEdits: false }));
   });
 
-  it('openRevs reads all leaves, deleted ones too', async () => {
+  it('open reads all leaves, including deleted ones', async () => {
     const all = await firstValueFrom(db.revs.open('tree', 'all'));
     const read = new Map(all.map((one) => [one.rev, one.ok && isTombstone(one.doc)]));
     expect(read).toEqual(
@@ -67,7 +67,7 @@ describe('reading revisions', () => {
     );
   });
 
-  it('openRevs reads those that are named, and says which are not there', async () => {
+  it('open reads the named revisions, and reports the missing ones', async () => {
     const read = await firstValueFrom(db.revs.open('tree', [`2-${A}`, '9-none'], { revs: true }));
     expect(read).toHaveLength(2);
     expect(read.find(({ ok }) => ok)).toMatchObject({
@@ -84,7 +84,7 @@ describe('reading revisions', () => {
     });
   });
 
-  it('bulkGet reads many, and each outcome is a value', async () => {
+  it('bulkGet reads many documents, and emits each outcome as a value', async () => {
     await firstValueFrom(db.save({ _id: 'single', kind: 'cow' }));
     const read = await firstValueFrom(
       db.revs.bulkGet(['single', { id: 'tree', rev: `2-${A}` }, { id: 'never' }]),
@@ -96,15 +96,12 @@ describe('reading revisions', () => {
     expect(never).toMatchObject([{ ok: false, rev: null, error: 'not_found' }]);
   });
 
-  needs('bulk-get-leaves')(
-    'bulkGet reads all leaves of a document of which no revision is named',
-    async () => {
-      const [tree] = await firstValueFrom(db.revs.bulkGet(['tree'], { revs: true }));
-      expect(tree?.revisions.map(({ rev }) => rev).sort()).toEqual([`2-${A}`, `2-${B}`, `2-${C}`]);
-    },
-  );
+  needs('bulk-get-leaves')('bulkGet reads all leaves if no revision is named', async () => {
+    const [tree] = await firstValueFrom(db.revs.bulkGet(['tree'], { revs: true }));
+    expect(tree?.revisions.map(({ rev }) => rev).sort()).toEqual([`2-${A}`, `2-${B}`, `2-${C}`]);
+  });
 
-  it('latest reads the leaf that came of a revision', async () => {
+  it('open with latest reads the leaf that descends from a revision', async () => {
     const pet: Pet & Partial<DocumentRef> = { _id: 'grown', kind: 'pup' };
     await firstValueFrom(db.save(pet));
     const first = pet._rev as string;
@@ -113,7 +110,7 @@ describe('reading revisions', () => {
     expect(read).toMatchObject([{ ok: true, rev: pet._rev, doc: { kind: 'dog' } }]);
   });
 
-  it('revision asks for the head alone; there is none of what is missing or deleted', async () => {
+  it('current reads the revision, or null for a missing or deleted document', async () => {
     const pet: Pet & Partial<DocumentRef> = { _id: 'headed', kind: 'cat' };
     await firstValueFrom(db.save(pet));
     expect(await firstValueFrom(db.revs.current('headed'))).toBe(pet._rev);
@@ -122,7 +119,7 @@ describe('reading revisions', () => {
     expect(await firstValueFrom(db.revs.current('never'))).toBeNull();
   });
 
-  needs('atts-since')('attsSince reads only attachments that are newer', async () => {
+  needs('atts-since')('get with attsSince reads only newer attachments', async () => {
     const pet: Pet & DocumentRef = { _id: 'filed', kind: 'cat' } as Pet & DocumentRef;
     await firstValueFrom(db.putAttachment(pet, 'one', 'one.txt'));
     const since = pet._rev;
@@ -135,8 +132,8 @@ describe('reading revisions', () => {
   });
 });
 
-describe('what a database lacks', () => {
-  it('is told by revsDiff', async () => {
+describe('missing revisions', () => {
+  it('are emitted by diff', async () => {
     await firstValueFrom(db.save(branch('known', A, 'cat'), { newEdits: false }));
     const lacking = await firstValueFrom(
       db.revs.diff({ known: [`2-${A}`, `3-${B}`], unknown: [`1-${C}`] }),
@@ -147,12 +144,12 @@ describe('what a database lacks', () => {
     expect(nothing.size).toBe(0);
   });
 
-  needs('possible-ancestors')('is told by revsDiff with what it may have come of', async () => {
+  needs('possible-ancestors')('are emitted by diff with their possible ancestors', async () => {
     const lacking = await firstValueFrom(db.revs.diff({ known: [`3-${B}`] }));
     expect(lacking.get('known')?.possibleAncestors).toEqual([`2-${A}`]);
   });
 
-  it('is told by missingRevs', async () => {
+  it('are emitted by missing', async () => {
     const lacking = await firstValueFrom(
       db.revs.missing({ known: [`2-${A}`, `3-${B}`], unknown: [`1-${C}`] }),
     );
@@ -165,7 +162,7 @@ describe('what a database lacks', () => {
   });
 });
 
-needs('seq-interval')('changes say a sequence only now and then with seqInterval', async () => {
+needs('seq-interval')('changes with seqInterval emits only some sequences', async () => {
   const many = couch.use<{ n: number }>(await createDatabase());
   await firstValueFrom(many.save(Array.from({ length: 6 }, (_, n) => ({ n }))));
   const { results } = await firstValueFrom(many.changes({ seqInterval: 3 }));
@@ -174,7 +171,7 @@ needs('seq-interval')('changes say a sequence only now and then with seqInterval
 });
 
 needs('attachment-encoding')(
-  'changes tell how attachments are kept with attEncodingInfo',
+  'changes with attEncodingInfo emits the encoding of attachments',
   async () => {
     const pet = { _id: 'encoded', kind: 'cat' };
     await firstValueFrom(db.putAttachment(pet, 'a'.repeat(5000), 'long.txt'));

@@ -26,8 +26,8 @@ beforeAll(async () => {
   await firstValueFrom(db.save([...items, design]));
 });
 
-describe('rows', () => {
-  it('are those of the view, in its order', async () => {
+describe('viewRows', () => {
+  it('emits the rows of the view, in order', async () => {
     const stream = db.viewRows<number>('d/n');
     const rows = await lastValueFrom(stream.pipe(toArray()));
     const view = await firstValueFrom(db.view('d/n'));
@@ -36,7 +36,7 @@ describe('rows', () => {
     expect(stream.info).toEqual({ totalRows: COUNT, offset: 0, updateSeq: null });
   });
 
-  it('have documents, keys and reductions', async () => {
+  it('emits documents, keys and reductions', async () => {
     const docs = await lastValueFrom(
       db.viewRows<number>('d/n', { includeDocs: true, limit: 3 }).pipe(toArray()),
     );
@@ -52,12 +52,12 @@ describe('rows', () => {
     expect(sums).toEqual((await firstValueFrom(db.view('d/sum', { groupLevel: 1 }))).rows);
   });
 
-  it('end when enough have come', async () => {
+  it('completes after take', async () => {
     const rows = await lastValueFrom(db.viewRows('_all_docs').pipe(take(10), toArray()));
     expect(rows).toHaveLength(10);
   });
 
-  it('of a view that is not there are NotFound', async () => {
+  it('errors with NotFound for a missing view', async () => {
     await expect(lastValueFrom(db.viewRows('d/nothing'))).rejects.toMatchObject({
       name: 'NotFound',
     });
@@ -65,7 +65,7 @@ describe('rows', () => {
 });
 
 describe('changeRows', () => {
-  it('are the changes, and their end is where to go on', async () => {
+  it('emits the changes, and its info has the sequence to continue from', async () => {
     const stream = db.changeRows({ limit: 100 });
     const first = await lastValueFrom(stream.pipe(toArray()));
     expect(first).toHaveLength(100);
@@ -77,7 +77,7 @@ describe('changeRows', () => {
 });
 
 describe('findRows', () => {
-  it('are the documents found, and their end has the bookmark', async () => {
+  it('emits the documents, and its info has the rest of the result', async () => {
     const stream = db.findRows({ selector: { n: { $lt: 200 } }, limit: 150 });
     const first = await lastValueFrom(stream.pipe(toArray()));
     expect(first).toEqual(
@@ -88,22 +88,22 @@ describe('findRows', () => {
   });
 });
 
-describe('pages', () => {
-  it('have each row once', async () => {
+describe('viewPages', () => {
+  it('emits each row once', async () => {
     const pages = await lastValueFrom(db.viewPages('_all_docs', { pageSize: 199 }).pipe(toArray()));
     expect(pages.map(({ length }) => length)).toEqual([199, 199, 103]);
     const ids = pages.flatMap(({ rows }) => rows.map(({ id }) => id));
     expect(new Set(ids).size).toBe(COUNT + 1);
   });
 
-  it('go backwards', async () => {
+  it('reads in descending order', async () => {
     const keys: unknown[] = [];
     const pages = db.viewPages<number>('d/n', { pageSize: 3, limit: 7, descending: true });
     for await (const page of pages) keys.push(...page.rows.map(({ key }) => key));
     expect(keys).toEqual([499, 498, 497, 496, 495, 494, 493]);
   });
 
-  it('go through groups', async () => {
+  it('reads groups', async () => {
     const groups = await lastValueFrom(
       db.viewPages('d/sum', { pageSize: 3, groupLevel: 1 }).pipe(toArray()),
     );
@@ -113,7 +113,7 @@ describe('pages', () => {
     expect(groups).toHaveLength(3);
   });
 
-  needs('view-paging')('have each row once where many have the same key', async () => {
+  needs('view-paging')('emits each row once if many rows have the same key', async () => {
     const pages = await lastValueFrom(db.viewPages('d/third', { pageSize: 81 }).pipe(toArray()));
     expect(pages.flatMap(({ rows }) => rows)).toEqual(
       (await firstValueFrom(db.view('d/third'))).rows,

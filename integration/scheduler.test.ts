@@ -4,7 +4,7 @@ import type { Database, ReplicationStatus } from 'corduroy';
 import { lastValueFrom, tap, toArray } from 'rxjs';
 import type { Observable } from 'rxjs';
 import { needs, server, uniqueName } from './helpers/server.ts';
-import { couch, emptyDatabase, toObservable, failure, value } from './seed/steps.ts';
+import { couch, emptyDatabase, waitFor, failure, value } from './seed/steps.ts';
 
 const specify = needs('scheduler');
 
@@ -25,7 +25,7 @@ const cancel = async (_id: string): Promise<void> => {
 };
 /** The scheduler hears of a deletion a moment later. */
 const untilGone = (operation: Observable<unknown>): Promise<true> =>
-  toObservable(async () => {
+  waitFor(async () => {
     const error = await value(operation).catch((thrown: unknown) => thrown);
     return error instanceof NotFound ? true : undefined;
   }, 'a replication that the scheduler has forgotten');
@@ -65,7 +65,7 @@ describe('a replication, watched', () => {
       const withIdleTimeout = lastValueFrom(
         couch.replication$(id, { interval }).pipe(tap((status) => seen.push(status))),
       ).catch((error: unknown) => error);
-      await toObservable(
+      await waitFor(
         async () => (seen.at(-1)?.counts?.docsWritten === 5 ? true : undefined),
         'five documents written',
       );

@@ -37,7 +37,7 @@ const read = async (name: string, options = {}): Promise<unknown[]> =>
   (await firstValueFrom(db.view(name, options))).rows.map(({ id, key, value }) => [id, key, value]);
 
 describe('view', () => {
-  it('emits rows, iterable, with what the server says of them', async () => {
+  it('emits an iterable of rows, with totalRows and offset', async () => {
     const view = await firstValueFrom(db.view<number, string>('people/byAge', { limit: 3 }));
     expect([...view].map(({ key, value }) => [key, value])).toEqual([
       [30, 'ada'],
@@ -63,7 +63,7 @@ describe('view', () => {
     [{ descending: true }, ['dot', 'bob', 'cid', 'ada']],
     [{ skip: 1, limit: 2 }, ['cid', 'bob']],
     [{ keys: [] }, []],
-  ])('with %j', async (options, names) => {
+  ])('applies %j', async (options, names) => {
     expect((await read('people/byAge', options)).map((row) => (row as string[])[0])).toEqual(names);
   });
 
@@ -73,7 +73,7 @@ describe('view', () => {
     }
   });
 
-  it('reduces, groups, and does not reduce', async () => {
+  it('reduces and groups, or emits rows without reducing', async () => {
     expect(await read('people/count')).toEqual([[null, null, 4]]);
     expect(await read('people/count', { groupLevel: 1 })).toEqual([
       [null, [30], 2],
@@ -85,12 +85,12 @@ describe('view', () => {
     ]);
   });
 
-  it('brings the documents with includeDocs', async () => {
+  it('emits the documents with includeDocs', async () => {
     const { rows } = await firstValueFrom(db.view('people/byAge', { includeDocs: true, key: 30 }));
     expect(rows.map(({ doc }) => doc?.name)).toEqual(['ada', 'cid']);
   });
 
-  it('reads _all_docs, with a row that says why for a missing key', async () => {
+  it('reads _all_docs, with an error row for a missing key', async () => {
     const { rows } = await firstValueFrom(db.view('_all_docs', { keys: ['ada', 'nobody'] }));
     expect(rows.map(({ id, key, error }) => [id, key, error])).toEqual([
       ['ada', 'ada', null],
@@ -99,14 +99,14 @@ describe('view', () => {
     expect(String(rows[1])).toBe('<Row: "nobody" error not_found>');
   });
 
-  it('errors with NotFound for a view that is not there', async () => {
+  it('errors with NotFound for a missing view', async () => {
     await expect(firstValueFrom(db.view('people/none'))).rejects.toBeInstanceOf(NotFound);
     await expect(firstValueFrom(db.view('none/none'))).rejects.toBeInstanceOf(NotFound);
   });
 
   it.each([
-    ['byAge', {}, /named 'design-document\/view'/],
-    ['_design/people/_view/byAge', {}, /named 'design-document\/view'/],
+    ['byAge', {}, /name of a view must be 'design-document\/view' .* \(received "byAge"\)/],
+    ['_design/people/_view/byAge', {}, /name of a view must be 'design-document\/view'/],
     ['people/byAge', { startkey: 1 }, /unknown option 'startkey'; did you mean 'startKey'/],
     ['people/byAge', { keys: 'ada' }, /keys must be an array/],
     ['people/byAge', { limit: -1 }, /limit must be a whole number from 0 \(received -1\)/],

@@ -18,7 +18,7 @@ const leaf = (rev: string, n: number): object => ({
 
 const wire: WireTable = [
   [
-    'db.save with merge: refetches, and saves what was merged',
+    'db.save with merge refetches, and saves the merged document',
     (_, db) => db.save([{ _id: 'a', n: 1 }], { merge: (local, other) => ({ ...other, ...local }) }),
     {
       sends: [
@@ -34,7 +34,7 @@ const wire: WireTable = [
     },
   ],
   [
-    'db.save with a merge that knows the common ancestor',
+    'db.save with a merge that needs the common ancestor',
     (_, db) => db.save([{ _id: 'a', _rev: '1-x', n: 1 }], { merge: fields() }),
     {
       sends: [
@@ -67,7 +67,7 @@ const wire: WireTable = [
     },
   ],
   [
-    'db.modify',
+    'db.upsert of many',
     (_, db) => db.upsert(['a', 'b', 'a'], (doc) => ({ ...doc, n: 2 })),
     {
       sends: [
@@ -89,7 +89,7 @@ const wire: WireTable = [
     },
   ],
   [
-    'db.leaves',
+    'db.revs.leaves',
     (_, db) => db.revs.leaves('a'),
     {
       sends: 'GET /db/a?open_revs=all&revs=true',
@@ -97,25 +97,24 @@ const wire: WireTable = [
     },
   ],
   [
-    'db.resolveLeaves writes the winner and deletes the losers at once',
+    'db.revs.resolveLeaves writes the merge, and then deletes the losers',
     (_, db) => db.revs.resolveLeaves('a', (local) => ({ n: 9, kept: local['n'] })),
     {
       sends: [
         'GET /db/a?open_revs=all&revs=true',
-        'POST /db/_bulk_docs {"docs":[{"n":9,"kept":2,"_id":"a","_rev":"2-y"},{"_id":"a","_rev":"2-x","_deleted":true}]}',
+        'PUT /db/a {"n":9,"kept":2,"_id":"a","_rev":"2-y"}',
+        'POST /db/_bulk_docs {"docs":[{"_id":"a","_rev":"2-x","_deleted":true}]}',
       ].join('\n'),
       answers: [
         [leaf('2-x', 1), leaf('2-y', 2)],
-        [
-          { id: 'a', rev: '3-z' },
-          { id: 'a', rev: '3-g' },
-        ],
+        { ok: true, id: 'a', rev: '3-z' },
+        [{ id: 'a', rev: '3-g' }],
       ],
       emits: { _id: 'a', _rev: '3-z', n: 9, kept: 2 },
     },
   ],
 ];
 
-describe('on the wire, conflicts', () => {
+describe('conflicts on the wire', () => {
   it.each(wire)('%s', (_, call, exchange) => expectExchange(stub, call, exchange));
 });

@@ -24,7 +24,7 @@ const saves = expect.objectContaining({ pending: new Map() });
 const wire: WireTable = [
   // Documents
   [
-    'db.openRevs',
+    'db.revs.open',
     (_, db) => db.revs.open('a/b', ['1-x', '1-y'], { revs: true, latest: true }),
     {
       sends: 'GET /db/a%2Fb?open_revs=%5B%221-x%22%2C%221-y%22%5D&revs=true&latest=true',
@@ -36,12 +36,12 @@ const wire: WireTable = [
     },
   ],
   [
-    'db.openRevs of all',
+    'db.revs.open of all',
     (_, db) => db.revs.open('a', 'all'),
     { sends: 'GET /db/a?open_revs=all', answers: [[]], emits: [] },
   ],
   [
-    'db.bulkGet',
+    'db.revs.bulkGet',
     (_, db) =>
       db.revs.bulkGet(['a', { id: 'b', rev: '1-x', attsSince: ['1-w'] }], {
         revs: true,
@@ -77,12 +77,12 @@ const wire: WireTable = [
     },
   ],
   [
-    'db.revision',
+    'db.revs.current',
     (_, db) => db.revs.current('a/b'),
     { sends: 'HEAD /db/a%2Fb', headers: { etag: '"1-x"' }, emits: '1-x' },
   ],
   [
-    'db.revsDiff',
+    'db.revs.diff',
     (_, db) => db.revs.diff({ a: ['1-x', '2-y'] }),
     {
       sends: 'POST /db/_revs_diff {"a":["1-x","2-y"]}',
@@ -94,7 +94,7 @@ const wire: WireTable = [
     },
   ],
   [
-    'db.missingRevs',
+    'db.revs.missing',
     (_, db) => db.revs.missing(new Map([['a', ['1-x']]])),
     {
       sends: 'POST /db/_missing_revs {"a":["1-x"]}',
@@ -103,7 +103,7 @@ const wire: WireTable = [
     },
   ],
   [
-    'db.save of one, revision kept',
+    'db.save of one document with newEdits: false',
     (_, db) => db.save({ _id: 'a', _rev: '2-y', n: 1 }, { newEdits: false }),
     {
       sends: 'PUT /db/a?new_edits=false {"_id":"a","_rev":"2-y","n":1}',
@@ -112,7 +112,7 @@ const wire: WireTable = [
     },
   ],
   [
-    'db.save of many, revisions kept',
+    'db.save of many documents with newEdits: false',
     (_, db) =>
       db.save(
         [
@@ -142,7 +142,7 @@ const wire: WireTable = [
     },
   ],
   [
-    'db.attachmentInfo',
+    'db.getAttachment.info',
     (_, db) => db.getAttachment({ _id: 'a' }, 'f/g', { rev: '1-x' }).info(),
     {
       sends: 'HEAD /db/a/f%2Fg?rev=1-x',
@@ -228,12 +228,12 @@ const wire: WireTable = [
     },
   ],
   [
-    'db.designDocs',
+    'db.designs.list',
     (_, db) => db.designs.list({ includeDocs: true }),
     { sends: 'GET /db/_design_docs?include_docs=true', answers: [rows] },
   ],
   [
-    'db.views',
+    'db.viewQueries',
     (_, db) =>
       db.viewQueries('d/v', [
         { key: 0, reduce: false },
@@ -257,7 +257,7 @@ const wire: WireTable = [
     },
   ],
   [
-    'db.views of all documents',
+    'db.viewQueries of all documents',
     (_, db) => db.viewQueries('_all_docs', [{ limit: 1 }]),
     {
       sends: 'POST /db/_all_docs/queries {"queries":[{"limit":1}]}',
@@ -265,7 +265,7 @@ const wire: WireTable = [
     },
   ],
   [
-    'db.views of design documents',
+    'db.viewQueries of design documents',
     (_, db) => db.viewQueries('_design_docs', []),
     {
       sends: 'POST /db/_design_docs/queries {"queries":[]}',
@@ -274,7 +274,7 @@ const wire: WireTable = [
     },
   ],
   [
-    'db.views of local documents',
+    'db.viewQueries of local documents',
     (_, db) => db.viewQueries('_local_docs', []),
     { sends: 'POST /db/_local_docs/queries {"queries":[]}', answers: [{ results: [] }], emits: [] },
   ],
@@ -402,7 +402,7 @@ const wire: WireTable = [
     },
   ],
   [
-    'db.searchInfo',
+    'db.search.info',
     (_, db) => db.search.info('d/i'),
     {
       sends: 'GET /db/_design/d/_search_info/i',
@@ -411,7 +411,7 @@ const wire: WireTable = [
     },
   ],
   [
-    'db.searchDiskSize',
+    'db.search.diskSize',
     (_, db) => db.search.diskSize('d/i'),
     {
       sends: 'GET /db/_design/d/_search_disk_size/i',
@@ -420,7 +420,7 @@ const wire: WireTable = [
     },
   ],
   [
-    'db.nouveau',
+    'db.search.nouveau',
     (_, db) =>
       db.search.nouveau('d/i', {
         q: 'a',
@@ -458,7 +458,7 @@ const wire: WireTable = [
     },
   ],
   [
-    'db.nouveauInfo',
+    'db.search.nouveau.info',
     (_, db) => db.search.nouveau.info('d/i'),
     {
       sends: 'GET /db/_design/d/_nouveau_info/i',
@@ -501,7 +501,7 @@ const wire: WireTable = [
     },
   ],
   [
-    'db.designs.deploy of what is there',
+    'db.designs.deploy of an unchanged document',
     (_, db) => db.designs.deploy({ _id: '_design/d', views: { v: { map: 'm' } }, language: 'l' }),
     {
       sends: 'GET /db/_design/d',
@@ -510,7 +510,7 @@ const wire: WireTable = [
     },
   ],
   [
-    'db.designs.deploy, views first',
+    'db.designs.deploy with new views',
     (_, db) => db.designs.deploy({ _id: '_design/d', views: { v: { map: 'new' } }, filters: {} }),
     {
       sends: [
@@ -560,7 +560,7 @@ const wire: WireTable = [
     },
   ],
   [
-    'db.designs.deploy as it is',
+    'db.designs.deploy without warmUp',
     (_, db) =>
       db.designs.deploy({ _id: '_design/d', views: { v: { map: 'new' } } }, { warmUp: false }),
     {
@@ -654,7 +654,7 @@ const wire: WireTable = [
 describe('on the wire', () => {
   it.each(wire)('%s', (_, call, exchange) => expectExchange(stub, call, exchange));
 
-  it('a document that is not there has no revision, and it is no error', async () => {
+  it('db.revs.current emits null for a missing document', async () => {
     stub.answer((_request, response) => response.writeHead(404).end());
     const db = new Couch(stub.url).use('db');
     expect(await firstValueFrom(db.revs.current('a'))).toBeNull();
@@ -684,7 +684,7 @@ describe('on the wire', () => {
     }
   });
 
-  it('notes the revision on a local document and on a design document', async () => {
+  it('sets the revision on a local document and on a design document', async () => {
     stub.answer((_request, response) => response.end('{"ok":true,"id":"_local/a","rev":"0-1"}'));
     const db = new Couch(stub.url).use('db');
     const note = { _id: 'a' };

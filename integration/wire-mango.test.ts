@@ -224,7 +224,7 @@ const wire: WireTable = [
 describe('Mango on the wire', () => {
   it.each(wire)('%s', (_, call, exchange) => expectExchange(stub, call, exchange));
 
-  it('reads a query anew at each subscription', async () => {
+  it('reads the query again at each subscription', async () => {
     const query = { selector: { n: 1 }, limit: 5 };
     const sent = (n: number, limit: number): string =>
       `POST /db/_find {"selector":{"n":${n}},"limit":${limit}}`;

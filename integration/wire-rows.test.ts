@@ -5,8 +5,8 @@ import { firstValueFrom, lastValueFrom, take, tap, toArray } from 'rxjs';
 import { startStub } from './helpers/stub-server.ts';
 import type { StubServer } from './helpers/stub-server.ts';
 
-// How the rows of long answers are asked for and read, byte by byte: what a CouchDB prints, what
-// others print, and what a broken answer looks like.
+// The requests for streams of rows, and the answers to them: as CouchDB writes them, as other servers
+// write them, and as broken connections cut them.
 
 let stub: StubServer;
 let db: Database;
@@ -38,7 +38,7 @@ const wanted = [
 ];
 const read = (name = 'd/v'): Promise<Row[]> => lastValueFrom(db.viewRows(name).pipe(toArray()));
 
-describe('rows', () => {
+describe('viewRows', () => {
   it.each([
     [
       'a view',
@@ -51,39 +51,39 @@ describe('rows', () => {
       () => db.viewRows('_all_docs', { includeDocs: true }),
       'GET /db/_all_docs?include_docs=true',
     ],
-  ])('asks for %s', async (_, call, request) => {
+  ])('requests %s', async (_, call, request) => {
     answer(printed);
     await lastValueFrom((call() as ReturnType<Database['viewRows']>).pipe(toArray()));
     expect(sent()).toEqual([request]);
   });
 
   it.each([
-    ['as CouchDB prints them', printed],
+    ['as CouchDB writes them', printed],
     ['without a newline at the end', printed.trimEnd()],
     ['with bare newlines', printed.replaceAll('\r', '')],
     ['on a single line', printed.replaceAll(/[\r\n]/g, '')],
     ['by a pretty printer', JSON.stringify(JSON.parse(printed), null, 2)],
     ['after empty lines', `\n\n${printed}`],
-  ])('are read %s', async (_, body) => {
+  ])('reads rows %s', async (_, body) => {
     answer(body);
     const stream = db.viewRows('d/v');
     expect(await lastValueFrom(stream.pipe(toArray()))).toEqual(wanted);
     expect(stream.info).toEqual({ totalRows: 3, offset: 0, updateSeq: null });
   });
 
-  it('are read wherever the bytes are cut', async () => {
+  it('reads rows that arrive byte by byte', async () => {
     const bytes = Buffer.from(printed);
     stub.answer((_, response) => {
-      const write = (place: number): void => {
-        if (place === bytes.length) response.end();
-        else response.write(bytes.subarray(place, place + 1), () => write(place + 1));
+      const write = (offset: number): void => {
+        if (offset === bytes.length) response.end();
+        else response.write(bytes.subarray(offset, offset + 1), () => write(offset + 1));
       };
       write(0);
     });
     expect(await read()).toEqual(wanted);
   });
 
-  it('may be none', async () => {
+  it('emits nothing if there are no rows', async () => {
     for (const body of [
       `${HEAD}\r\n]}\n`,
       '{"total_rows":3,"offset":0,"rows":[]}',
@@ -94,7 +94,7 @@ describe('rows', () => {
     }
   });
 
-  it('come when their line is there, and what the server says of them before', async () => {
+  it('emits each row when its line has arrived, and sets info before the first', async () => {
     let goOn = (): void => {};
     stub.answer((_, response) => {
       response.write(HEAD + ROWS[0]);
@@ -113,7 +113,7 @@ describe('rows', () => {
     expect(heads).toEqual([3, 3, 3]);
   });
 
-  it('end the transfer when no more are wanted', async () => {
+  it('aborts the transfer after take', async () => {
     stub.answer((_, response) => {
       response.write(HEAD + ROWS[0] + ROWS[1]);
     });
@@ -123,7 +123,7 @@ describe('rows', () => {
     expect(two).toEqual(wanted.slice(0, 2));
   });
 
-  it('are left by a loop', async () => {
+  it('aborts the transfer when a loop breaks', async () => {
     stub.answer((_, response) => {
       response.write(HEAD + ROWS[0] + ROWS[1]);
     });
@@ -144,7 +144,7 @@ describe('rows', () => {
     ['in the head', HEAD.slice(0, 20), 0],
     ['before the head', '', 0],
     ['on a single line', printed.replaceAll(/[\r\n]/g, '').slice(0, -5), 0],
-  ])('an answer that ends early %s is an error, never the end', async (_, body, before) => {
+  ])('errors if the answer ends early %s', async (_, body, before) => {
     answer(body);
     const seen: Row[] = [];
     const failure: unknown = await lastValueFrom(
@@ -155,10 +155,10 @@ describe('rows', () => {
   });
 
   it.each([
-    ['in the middle', `${HEAD}${ROWS[0]}{"error":"timeout","reason":"of secret"}\n`],
+    ['between rows', `${HEAD}${ROWS[0]}{"error":"timeout","reason":"of secret"}\n`],
     ['after empty lines', `${HEAD}${ROWS[0]}\n\n{"error":"timeout","reason":"of secret"}\n`],
-    ['in the place of the rows', '{"error":"timeout","reason":"of secret"}\n'],
-  ])('a server that gives up %s is an error, which shows no credentials', async (_, body) => {
+    ['instead of the rows', '{"error":"timeout","reason":"of secret"}\n'],
+  ])('errors if the server reports an error %s, and shows no credentials', async (_, body) => {
     answer(body);
     await expect(read()).rejects.toMatchObject({
       name: 'ProtocolError',
@@ -167,7 +167,7 @@ describe('rows', () => {
     });
   });
 
-  it('what is no row is an error, and is not shown', async () => {
+  it('errors for a line that is not a row, and does not show it', async () => {
     answer(`${HEAD}secret\r\n]}`);
     await expect(read()).rejects.toMatchObject({
       name: 'ProtocolError',
@@ -175,14 +175,14 @@ describe('rows', () => {
     });
   });
 
-  it('a view that is not there is NotFound', async () => {
+  it('errors with NotFound for a missing view', async () => {
     stub.answer((_, response) => response.writeHead(404).end('{"error":"not_found"}'));
     await expect(read()).rejects.toMatchObject({ name: 'NotFound' });
   });
 });
 
 describe('changeRows', () => {
-  it('asks as changes does, reads each, and says at the end where it is', async () => {
+  it('sends the request of changes, emits each change, and has the last sequence in info', async () => {
     answer(
       '{"results":[\n{"seq":"1-a","id":"a","changes":[{"rev":"1-x"}]},\r\n' +
         '{"seq":2,"id":"b","changes":[{"rev":"1-y"}],"deleted":true}\n],\n"last_seq":"3-c","pending":7}\n',
@@ -196,14 +196,14 @@ describe('changeRows', () => {
     expect(sent()).toEqual(['POST /db/_changes?since=0&filter=_doc_ids {"doc_ids":["a","b"]}']);
   });
 
-  it('a list without its last sequence has ended early', async () => {
+  it('errors if the last sequence is missing', async () => {
     answer('{"results":[\n\n]}\n');
     await expect(lastValueFrom(db.changeRows())).rejects.toMatchObject({ name: 'ProtocolError' });
   });
 });
 
 describe('findRows', () => {
-  it('asks as find does, reads each document, and says at the end what there is to say', async () => {
+  it('sends the request of find, emits each document, and has the rest of the result in info', async () => {
     answer(
       '{"docs":[\r\n{"_id":"a","error":"x","reason":"y"},\r\n{"error":"x","reason":"y"}\r\n],\r\n' +
         '"bookmark": "here",\r\n"warning": "No matching index found."}\r\n\n',
@@ -222,8 +222,8 @@ describe('findRows', () => {
   });
 });
 
-describe('pages', () => {
-  /** A view of a list of [key, id], which understands what pages ask for. */
+describe('viewPages', () => {
+  /** Serves a list of [key, id] as a view, with the options that viewPages sends. */
   const serve = (all: readonly (readonly [unknown, string])[]): void =>
     stub.answer(({ url }, response) => {
       const query = new URL(url, stub.url).searchParams;
@@ -245,7 +245,7 @@ describe('pages', () => {
     pages.map(({ rows }) => rows.map(({ id }) => id).join(''));
   const letters = Array.from('abcdefg').map((id) => [1, id] as const);
 
-  it('begin where the one before ended', async () => {
+  it('starts each page where the previous one ended', async () => {
     serve(letters);
     const pages = await lastValueFrom(db.viewPages('d/v', { pageSize: 3 }).pipe(toArray()));
     expect(ids(pages)).toEqual(['abc', 'def', 'g']);
@@ -261,7 +261,7 @@ describe('pages', () => {
     ]);
   });
 
-  it('a full last page is not followed by an empty one', async () => {
+  it('emits no empty page after a full last page', async () => {
     serve(letters.slice(0, 6));
     expect(ids(await lastValueFrom(db.viewPages('d/v', { pageSize: 3 }).pipe(toArray())))).toEqual([
       'abc',
@@ -270,25 +270,25 @@ describe('pages', () => {
     expect(sent()).toHaveLength(2);
   });
 
-  it('of nothing are one', async () => {
+  it('emits one page for an empty view', async () => {
     serve([]);
     expect(ids(await lastValueFrom(db.viewPages('d/v').pipe(toArray())))).toEqual(['']);
   });
 
-  it('read every row once where a document emits one key many times', async () => {
+  it('reads every row once if a document emits a key many times', async () => {
     serve(Array.from('abbbbbbbc').map((id) => [null, id] as const));
     const pages = await lastValueFrom(db.viewPages('d/v', { pageSize: 2 }).pipe(toArray()));
     expect(ids(pages)).toEqual(['ab', 'bb', 'bb', 'bb', 'c']);
   });
 
-  it('keep to the limit and skip once', async () => {
+  it('applies the limit to all pages, and skip to the first', async () => {
     serve(letters);
     const pages = db.viewPages('d/v', { pageSize: 2, limit: 5, skip: 1 });
     expect(ids(await lastValueFrom(pages.pipe(toArray())))).toEqual(['bc', 'de', 'f']);
     expect(sent()[2]).toBe('GET /db/_design/d/_view/v?startkey=1&startkey_docid=f&limit=1');
   });
 
-  it('of one key stay with it, and those of _all_docs have no other place than the id', async () => {
+  it('continues within a key, and by the id only in _all_docs', async () => {
     serve(letters);
     await lastValueFrom(db.viewPages('d/v', { pageSize: 6, key: 1 }));
     serve(letters.map(([, id]) => [id, id] as const));
@@ -301,34 +301,34 @@ describe('pages', () => {
     ]);
   });
 
-  it('go on from another day', async () => {
+  it('continues from the next of a page', async () => {
     serve(letters);
     const { next } = await firstValueFrom(db.viewPages('d/v', { pageSize: 3 }));
     const rest = await lastValueFrom(db.viewPages('d/v', { ...next, pageSize: 3 }).pipe(toArray()));
     expect(ids(rest)).toEqual(['def', 'g']);
   });
 
-  it('are not asked for after the last that is wanted', async () => {
+  it('requests no page after take', async () => {
     serve(letters);
     await lastValueFrom(db.viewPages('d/v', { pageSize: 2 }).pipe(take(2)));
     await fetch(`${stub.url}/marker`);
     expect(stub.requests.map(({ url }) => url).slice(2)).toEqual(['/marker']);
   });
 
-  it('are asked for by a loop when it comes round, and no more when it is left', async () => {
+  it('requests a page when a loop needs it, and none after a break', async () => {
     serve(letters);
-    const asked: number[] = [];
+    const requests: number[] = [];
     for await (const { rows } of db.viewPages('d/v', { pageSize: 2 })) {
       await fetch(`${stub.url}/marker`);
-      asked.push(stub.requests.filter(({ url }) => url !== '/marker').length);
+      requests.push(stub.requests.filter(({ url }) => url !== '/marker').length);
       if (rows.some(({ id }) => id === 'e')) break;
     }
     await fetch(`${stub.url}/marker`);
-    expect(asked).toEqual([1, 2, 3]);
+    expect(requests).toEqual([1, 2, 3]);
     expect(stub.requests.filter(({ url }) => url !== '/marker')).toHaveLength(3);
   });
 
-  it('end for a loop that is left from outside, in the middle of a request', async () => {
+  it('aborts the request and ends if return() is called during next()', async () => {
     stub.answer(() => {});
     const closed = stub.aborted();
     const pages = db.viewPages('d/v')[Symbol.asyncIterator]();

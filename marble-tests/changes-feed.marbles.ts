@@ -20,7 +20,7 @@ const since = map(({ query }: ServerRequest) => query['since']);
 
 describe('changes$', () => {
   it(
-    'passes on each change at once with a latency of 0, and nothing for heartbeats',
+    'emits each change at once with a latency of 0, and nothing for heartbeats',
     marbles(({ server, couch, hot, expectObservable }) => {
       server.feed('orders', hot('---a----(bc) 20ms a--'));
       const expected = '         ---a----(bc) 20ms a--';
@@ -30,7 +30,7 @@ describe('changes$', () => {
   );
 
   it(
-    'batches by latency, each subscriber by its own, over one connection',
+    'batches by the latency of each feed, over one connection',
     marbles(({ server, couch, hot, expectObservable, expectSubscriptions }) => {
       const feed = server.feed('orders', hot('-a--b-------c---------'));
       const unsub1 = '                         --------------------!';
@@ -50,7 +50,7 @@ describe('changes$', () => {
   );
 
   it(
-    'gathers once for all who wait as long; who comes later is shown what came since, and no more',
+    'buffers once for all subscribers with the same latency, and gives late subscribers only later changes',
     marbles(({ server, couch, hot, expectObservable }) => {
       server.feed('orders', hot('-a--b-c-------d----------'));
       const first = '            ^-----------------------!';
@@ -63,18 +63,18 @@ describe('changes$', () => {
       const feed = couch.use('orders').changes$(options);
       const values = { x: 'abc', y: 'c', z: 'd' };
       const batched = new Set<unknown>();
-      const note = tap(({ changes }: ChangesBatch) => batched.add(changes));
-      expectObservable(feed.pipe(note, ids), first).toBe(shown1, values);
+      const recordBatch = tap(({ changes }: ChangesBatch) => batched.add(changes));
+      expectObservable(feed.pipe(recordBatch, ids), first).toBe(shown1, values);
       expectObservable(feed.pipe(ids), later).toBe(shown2, values);
       expectObservable(feed.pipe(ids), last).toBe(shown3, values);
       const other = couch.use('orders').changes$(options);
-      expectObservable(other.pipe(note, ids), first).toBe(shown1, values);
+      expectObservable(other.pipe(recordBatch, ids), first).toBe(shown1, values);
       hot('------------------------x').subscribe(() => expect(batched.size).toBe(2));
     }),
   );
 
   it(
-    'keeps nothing from who comes after the last one has left in the middle of a window',
+    'gives a subscriber every change after the last subscriber left in the middle of a window',
     marbles(({ server, couch, hot, expectObservable }) => {
       server.feed('orders', hot('-ab----cde-------------f--------'));
       const feed = couch.use('orders').changes$({ ...feedOptions, latency: 6 });
@@ -87,22 +87,22 @@ describe('changes$', () => {
   );
 
   it(
-    'knows how far each listener has come, while the others go on',
+    'reports the last sequence of each feed object, while others receive more',
     marbles(({ server, couch, hot, expectObservable }) => {
       server.feed('orders', hot('--a-b-c-d-e-'));
       const db = couch.use('orders');
       const feed = db.changes$(feedOptions);
       const others = db.changes$(feedOptions);
-      const place = (of: typeof feed) => map(() => of.seq?.split('-')[0]);
-      const looked = hot('       -x---x-x----x-');
+      const seqOf = (of: typeof feed) => map(() => of.seq?.split('-')[0]);
+      const looks$ = hot('       -x---x-x----x-');
       const unsub = '            -----!        ';
       const first = '            -n---2-2----2-';
       const second = '           -n---2-3----5-';
       expectObservable(others.pipe(ids), '---------------!').toBe('--a-b-c-d-e-');
       expectObservable(feed.pipe(ids), unsub).toBe('--a-b-------');
-      expectObservable(looked.pipe(place(feed))).toBe(first, { n: undefined, 2: '2' });
+      expectObservable(looks$.pipe(seqOf(feed))).toBe(first, { n: undefined, 2: '2' });
       const values = { n: undefined, 2: '2', 3: '3', 5: '5' };
-      expectObservable(looked.pipe(place(others))).toBe(second, values);
+      expectObservable(looks$.pipe(seqOf(others))).toBe(second, values);
     }),
   );
 
@@ -118,7 +118,7 @@ describe('changes$', () => {
   );
 
   it(
-    'makes `now` concrete once, and goes on after the last change when the connection breaks',
+    'resolves `now` once, and continues after the last change when the connection breaks',
     marbles(({ server, couch, hot, expectObservable }) => {
       const feed = server.feed('orders', hot('-a-#'), hot('----b'));
       // 3 frames until it breaks, 5 of backoff (floor(0.8 × 5) + 1).
@@ -129,7 +129,7 @@ describe('changes$', () => {
   );
 
   it(
-    'takes a body that ends without last_seq for a failure, and one with it for an end',
+    'retries a body that ends without last_seq as an error, and reconnects after one with it',
     marbles(({ server, couch, hot, cold, expectObservable, flush }) => {
       const row = '{"seq":"1","id":"a","changes":[{"rev":"1-a"}]}\n';
       const end = '{"last_seq":"2","pending":0}\n';
@@ -161,7 +161,7 @@ describe('changes$', () => {
   );
 
   it(
-    'drops a connection on which nothing comes for twice the heartbeat',
+    'closes a connection on which nothing arrives for two heartbeats',
     marbles(({ server, couch, hot, expectSubscriptions, expectObservable }) => {
       const feed = server.feed('orders', hot('-x', { x: fault.silence }));
       expectObservable(couch.use('orders').changes$(feedOptions), '23ms !').toBe('-');
@@ -170,7 +170,7 @@ describe('changes$', () => {
   );
 
   it(
-    'is kept alive by heartbeats alone',
+    'keeps a connection open on which only heartbeats arrive',
     marbles(({ server, couch, hot, expectSubscriptions, expectObservable }) => {
       const feed = server.feed('orders', hot('-'));
       expectObservable(couch.use('orders').changes$(feedOptions), '60ms !').toBe('-');
@@ -179,11 +179,11 @@ describe('changes$', () => {
   );
 
   it(
-    'tells its state, to those who come late as well',
+    'emits its state, also to late subscribers',
     marbles(({ server, couch, hot, expectObservable }) => {
       server.feed('orders', hot('-------#'));
       const feed = couch.use('orders').changes$(feedOptions);
-      const state = feed.state$.pipe(map((now) => now.status));
+      const state = feed.state$.pipe(map(({ status: name }) => name));
       const values = { i: 'idle', c: 'connecting', l: 'live', w: 'waiting' };
       expectObservable(state).toBe('         i-(cl)-w----(cl)---i', values);
       expectObservable(state, '----^-!').toBe('----l--', values);
@@ -192,7 +192,7 @@ describe('changes$', () => {
   );
 
   it(
-    'backs off with full jitter, doubling up to the cap, and starts again after a success',
+    'backs off with full jitter, doubles the cap up to maxDelay, and resets it after a success',
     marbles(({ server, couch, hot, cold, expectObservable }) => {
       const feed = server.feed('orders', hot('a'));
       const refusals = [1, 2, 3, 4].map(() =>
@@ -205,15 +205,15 @@ describe('changes$', () => {
       const changes = couch.use('orders').changes$({ ...feedOptions, since: 0 });
       expectObservable(changes.pipe(ids), '80ms !').toBe('48ms a');
       // Caps of 5, 10, 20, 20: floor(0.8 × cap) + 1 each; after the change, 5 and 10 again.
-      const asked = ['x', '5ms x', '14ms x', '31ms x', '48ms x', '53ms x', '62ms x'];
+      const requestedAt = ['x', '5ms x', '14ms x', '31ms x', '48ms x', '53ms x', '62ms x'];
       [...refusals, cut, again, feed].forEach(({ requests$ }, i) =>
-        expectObservable(requests$.pipe(map(() => 'x'))).toBe(asked[i] as string),
+        expectObservable(requests$.pipe(map(() => 'x'))).toBe(requestedAt[i] as string),
       );
     }),
   );
 
   it(
-    'ends with what cannot pass by itself, and begins anew for the next subscriber',
+    'errors with an error that is not transient, and reconnects for the next subscriber',
     marbles(({ server, couch, hot, expectObservable, flush }) => {
       server.feed('orders', hot('-a-'));
       server.once(CONNECT, status(401));
@@ -227,7 +227,7 @@ describe('changes$', () => {
   );
 
   it(
-    'completes after `limit` changes, over reconnections',
+    'completes after `limit` changes, counted across reconnections',
     marbles(({ server, couch, hot, expectObservable }) => {
       const feed = server.feed('orders', hot('-a#'), hot('---------(bc)-'));
       const changes = couch.use('orders').changes$({ ...feedOptions, limit: 3 });
@@ -250,7 +250,7 @@ describe('changes$', () => {
   );
 
   it(
-    'leaves nothing behind when it is unsubscribed from, whatever it is doing',
+    'cancels the wait before a retry when it is unsubscribed',
     marbles(({ server, couch, hot, cold, expectObservable, expectSubscriptions }) => {
       const feed = server.feed('orders', hot('-'));
       server.once(CONNECT, cold('-#', undefined, new Error('refused')));
@@ -261,7 +261,7 @@ describe('changes$', () => {
     }),
   );
 
-  it('refuses options that make no sense when it is called', () => {
+  it('throws at the call for invalid options', () => {
     const db = new Couch().use('orders');
     expect(() => db.changes$({ latency: -1 })).toThrow(RangeError);
     expect(() => db.changes$({ heartbeat: 0 })).toThrow(RangeError);

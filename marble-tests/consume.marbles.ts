@@ -6,15 +6,15 @@ import type { Change, ConsumeProgress, ConsumeOptions, Database } from 'corduroy
 import { memoryServer } from 'corduroy/testing';
 import { marbles } from './helpers/run.ts';
 
-/** A database of so many changes, and the requests for them. */
-function database(total: number): { readonly db: Database; readonly asked: string[] } {
+/** A database with `total` changes, and the requests for them as `feed@since`. */
+function database(total: number): { readonly db: Database; readonly requests: string[] } {
   const orders = Array.from({ length: total }, (_, i) => ({ _id: `doc-${i + 1}` }));
   const server = memoryServer({ databases: { orders } });
-  const asked: string[] = [];
+  const requests: string[] = [];
   server.requests$.subscribe(({ path, query: { feed = 'normal', since = '' } }) => {
-    if (path.endsWith('/_changes')) asked.push(`${feed}@${Number.parseInt(since, 10)}`);
+    if (path.endsWith('/_changes')) requests.push(`${feed}@${Number.parseInt(since, 10)}`);
   });
-  return { db: server.couch().use('orders'), asked };
+  return { db: server.couch().use('orders'), requests };
 }
 
 const options: ConsumeOptions = {
@@ -25,41 +25,42 @@ const options: ConsumeOptions = {
   backoff: { initialDelay: 4, random: () => 0.999 },
 };
 const number = ({ id }: Change): string => id.slice(4);
-const places = (consumed: Observable<ConsumeProgress>): Observable<string> =>
+const sequences = (consumed: Observable<ConsumeProgress>): Observable<string> =>
   consumed.pipe(map(({ seq }) => seq.replace('-memory', '')));
 
 describe('consume', () => {
   it(
-    'hands over one change after the other, and reads the next batch when one is done',
+    'handles one change after the other, and reads the next batch when one is done',
     marbles(({ cold, expectObservable, flush }, scheduler) => {
-      const { db, asked } = database(3);
-      const begun: string[] = [];
+      const { db, requests } = database(3);
+      const started: string[] = [];
       const handler = (change: Change): unknown => {
-        begun.push(`${number(change)}@${scheduler.now()}`);
+        started.push(`${number(change)}@${scheduler.now()}`);
         return cold('--|');
       };
       const checkpoint = memoryCheckpoint();
-      expectObservable(db.consume(handler, { ...options, checkpoint }).pipe(places), '9ms !').toBe(
-        '----2-3',
-      );
+      expectObservable(
+        db.consume(handler, { ...options, checkpoint }).pipe(sequences),
+        '9ms !',
+      ).toBe('----2-3');
       flush();
-      expect(begun).toEqual(['1@0', '2@2', '3@4']);
-      expect(asked).toEqual(['normal@0', 'normal@2', 'longpoll@3']);
+      expect(started).toEqual(['1@0', '2@2', '3@4']);
+      expect(requests).toEqual(['normal@0', 'normal@2', 'longpoll@3']);
       expect(checkpoint.read()).toBe('3-memory');
     }),
   );
 
   it(
-    'handles so many at the same time, and notes only what is done',
+    'handles `concurrency` changes at the same time, and stores a checkpoint only after the batch',
     marbles(({ cold, expectObservable, flush }) => {
       const { db } = database(2);
       const checkpoint = memoryCheckpoint();
-      // The second change is done first; nothing is noted before the first is.
+      // The second change is done first, but the checkpoint waits for the first.
       const handler = (change: Change): unknown => cold(number(change) === '1' ? '-----|' : '-|');
       const all = { ...options, concurrency: 2, checkpoint };
-      expectObservable(db.consume(handler, all).pipe(places), '----!').toBe('----');
+      expectObservable(db.consume(handler, all).pipe(sequences), '----!').toBe('----');
       const other = { ...all, checkpoint: memoryCheckpoint() };
-      expectObservable(db.consume(handler, other).pipe(places), '------!').toBe('-----2');
+      expectObservable(db.consume(handler, other).pipe(sequences), '------!').toBe('-----2');
       flush();
       expect(checkpoint.read()).toBeNull();
       expect(other.checkpoint.read()).toBe('2-memory');
@@ -67,25 +68,25 @@ describe('consume', () => {
   );
 
   it(
-    'tries a handler that fails again, with backoff, and then errors with what it threw',
+    'retries a failed handler with backoff, and then errors with its error',
     marbles(({ expectObservable, flush }, scheduler) => {
       const { db } = database(1);
-      const tries: number[] = [];
+      const attempts: number[] = [];
       const handler = (): never => {
-        tries.push(scheduler.now());
+        attempts.push(scheduler.now());
         throw new Error('poison');
       };
       const checkpoint = memoryCheckpoint();
       const consumed = db.consume(handler, { ...options, attempts: 3, checkpoint });
       expectObservable(consumed).toBe('12ms #', undefined, new Error('poison'));
       flush();
-      expect(tries).toEqual([0, 4, 12]);
+      expect(attempts).toEqual([0, 4, 12]);
       expect(checkpoint.read()).toBeNull();
     }),
   );
 
   it(
-    'gives a change that is poison to onPoison, and goes on',
+    'passes a poison change to onPoison, and continues',
     marbles(({ cold, expectObservable, flush }) => {
       const { db } = database(2);
       const poisoned: string[] = [];
@@ -101,13 +102,13 @@ describe('consume', () => {
           },
         },
       );
-      expectObservable(consumed.pipe(places), '-----!').toBe('---2');
+      expectObservable(consumed.pipe(sequences), '-----!').toBe('---2');
       flush();
       expect(poisoned).toEqual(['1 poison']);
     }),
   );
 
-  it('refuses what makes no sense when it is called', () => {
+  it('throws at the call for invalid arguments', () => {
     const db = new Couch().use('orders');
     expect(() => db.consume(undefined as never, options)).toThrow(/handler must be a function/);
     expect(() => db.consume(() => {}, { ...options, batchSize: 0 })).toThrow(RangeError);

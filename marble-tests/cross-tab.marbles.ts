@@ -18,7 +18,7 @@ const ids = map(({ changes }: { changes: readonly { id: string }[] }) =>
 );
 const since = map(({ query }: ServerRequest) => query['since']);
 
-/** The feed of a tab, which has a `Couch` of its own. */
+/** The feed of a tab. Each tab has another `Couch`. */
 function open(
   server: MarbleServer,
   crossTab: CrossTab,
@@ -36,7 +36,7 @@ function asUser(server: MarbleServer, name: string | null = 'ada'): void {
 
 describe('crossTab', () => {
   it(
-    'has all tabs see what comes over the connection of the first',
+    'delivers the changes of one connection to all tabs',
     marbles(({ server, hot, expectObservable, expectSubscriptions }, scheduler) => {
       asUser(server);
       const feed = server.feed('orders', hot('--a--b---c--d'));
@@ -50,7 +50,7 @@ describe('crossTab', () => {
   );
 
   it(
-    'has another take over, where it is, when the leader leaves',
+    'makes another tab the leader when the leader leaves, from its own sequence on',
     marbles(({ server, hot, expectObservable, expectSubscriptions }, scheduler) => {
       asUser(server);
       const feed = server.feed('orders', hot('--a--b---c--d'));
@@ -69,22 +69,22 @@ describe('crossTab', () => {
   );
 
   it(
-    'takes over at what it has seen itself, whatever has come since',
+    'starts at the new leader’s own sequence, even if the former leader was ahead',
     marbles(({ server, hot, expectObservable }, scheduler) => {
       asUser(server);
       const feed = server.feed('orders', hot('--a--b----c'));
       const browser = new Browser(scheduler);
-      const deaf = browser.tab();
-      scheduler.schedule(() => deaf.freeze(), 4);
-      scheduler.schedule(() => deaf.thaw(), 7);
+      const frozen = browser.tab();
+      scheduler.schedule(() => frozen.freeze(), 4);
+      scheduler.schedule(() => frozen.thaw(), 7);
       expectObservable(open(server, browser.tab()).pipe(ids), '--------!').toBe('--a--b');
-      expectObservable(open(server, deaf).pipe(ids), '-------------!').toBe('--a-----b-c');
+      expectObservable(open(server, frozen).pipe(ids), '-------------!').toBe('--a-----b-c');
       expectObservable(feed.requests$.pipe(since)).toBe('0-------1');
     }),
   );
 
   it(
-    'asks for what lies between the place of a tab and the leader’s',
+    'reads the changes between the sequence of a late tab and the leader’s',
     marbles(({ server, hot, expectObservable, flush }, scheduler) => {
       asUser(server);
       const feed = server.feed('orders', hot('--a--b----c--d'));
@@ -101,17 +101,17 @@ describe('crossTab', () => {
   );
 
   it(
-    'asks again where a message was missed',
+    'reads the changes of a missed message from the server',
     marbles(({ server, hot, expectObservable, expectSubscriptions }, scheduler) => {
       asUser(server);
       const feed = server.feed('orders', hot('--a--b---c-----d'));
       const browser = new Browser(scheduler);
-      const deaf = browser.tab();
-      scheduler.schedule(() => deaf.freeze(), 4);
-      scheduler.schedule(() => deaf.thaw(), 7);
+      const frozen = browser.tab();
+      scheduler.schedule(() => frozen.freeze(), 4);
+      scheduler.schedule(() => frozen.thaw(), 7);
       expectObservable(open(server, browser.tab()).pipe(ids), '2s !').toBe('--a--b---c-----d');
-      // b comes with c, whose number shows that something is missing.
-      expectObservable(open(server, deaf).pipe(ids), '1s !').toBe('         --a------(bc)--d', {
+      // The number of the message with c shows that the message with b is missing.
+      expectObservable(open(server, frozen).pipe(ids), '1s !').toBe('         --a------(bc)--d', {
         a: 'a',
         b: 'b',
         c: 'c',
@@ -122,7 +122,7 @@ describe('crossTab', () => {
   );
 
   it(
-    'takes the place of a leader that is silent, which follows when it is back',
+    'replaces a silent leader, which follows the new one when it wakes',
     marbles(({ server, hot, expectObservable, expectSubscriptions, flush }, scheduler) => {
       asUser(server);
       const feed = server.feed('orders', hot('--a 597ms b 399ms c'));
@@ -133,7 +133,7 @@ describe('crossTab', () => {
       const awake = open(server, browser.tab());
       expectObservable(open(server, sleeper).pipe(ids), '2s !').toBe('--a 597ms b 399ms c');
       expectObservable(awake.pipe(ids), '1500ms !').toBe('           --a 597ms b 399ms c');
-      // After 2 heartbeats and 1.8 more, from the last word of the leader.
+      // The takeover comes 3.8 heartbeats after the leader’s last message.
       expectSubscriptions(feed.subscriptions).toBe([
         '^ 699ms !',
         '382ms ^ 1117ms !',
@@ -145,7 +145,7 @@ describe('crossTab', () => {
   );
 
   it(
-    'keeps a leader that has nothing to say, but answers',
+    'keeps a leader without changes as long as it answers',
     marbles(({ server, hot, expectObservable, expectSubscriptions }, scheduler) => {
       asUser(server);
       const feed = server.feed('orders', hot('-'));
@@ -157,13 +157,13 @@ describe('crossTab', () => {
   );
 
   it(
-    'shows the state of the leader’s connection in each tab',
+    'emits the state of the leader’s connection in each tab',
     marbles(({ server, hot, expectObservable }, scheduler) => {
       asUser(server);
       server.feed('orders', hot('--a--#'), hot('------------b'));
       const browser = new Browser(scheduler);
       const values = { i: 'idle', c: 'connecting', l: 'live', w: 'waiting ConnectionError' };
-      const told = map((state: { status: string; error?: Error }) =>
+      const describeState = map((state: { status: string; error?: Error }) =>
         state.error === undefined ? state.status : `${state.status} ${state.error.name}`,
       );
       const leader = open(server, browser.tab());
@@ -173,15 +173,18 @@ describe('crossTab', () => {
         b: expect.anything(),
       });
       expectObservable(other.pipe(ids), '----------------!').toBe('--a---------b');
-      expectObservable(other.state$.pipe(told), '----^----------!').toBe('----lw----(cl)', {
-        ...values,
-        w: 'waiting ProtocolError',
-      });
+      expectObservable(other.state$.pipe(describeState), '----^----------!').toBe(
+        '----lw----(cl)',
+        {
+          ...values,
+          w: 'waiting ProtocolError',
+        },
+      );
     }),
   );
 
   it(
-    'shares among those alone whom the server takes for the same user',
+    'shares a connection only among tabs of the same user',
     marbles(({ server, hot, expectObservable, expectSubscriptions, flush }, scheduler) => {
       server.on('GET /_session', (_parts, { nth }) => ({
         userCtx: { name: nth === 2 ? 'bob' : 'ada', roles: [] },
@@ -198,7 +201,7 @@ describe('crossTab', () => {
   );
 
   it(
-    'has a connection of its own where the server does not say who asks',
+    'opens a connection in each tab if the server does not tell the user',
     marbles(({ server, hot, expectObservable, expectSubscriptions, flush }, scheduler) => {
       server.on('GET /_session', status(404));
       const feed = server.feed('orders', hot('--a'));
@@ -212,7 +215,7 @@ describe('crossTab', () => {
   );
 
   it(
-    'lets nobody in whom the server refuses',
+    'errors in a tab whose credentials the server rejects',
     marbles(({ server, hot, expectObservable, expectSubscriptions, flush }, scheduler) => {
       server.on('GET /_session', (_parts, { nth }) =>
         nth === 1 ? status(401) : { userCtx: { name: 'ada', roles: [] } },
@@ -233,7 +236,7 @@ describe('crossTab', () => {
   );
 
   it(
-    'leaves the others when somebody else asks from now on',
+    'stops sharing when the credentials of a tab change to another user',
     marbles(({ server, hot, cold, expectObservable, expectSubscriptions, flush }, scheduler) => {
       const { requests$ } = server.on('GET /_session', (_parts, { nth }) => ({
         userCtx: { name: nth === 3 ? 'bob' : 'ada', roles: [] },
@@ -244,11 +247,11 @@ describe('crossTab', () => {
         '--a--b---c---d',
       );
       const auth = cold('a------b', { a: ['ada', 'first'], b: ['bob', 'second'] } as const);
-      const turning = server
+      const switching = server
         .couch({ auth })
         .use('orders')
         .changes$({ ...options, crossTab: browser.tab() });
-      expectObservable(turning.pipe(ids), '----------------!').toBe('--a--b---c---d');
+      expectObservable(switching.pipe(ids), '----------------!').toBe('--a--b---c---d');
       expectObservable(requests$.pipe(map(() => 's'))).toBe('(ss)---s');
       expectSubscriptions(feed.subscriptions).toBe(['^----------------!', '-------^--------!']);
       flush();
@@ -257,7 +260,7 @@ describe('crossTab', () => {
   );
 
   it(
-    'hands the connection on when the leader pauses',
+    'makes another tab the leader when the leader pauses',
     marbles(({ server, hot, expectObservable, expectSubscriptions }, scheduler) => {
       asUser(server);
       const feed = server.feed('orders', hot('--a--b---c-----d'));
@@ -282,7 +285,7 @@ describe('crossTab', () => {
   );
 
   it(
-    'notices in each tab that the database was replaced',
+    'errors in each tab when the database was replaced',
     marbles(({ server, hot, expectObservable, flush }, scheduler) => {
       asUser(server);
       server.feed('orders', hot('--a--r', { a: 'a', r: fault.replaced }));
@@ -297,7 +300,7 @@ describe('crossTab', () => {
     }),
   );
 
-  it('refuses what makes no sense when it is called', () => {
+  it('throws at the call for invalid options', () => {
     const db = new Couch().use('orders');
     expect(() => db.changes$({ crossTab: 'yes' as never })).toThrow(/crossTab must be true, false/);
     expect(() => db.changes$({ crossTab: true, limit: 3 })).toThrow(/crossTab excludes limit/);

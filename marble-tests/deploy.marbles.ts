@@ -7,37 +7,41 @@ import { bytes, marbleTransport, response } from './helpers/marble-transport.ts'
 import { marbles } from './helpers/run.ts';
 
 const design: DesignDocument = { _id: '_design/d', views: { v: { map: 'function (doc) {}' } } };
-const pace = { backoff: { initialDelay: 4, maxDelay: 8, random: () => 0.999 } };
+const fastRetries = { backoff: { initialDelay: 4, maxDelay: 8, random: () => 0.999 } };
 const deployed = { x: { deployed: true, id: '_design/d', rev: '1-a' } };
 
 const reply = (status: number, body: object): Observable<TransportResponse> =>
   of(response(of(bytes(JSON.stringify(body))), status));
 const missing = (): Observable<TransportResponse> => reply(404, { error: 'not_found' });
-const former = (): Observable<TransportResponse> =>
+const oldDesign = (): Observable<TransportResponse> =>
   reply(200, { _id: '_design/d', _rev: '0-a', views: { v: { map: 'old' } } });
 const written = (): Observable<TransportResponse> => reply(201, { ok: true, rev: '1-a' });
 
-/** A server on which views are built as the marbles say, and all else is done at once. */
+/** A server that answers view requests as `view` says, and everything else at once. */
 const server = (
-  view: (asked: number) => Observable<TransportResponse>,
+  view: (requestNumber: number) => Observable<TransportResponse>,
   put = written,
-  found = former,
+  current = oldDesign,
 ): Transport & {
   readonly requests: readonly { readonly method: string; readonly url: string }[];
 } => {
-  let asked = 0;
-  let told = 0;
+  let viewRequests = 0;
+  let infoRequests = 0;
   return marbleTransport(({ method, url }) => {
     if (method === 'DELETE') return written();
     if (method === 'PUT') return url.endsWith('/d') ? put() : written();
     if (url.endsWith('/_info')) {
-      told += 1;
-      // It is asked of the temporary one, and of the other until it knows of it, and has it on disk.
-      const index = { signature: told === 2 ? 'old' : 'new', waiting_commit: told === 3 };
+      infoRequests += 1;
+      // The first is for the temporary document. Then the deployed one has the old index, then the new
+      // one in memory, then the new one on disk.
+      const index = {
+        signature: infoRequests === 2 ? 'old' : 'new',
+        waiting_commit: infoRequests === 3,
+      };
       return reply(200, { name: 'd', view_index: index });
     }
-    if (url.includes('/_view/')) return view((asked += 1));
-    return url.endsWith('/d') ? found() : missing();
+    if (url.includes('/_view/')) return view((viewRequests += 1));
+    return url.endsWith('/d') ? current() : missing();
   });
 };
 
@@ -46,14 +50,14 @@ const lines = (transport: ReturnType<typeof server>): string[] =>
 
 describe('deploy', () => {
   it(
-    'waits for the views, asks again as paced, and removes nothing before they are on disk',
+    'waits for the views, retries with backoff, and removes nothing before they are on disk',
     marbles(({ cold, expectObservable, flush }, scheduler) => {
       const slow = cold('---r', { r: response(of(bytes('{}'))) });
-      // Two failures, after 4 and 8 frames; 3 to build; half a second until it is asked again, twice.
+      // Two retries after 4 and 8 ms, 3 ms to build, and two polls with an interval of 500 ms.
       const expected = ' 15ms 1000ms (x|)';
-      const transport = server((asked) => (asked < 3 ? reply(503, {}) : slow));
+      const transport = server((requestNumber) => (requestNumber < 3 ? reply(503, {}) : slow));
       const db = new Couch(undefined, { transport, scheduler }).use('db');
-      expectObservable(db.designs.deploy(design, pace)).toBe(expected, deployed);
+      expectObservable(db.designs.deploy(design, fastRetries)).toBe(expected, deployed);
       flush();
       const view = 'GET _design/d-deploying/_view/v?limit=1&reduce=false';
       expect(lines(transport)).toEqual([
@@ -74,12 +78,12 @@ describe('deploy', () => {
   );
 
   it(
-    'writes what takes the place of nothing at once, and builds it by its own name',
+    'writes a new design document at once, and builds its views under its name',
     marbles(({ cold, expectObservable, flush }, scheduler) => {
       const slow = cold('---r', { r: response(of(bytes('{}'))) });
       const transport = server(() => slow, written, missing);
       const db = new Couch(undefined, { transport, scheduler }).use('db');
-      expectObservable(db.designs.deploy(design, pace)).toBe('---(x|)', deployed);
+      expectObservable(db.designs.deploy(design, fastRetries)).toBe('---(x|)', deployed);
       flush();
       expect(lines(transport)).toEqual([
         'GET _design/d',
@@ -90,7 +94,7 @@ describe('deploy', () => {
   );
 
   it(
-    'never takes a silent server for one that is stuck: an index takes as long as it takes',
+    'waits without a timeout while the server builds an index',
     marbles(({ expectObservable }, scheduler) => {
       const transport = server(() => NEVER);
       const db = new Couch(undefined, { transport, scheduler, timeout: 10 }).use('db');
@@ -99,13 +103,13 @@ describe('deploy', () => {
   );
 
   it(
-    'starts again when somebody else was faster, and gives up after so many attempts',
+    'starts again on a conflict, and errors when the attempts have run out',
     marbles(({ flush }, scheduler) => {
       const conflict = (): Observable<TransportResponse> => reply(409, { error: 'conflict' });
       const transport = server(() => reply(200, {}), conflict);
       const db = new Couch(undefined, { transport, scheduler }).use('db');
       const outcome: string[] = [];
-      db.designs.deploy(design, { ...pace, attempts: 3 }).subscribe({
+      db.designs.deploy(design, { ...fastRetries, attempts: 3 }).subscribe({
         error: ({ name }: Error) => outcome.push(`${name} at ${scheduler.now()}`),
       });
       flush();
@@ -115,7 +119,7 @@ describe('deploy', () => {
   );
 
   it(
-    'stops at once when it is unsubscribed from, and removes what it made',
+    'stops at once on unsubscribe, and removes the temporary design document',
     marbles(({ expectObservable, flush }, scheduler) => {
       const transport = server(() => NEVER);
       const db = new Couch(undefined, { transport, scheduler }).use('db');

@@ -25,35 +25,35 @@ const page = (lastSeq: string, rows: string[] = [], pending = 0): TransportRespo
 
 interface Stage {
   readonly db: Database;
-  /** What was asked, in order: `feed@since`, `now`, or `info`. */
-  readonly asked: string[];
+  /** The requests, in order: `feed@since`, `now`, or `info`. */
+  readonly requests: string[];
 }
 
-/** A database whose feeds the test serves; the rest is answered at once. */
+/** A database whose feeds the test answers. All other requests are answered at once. */
 function stage(
   scheduler: TestScheduler,
   serve: (kind: string, count: number, request: TransportRequest) => Observable<TransportResponse>,
   info: () => object = () => ({ instance_start_time: '1' }),
 ): Stage {
-  const asked: string[] = [];
+  const requests: string[] = [];
   let feeds = 0;
   const transport = marbleTransport((request) => {
     const { pathname, searchParams } = new URL(request.url);
     if (!pathname.endsWith('/_changes')) {
-      asked.push('info');
+      requests.push('info');
       return of(response(of(bytes(JSON.stringify(info())))));
     }
     const since = searchParams.get('since') ?? '';
     const kind = searchParams.get('feed') ?? 'normal';
     if (since === 'now') {
-      asked.push('now');
+      requests.push('now');
       return of(page('0'));
     }
-    asked.push(`${kind}@${since}`);
+    requests.push(`${kind}@${since}`);
     feeds += 1;
     return serve(kind, feeds, request);
   });
-  return { db: new Couch(undefined, { transport, scheduler }).use('orders'), asked };
+  return { db: new Couch(undefined, { transport, scheduler }).use('orders'), requests };
 }
 
 const options: ChangesFeedOptions = {
@@ -68,17 +68,17 @@ const refused = (): Observable<never> => throwError(() => new Error('refused'));
 
 describe('a feed', () => {
   it(
-    'asks what now is before it listens, and which database it is before it believes',
+    'resolves `now` before it connects, and reads the identity of the database after that',
     marbles(({ expectObservable, flush }, scheduler) => {
-      const { db, asked } = stage(scheduler, () => of(response(NEVER)));
+      const { db, requests } = stage(scheduler, () => of(response(NEVER)));
       expectObservable(db.changes$(options), '---!').toBe('-');
       flush();
-      expect(asked).toEqual(['now', 'continuous@0', 'info']);
+      expect(requests).toEqual(['now', 'continuous@0', 'info']);
     }),
   );
 
   it(
-    'ends with DatabaseReplaced when the database is another after a cut',
+    'errors with DatabaseReplaced if the database is another one after a cut',
     marbles(({ cold, expectObservable, flush }, scheduler) => {
       let time = 1;
       const { db } = stage(
@@ -102,9 +102,9 @@ describe('a feed', () => {
   );
 
   it(
-    'polls: once for what there is, and then each time for what comes, as one connection',
+    'polls first without waiting, then waits with each poll, and stays live meanwhile',
     marbles(({ cold, expectObservable, flush }, scheduler) => {
-      const { db, asked } = stage(scheduler, (kind, count) =>
+      const { db, requests } = stage(scheduler, (kind, count) =>
         kind === 'normal'
           ? of(page('1', [row('1')]))
           : cold('50ms (p|)', { p: page(String(count), count < 4 ? [row(String(count))] : []) }),
@@ -115,7 +115,7 @@ describe('a feed', () => {
         l: 'live',
       });
       flush();
-      expect(asked.filter((what) => what !== 'info')).toEqual([
+      expect(requests.filter((request) => request !== 'info')).toEqual([
         'now',
         'normal@0',
         'longpoll@1',
@@ -126,38 +126,39 @@ describe('a feed', () => {
   );
 
   it(
-    'drains: completes when nothing is pending',
+    "completes with feed: 'normal' when nothing is pending",
     marbles(({ expectObservable, flush }, scheduler) => {
-      const { db, asked } = stage(scheduler, (_, count) =>
+      const { db, requests } = stage(scheduler, (_, count) =>
         of(count === 1 ? page('1', [row('1')], 1) : page('2', [row('2')])),
       );
       expectObservable(db.changes$({ ...options, feed: 'normal', since: 0 }).pipe(ids)).toBe(
         '(12|)',
       );
       flush();
-      expect(asked).toEqual(['normal@0', 'info', 'normal@1', 'info']);
+      expect(requests).toEqual(['normal@0', 'info', 'normal@1', 'info']);
     }),
   );
 
   it(
-    "'auto' polls when not even the first heartbeat comes, and not when a live connection falls silent",
+    "polls with feed: 'auto' if the first heartbeat does not come, but not if a live connection falls silent",
     marbles(({ cold, expectObservable, flush }, scheduler) => {
-      const held = stage(scheduler, (kind) =>
+      const buffered = stage(scheduler, (kind) =>
         kind === 'normal' ? of(page('1', [row('1')])) : NEVER,
       );
-      const heard = stage(scheduler, () => of(response(cold('-h', wire))));
-      expectObservable(held.db.changes$({ ...options, feed: 'auto' }).pipe(ids), '206ms !').toBe(
-        '205ms 1',
-      );
-      expectObservable(heard.db.changes$({ ...options, feed: 'auto' }), '207ms !').toBe('-');
+      const silent = stage(scheduler, () => of(response(cold('-h', wire))));
+      expectObservable(
+        buffered.db.changes$({ ...options, feed: 'auto' }).pipe(ids),
+        '206ms !',
+      ).toBe('205ms 1');
+      expectObservable(silent.db.changes$({ ...options, feed: 'auto' }), '207ms !').toBe('-');
       flush();
-      expect(held.asked.slice(0, 3)).toEqual(['now', 'continuous@0', 'normal@0']);
-      expect(heard.asked).toEqual(['now', 'continuous@0', 'info', 'continuous@0', 'info']);
+      expect(buffered.requests.slice(0, 3)).toEqual(['now', 'continuous@0', 'normal@0']);
+      expect(silent.requests).toEqual(['now', 'continuous@0', 'info', 'continuous@0', 'info']);
     }),
   );
 
   it(
-    'puts up with failures for as long as errorTolerance says',
+    'retries transient errors for errorTolerance milliseconds',
     marbles(({ cold, expectObservable }, scheduler) => {
       const fails = (errorTolerance: number): Observable<string> => {
         const { db } = stage(scheduler, (_, count) =>
@@ -174,7 +175,7 @@ describe('a feed', () => {
   );
 
   it(
-    'waits for as long as a server asks with Retry-After',
+    'waits as long as Retry-After demands',
     marbles(({ cold, expectObservable, flush }, scheduler) => {
       const busy = response(of(bytes('{}')), 503, { 'retry-after': '2' });
       const { db } = stage(scheduler, (_, count) =>
@@ -190,25 +191,25 @@ describe('a feed', () => {
   );
 
   it(
-    'lingers: the connection outlives the last subscriber by a moment',
+    'keeps the connection open for `linger` after the last subscriber has left',
     marbles(({ cold, expectObservable, expectSubscriptions, flush }, scheduler) => {
       const body = cold('        -a----b------------', wire);
-      const { db, asked } = stage(scheduler, () => of(response(body)));
+      const { db, requests } = stage(scheduler, () => of(response(body)));
       const feed = db.changes$({ ...options, linger: 5 });
       expectObservable(feed.pipe(ids), '--!').toBe('         -1-');
       expectObservable(feed.pipe(ids), '-----^--!').toBe('   ------2--');
       expectSubscriptions(body.subscriptions).toBe('^------------!');
       flush();
-      expect(asked.filter((what) => what.startsWith('continuous'))).toHaveLength(1);
+      expect(requests.filter((request) => request.startsWith('continuous'))).toHaveLength(1);
     }),
   );
 
   it(
-    'pauses and goes on where it was',
+    'closes the connection while pauseWhile is true, and continues after the last change',
     marbles(({ cold, hot, expectObservable, expectSubscriptions, flush }, scheduler) => {
       const pauseWhile = hot('   ---t----f-----', { t: true, f: false });
       const bodies = [cold('-a-----------', wire), cold('-b----', wire)];
-      const { db, asked } = stage(scheduler, (_, count) =>
+      const { db, requests } = stage(scheduler, (_, count) =>
         of(response(bodies[count - 1] ?? NEVER)),
       );
       const feed = db.changes$({ ...options, pauseWhile });
@@ -220,7 +221,7 @@ describe('a feed', () => {
       expectSubscriptions(bodies[0]?.subscriptions ?? []).toBe('^--!');
       expectSubscriptions(bodies[1]?.subscriptions ?? []).toBe('--------^---!');
       flush();
-      expect(asked.filter((what) => what.startsWith('continuous'))).toEqual([
+      expect(requests.filter((request) => request.startsWith('continuous'))).toEqual([
         'continuous@0',
         'continuous@1',
       ]);
@@ -228,9 +229,9 @@ describe('a feed', () => {
   );
 
   it(
-    'opens anew where the server has changes that it does not send',
+    'reopens if the server holds back changes',
     marbles(({ cold, expectObservable, flush }, scheduler) => {
-      const { db, asked } = stage(scheduler, (kind, count) => {
+      const { db, requests } = stage(scheduler, (kind, count) => {
         if (kind === 'normal') return of(page('1', [row('1')]));
         return of(response(count === 1 ? cold('-h-', wire) : cold('(a)', wire)));
       });
@@ -238,7 +239,7 @@ describe('a feed', () => {
         '500ms 1',
       );
       flush();
-      expect(asked.slice(0, 6)).toEqual([
+      expect(requests.slice(0, 6)).toEqual([
         'now',
         'continuous@0',
         'info',
@@ -250,23 +251,23 @@ describe('a feed', () => {
   );
 
   it(
-    'does not hurry a server that answers polls at once and gets nowhere',
+    'backs off if the server answers polls at once without changes',
     marbles(({ expectObservable, flush }, scheduler) => {
-      const { db, asked } = stage(scheduler, () => of(page('0')));
+      const { db, requests } = stage(scheduler, () => of(page('0')));
       expectObservable(db.changes$({ ...options, feed: 'longpoll' }), '200ms !').toBe('-');
       flush();
-      // The wait grows to 17 ms: a dozen polls, and not ten thousand.
-      const polls = asked.filter((what) => what !== 'info').length;
+      // The delay grows to 17 ms, so that 200 ms take a dozen polls.
+      const polls = requests.filter((request) => request !== 'info').length;
       expect(polls).toBeLessThan(20);
       expect(polls).toBeGreaterThan(10);
     }),
   );
 
   it.each(Array.from({ length: 24 }, (_, frame) => frame))(
-    'is left at frame %d without a request, a timer or a value after it',
+    'leaves no request, timer or value behind when unsubscribed at frame %d',
     (frame) =>
       marbles(({ cold, expectObservable, flush }, scheduler) => {
-        // Refused, waiting, the head, rows, a cut, waiting, and again.
+        // A refused connection, backoff, the head, rows, a cut, backoff, and a second connection.
         const bodies = [cold('-ab-#', wire, new Error('cut')), cold('-c-------------', wire)];
         const heads: ReturnType<typeof cold<TransportResponse>>[] = [];
         const { db } = stage(scheduler, (_, count) => {
@@ -294,43 +295,43 @@ describe('a feed', () => {
   );
 
   it(
-    'disturbs nobody when one subscriber throws',
+    'delivers to the other subscribers if one throws',
     marbles(({ cold, expectObservable }, scheduler) => {
       const { db } = stage(scheduler, () => of(response(cold('-a-b-', wire))));
       const feed = db.changes$(options);
-      const clumsy = feed.pipe(
+      const throwing = feed.pipe(
         map(() => {
-          throw new Error('clumsy');
+          throw new Error('thrown');
         }),
       );
-      expectObservable(clumsy).toBe('-#', undefined, new Error('clumsy'));
+      expectObservable(throwing).toBe('-#', undefined, new Error('thrown'));
       expectObservable(feed.pipe(ids), '----!').toBe('-1-2');
     }),
   );
 
   it(
-    'goes on from its checkpoint, and notes each batch when it has been delivered',
+    'starts from its checkpoint, and stores the sequence of each delivered batch',
     marbles(({ cold, expectObservable, flush }, scheduler) => {
-      const notes: string[] = [];
+      const writes: string[] = [];
       const memory = memoryCheckpoint('7');
       const checkpoint: CheckpointStore = {
         read: memory.read,
         write: (seq) => {
-          notes.push(seq);
+          writes.push(seq);
           return memory.write(seq);
         },
       };
-      const { db, asked } = stage(scheduler, () => of(response(cold('-a-b-', wire))));
+      const { db, requests } = stage(scheduler, () => of(response(cold('-a-b-', wire))));
       expectObservable(db.changes$({ ...options, checkpoint }).pipe(ids), '----!').toBe('-1-2');
       flush();
-      expect(asked).toContain('continuous@7');
-      expect(notes).toEqual(['1', '2']);
+      expect(requests).toContain('continuous@7');
+      expect(writes).toEqual(['1', '2']);
       expect(memory.read()).toBe('2');
     }),
   );
 
   it(
-    'notes what now is before it listens, so that who leaves early misses nothing',
+    'stores the sequence of `now` before it connects, so that an early unsubscribe misses nothing',
     marbles(({ expectObservable, flush }, scheduler) => {
       const memory = memoryCheckpoint();
       const { db } = stage(scheduler, () => of(response(NEVER)));
@@ -341,13 +342,13 @@ describe('a feed', () => {
   );
 
   it(
-    'writes one checkpoint at a time, and of those that came meanwhile the last',
+    'writes one checkpoint at a time, and skips all but the latest sequence meanwhile',
     marbles(({ cold, expectObservable, flush }, scheduler) => {
-      const notes: string[] = [];
+      const writes: string[] = [];
       const checkpoint: CheckpointStore = {
         read: () => '0',
         write: (seq) => {
-          notes.push(`${seq}@${scheduler.now()}`);
+          writes.push(`${seq}@${scheduler.now()}`);
           return cold('-----|');
         },
       };
@@ -356,7 +357,7 @@ describe('a feed', () => {
         '-123',
       );
       flush();
-      expect(notes).toEqual(['1@1', '3@6']);
+      expect(writes).toEqual(['1@1', '3@6']);
     }),
   );
 });

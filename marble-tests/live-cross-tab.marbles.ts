@@ -5,7 +5,7 @@ import { Browser } from './helpers/tabs.ts';
 import { marbles } from './helpers/run.ts';
 
 it(
-  'what is live in two tabs rides on one connection, and goes on in the second when the first closes',
+  'shares one connection between the live queries of two tabs, and keeps the second tab live when the first closes',
   marbles(({ expectObservable, flush }, scheduler) => {
     const server = memoryServer({ latency: 1, databases: { db: [{ _id: 'a', n: 1 }] } });
     const feeds: number[] = [];

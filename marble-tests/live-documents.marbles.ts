@@ -9,14 +9,14 @@ const ns = (docs: readonly (AnyFields | null)[]): string => docs.map((doc) => n(
 
 describe('doc$', () => {
   it(
-    'emits what is there, what it becomes, and null when it is deleted',
+    'emits the document, each new revision, and null when it is deleted',
     marbles(({ expectObservable }, scheduler) => {
       const server = liveServer(scheduler);
       server.put('a', { n: 1 });
       server.at(10, () => server.put('a', { n: 2 }));
       server.at(20, () => server.remove('a'));
       server.at(30, () => server.put('a', { n: 3 }));
-      // The place in 1 frame, the document in 2; news in 1.
+      // The start sequence takes 1 frame, the document 2, and each change 1.
       const expected = '---1-------2---------n---------3';
       expectObservable(server.db.doc$('a').pipe(map(n)), '35ms !').toBe(expected, {
         1: 1,
@@ -28,7 +28,7 @@ describe('doc$', () => {
   );
 
   it(
-    'emits null for what is missing, and not again for what does not concern it',
+    'emits null for a missing document, and nothing for changes of others',
     marbles(({ expectObservable }, scheduler) => {
       const server = liveServer(scheduler);
       server.at(10, () => server.put('b', { n: 1 }));
@@ -38,11 +38,11 @@ describe('doc$', () => {
   );
 
   it(
-    'misses nothing between the place and the read, and between the read and the news',
+    'misses no change between the start sequence, the read and the first change',
     marbles(({ flush }, scheduler) => {
       const last = new Map<number, unknown>();
       for (const frame of [0, 1, 2, 3, 4]) {
-        const server = liveServer(scheduler, { read: 2, news: 3 });
+        const server = liveServer(scheduler, { read: 2, feedDelay: 3 });
         server.put('a', { n: 1 });
         server.at(frame, () => server.put('a', { n: 2 }));
         const subscription = server.db.doc$('a').subscribe((doc) => last.set(frame, n(doc)));
@@ -54,26 +54,26 @@ describe('doc$', () => {
   );
 
   it(
-    'never puts an older revision in the place of a newer one: an answer that is overtaken',
+    'never replaces a newer revision by an older answer',
     marbles(({ expectObservable, flush }, scheduler) => {
-      const server = liveServer(scheduler, { read: 9, news: 1 });
+      const server = liveServer(scheduler, { read: 9, feedDelay: 1 });
       server.put('a', { n: 1 });
       server.at(4, () => server.put('a', { n: 2 }));
       expectObservable(server.db.doc$('a').pipe(map(n)), '40ms !').toBe('10ms 2', { 2: 2 });
       flush();
-      expect(server.asked.filter((what) => what.startsWith('read'))).toEqual(['read a@1']);
+      expect(server.requests.filter((request) => request.startsWith('read'))).toEqual(['read a@1']);
     }),
   );
 
   it(
-    'looks into news of a revision that loses: it may be old, or the winner may be gone',
+    'refetches the document for a change to a losing revision',
     marbles(({ expectObservable, flush }, scheduler) => {
       const server = liveServer(scheduler);
       server.put('a', { n: 1 });
       server.at(5, () => server.put('a', { n: 2 }));
-      // A cluster tells an old revision once more.
+      // A cluster may send an old revision again.
       server.at(10, () =>
-        server.tell({
+        server.sendChange({
           seq: '1-s',
           id: 'a',
           changes: [{ rev: '1-x' }],
@@ -82,7 +82,7 @@ describe('doc$', () => {
       );
       expectObservable(server.db.doc$('a').pipe(map(n)), '40ms !').toBe('---1--2', { 1: 1, 2: 2 });
       flush();
-      expect(server.asked.filter((what) => what.startsWith('read'))).toEqual([
+      expect(server.requests.filter((request) => request.startsWith('read'))).toEqual([
         'read a@1',
         'read a@10',
       ]);
@@ -90,7 +90,7 @@ describe('doc$', () => {
   );
 
   it(
-    'goes on after the feed was down, without a gap',
+    'misses no change while the feed is down',
     marbles(({ expectObservable, flush }, scheduler) => {
       const server = liveServer(scheduler);
       server.put('a', { n: 1 });
@@ -102,13 +102,13 @@ describe('doc$', () => {
         2: 2,
       });
       flush();
-      expect(server.asked.at(-1)).toBe('feed 1-s@20');
-      expect(server.open()).toBe(0);
+      expect(server.requests.at(-1)).toBe('feed 1-s@20');
+      expect(server.openFeeds()).toBe(0);
     }),
   );
 
   it(
-    'is shared: one feed, one read, and the present value for who comes later',
+    'shares one feed and one read, and emits the present value to late subscribers',
     marbles(({ expectObservable, flush }, scheduler) => {
       const server = liveServer(scheduler);
       server.put('a', { n: 1 });
@@ -116,13 +116,13 @@ describe('doc$', () => {
       expectObservable(server.db.doc$('a').pipe(map(n)), '30ms !').toBe('---1', { 1: 1 });
       expectObservable(later, '----------^--------!').toBe('----------1', { 1: 1 });
       flush();
-      expect(server.asked).toEqual(['feed 1-s@1', 'read a@1']);
-      expect(server.open()).toBe(0);
+      expect(server.requests).toEqual(['feed 1-s@1', 'read a@1']);
+      expect(server.openFeeds()).toBe(0);
     }),
   );
 
   it(
-    'reads what is subscribed to in one turn with one request, whatever else is live',
+    'reads all documents that are subscribed to in one turn with one request',
     marbles((_, scheduler) => {
       const server = liveServer(scheduler);
       const ids = Array.from({ length: 50 }, (_unused, i) => `d${i}`);
@@ -132,22 +132,22 @@ describe('doc$', () => {
         many.push(server.db.doc$('e1').subscribe(), server.db.doc$('e2').subscribe());
       });
       server.at(40, () => {
-        for (const one of many) one.unsubscribe();
+        for (const subscription of many) subscription.unsubscribe();
       });
       scheduler.flush();
-      expect(server.asked).toEqual(['feed 0-s@1', `read ${ids.join()}@1`, 'read e1,e2@20']);
-      expect(server.open()).toBe(0);
+      expect(server.requests).toEqual(['feed 0-s@1', `read ${ids.join()}@1`, 'read e1,e2@20']);
+      expect(server.openFeeds()).toBe(0);
     }),
   );
 
   it(
-    'aborts what is read when the last one leaves, and emits nothing more',
+    'cancels the read when the last subscriber leaves, and emits nothing more',
     marbles(({ expectObservable, flush }, scheduler) => {
       const server = liveServer(scheduler, { read: 20 });
       expectObservable(server.db.doc$('a'), '-----!').toBe('-');
       flush();
-      expect(server.open()).toBe(0);
-      // Nothing keeps virtual time running.
+      expect(server.openFeeds()).toBe(0);
+      // No timer is left.
       expect(scheduler.now()).toBeLessThan(1000);
     }),
   );
@@ -155,7 +155,7 @@ describe('doc$', () => {
 
 describe('docs$', () => {
   it(
-    'emits a list in the order of the ids, and keeps what did not change',
+    'emits the documents in the order of the ids, and keeps the identity of unchanged ones',
     marbles(({ expectObservable, flush }, scheduler) => {
       const server = liveServer(scheduler);
       server.put('a', { n: 1 });
@@ -182,7 +182,7 @@ describe('docs$', () => {
   );
 
   it(
-    'emits once for a block of changes',
+    'emits once for each block of changes',
     marbles(({ expectObservable }, scheduler) => {
       const server = liveServer(scheduler);
       server.at(10, () => server.cut());

@@ -7,8 +7,8 @@ import { liveServer } from './helpers/live-server.ts';
 import type { LiveServer } from './helpers/live-server.ts';
 import { marbles } from './helpers/run.ts';
 
-/** What is shown: the fields, an asterisk where something is unsaved, and the error. */
-function told({ value, pending, error }: EditState): string {
+/** Describes a state: the fields, an asterisk if edits are pending, and the error. */
+function describeState({ value, pending, error }: EditState): string {
   const { _id, _rev, ...shown } = value ?? { gone: true };
   const text = Object.entries(shown)
     .map(([name, field]) => `${name}${String(field)}`)
@@ -16,7 +16,7 @@ function told({ value, pending, error }: EditState): string {
   return `${text}${pending ? '*' : ''}${error === null ? '' : ` ${error.name}`}`;
 }
 
-/** A document `{ n: 1, m: 1 }`, edited with a pause of 10 frames; a write takes 2 frames. */
+/** Edits a document `{ n: 1, m: 1 }` with a debounce of 10 frames. A write takes 2 frames. */
 function edited(
   scheduler: TestScheduler,
   options: EditOptions = {},
@@ -29,16 +29,18 @@ function edited(
     ...options,
   });
   const shown: string[] = [];
-  const subscription = edit.subscribe((state) => shown.push(`${told(state)}@${scheduler.now()}`));
+  const subscription = edit.subscribe((state) =>
+    shown.push(`${describeState(state)}@${scheduler.now()}`),
+  );
   server.at(90, () => subscription.unsubscribe());
   return { server, edit, shown };
 }
-const puts = ({ asked }: LiveServer): readonly string[] =>
-  asked.filter((what) => what.startsWith('put'));
+const puts = ({ requests }: LiveServer): readonly string[] =>
+  requests.filter((request) => request.startsWith('put'));
 
 describe('edit$', () => {
   it(
-    'shows an edit at once, and saves when nothing has been edited for a while',
+    'emits an edit at once, and saves after the debounce time',
     marbles((_, scheduler) => {
       const { server, edit, shown } = edited(scheduler);
       server.at(10, () => edit.patch({ n: 2 }));
@@ -51,7 +53,7 @@ describe('edit$', () => {
   );
 
   it(
-    'rebases edits on what others write, field by field, and is not saved twice',
+    'rebases edits on the writes of others, field by field, and saves once',
     marbles((_, scheduler) => {
       const { server, edit, shown } = edited(scheduler);
       server.at(10, () => edit.patch({ n: 2 }));
@@ -63,24 +65,24 @@ describe('edit$', () => {
   );
 
   it(
-    'merges where a write met a newer revision, and writes again',
+    'merges and saves again after a conflict',
     marbles((_, scheduler) => {
       const { server, edit, shown } = edited(scheduler, { merge: fields(counter) });
       server.at(10, () => edit.patch({ n: 2 }));
-      // Written before the news of it can come.
+      // Saves before the change can arrive.
       server.at(20, () => server.put('a', { n: 5, m: 1 }));
       scheduler.flush();
-      // 1 and 4 were added to the 1 that both were made of.
+      // The local edit added 1 and the other write added 4 to the base, which is 1.
       expect(shown.at(-1)?.split('@')[0]).toBe('n6 m1');
       expect(puts(server).length).toBeGreaterThanOrEqual(1);
     }),
   );
 
   it(
-    'knows its own write when the feed tells of it first',
+    'recognizes its own write if the feed delivers it before the answer',
     marbles((_, scheduler) => {
       const { server, edit, shown } = edited(scheduler, { merge: fields(counter) });
-      // The news of a write comes after 1 frame, its answer after 2.
+      // The change of a write arrives after 1 frame, its answer after 2.
       server.at(10, () => edit.patch({ n: 2 }));
       scheduler.flush();
       expect(shown).toEqual(['n1 m1@3', 'n2 m1*@10', 'n2 m1@22']);
@@ -89,7 +91,7 @@ describe('edit$', () => {
   );
 
   it(
-    'saves what is edited while it saves with another write, never two at once',
+    'saves edits made during a save with a second write, one after the other',
     marbles((_, scheduler) => {
       const { server, edit, shown } = edited(scheduler);
       server.at(10, () => edit.patch({ n: 2 }));
@@ -101,10 +103,10 @@ describe('edit$', () => {
   );
 
   it(
-    'rolls back what is refused, with the reason, and forgets it at the next edit',
+    'rolls rejected edits back, with the error, and clears the error at the next edit',
     marbles((_, scheduler) => {
       const { server, edit, shown } = edited(scheduler);
-      server.refuse = (_id, body) => (body['n'] === 2 ? 'not two' : null);
+      server.rejectReason = (_id, body) => (body['n'] === 2 ? 'not two' : null);
       server.at(10, () => edit.patch({ n: 2 }));
       server.at(40, () => edit.patch({ n: 3 }));
       scheduler.flush();
@@ -119,7 +121,7 @@ describe('edit$', () => {
   );
 
   it(
-    'keeps what cannot be saved for now, and saves it when the server is back',
+    'keeps edits after a transient error, and saves them when the server is back',
     marbles((_, scheduler) => {
       const { server, edit, shown } = edited(scheduler);
       server.at(12, () => server.cut());
@@ -132,26 +134,26 @@ describe('edit$', () => {
   );
 
   it(
-    'gives edits up where the merge does, and takes merges that answer later',
+    'discards edits if the merge returns null, and waits for asynchronous merges',
     marbles((_, scheduler) => {
-      const giving = edited(scheduler, { merge: () => null });
-      giving.server.at(10, () => giving.edit.patch({ n: 2 }));
-      giving.server.at(12, () => giving.server.put('a', { n: 9, m: 9 }));
-      const later = edited(scheduler, {
+      const discarding = edited(scheduler, { merge: () => null });
+      discarding.server.at(10, () => discarding.edit.patch({ n: 2 }));
+      discarding.server.at(12, () => discarding.server.put('a', { n: 9, m: 9 }));
+      const delayed = edited(scheduler, {
         merge: (local, server) => timer(3, scheduler).pipe(map(() => ({ ...server, ...local }))),
       });
-      later.server.at(10, () => later.edit.patch({ n: 2 }));
-      later.server.at(12, () => later.server.put('a', { n: 9, m: 9, k: 9 }));
-      later.server.at(14, () => later.edit.patch({ n: 4 }));
+      delayed.server.at(10, () => delayed.edit.patch({ n: 2 }));
+      delayed.server.at(12, () => delayed.server.put('a', { n: 9, m: 9, k: 9 }));
+      delayed.server.at(14, () => delayed.edit.patch({ n: 4 }));
       scheduler.flush();
-      expect(giving.shown).toEqual(['n1 m1@3', 'n2 m1*@10', 'n9 m9 Conflict@13']);
-      expect(puts(giving.server)).toEqual([]);
-      expect(later.shown.at(-1)?.split('@')[0]).toBe('n4 m1 k9');
+      expect(discarding.shown).toEqual(['n1 m1@3', 'n2 m1*@10', 'n9 m9 Conflict@13']);
+      expect(puts(discarding.server)).toEqual([]);
+      expect(delayed.shown.at(-1)?.split('@')[0]).toBe('n4 m1 k9');
     }),
   );
 
   it(
-    'keeps unsaved edits when it is left, and saves them when somebody comes back',
+    'keeps unsaved edits when it is unsubscribed, and saves them at the next subscription',
     marbles((_, scheduler) => {
       const server = liveServer(scheduler);
       server.put('a', { n: 1 });
@@ -170,15 +172,15 @@ describe('edit$', () => {
       scheduler.flush();
       expect(edit.pending).toBe(false);
       expect(puts(server)).toHaveLength(1);
-      expect(server.open()).toBe(0);
+      expect(server.openFeeds()).toBe(0);
     }),
   );
 
   it(
-    'flushes without waiting, and errors with what refused the edits',
+    'flushes without the debounce time, and errors with the error of the save',
     marbles(({ expectObservable }, scheduler) => {
       const { server, edit } = edited(scheduler);
-      server.refuse = (_id, body) => (body['n'] === 3 ? 'not three' : null);
+      server.rejectReason = (_id, body) => (body['n'] === 3 ? 'not three' : null);
       server.at(10, () => edit.patch({ n: 2 }));
       const flushed = edit.flush().pipe(map((doc) => doc?.['n']));
       expectObservable(flushed, '----------^').toBe('------------(2|)', { 2: 2 });
@@ -192,7 +194,7 @@ describe('edit$', () => {
   );
 
   it(
-    'discards edits, makes a document where there is none, and follows its deletion',
+    'discards edits, emits a deletion, and creates a missing document',
     marbles((_, scheduler) => {
       const { server, edit, shown } = edited(scheduler);
       server.at(10, () => edit.patch({ n: 2 }));
@@ -204,15 +206,15 @@ describe('edit$', () => {
     }),
   );
 
-  it('tells misuse at the call', () => {
-    const scheduled = (): AnyFields => ({ n: Number.NaN });
+  it('throws at the call for invalid arguments', () => {
+    const invalid = (): AnyFields => ({ n: Number.NaN });
     marbles((_, scheduler) => {
       const { db } = liveServer(scheduler);
       expect(() => db.edit$('')).toThrow(TypeError);
       expect(() => db.edit$('a', { debounce: -1 })).toThrow(RangeError);
       expect(() => db.edit$('a', { merge: 7 as never })).toThrow(TypeError);
       expect(() => db.edit$('a').set({ n: 1 })).toThrow('has not been read yet');
-      expect(() => db.edit$('a').set(scheduled())).toThrow('NaN');
+      expect(() => db.edit$('a').set(invalid())).toThrow('NaN');
     })();
   });
 });

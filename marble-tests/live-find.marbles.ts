@@ -12,10 +12,10 @@ interface Order {
   name?: string;
 }
 
-/** A database with four orders, whose server answers after 2 frames and tells of changes at once. */
+/** A database with four orders. Its server answers after 2 frames and sends changes at once. */
 function orders(scheduler: TestScheduler): {
   readonly db: Database<Order>;
-  readonly asked: string[];
+  readonly finds: string[];
   readonly write: (frame: number, doc: Order & { readonly _id: string }) => void;
   readonly remove: (frame: number, id: string) => void;
 } {
@@ -30,20 +30,20 @@ function orders(scheduler: TestScheduler): {
       ],
     },
   });
-  const asked: string[] = [];
+  const finds: string[] = [];
   server.requestLines$.subscribe((line) => {
-    if (line.includes('_find')) asked.push(`${line}@${scheduler.now()}`);
+    if (line.includes('_find')) finds.push(`${line}@${scheduler.now()}`);
   });
   const db = server.couch().use<Order>('db');
   db.indexes.create({ fields: ['total'] }).subscribe();
   const other = server.couch().use<Order>('db');
-  const at = (frame: number, what: Observable<unknown>): void => {
+  const at = (frame: number, write$: Observable<unknown>): void => {
     // The write takes 2 frames.
-    scheduler.schedule(() => what.subscribe(), frame - 2);
+    scheduler.schedule(() => write$.subscribe(), frame - 2);
   };
   return {
     db,
-    asked,
+    finds,
     write: (frame, doc) => at(frame, other.save(doc, { force: true })),
     remove: (frame, id) =>
       at(
@@ -60,62 +60,62 @@ describe('find$', () => {
     name: string,
     query: LiveFindQuery<Order>,
     writes: Record<number, Order & { readonly _id: string }>,
-    expected: [marbles: string, lists: Record<string, string>, asked: number],
+    expected: [marbles: string, lists: Record<string, string>, finds: number],
   ): void => {
     it(
       name,
       marbles(({ expectObservable, flush }, scheduler) => {
-        const { db, asked, write } = orders(scheduler);
+        const { db, finds, write } = orders(scheduler);
         for (const [frame, doc] of Object.entries(writes)) write(Number(frame), doc);
         const [diagram, lists, times] = expected;
-        // By then there is an index on the totals.
+        // The index on `total` exists at that time.
         expectObservable(db.find$(query).pipe(map(ids)), '5ms ^ 120ms !').toBe(diagram, lists);
         flush();
-        expect(asked).toHaveLength(times);
+        expect(finds).toHaveLength(times);
       }),
     );
   };
 
-  // A forced write of what is there takes three requests: it is seen 4 frames later than said.
+  // A forced write of an existing document takes three requests: it arrives 4 frames later.
   run(
-    'has documents enter and leave by what is in them, and asks once',
+    'adds and removes documents as their content changes, with one request',
     { selector: { open: true } },
     { 20: { _id: 'b', open: true }, 40: { _id: 'a', open: false }, 60: { _id: 'x', open: false } },
     ['9ms 1 14ms 2 19ms 3', { 1: 'acd', 2: 'abcd', 3: 'bcd' }, 1],
   );
 
   run(
-    'puts them where they belong, in both directions',
+    'inserts documents in the order of the sort',
     { selector: { total: { $gt: 0 } }, sort: [{ total: 'desc' }] },
     { 20: { _id: 'a', open: true, total: 35 }, 40: { _id: 'e', open: true, total: 25 } },
     ['9ms 1 14ms 2 15ms 3', { 1: 'dcba', 2: 'dacb', 3: 'daceb' }, 1],
   );
 
   run(
-    'leaves out what lacks a field that it sorts by',
+    'leaves out documents without the field of the sort',
     { selector: { open: true }, sort: ['total'] },
     { 20: { _id: 'e', open: true }, 40: { _id: 'f', open: true, total: 1 } },
     ['9ms 1 30ms 2', { 1: 'acd', 2: 'facd' }, 1],
   );
 
   run(
-    'asks again where a limit has others move up',
+    'reads again if another document moves up below a limit',
     { selector: { open: true }, limit: 2, latency: 5 },
     { 20: { _id: 'a', open: false }, 40: { _id: 'd', open: true, total: 7 } },
     ['9ms 1 16ms 2 17ms 3', { 1: 'ac', 2: 'cd', 3: 'cd' }, 2],
   );
 
   run(
-    'asks again where only the server can tell',
+    'matches strings against a range locally',
     { selector: { name: { $gt: 'm' } }, latency: 5 },
     { 20: { _id: 'e', open: true, name: 'z' }, 40: { _id: 'f', open: true, name: 'a' } },
     ['9ms 1 10ms 2', { 1: '-', 2: 'e' }, 1],
   );
 
   it(
-    'follows changes and deletions, and keeps what did not change',
+    'applies changes and deletions, and keeps the identity of unchanged documents',
     marbles(({ expectObservable, flush }, scheduler) => {
-      const { db, asked, write, remove } = orders(scheduler);
+      const { db, finds, write, remove } = orders(scheduler);
       write(20, { _id: 'c', open: true, total: 31 });
       remove(40, 'a');
       const seen: (readonly Document<Order>[])[] = [];
@@ -131,14 +131,14 @@ describe('find$', () => {
         3: '31,40',
       });
       flush();
-      expect(asked).toHaveLength(1);
+      expect(finds).toHaveLength(1);
       expect(seen[1]?.[0]).toBe(seen[0]?.[0]);
       expect(seen[2]?.[0]).toBe(seen[1]?.[1]);
     }),
   );
 
   it(
-    'misses no change between the place, the answer and the news',
+    'misses no change between the start sequence, the answer and the first change',
     marbles(({ flush }, scheduler) => {
       const last = new Map<number, string>();
       for (let frame = 2; frame < 12; frame += 1) {
@@ -155,18 +155,18 @@ describe('find$', () => {
   );
 
   it(
-    'is shared by equal queries, whatever the order of their names',
+    'is shared by equal queries, in whatever order their fields are',
     marbles(({ flush }, scheduler) => {
-      const { db, asked } = orders(scheduler);
+      const { db, finds } = orders(scheduler);
       const subscriptions = [
         db.find$({ selector: { open: true, total: 10 } }).subscribe(),
         db.find$({ selector: { total: 10, open: true } }).subscribe(),
       ];
       scheduler.schedule(() => {
-        for (const one of subscriptions) one.unsubscribe();
+        for (const subscription of subscriptions) subscription.unsubscribe();
       }, 30);
       flush();
-      expect(asked).toHaveLength(1);
+      expect(finds).toHaveLength(1);
     }),
   );
 });

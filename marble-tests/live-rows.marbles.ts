@@ -10,7 +10,7 @@ describe('allDocs$', () => {
   const ids = (rows: Rows): string => rows.map(({ id }) => id).join('') || '-';
 
   it(
-    'lists by id, and is told from the changes alone what is new, changed and gone',
+    'lists rows by id, and adds, updates and removes them from the changes alone',
     marbles(({ expectObservable, flush }, scheduler) => {
       const server = liveServer(scheduler);
       for (const id of ['a', 'c', 'e']) server.put(id, { n: 1 });
@@ -31,19 +31,19 @@ describe('allDocs$', () => {
         4: 'abe',
       });
       flush();
-      expect(server.asked.filter((what) => what.startsWith('read'))).toEqual(['read *@1']);
+      expect(server.requests.filter((request) => request.startsWith('read'))).toEqual(['read *@1']);
       expect(lists[2]?.[1]).toBe(lists[1]?.[1]);
       expect(lists[3]?.[0]?.doc).toMatchObject({ _rev: '2-x', n: 2 });
     }),
   );
 
   it(
-    'keeps to its range, and reads backwards',
+    'ignores documents outside its range',
     marbles(({ expectObservable }, scheduler) => {
       const server = liveServer(scheduler);
       server.put('b', {});
       server.put('d', {});
-      // The server of this test knows no ranges: what it answers lies within.
+      // The server of this test ignores ranges, so that its first answer must lie within.
       for (const [frame, id] of Object.entries({ 10: 'a', 15: 'c', 20: 'e', 25: 'd' })) {
         server.at(Number(frame), () => server.put(id, { n: 1 }));
       }
@@ -56,27 +56,27 @@ describe('allDocs$', () => {
   );
 
   it(
-    'has a row for each key, whatever became of it',
+    'emits a row for each key, also for missing and deleted documents',
     marbles(({ expectObservable }, scheduler) => {
       const server = liveServer(scheduler);
       server.put('a', {});
       server.at(10, () => server.put('b', {}));
       server.at(20, () => server.remove('a'));
-      const told = (rows: Rows): string =>
+      const describeRows = (rows: Rows): string =>
         rows.map((row) => row.error ?? JSON.stringify(row.value)).join(' ');
-      expectObservable(server.db.allDocs$({ keys: ['b', 'a'] }).pipe(map(told)), '40ms !').toBe(
-        '---1-------2---------3',
-        {
-          1: 'not_found {"rev":"1-x"}',
-          2: '{"rev":"1-x"} {"rev":"1-x"}',
-          3: '{"rev":"1-x"} {"rev":"2-gone","deleted":true}',
-        },
-      );
+      expectObservable(
+        server.db.allDocs$({ keys: ['b', 'a'] }).pipe(map(describeRows)),
+        '40ms !',
+      ).toBe('---1-------2---------3', {
+        1: 'not_found {"rev":"1-x"}',
+        2: '{"rev":"1-x"} {"rev":"1-x"}',
+        3: '{"rev":"1-x"} {"rev":"2-gone","deleted":true}',
+      });
     }),
   );
 
   it(
-    'asks again where a limit has others move up, and not more often than its latency',
+    'reads again if rows move below a limit, at most once every latency',
     marbles(({ expectObservable, flush }, scheduler) => {
       const server = liveServer(scheduler);
       for (const id of ['a', 'b']) server.put(id, {});
@@ -90,7 +90,7 @@ describe('allDocs$', () => {
         7: 7,
       });
       flush();
-      expect(server.asked.filter((what) => what.startsWith('read'))).toEqual([
+      expect(server.requests.filter((request) => request.startsWith('read'))).toEqual([
         'read *@1',
         'read *@31',
         'read *@53',
@@ -110,10 +110,10 @@ describe('view$', () => {
   const keys = (rows: Rows): string => rows.map(({ key }) => key).join() || '-';
 
   it(
-    'asks again after a change, at once and then once a latency, and keeps equal rows',
+    'reads again after a change, at once and then once every latency, and keeps equal rows',
     marbles(({ expectObservable, flush }, scheduler) => {
       const server = liveServer(scheduler);
-      server.other = (_path, _body, documents) => byN(documents);
+      server.answerOther = (_path, _body, documents) => byN(documents);
       server.put('a', { n: 1 });
       for (const [frame, n] of [
         [30, 2],
@@ -135,7 +135,7 @@ describe('view$', () => {
         3: '1,2,3,4',
       });
       flush();
-      expect(server.asked.filter((what) => what.includes('_view'))).toEqual([
+      expect(server.requests.filter((request) => request.includes('_view'))).toEqual([
         '_design/d/_view/byN@1',
         '_design/d/_view/byN@31',
         '_design/d/_view/byN@53',
@@ -145,10 +145,10 @@ describe('view$', () => {
   );
 
   it(
-    'emits nothing where no row changed, nor when a document is written that it does not have',
+    'emits nothing if no row changed',
     marbles(({ expectObservable }, scheduler) => {
       const server = liveServer(scheduler);
-      server.other = () => byN([{ _id: 'a', n: 1 }]);
+      server.answerOther = () => byN([{ _id: 'a', n: 1 }]);
       server.at(10, () => server.put('b', {}));
       server.at(40, () => server.remove('b'));
       expectObservable(server.db.view$('d/byN', { latency: 5 }).pipe(map(keys)), '80ms !').toBe(
@@ -159,10 +159,10 @@ describe('view$', () => {
   );
 
   it(
-    'asks once more when a change came while it was answered',
+    'reads again after a change during a read',
     marbles(({ expectObservable }, scheduler) => {
-      const server = liveServer(scheduler, { read: 8, news: 1 });
-      server.other = (_path, _body, documents) => byN(documents);
+      const server = liveServer(scheduler, { read: 8, feedDelay: 1 });
+      server.answerOther = (_path, _body, documents) => byN(documents);
       server.at(3, () => server.put('a', { n: 1 }));
       expectObservable(server.db.view$('d/byN', { latency: 5 }).pipe(map(keys)), '80ms !').toBe(
         '---------0------------1',
@@ -172,12 +172,12 @@ describe('view$', () => {
   );
 
   it(
-    'goes on after the feed was down, without a gap',
+    'misses no change while the feed is down',
     marbles(({ expectObservable }, scheduler) => {
       const server = liveServer(scheduler);
       server.at(2, () => server.cut());
       server.at(30, () => server.restore());
-      server.other = (_path, _body, documents) => byN(documents);
+      server.answerOther = (_path, _body, documents) => byN(documents);
       server.put('a', { n: 1 });
       server.at(40, () => server.put('b', { n: 2 }));
       const rows$ = server.db.view$('d/byN', { latency: 5 }).pipe(map(keys));
@@ -189,11 +189,11 @@ describe('view$', () => {
   );
 
   it(
-    'errors with what cannot pass by itself, and begins anew at the next subscription',
+    'errors with an error that is not transient, and reads again at the next subscription',
     marbles(({ expectObservable, flush }, scheduler) => {
       const server = liveServer(scheduler);
       let missing = true;
-      server.other = (_path, _body, documents) => {
+      server.answerOther = (_path, _body, documents) => {
         if (missing) throw new Error('404');
         return byN(documents);
       };
@@ -207,23 +207,23 @@ describe('view$', () => {
       });
       expectObservable(rows$, '----------^--------!').toBe('-------------0', { 0: '-' });
       flush();
-      expect(server.open()).toBe(0);
+      expect(server.openFeeds()).toBe(0);
     }),
   );
 
   it(
-    'aborts and closes when the last one leaves',
+    'closes the feed when the last subscriber leaves',
     marbles(({ flush }, scheduler) => {
       const server = liveServer(scheduler);
-      server.other = (_path, _body, documents) => byN(documents);
+      server.answerOther = (_path, _body, documents) => byN(documents);
       const one = server.db.view$('d/v').subscribe();
       const two = server.db.view$('d/v').subscribe();
       server.at(10, () => one.unsubscribe());
-      server.at(12, () => expect(server.open()).toBe(1));
+      server.at(12, () => expect(server.openFeeds()).toBe(1));
       server.at(14, () => two.unsubscribe());
       flush();
-      expect(server.open()).toBe(0);
-      expect(server.asked.filter((what) => what.includes('_view'))).toHaveLength(1);
+      expect(server.openFeeds()).toBe(0);
+      expect(server.requests.filter((request) => request.includes('_view'))).toHaveLength(1);
     }),
   );
 });

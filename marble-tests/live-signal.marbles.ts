@@ -15,7 +15,7 @@ interface Order {
 
 const ORDERS = databaseToken<Order>('orders');
 
-/** What is read on a page at given times. */
+/** Emits the text of a page at these times. */
 function looks(page: { detectChanges(): void; text(): string }, at$: Observable<string>) {
   return at$.pipe(
     map(() => {
@@ -27,10 +27,10 @@ function looks(page: { detectChanges(): void; text(): string }, at$: Observable<
 
 describe('liveSignal', () => {
   it(
-    'shows in a template what a document is, whether it is still to come, and that the feed is down',
+    'shows loading, the document, and that the feed is down in a template',
     marbles(({ server, couch, hot, expectObservable }) => {
       const a = (rev: string, total: number) => ({ _id: 'a', _rev: rev, total });
-      // From 50 ms on the server is busy, longer than anybody looks.
+      // The server is busy from 50 ms until after the end of the test.
       const changes = { b: a('2-b', 2) };
       server.feed('orders', hot('30ms b 19ms #', changes, status(503)), hot('1s b', changes));
       server.on('POST /orders/_all_docs', {
@@ -59,7 +59,7 @@ describe('liveSignal', () => {
   );
 
   it(
-    'follows the signals that the source reads, and leaves the former stream for the next',
+    'switches to another stream when a signal that the source reads changes',
     marbles(({ cold, hot, expectObservable, expectSubscriptions }) => {
       testBed();
       const streams = { a: cold('--1--2--3--'), b: cold('--4--') };
@@ -75,7 +75,7 @@ describe('liveSignal', () => {
       const page = render(Page);
       hot('      ------b----n').subscribe((next) => id.set(next === 'n' ? null : (next as 'b')));
       const times = hot('x--x--x--x-x');
-      //                        Null shows nothing of what was before.
+      //                        Null resets the value.
       expectObservable(looks(page, times)).toBe('i--1--i--4-i', {
         i: '-',
         1: '1',
@@ -87,7 +87,7 @@ describe('liveSignal', () => {
   );
 
   it(
-    'unsubscribes with its component',
+    'unsubscribes when its component is destroyed',
     marbles(({ cold, hot, expectSubscriptions }) => {
       testBed();
       const stream = cold('-a');
@@ -105,16 +105,16 @@ describe('liveSignal', () => {
   );
 
   it(
-    'keeps the former value while the next is to come, for those who want that',
+    'keeps the previous value until the next one with keepPrevious',
     marbles(({ cold, hot, expectObservable }) => {
       testBed();
       const streams = [cold('-a'), cold('---b')] as const;
-      const which = signal<0 | 1>(0);
+      const choice = signal<0 | 1>(0);
       const injector = TestBed.inject(Injector);
-      const kept = liveSignal(() => streams[which()], { injector, keepPrevious: true });
+      const kept = liveSignal(() => streams[choice()], { injector, keepPrevious: true });
       TestBed.tick();
       hot('--x').subscribe(() => {
-        which.set(1);
+        choice.set(1);
         TestBed.tick();
       });
       const read = hot('x-x-x-x').pipe(map(() => [kept(), kept.isLoading()]));
@@ -127,7 +127,7 @@ describe('liveSignal', () => {
   );
 
   it(
-    'has errors as values, keeps what came before, and begins anew when it is told to',
+    'exposes an error, keeps the last value, and subscribes again on reload',
     marbles(({ cold, hot, expectObservable }) => {
       testBed();
       const stream = cold('-a-#', undefined, new Error('gone'));
@@ -150,7 +150,7 @@ describe('liveSignal', () => {
     }),
   );
 
-  it('has what the source throws as an error, and no component dies of it', () => {
+  it('exposes an error that the source function throws', () => {
     testBed({ provide: Couch, useValue: memoryServer({ databases: { orders: [] } }).couch() });
     const page = render(
       component(
@@ -164,7 +164,7 @@ describe('liveSignal', () => {
     expect(page.text()).toMatch(/id/);
   });
 
-  it('is not loading where there is no stream, and where it has ended', () => {
+  it('is not loading without a stream, and after the stream has completed', () => {
     testBed();
     const injector = TestBed.inject(Injector);
     const none = liveSignal(() => undefined, { injector, initialValue: 0 });
@@ -173,7 +173,7 @@ describe('liveSignal', () => {
     expect([none(), none.isLoading(), ended(), ended.isLoading()]).toEqual([0, false, 1, false]);
   });
 
-  it('refuses to be made where nothing would end it', () => {
+  it('throws outside an injection context', () => {
     expect(() => liveSignal(() => NEVER)).toThrow(/injection context/);
   });
 });

@@ -5,15 +5,15 @@ import { map, of } from 'rxjs';
 import { bytes, marbleTransport, response } from './helpers/marble-transport.ts';
 import { marbles } from './helpers/run.ts';
 
-const one = (key: string): unknown => ({ id: key, key, value: null });
+const row = (key: string): unknown => ({ id: key, key, value: null });
 const answers = [['a', 'b'], ['b', 'c'], ['c']].map((keys) =>
-  bytes(JSON.stringify({ total_rows: 3, offset: 0, rows: keys.map(one) })),
+  bytes(JSON.stringify({ total_rows: 3, offset: 0, rows: keys.map(row) })),
 );
 const key = ({ rows }: Page<Row>): unknown => rows[0]?.key;
 
-describe('pages', () => {
+describe('viewPages', () => {
   it(
-    'ask for the next page when they have handed one over',
+    'requests the next page when it has emitted one',
     marbles(({ cold, expectObservable, flush }, scheduler) => {
       const head = (count: number) =>
         cold('--h', { h: response(of(answers[count - 1] as Uint8Array)) });
@@ -27,7 +27,7 @@ describe('pages', () => {
   );
 
   it(
-    'ask for the next page when the consumer is ready: at an emission, or at the end',
+    'requests the next page when `when` emits or completes',
     marbles(({ cold, expectObservable, flush }, scheduler) => {
       const head = (count: number) =>
         cold('--h', { h: response(of(answers[count - 1] as Uint8Array)) });
@@ -43,7 +43,7 @@ describe('pages', () => {
   );
 
   it(
-    'ask for nothing more when they are unsubscribed from while they wait',
+    'requests nothing after an unsubscribe while it waits for `when`',
     marbles(({ cold, expectObservable, expectSubscriptions, flush }, scheduler) => {
       const head = cold('--h', { h: response(of(answers[0] as Uint8Array)) });
       const transport = marbleTransport(() => head);
@@ -61,7 +61,7 @@ describe('pages', () => {
   );
 
   it(
-    'fail with what the consumer fails with',
+    'errors with the error of `when`',
     marbles(({ cold, expectObservable }, scheduler) => {
       const head = cold('--h', { h: response(of(answers[0] as Uint8Array)) });
       const transport = marbleTransport(() => head);

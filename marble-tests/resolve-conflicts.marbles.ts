@@ -13,15 +13,15 @@ import { bytes, marbleTransport, response } from './helpers/marble-transport.ts'
 import { marbles } from './helpers/run.ts';
 
 /**
- * A database in which every write takes two frames and every read one, and where each document is
- * changed by somebody else so many times just before it is written.
+ * A database in which a write takes two frames and a read one. Another client changes each document just
+ * before a write, as many times as `rivals` says.
  */
 function contested(
   scheduler: TestScheduler,
   rivals: Record<string, number>,
-): { readonly db: Database; readonly asked: string[]; readonly inFlight: () => number } {
+): { readonly db: Database; readonly sent: string[]; readonly inFlight: () => number } {
   const revs: Record<string, number> = {};
-  const asked: string[] = [];
+  const sent: string[] = [];
   let writing = 0;
   let most = 0;
   const transport = marbleTransport((request) => {
@@ -30,7 +30,7 @@ function contested(
       docs?: { _id: string; _rev?: string }[];
       keys?: string[];
     };
-    const at = (what: string): number => asked.push(`${what}@${scheduler.now()}`);
+    const at = (what: string): number => sent.push(`${what}@${scheduler.now()}`);
     if (pathname.endsWith('/_all_docs')) {
       at(`read ${String(body.keys)}`);
       const rows = (body.keys ?? []).map((id) => ({
@@ -65,12 +65,12 @@ function contested(
     });
   });
   const db = new Couch(undefined, { transport, scheduler }).use('db');
-  return { db, asked, inFlight: () => most };
+  return { db, sent, inFlight: () => most };
 }
 
-const rounds = { backoff: { initialDelay: 3, random: () => 0.999 } };
+const fastRetries = { backoff: { initialDelay: 3, random: () => 0.999 } };
 const docs = (): { _id: string; mine: boolean }[] => ['a', 'b'].map((_id) => ({ _id, mine: true }));
-const told = ({ pending, resolved }: ConflictResolution): string =>
+const summary = ({ pending, resolved }: ConflictResolution): string =>
   `${[...resolved.keys()].join('')}/${[...pending].map(([id, { error }]) => `${id}:${error}`).join()}`;
 
 describe('resolveConflicts', () => {
@@ -79,101 +79,119 @@ describe('resolveConflicts', () => {
     rivals: Record<string, number>,
     options: ResolveConflictsOptions,
     merge: Merge,
-    expected: { readonly at: number; readonly told: string; readonly asked: readonly string[] },
+    expected: { readonly at: number; readonly summary: string; readonly sent: readonly string[] },
   ): void => {
     it(
       name,
       marbles((_, scheduler) => {
-        const { db, asked, inFlight } = contested(scheduler, { ...rivals });
+        const { db, sent, inFlight } = contested(scheduler, { ...rivals });
         const seen: string[] = [];
         db.save(docs())
           .pipe(resolveConflicts(merge, options))
-          .subscribe((resolution) => seen.push(`${told(resolution)} @${scheduler.now()}`));
+          .subscribe((resolution) => seen.push(`${summary(resolution)} @${scheduler.now()}`));
         scheduler.flush();
-        expect(seen).toEqual([`${expected.told} @${expected.at}`]);
-        expect(asked).toEqual(expected.asked);
+        expect(seen).toEqual([`${expected.summary} @${expected.at}`]);
+        expect(sent).toEqual(expected.sent);
         expect(inFlight()).toBeLessThanOrEqual(1);
       }),
     );
   };
 
-  run('does nothing where there is no conflict', {}, rounds, (local) => local, {
+  run('does nothing if there is no conflict', {}, fastRetries, (local) => local, {
     at: 2,
-    told: 'ab/',
-    asked: ['write a,b@0'],
-  });
-
-  run('one round: one request to read, one to write', { b: 1 }, rounds, (local) => local, {
-    at: 5,
-    told: 'ab/',
-    asked: ['write a,b@0', 'read b@2', 'write b@3'],
-  });
-
-  run('several rounds, with backoff between them', { a: 1, b: 3 }, rounds, (local) => local, {
-    at: 20,
-    told: 'ab/',
-    // 3 ms after the first round, up to 6 after the second.
-    asked: [
-      'write a,b@0',
-      'read a,b@2',
-      'write a,b@3',
-      'read b@8',
-      'write b@9',
-      'read b@17',
-      'write b@18',
-    ],
+    summary: 'ab/',
+    sent: ['write a,b@0'],
   });
 
   run(
-    'leaves pending what conflicts still when the attempts have run out',
+    'sends one request to read and one to write in a round',
+    { b: 1 },
+    fastRetries,
+    (local) => local,
+    {
+      at: 5,
+      summary: 'ab/',
+      sent: ['write a,b@0', 'read b@2', 'write b@3'],
+    },
+  );
+
+  run(
+    'repeats the fastRetries, with backoff between them',
+    { a: 1, b: 3 },
+    fastRetries,
+    (local) => local,
+    {
+      at: 20,
+      summary: 'ab/',
+      // 3 ms after the first round, up to 6 after the second.
+      sent: [
+        'write a,b@0',
+        'read a,b@2',
+        'write a,b@3',
+        'read b@8',
+        'write b@9',
+        'read b@17',
+        'write b@18',
+      ],
+    },
+  );
+
+  run(
+    'leaves documents pending when the attempts have run out',
     { b: 9 },
-    { ...rounds, attempts: 2 },
+    { ...fastRetries, attempts: 2 },
     (local) => local,
     {
       at: 11,
-      told: 'a/b:conflict',
-      asked: ['write a,b@0', 'read b@2', 'write b@3', 'read b@8', 'write b@9'],
+      summary: 'a/b:conflict',
+      sent: ['write a,b@0', 'read b@2', 'write b@3', 'read b@8', 'write b@9'],
     },
   );
 
   run(
-    'leaves pending what the merge gives up, and does not ask it again',
+    'leaves a document pending if the merge gives up on it, and does not call the merge again',
     { a: 1, b: 1 },
-    rounds,
+    fastRetries,
     (local) => (local._id === 'a' ? null : local),
     {
       at: 5,
-      told: 'b/a:conflict',
-      asked: ['write a,b@0', 'read a,b@2', 'write b@3'],
+      summary: 'b/a:conflict',
+      sent: ['write a,b@0', 'read a,b@2', 'write b@3'],
     },
   );
 
-  run('sends no write when the merge gives up on everything', { a: 1, b: 1 }, rounds, () => null, {
-    at: 3,
-    told: '/a:conflict,b:conflict',
-    asked: ['write a,b@0', 'read a,b@2'],
-  });
+  run(
+    'sends no write if the merge gives up on every document',
+    { a: 1, b: 1 },
+    fastRetries,
+    () => null,
+    {
+      at: 3,
+      summary: '/a:conflict,b:conflict',
+      sent: ['write a,b@0', 'read a,b@2'],
+    },
+  );
 
   run(
-    'fails the document alone whose merge throws, and says which',
+    'fails only the document whose merge throws, with the error merge_failed',
     { a: 1, b: 1 },
-    rounds,
+    fastRetries,
     (local) => {
       if (local._id === 'a') throw new Error('no idea');
       return local;
     },
-    { at: 5, told: 'b/a:merge_failed', asked: ['write a,b@0', 'read a,b@2', 'write b@3'] },
+    { at: 5, summary: 'b/a:merge_failed', sent: ['write a,b@0', 'read a,b@2', 'write b@3'] },
   );
 
   it(
-    'waits for merges that answer later, and gives both copies to them',
+    'waits for an asynchronous merge, and passes both copies to it',
     marbles(({ cold }, scheduler) => {
-      const { db, asked } = contested(scheduler, { b: 1 });
+      const { db, sent } = contested(scheduler, { b: 1 });
       const given: unknown[] = [];
       const later = resolveConflicts((local, server) => {
         given.push({ ...local }, server);
         return cold('----(m|)', { m: { ...server, ...local, merged: true } });
-      }, rounds);
+      }, fastRetries);
       const seen: unknown[] = [];
       const [a = {}, b = {}]: AnyFields[] = docs();
       db.save([a, b])
@@ -181,44 +199,44 @@ describe('resolveConflicts', () => {
         .subscribe(() => seen.push(scheduler.now()));
       scheduler.flush();
       expect(seen).toEqual([9]);
-      expect(asked).toEqual(['write a,b@0', 'read b@2', 'write b@7']);
+      expect(sent).toEqual(['write a,b@0', 'read b@2', 'write b@7']);
       expect(given).toEqual([
         { _id: 'b', mine: true },
         { _id: 'b', _rev: '2-x', theirs: 2 },
       ]);
-      // The object that was saved is what was written.
+      // The saved object receives the merged fields.
       expect(b).toEqual({ _id: 'b', _rev: '3-x', mine: true, theirs: 2, merged: true });
     }),
   );
 
   it(
-    'writes nothing when it is unsubscribed from between refetch and save',
+    'writes nothing after an unsubscribe between refetch and save',
     marbles(({ cold, expectObservable, flush }, scheduler) => {
-      const { db, asked } = contested(scheduler, { a: 1, b: 1 });
-      const saved = db.save(docs()).pipe(resolveConflicts(() => cold('-----m'), rounds));
+      const { db, sent } = contested(scheduler, { a: 1, b: 1 });
+      const saved = db.save(docs()).pipe(resolveConflicts(() => cold('-----m'), fastRetries));
       expectObservable(saved, '-----!').toBe('-----');
       flush();
-      expect(asked).toEqual(['write a,b@0', 'read a,b@2']);
+      expect(sent).toEqual(['write a,b@0', 'read a,b@2']);
     }),
   );
 
   it(
-    'never has two writes of one document in flight, not of two that share an id either',
+    'never has two writes of one id in flight, even for two documents that share it',
     marbles((_, scheduler) => {
-      const { db, asked, inFlight } = contested(scheduler, { a: 2 });
+      const { db, sent, inFlight } = contested(scheduler, { a: 2 });
       const twins = [
         { _id: 'a', n: 1 },
         { _id: 'a', n: 2 },
       ];
       const seen: string[] = [];
       db.save(twins)
-        .pipe(resolveConflicts((local, server) => ({ ...server, ...local }), rounds))
-        .subscribe((resolution) => seen.push(told(resolution)));
+        .pipe(resolveConflicts((local, server) => ({ ...server, ...local }), fastRetries))
+        .subscribe((resolution) => seen.push(summary(resolution)));
       scheduler.flush();
       expect(seen).toEqual(['a/']);
       expect(inFlight()).toBe(1);
       expect(
-        asked
+        sent
           .filter((what) => what.startsWith('write'))
           .slice(1)
           .every((what) => what.startsWith('write a@')),

@@ -10,7 +10,7 @@ const ready = { ...loading, loading: false };
 
 describe('withState', () => {
   it(
-    'tells loading, the values, and an error as the last value',
+    'emits loading, the values, and an error as the last value',
     marbles(({ cold, expectObservable }) => {
       const source = '        --a-----b---#';
       const expected = '      l-a-----b---(e|)';
@@ -24,15 +24,19 @@ describe('withState', () => {
   );
 
   it(
-    'is stale while the feed is down, and no longer than that',
+    'emits stale values only while the feed is down',
     marbles(({ expectObservable }, scheduler) => {
       const server = liveServer(scheduler);
       server.put('a', { n: 1 });
       server.at(10, () => server.cut());
       server.at(15, () => server.restore());
-      const told = ({ value, loading: waits, stale }: WithState<AnyFields | null>): string =>
+      const describeState = ({
+        value,
+        loading: waits,
+        stale,
+      }: WithState<AnyFields | null>): string =>
         `${waits ? 'loading' : String(value?.['n'])}${stale ? ' stale' : ''}`;
-      expectObservable(server.db.doc$('a').pipe(withState(), map(told)), '60ms !').toBe(
+      expectObservable(server.db.doc$('a').pipe(withState(), map(describeState)), '60ms !').toBe(
         'l--1------s---------1',
         { l: 'loading', 1: '1', s: '1 stale' },
       );
@@ -40,7 +44,7 @@ describe('withState', () => {
   );
 
   it(
-    'takes any Observable, and completes with it',
+    'works with any Observable, and completes with it',
     marbles(({ expectObservable }) => {
       expectObservable(of(1).pipe(withState())).toBe('(lv|)', {
         l: loading,

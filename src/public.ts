@@ -66,12 +66,12 @@ export type { CopyRef, PurgeResult, WriteResult } from './documents/revisions.ts
 export type { DeleteResult } from './documents/revisions.ts';
 export { ConflictResolution } from './conflicts/resolution.ts';
 export { resolveConflicts } from './conflicts/resolution.ts';
-export { resolveAllLeaves } from './conflicts/leaves.ts';
+export { resolveAllLeaves } from './conflicts/resolve-all-leaves.ts';
 export type {
   ConflictedDocument,
   LeavesOutcome,
   ResolveAllLeavesOptions,
-} from './conflicts/leaves.ts';
+} from './conflicts/resolve-all-leaves.ts';
 export type { ResolveConflictsOptions } from './conflicts/resolution.ts';
 export { counter, fields, newest, ours, theirs, union } from './conflicts/merge.ts';
 export type { FieldResolver } from './conflicts/merge.ts';

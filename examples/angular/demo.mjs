@@ -1,11 +1,11 @@
 #!/usr/bin/env node
-// The example in Angular: `npm run demo:angular`. Like the dashboard's, this file and what it imports
-// need nothing but Node, so that it also works where nothing has been installed or built.
+// Starts the Angular example: `npm run demo:angular`. This file and its static imports need only Node,
+// so the command works before the dependencies are installed.
 
 import { HELP, readOptions } from './options.mjs';
-import { install } from './prepare.mjs';
+import { buildApplication } from './prepare.mjs';
 import { onOrphaned } from '../dashboard/orphan.mjs';
-import { prepare } from '../dashboard/prepare.mjs';
+import { prepare as buildCorduroy } from '../dashboard/prepare.mjs';
 
 const options = readOptions(process.argv.slice(2));
 if (options.error) {
@@ -17,12 +17,12 @@ if (options.help) {
   process.exit(0);
 }
 
-/** Everything that is to end the demo ends here, with the exit code as the reason. */
+/** Aborting ends the demo; the reason is the exit code. */
 const quit = new AbortController();
 let ready = false;
 const interrupt = () => {
   if (quit.signal.aborted) process.exit(130);
-  // Ctrl-C is how one leaves the demo. Whatever was to come to an end by itself did not.
+  // Ctrl-C is the normal end of the running demo, but interrupts an installation or a build.
   quit.abort(ready && !options.build ? 0 : 130);
 };
 for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(name, interrupt);
@@ -32,8 +32,8 @@ onOrphaned(() => {
 });
 
 try {
-  await prepare(quit.signal);
-  await install(quit.signal);
+  await buildCorduroy(quit.signal);
+  await buildApplication(quit.signal);
   if (!options.build) {
     const { run } = await import('./run.mjs');
     ready = true;
@@ -43,5 +43,5 @@ try {
   if (!quit.signal.aborted) console.error(error.expected ? error.message : error);
   process.exitCode = quit.signal.aborted ? quit.signal.reason : 1;
 }
-// Nothing should be left that keeps the process alive. Should something be, it does not matter.
+// A handle that is still open must not keep the process alive.
 setTimeout(() => process.exit(), 300).unref();

@@ -2,16 +2,16 @@ import { parseArgs } from 'node:util';
 
 export const HELP = `Usage: npm run demo:angular [-- options]
 
-Serves an application in Angular on live orders: with the embedded server, and two users to log in as.
+Serves an Angular application that shows live orders. It starts an embedded server with two users.
 
-  --url URL    use this CouchDB, as in http://user:password@127.0.0.1:5984, instead of the embedded
-               server; a database and two users of names of their own are made there, and deleted at
-               the end
+  --url URL    use this CouchDB instead of the embedded server, for example
+               http://user:password@127.0.0.1:5984; the example creates a database and two users with
+               unique names there, and deletes them at the end
   --port N     serve the page on this port (default: a free one)
-  --build      install and build what is missing, and end
-  --help       this text`;
+  --build      install and build the application, and exit
+  --help       show this text`;
 
-/** The command line as an object; `error` is what is wrong with it, in one line. */
+/** Parses the command line. If it is wrong, `error` is the reason in one line. */
 export function readOptions(args) {
   let parsed;
   try {
@@ -29,13 +29,15 @@ export function readOptions(args) {
     return { error: error.message.split(/\. |\n/)[0].replace(/\.$/, '') };
   }
   const { url, port = '0', build, help } = parsed.values;
-  // It is not repeated: it may well be a URL with a password.
-  if (parsed.positionals.length > 0) return { error: 'An argument stands without its option' };
+  // The message does not repeat the argument, because it can be a URL with a password.
+  if (parsed.positionals.length > 0) return { error: 'An argument has no option before it' };
   if (!/^\d{1,5}$/.test(port) || Number(port) > 65_535) {
-    return { error: '--port takes a number from 0 to 65535' };
+    return { error: `--port must be a number from 0 to 65535 (received ${JSON.stringify(port)})` };
   }
   if (url !== undefined && !/^https?:\/\//.test(url)) {
-    return { error: '--url takes the URL of a server, as in http://user:password@127.0.0.1:5984' };
+    return {
+      error: '--url must be the URL of a server, for example http://user:password@127.0.0.1:5984',
+    };
   }
   return { url, port: Number(port), build, help };
 }

@@ -1,4 +1,4 @@
-/** The orders that there are at first, and what comes in while one looks. */
+/** The orders with which the example starts. */
 
 const MENU = [
   ['Tomato soup', 6.5],
@@ -13,8 +13,8 @@ const MENU = [
 
 const MINUTE = 60_000;
 
-/** An order of a table: which dishes follows from the number, so that each run shows the same. */
-export function order(number, placed) {
+/** Creates an order. The number determines its content, so each run shows the same orders. */
+function createOrder(number, placed) {
   const dishes = [0, 3, 5]
     .slice(0, 1 + (number % 3))
     .map((step) => MENU[(number + step) % MENU.length]);
@@ -30,6 +30,7 @@ export function order(number, placed) {
   };
 }
 
-export function firstOrders(now = Date.now()) {
-  return Array.from({ length: 12 }, (_, i) => order(i + 1, now - (12 - i) * 7 * MINUTE));
+/** Creates 12 orders, one every 7 minutes until now. */
+export function createOrders(now = Date.now()) {
+  return Array.from({ length: 12 }, (_, i) => createOrder(i + 1, now - (12 - i) * 7 * MINUTE));
 }

@@ -6,14 +6,14 @@ import { fileURLToPath } from 'node:url';
 const here = fileURLToPath(new URL('.', import.meta.url));
 const root = fileURLToPath(new URL('../../', import.meta.url));
 
-/** Installs the CLI of Angular, which only this example needs, and has it build the application. */
-export async function install(signal) {
-  // npm writes this file last: without it an installation was broken off.
+/** Installs the packages of this example, Angular's CLI among them, and builds the application. */
+export async function buildApplication(signal) {
+  // npm writes this file last, so its absence shows an incomplete installation.
   if (!existsSync(join(here, 'node_modules', '.package-lock.json'))) {
-    console.log('The packages of the example are not installed yet: running npm ci.');
+    console.log('The packages of the example are not installed: running npm ci.');
     await run('npm', ['ci', '--no-audit', '--no-fund'], signal);
   }
-  // npm has packed the Corduroy of this checkout and unpacked it here; what was built since is newer.
+  // npm copied the Corduroy of this checkout at installation. A later build replaces that copy.
   const copy = join(here, 'node_modules', 'corduroy');
   if (newest(join(copy, 'dist')) < newest(join(root, 'dist'))) {
     rmSync(join(copy, 'dist'), { recursive: true, force: true });
@@ -22,9 +22,9 @@ export async function install(signal) {
     }
   }
   const sources = [join(here, 'src'), join(root, 'dist')].map(newest);
-  const written = Math.max(...sources, timeOf(join(here, 'angular.json')));
-  if (timeOf(join(here, 'dist', 'index.html')) < written) {
-    console.log('The application is not built, or has changed: running ng build.');
+  const changed = Math.max(...sources, timeOf(join(here, 'angular.json')));
+  if (timeOf(join(here, 'dist', 'index.html')) < changed) {
+    console.log('The application is not built or not up to date: running ng build.');
     const ng = join(here, 'node_modules', '@angular', 'cli', 'bin', 'ng.js');
     await run(process.execPath, [ng, 'build', '--progress=false'], signal);
   }

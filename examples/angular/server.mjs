@@ -13,8 +13,8 @@ const SECURITY = {
   'x-content-type-options': 'nosniff',
 };
 
-/** What concerns one connection only. */
-const HOP = [
+/** The headers that apply to one connection, and those that name the page. */
+const REMOVED_HEADERS = [
   'connection',
   'keep-alive',
   'transfer-encoding',
@@ -25,47 +25,47 @@ const HOP = [
 ];
 
 /**
- * Serves the application, and under `/couch` of the same origin the server's sessions and the one
- * database: the page logs in by itself, and CouchDB decides who may do what. On this machine only.
+ * Serves the application. On the same origin, `/couch` forwards the sessions and one database, so
+ * the page logs in to CouchDB, which checks the permissions. Listens on the loopback address only.
  */
 export async function startServer(port, database) {
   const { request: send, Agent } = database.url.startsWith('https:') ? https : http;
   const agent = new Agent({ keepAlive: true });
   const server = http.createServer((request, response) => {
-    // A page elsewhere must not get here through a name of its own for this machine.
+    // A foreign host name that resolves to 127.0.0.1 must not reach CouchDB (DNS rebinding).
     if (!/^(127\.0\.0\.1|localhost)(:\d+)?$/.test(request.headers.host ?? '')) {
-      return refuse(response, 403, 'forbidden', 'Not under this name.');
+      return sendError(response, 403, 'forbidden', 'The host name must be 127.0.0.1 or localhost.');
     }
     const { pathname, search } = new URL(request.url, 'http://localhost');
-    if (!pathname.startsWith('/couch/')) return serve(pathname, response);
+    if (!pathname.startsWith('/couch/')) return serveFile(pathname, response);
     const path = pathname.slice('/couch'.length);
-    const [, first] = path.split('/');
-    if (first !== '_session' && decodeURIComponent(first) !== database.name) {
-      return refuse(response, 404, 'not_found', 'The example shows one database only.');
+    const [, name] = path.split('/');
+    if (name !== '_session' && name !== encodeURIComponent(database.name)) {
+      return sendError(response, 404, 'not_found', 'The example serves one database only.');
     }
-    const headers = without(request.headers, HOP);
+    const headers = without(request.headers, REMOVED_HEADERS);
     const { method } = request;
-    const passedOn = send(
+    const forwarded = send(
       `${database.url}${path}${search}`,
       { method, headers, agent },
-      (answer) => {
-        response.writeHead(answer.statusCode, without(answer.headers, HOP));
-        // A feed may have nothing to say for long: its head must not wait for its first line.
+      (upstream) => {
+        response.writeHead(upstream.statusCode, without(upstream.headers, REMOVED_HEADERS));
+        // The first line of a feed can take long. The page needs the headers before it.
         response.flushHeaders();
-        // Should the server break off, the response is destroyed: its reader must see that.
-        pipeline(answer, response, () => {});
+        // If CouchDB breaks the connection, `pipeline` breaks the response too.
+        pipeline(upstream, response, () => {});
       },
     );
-    passedOn.on('error', () => {
+    forwarded.on('error', () => {
       if (response.headersSent) response.destroy();
-      else refuse(response, 502, 'bad_gateway', 'The CouchDB server does not answer.');
+      else sendError(response, 502, 'bad_gateway', 'The CouchDB server does not answer.');
     });
-    // Whoever leaves this server leaves the other.
-    response.on('close', () => passedOn.destroy());
-    request.pipe(passedOn);
+    // If the page cancels the request, the request to CouchDB is cancelled too.
+    response.on('close', () => forwarded.destroy());
+    request.pipe(forwarded);
   });
 
-  async function serve(path, response) {
+  async function serveFile(path, response) {
     const name = normalize(extname(path) === '' ? '/index.html' : path);
     try {
       let content = await readFile(new URL(`./dist${name}`, import.meta.url));
@@ -76,15 +76,15 @@ export async function startServer(port, database) {
       response.writeHead(200, { ...SECURITY, 'content-type': `${type}; charset=utf-8` });
       response.end(content);
     } catch {
-      refuse(response, 404, 'not_found', 'Not here.');
+      sendError(response, 404, 'not_found', 'There is no such file.');
     }
   }
 
   server.listen(port, '127.0.0.1');
   await once(server, 'listening').catch((error) => {
     if (error.code !== 'EADDRINUSE' && error.code !== 'EACCES') throw error;
-    const why = error.code === 'EACCES' ? 'may not be used' : 'is in use';
-    const message = `Port ${port} ${why}: name another with --port, or leave --port out.`;
+    const reason = error.code === 'EACCES' ? 'needs more permissions' : 'is in use';
+    const message = `Port ${port} ${reason}. Pass another --port, or omit it to use a free port.`;
     throw Object.assign(new Error(message), { expected: true });
   });
   return {
@@ -101,8 +101,8 @@ function without(headers, names) {
   return Object.fromEntries(Object.entries(headers).filter(([name]) => !names.includes(name)));
 }
 
-/** An error as CouchDB writes it, so that Corduroy makes of it what it makes of CouchDB's. */
-function refuse(response, status, error, reason) {
+/** Sends an error in CouchDB's format, so that Corduroy maps it to its error classes. */
+function sendError(response, status, error, reason) {
   response.writeHead(status, { 'content-type': 'application/json' });
   response.end(JSON.stringify({ error, reason }));
 }

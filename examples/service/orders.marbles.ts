@@ -8,7 +8,7 @@ import type { Order } from './orders.ts';
 
 const marbles = marbleTests((actual, expected) => expect(actual).toEqual(expected));
 
-// Two orders, and the first of them when it has been paid.
+// Two open orders, and the first one after its payment.
 const ann: Document<Order> = {
   _id: 'ann',
   _rev: '1-a',
@@ -26,37 +26,37 @@ const bob: Document<Order> = {
 const paid: Document<Order> = { ...ann, _rev: '2-a', status: 'paid' };
 const changes = { a: ann, b: bob, p: paid };
 
-/** Who is on the list. */
+/** Emits the customers on the list. */
 const customers = (open$: Observable<readonly Order[]>): Observable<string> =>
   open$.pipe(map((orders) => orders.map(({ customer }) => customer).join(', ')));
 
 describe('the orders of a shop', () => {
   it(
-    'are shown while they are open, and asked for no more when nobody looks',
+    'are on the list while they are open, and unsubscribing closes the feed',
     marbles(({ server, couch, hot, expectObservable, expectSubscriptions }) => {
-      // Ann orders, Bob orders, Ann pays. Each change is on the page 50 ms later: see `latency`.
+      // Ann orders, Bob orders, Ann pays. The service emits each change after its `latency` of 50 ms.
       const feed = server.feed('orders', hot('a 199ms b 199ms p', changes));
-      const leave = '                        500ms !         ';
+      const unsubscription = '               500ms !         ';
       const expected = '                     50ms x 199ms y 199ms z';
 
       const list = customers(new Orders(couch).open$);
-      expectObservable(list, leave).toBe(expected, { x: 'Ann', y: 'Ann, Bob', z: 'Bob' });
+      expectObservable(list, unsubscription).toBe(expected, { x: 'Ann', y: 'Ann, Bob', z: 'Bob' });
       expectSubscriptions(feed.subscriptions).toBe('^ 499ms !');
     }),
   );
 
   it(
-    'stay on the page when the server is away, which is told, and are up to date when it is back',
+    'stay on the page during an outage, and are up to date after it',
     marbles(({ server, couch, hot, expectObservable }) => {
-      // At 200 ms the connection breaks, and the server is busy until Bob orders at 400. Until it is
-      // asked again there may pass as much as 30 s, which take no time here.
+      // The connection breaks at 200 ms, and the server is busy until Bob orders at 400 ms. The feed
+      // retries after up to 30 s, which pass in virtual time.
       server.feed('orders', hot('a 199ms #', changes, status(503)), hot('400ms b', changes));
-      const look = '                     100ms x 199ms x 31s x';
+      const samples = '                  100ms x 199ms x 31s x';
       const expected = '                 100ms x 199ms y 31s z';
 
       const orders = new Orders(couch);
       const page = combineLatest([orders.live$, customers(orders.open$)]);
-      expectObservable(page.pipe(sample(hot(look))), '32s !').toBe(expected, {
+      expectObservable(page.pipe(sample(hot(samples))), '32s !').toBe(expected, {
         x: [true, 'Ann'],
         y: [false, 'Ann'],
         z: [true, 'Ann, Bob'],
@@ -65,7 +65,7 @@ describe('the orders of a shop', () => {
   );
 
   it(
-    'go off the list at once when they are paid, before the server answers',
+    'leave the list when they are paid, before the server answers',
     marbles(({ server, couch, cold, hot, expectObservable }) => {
       server.feed('orders', hot('(ab)', changes));
       const answer = status(201, { ok: true, id: 'ann', rev: '2-a' });
@@ -83,7 +83,7 @@ describe('the orders of a shop', () => {
   );
 
   it(
-    'are on the list again when the server refuses the payment',
+    'return to the list if the server refuses the payment',
     marbles(({ server, couch, cold, hot, expectObservable }) => {
       server.feed('orders', hot('a', changes));
       const refusal = status(403, { error: 'forbidden', reason: 'The till is closed.' });
@@ -91,8 +91,8 @@ describe('the orders of a shop', () => {
 
       const orders = new Orders(couch);
       const payment = hot('100ms p').pipe(mergeMap(() => orders.pay(ann)));
-      const told = payment.pipe(catchError((error: Forbidden) => of(error.reason)));
-      expectObservable(told).toBe('400ms (t|)', { t: 'The till is closed.' });
+      const reason = payment.pipe(catchError((error: Forbidden) => of(error.reason)));
+      expectObservable(reason).toBe('400ms (r|)', { r: 'The till is closed.' });
       expectObservable(customers(orders.open$), '500ms !').toBe('50ms x 49ms y 299ms x', {
         x: 'Ann',
         y: '',
@@ -101,9 +101,9 @@ describe('the orders of a shop', () => {
   );
 
   it(
-    'keep what a colleague has written, when both write at the same time',
+    'keep the concurrent change of another user',
     marbles(({ expectObservable }) => {
-      // A server that has documents; what we have of Ann's order is older than what is there.
+      // The server has a newer revision of Ann's order than the page.
       const theirs = { ...ann, _rev: '2-b', note: 'no onions' };
       const server = memoryServer({ databases: { orders: [theirs] }, latency: 20 });
 
@@ -112,7 +112,7 @@ describe('the orders of a shop', () => {
         mergeMap(() => couch.use<Order>('orders').get('ann')),
         map((order) => `${order.status}, ${order.note}`),
       );
-      // Four requests: a conflict, what is there, the merged order, and the look at it.
+      // Four requests: the conflict, the newer revision, the merged order, and the final read.
       expectObservable(stored).toBe('80ms (s|)', { s: 'paid, no onions' });
     }),
   );

@@ -11,25 +11,27 @@ export interface Order {
   note?: string;
 }
 
-type Stored = Document<Order>;
-type OrdersById = ReadonlyMap<string, Stored>;
+type StoredOrder = Document<Order>;
+type OrdersById = ReadonlyMap<string, StoredOrder>;
 
-/** The orders of a shop, as its pages see them. */
+/** Provides the orders of a shop to its pages. */
 export class Orders {
-  /** The open orders: those there are, and anew whenever one comes, changes or goes. */
-  readonly open$: Observable<readonly Stored[]>;
-  /** Whether what is shown is up to date: false while there is no connection. */
+  /** Emits the open orders, and emits again when an order is added, changed or deleted. */
+  readonly open$: Observable<readonly StoredOrder[]>;
+  /** Emits whether the orders are up to date: false while the connection is down. */
   readonly live$: Observable<boolean>;
   readonly #db: Database<Order>;
-  readonly #edits$ = new Subject<Stored>();
+  readonly #edits$ = new Subject<StoredOrder>();
 
   constructor(couch: Couch) {
     this.#db = couch.use<Order>('orders');
     const feed = this.#db.changes$({ since: 0, includeDocs: true, latency: 50 });
     const changes = feed.pipe(
-      map((batch) => (orders: OrdersById) => batch.changes.reduce(apply, orders)),
+      map((batch) => (orders: OrdersById) => batch.changes.reduce(applyChange, orders)),
     );
-    const edits = this.#edits$.pipe(map((order) => (orders: OrdersById) => put(orders, order)));
+    const edits = this.#edits$.pipe(
+      map((order) => (orders: OrdersById) => setOrder(orders, order)),
+    );
     this.open$ = merge(changes, edits).pipe(
       scan((orders, change) => change(orders), new Map() as OrdersById),
       map((orders) => [...orders.values()].filter(({ status }) => status === 'open')),
@@ -39,12 +41,12 @@ export class Orders {
   }
 
   /**
-   * Pays an order, and keeps what others have written into it meanwhile. It is shown as paid at once,
-   * and as it was should the server refuse.
+   * Marks an order as paid, and keeps concurrent changes of other users. `open$` emits the change at
+   * once, and emits the former order again if the server refuses the payment.
    */
-  pay(order: Stored): Observable<unknown> {
+  pay(order: StoredOrder): Observable<unknown> {
     return defer(() => {
-      const paid: Stored = { ...order, status: 'paid' };
+      const paid: StoredOrder = { ...order, status: 'paid' };
       this.#edits$.next(paid);
       return this.#db.save(paid).pipe(
         resolveConflicts<Order>((_mine, theirs) => theirs && { ...theirs, status: 'paid' }),
@@ -58,11 +60,11 @@ export class Orders {
   }
 }
 
-function apply(orders: OrdersById, { id, doc }: Change<Order>): OrdersById {
-  if (doc && !isTombstone(doc)) return put(orders, doc);
+function applyChange(orders: OrdersById, { id, doc }: Change<Order>): OrdersById {
+  if (doc && !isTombstone(doc)) return setOrder(orders, doc);
   return new Map([...orders].filter(([other]) => other !== id));
 }
 
-function put(orders: OrdersById, order: Stored): OrdersById {
+function setOrder(orders: OrdersById, order: StoredOrder): OrdersById {
   return new Map(orders).set(order._id, order);
 }

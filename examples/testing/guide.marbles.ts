@@ -43,7 +43,7 @@ describe('the first test', () => {
 
 describe('answers', () => {
   it(
-    'may be there at once, depend on the request, and be a status',
+    'can be immediate, depend on the request, or be a status',
     marbles(({ server, couch, cold, expectObservable }) => {
       server.on('GET /orders', { db_name: 'orders', doc_count: 2, update_seq: '2' });
       server.on('GET /orders/:id', ({ id }) => cold('--o', { o: { _id: id, _rev: '1-a' } }));
@@ -59,7 +59,7 @@ describe('answers', () => {
   );
 
   it(
-    'may be others the next time',
+    'can differ from request to request',
     marbles(({ server, couch, expectObservable }) => {
       server.once('GET /orders/a', status(503));
       server.on('GET /orders/a', a);
@@ -89,7 +89,7 @@ describe('requests', () => {
   );
 
   it(
-    'end when their answer has been read, or when they are left',
+    'end when the answer has been read, or when the subscriber unsubscribes',
     marbles(({ server, couch, cold, expectObservable, expectSubscriptions }) => {
       const route = server.on('GET /orders/:id', cold('-----a', { a }));
 
@@ -116,7 +116,7 @@ describe('a feed', () => {
   );
 
   it(
-    'gathers what comes in a second, where it is not told otherwise',
+    'collects the changes of one second by default',
     marbles(({ server, couch, hot, expectObservable }) => {
       server.feed('orders', hot('-a-b', { a, b }));
       const changes = couch.use<Order>('orders').changes$();
@@ -127,7 +127,7 @@ describe('a feed', () => {
 
 describe('faults', () => {
   it(
-    'a connection that breaks comes back, and nothing is missed',
+    'the feed reconnects after a broken connection, and loses no change',
     marbles(({ server, couch, hot, expectObservable }) => {
       server.feed('orders', hot('-a-#', { a }), hot('----b 200ms a', { a, b }));
 
@@ -140,7 +140,7 @@ describe('faults', () => {
   );
 
   it(
-    'a connection over which nothing comes any more is replaced',
+    'the feed replaces a silent connection',
     marbles(({ server, couch, hot, expectObservable, expectSubscriptions }) => {
       const feed = server.feed('orders', hot('-a-x', { a, x: fault.silence }));
 
@@ -155,7 +155,7 @@ describe('faults', () => {
   );
 
   it(
-    'a server that refuses ends a feed, a busy one is asked again',
+    'status 401 ends the feed, and status 503 is retried',
     marbles(({ server, couch, hot, expectObservable }) => {
       server.feed('closed', hot('-x', { x: status(401) }));
       server.feed('busy', hot('-x', { x: status(503) }), hot('10s a', { a }));
@@ -170,7 +170,7 @@ describe('faults', () => {
   );
 
   it(
-    'an answer that is cut short is no answer',
+    'a truncated answer is a ProtocolError',
     marbles(({ server, couch, cold, expectObservable }) => {
       const half = cold('-h-#', { h: '{"_id":"a","_rev":' });
       server.on('GET /orders/:id', raw(half));
@@ -183,7 +183,7 @@ describe('faults', () => {
   );
 
   it(
-    'a server that does not answer is given up',
+    'a request without an answer times out',
     marbles(({ server, cold, expectObservable }) => {
       server.on('GET /orders/:id', cold('-'));
 
@@ -197,7 +197,7 @@ describe('faults', () => {
 
 describe('a server with documents', () => {
   it(
-    'keeps what is saved',
+    'stores documents',
     marbles(({ expectObservable }) => {
       const server = memoryServer({ databases: { orders: [{ _id: 'a', total: 3 }] }, latency: 10 });
       const db = server.couch().use<Order>('orders');
@@ -212,7 +212,7 @@ describe('a server with documents', () => {
   );
 
   it(
-    'may stand behind one that has faults',
+    'can answer the requests that no route answers',
     marbles(({ server, couch, expectObservable }) => {
       server.otherwise(memoryServer({ databases: { orders: [{ _id: 'a', total: 3 }] } }));
       server.once('PUT /orders/a', status(409));

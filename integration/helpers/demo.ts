@@ -66,10 +66,7 @@ afterEach(async () => {
 });
 
 /** Asks until something is so, or patience ends. */
-export async function toObservable(
-  what: () => Promise<boolean>,
-  patience = 5_000,
-): Promise<boolean> {
+export async function waitFor(what: () => Promise<boolean>, patience = 5_000): Promise<boolean> {
   const deadline = Date.now() + patience;
   while (Date.now() < deadline) {
     if (await what()) return true;

@@ -1,7 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
 import { HTTPError } from 'corduroy';
 import type { Draft } from 'corduroy';
-import { emptyDatabase, toObservable, failure, look, value } from './steps.ts';
+import { emptyDatabase, waitFor, failure, look, value } from './steps.ts';
 
 interface Card {
   n: number;
@@ -77,7 +77,7 @@ describe("batch: 'ok'", () => {
     expect(status.code).toBe(202);
     expect([...(status.value?.resolved.keys() ?? [])]).toEqual(['soon']);
     expect(doc._rev).toBeUndefined();
-    const stored = await toObservable(async () => {
+    const stored = await waitFor(async () => {
       const found = await look(`/${db.name}/soon`);
       return found['_id'] === 'soon' ? found : undefined;
     }, 'the document that was saved in a batch');

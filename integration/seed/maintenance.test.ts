@@ -2,7 +2,7 @@ import { describe, expect, it } from '@jest/globals';
 import { Conflict, Couch, Forbidden, NotFound, Unauthorized } from 'corduroy';
 import type { Database, DocumentRef, Draft } from 'corduroy';
 import { needs, server, uniqueName } from '../helpers/server.ts';
-import { couch, emptyDatabase, toObservable, failure, look, value } from './steps.ts';
+import { couch, emptyDatabase, waitFor, failure, look, value } from './steps.ts';
 
 const BY_N = { map: 'function (doc) { if (doc.n) emit(doc.n, null); }' };
 
@@ -138,7 +138,7 @@ describe('purge', () => {
     expect(purgeSeq).toBeNull();
     expect(await failure(db.get('a'))).toMatchObject({ deleted: false });
     expect(await value(db.info())).toMatchObject({ docCount: 1, deletedDocCount: 0 });
-    await toObservable(async () => {
+    await waitFor(async () => {
       const { results } = await value(db.changes());
       return results.length === 1 ? true : undefined;
     }, 'the end of a purged document in _changes');

@@ -2,15 +2,7 @@ import { describe, expect, it } from '@jest/globals';
 import { HTTPError, NotFound } from 'corduroy';
 import type { Database } from 'corduroy';
 import { deleteAtEnd, needs, server, uniqueName } from '../helpers/server.ts';
-import {
-  couch,
-  emptyDatabase,
-  toObservable,
-  failure,
-  look,
-  unlessEmbedded,
-  value,
-} from './steps.ts';
+import { couch, emptyDatabase, waitFor, failure, look, unlessEmbedded, value } from './steps.ts';
 
 interface Letter {
   n: number;
@@ -27,7 +19,7 @@ const count = async (db: Database<Letter>): Promise<number> => (await value(db.i
 /** On CouchDB; the embedded server begins nothing from a document whose ends have `auth` apart. */
 const works = unlessEmbedded('the _replicator of the embedded server takes no auth objects');
 const untilCount = (db: Database<Letter>, expected: number): Promise<true> =>
-  toObservable(
+  waitFor(
     async () => ((await count(db)) === expected ? true : undefined),
     `${expected} documents in the target`,
   );
@@ -125,7 +117,7 @@ describe('replication', () => {
       const source = await filled();
       const target = await emptyDatabase<Letter>();
       await value(source.push(target, { continuous: true }));
-      const task = await toObservable(async () => {
+      const task = await waitFor(async () => {
         const tasks = await value(couch.tasks());
         return tasks.find(
           (one) => one.type === 'replication' && String(one['target']).includes(target.name),
@@ -172,7 +164,7 @@ describe('a replication with an _id', () => {
       const _id = uniqueName('replication');
       await value(target.pull(source, { _id, docIds: ['letter-0'] }));
       await untilCount(target, 1);
-      const stored = await toObservable(async () => {
+      const stored = await waitFor(async () => {
         const doc = await value(couch.replicator.get(_id));
         return doc['_replication_state'] === 'completed' ? doc : undefined;
       }, 'the word in the document that the replication is done');

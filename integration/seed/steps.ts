@@ -49,7 +49,7 @@ export const unlessEmbedded = (why: string): typeof it =>
     : it;
 
 /** Asks again, a tenth of a second apart, until there is an answer; errors after so many times. */
-export async function toObservable<T>(
+export async function waitFor<T>(
   ask: () => Promise<T | undefined>,
   what: string,
   tries = 200,

@@ -3,7 +3,7 @@ import { BadRequest, Couch } from 'corduroy';
 import type { Database, View } from 'corduroy';
 import { server } from '../helpers/server.ts';
 import { startFaultyProxy } from '../helpers/faulty-proxy.ts';
-import { emptyDatabase, toObservable, failure, look, unlessEmbedded, value } from './steps.ts';
+import { emptyDatabase, waitFor, failure, look, unlessEmbedded, value } from './steps.ts';
 
 interface Item {
   n?: number;
@@ -28,7 +28,7 @@ const designs = async (): Promise<string[]> => {
 describe('query', () => {
   // Whatever it was, no design document is left of it.
   afterEach(async () => {
-    await toObservable(
+    await waitFor(
       async () => ((await designs()).length === 0 ? true : undefined),
       'the removal of the temporary design document',
       30,
@@ -116,10 +116,10 @@ describe('query', () => {
         times: 1,
       });
       const subscription = slow.use(db.name).query(MAP).subscribe();
-      await toObservable(async () => arrived() || undefined, `a ${method} at the proxy`, 50);
+      await waitFor(async () => arrived() || undefined, `a ${method} at the proxy`, 50);
       subscription.unsubscribe();
       await new Promise((resolve) => setTimeout(resolve, 400));
-      const left = await toObservable(
+      const left = await waitFor(
         async () => ((await designs()).length === 0 ? 'nothing' : undefined),
         'the removal of the temporary design document',
         20,

@@ -1,4 +1,4 @@
-/** What the types of coalescing promise, proven by the compiler. */
+/** The compiler checks the types of coalescing. */
 import { Couch, Database } from 'corduroy';
 import type { CoalesceOptions, Document, Operation } from 'corduroy';
 import { expectTypeOf } from 'expect-type';
@@ -9,5 +9,5 @@ const db = new Couch(undefined, {
 expectTypeOf(db.get('a')).toEqualTypeOf<Operation<Document<{ total: number }>>>();
 expectTypeOf(new Database('orders', { coalesce: false })).toEqualTypeOf<Database>();
 expectTypeOf<CoalesceOptions['maxWait']>().toEqualTypeOf<number | undefined>();
-// @ts-expect-error -- an option that is not there
+// @ts-expect-error -- an unknown option
 db.get('a', { coalesce: true });

@@ -1,4 +1,4 @@
-/** What the types of the database's groups promise, proven by the compiler. */
+/** The compiler checks the types of the database's groups. */
 import { designDocument, isTombstone } from 'corduroy';
 import type {
   AllDocsOptions,
@@ -41,7 +41,7 @@ db.allDocs().subscribe(({ rows }) => {
 expectTypeOf(db.allDocs({ includeDocs: true })).toEqualTypeOf<
   Operation<View<AllDocsRow<Document<Person>>, AllDocsOptions>>
 >();
-// With ids that may not be there, a row may have no value.
+// With keys, a row may have no value.
 expectTypeOf(db.allDocs({ keys: ['a'] })).toEqualTypeOf<
   Operation<View<AllDocsRow<null, RevisionValue | null>, AllDocsOptions>>
 >();
@@ -50,7 +50,7 @@ expectTypeOf(db.allDocs({ keys: ['a'], includeDocs: true })).toEqualTypeOf<
 >();
 // @ts-expect-error -- ids are strings
 db.allDocs({ key: 1 });
-// @ts-expect-error -- there is nothing to reduce
+// @ts-expect-error -- _all_docs has no reduce function
 db.allDocs({ reduce: false });
 db.designs.list({ includeDocs: true }).subscribe(({ rows }) => {
   expectTypeOf(rows[0]?.doc).toEqualTypeOf<Document<DesignDocument> | null | undefined>();
@@ -58,18 +58,18 @@ db.designs.list({ includeDocs: true }).subscribe(({ rows }) => {
 expectTypeOf(db.viewQueries<string, number>('d/v', [{ limit: 1 }])).toEqualTypeOf<
   Operation<View<RowWithDoc<string, number, Person>, ViewOptions>[]>
 >();
-// @ts-expect-error -- an option that there is not
-db.views('d/v', [{ startkey: 1 }]);
+// @ts-expect-error -- an unknown option
+db.viewQueries('d/v', [{ startkey: 1 }]);
 
 // Revisions
 expectTypeOf(db.revs.bulkGet(['a', { id: 'b', rev: '1-b' }])).toEqualTypeOf<
   Operation<BulkGetResult<Person>[]>
 >();
-// @ts-expect-error -- named as CouchDB's bulk calls name it
-db.bulkGet([{ _id: 'a' }]);
+// @ts-expect-error -- `id`, not `_id`
+db.revs.bulkGet([{ _id: 'a' }]);
 expectTypeOf(db.revs.open('a', 'all')).toEqualTypeOf<Operation<RevisionOutcome<Person>[]>>();
-// @ts-expect-error -- a list, or all
-db.openRevs('a', '1-a');
+// @ts-expect-error -- an array or 'all'
+db.revs.open('a', '1-a');
 declare const outcome: RevisionOutcome<Person>;
 if (outcome.ok) {
   if (!isTombstone(outcome.doc)) expectTypeOf(outcome.doc).toEqualTypeOf<Document<Person>>();
@@ -96,7 +96,7 @@ db.local.list({ includeDocs: true });
 const partition = db.partition('p');
 expectTypeOf(partition.info()).toEqualTypeOf<Operation<PartitionInfo>>();
 partition.find({ selector: { name: 'ada' } });
-// @ts-expect-error -- a misspelt field
+// @ts-expect-error -- a misspelled field
 partition.find({ selector: { nmae: 'ada' } });
 
 // Upkeep
@@ -106,7 +106,7 @@ expectTypeOf(db.upkeep.shards('a')).toEqualTypeOf<Operation<ShardLocation>>();
 
 // Search
 expectTypeOf(db.search('d/i', { q: 'a' })).toEqualTypeOf<Operation<SearchResult<Person>>>();
-// @ts-expect-error -- nothing to look for
+// @ts-expect-error -- the query has no q
 db.search('d/i', { limit: 1 });
 
 // Design documents
@@ -135,11 +135,11 @@ const design = designDocument<Person>({
 });
 expectTypeOf(design).toEqualTypeOf<DesignDocument>();
 expectTypeOf(db.designs.deploy(design)).toEqualTypeOf<Operation<DeployResult>>();
-// @ts-expect-error -- a field that a person has not
+// @ts-expect-error -- an unknown field of Person
 designDocument<Person>({ name: 'd', views: { v: { map: (doc, emit) => emit(doc.nmae) } } });
 // @ts-expect-error -- a view without a map
 designDocument({ name: 'd', views: { v: { reduce: '_count' } } });
-// @ts-expect-error -- a part that there is not
+// @ts-expect-error -- an unknown part
 designDocument({ name: 'd', view: {} });
 // @ts-expect-error -- a design document's id begins with _design/
 db.designs.save({ _id: 'd' });

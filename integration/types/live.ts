@@ -1,5 +1,5 @@
 /**
- * What the types of live queries promise, proven by the compiler: checked by `npm test`, run by nobody.
+ * Proves the types of live queries. `npm test` compiles this file, and does not run it.
  */
 import { fields, resolveAllLeaves, withState } from 'corduroy';
 import type {
@@ -36,7 +36,7 @@ db.find$({ selector: { 'customer.city': 'Bonn' }, sort: [{ total: 'desc' }], lat
 db.find$({ selector: { totl: 1 } });
 // @ts-expect-error -- a misspelt nested field
 db.find$({ selector: { 'customer.town': 'Bonn' } });
-// @ts-expect-error -- what is followed is whole documents
+// @ts-expect-error -- a live query emits whole documents
 db.find$({ selector: {}, fields: ['total'] });
 expectTypeOf(db.view$<string, number>('d/v')).toEqualTypeOf<
   LiveQuery<readonly Row<string, number>[]>
@@ -44,7 +44,7 @@ expectTypeOf(db.view$<string, number>('d/v')).toEqualTypeOf<
 expectTypeOf(db.view$<string, number>('d/v', { includeDocs: true })).toEqualTypeOf<
   LiveQuery<readonly RowWithDoc<string, number, Order>[]>
 >();
-// @ts-expect-error -- an option that is not there
+// @ts-expect-error -- an unknown option
 db.view$('d/v', { include_docs: true });
 expectTypeOf(db.allDocs$()).toEqualTypeOf<
   LiveQuery<readonly Row<string, { readonly rev: string }>[]>

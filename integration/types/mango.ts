@@ -1,4 +1,4 @@
-/** What the types of Mango queries promise, proven by the compiler. */
+/** The compiler checks the types of Mango queries. */
 import { Database } from 'corduroy';
 import type {
   AnyFields,
@@ -59,21 +59,21 @@ void taken;
 const refused: Selector<Person>[] = [
   // @ts-expect-error -- a dot in a name is escaped
   { 'dotted.name': 5 },
-  // @ts-expect-error -- a misspelt field
+  // @ts-expect-error -- a misspelled field
   { nmae: 'ada' },
-  // @ts-expect-error -- a misspelt field beside others
+  // @ts-expect-error -- a misspelled field with others
   { name: 'ada', agee: 1 },
-  // @ts-expect-error -- a misspelt nested field
+  // @ts-expect-error -- a misspelled nested field
   { 'address.town': 'Bonn' },
-  // @ts-expect-error -- the same, nested
+  // @ts-expect-error -- a misspelled field of a nested selector
   { address: { town: 'Bonn' } },
-  // @ts-expect-error -- a misspelt field in a combination
+  // @ts-expect-error -- a misspelled field in a combination
   { $or: [{ nmae: 'ada' }] },
-  // @ts-expect-error -- a misspelt field of an element
+  // @ts-expect-error -- a misspelled field of an element
   { orders: { $elemMatch: { totl: 1 } } },
-  // @ts-expect-error -- a misspelt operator
+  // @ts-expect-error -- a misspelled operator
   { age: { $gtt: 1 } },
-  // @ts-expect-error -- a misspelt combination
+  // @ts-expect-error -- a misspelled combination
   { $and_: [] },
   // @ts-expect-error -- another type
   { age: 'old' },
@@ -85,24 +85,24 @@ const refused: Selector<Person>[] = [
   { name: { $size: 5 } },
   // @ts-expect-error -- an operator for strings
   { age: { $regex: '5' } },
-  // @ts-expect-error -- a role that there is not
+  // @ts-expect-error -- an unknown role
   { role: 'root' },
   // @ts-expect-error -- elements are conditions, not values
   { tags: { $elemMatch: 'a' } },
-  // @ts-expect-error -- not one, but many
+  // @ts-expect-error -- $in needs an array
   { name: { $in: 'ada' } },
 ];
 void refused;
 
-// A conflict is found where it is asked for; what is no part of a document is not.
+// A selector can contain `_conflicts`, but no other metadata of an answer.
 void ({ _conflicts: { $exists: true } } satisfies Selector<Person>);
-// @ts-expect-error -- the ancestry
+// @ts-expect-error -- `_revisions` is no field of a query
 void ({ _revisions: { $exists: true } } satisfies Selector<Person>);
 
-// Without a type, anything goes; but combinations are what they are.
+// Without a type, any field is valid, but combinations still need arrays.
 const any: Selector[] = [{ a: 1, 'b.c': { $gt: 1 }, $or: [{ d: 1 }] }];
 void any;
-// @ts-expect-error -- a list
+// @ts-expect-error -- an array is needed
 void ({ $or: { a: 1 } } satisfies Selector);
 
 expectTypeOf<'address.geo.lat'>().toExtend<FieldPath<Person>>();
@@ -129,7 +129,7 @@ void deep;
 type Either = { type: 'a'; a: number } | { type: 'b'; b: { c: string } };
 const either: Selector<Either>[] = [{ type: 'a', a: 1 }, { 'b.c': 'x' }, { type: 'b' }];
 void either;
-// @ts-expect-error -- no such type
+// @ts-expect-error -- an unknown type
 void ({ type: 'c' } satisfies Selector<Either>);
 
 // Queries
@@ -145,26 +145,26 @@ db.find({ selector: {}, fields: ['_id', 'age', 'address.city'] }).subscribe(({ d
 const kept: FindQuery<Person> = { selector: {}, sort: ['name', { 'address.city': 'desc' }] };
 expectTypeOf(db.find(kept)).toEqualTypeOf<Operation<FindResult<Document<Person>>>>();
 expectTypeOf(db.indexes.explain(kept)).toEqualTypeOf<Operation<Explanation>>();
-// @ts-expect-error -- a misspelt field in the selector
+// @ts-expect-error -- a misspelled field in the selector
 db.find({ selector: { nmae: 'ada' } });
-// @ts-expect-error -- a misspelt field among those to read
+// @ts-expect-error -- a misspelled field among those to read
 db.find({ selector: {}, fields: ['nmae'] });
-// @ts-expect-error -- a misspelt field to sort by
+// @ts-expect-error -- a misspelled field to sort by
 db.find({ selector: {}, sort: ['nmae'] });
-// @ts-expect-error -- a misspelt field to sort by backwards
+// @ts-expect-error -- a misspelled field to sort by backwards
 db.find({ selector: {}, sort: [{ nmae: 'desc' }] });
 db.find({ selector: {}, sort: ['name:string', { 'age:number': 'desc' }] });
 // @ts-expect-error -- no selector
 db.find({ limit: 5 });
-// @ts-expect-error -- an option that there is not
+// @ts-expect-error -- an unknown option
 db.find({ selector: {}, use_index: 'a' });
 
 expectTypeOf(db.indexes.create({ fields: ['name', { 'address.city': 'asc' }] })).toEqualTypeOf<
   Operation<IndexCreated>
 >();
-// @ts-expect-error -- a misspelt field
+// @ts-expect-error -- a misspelled field
 db.indexes.create({ fields: ['nmae'] });
-// @ts-expect-error -- a misspelt field of a partial index
+// @ts-expect-error -- a misspelled field of a partial index
 db.indexes.create({ fields: ['name'], partialFilterSelector: { agee: 1 } });
 
 const untyped = new Database('x');

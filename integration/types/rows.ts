@@ -1,4 +1,4 @@
-/** What the types of streams of rows promise, proven by the compiler. */
+/** The compiler checks the types of streams of rows. */
 import type {
   Change,
   ChangesSummary,
@@ -42,5 +42,5 @@ db.viewPages<string, number>('d/v', {
 expectTypeOf(db.findRows({ selector: { total: { $gt: 1 } } })).toEqualTypeOf<
   RowStream<Document<Order>, FindSummary>
 >();
-// @ts-expect-error -- an option that is not there
-db.rows('d/v', { pageSize: 10 });
+// @ts-expect-error -- an unknown option
+db.viewRows('d/v', { pageSize: 10 });

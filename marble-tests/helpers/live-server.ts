@@ -22,50 +22,50 @@ interface Stored extends Body {
   readonly _rev: string;
 }
 
-/** How long things take, in frames. */
+/** Delays, in frames. */
 interface Delays {
-  /** From a request to its answer, which tells what was there when the request came. */
+  /** From a request to its answer, which shows the state at the time of the request. */
   readonly read?: number;
-  /** From a write to the news of it on the feed. */
-  readonly news?: number;
+  /** From a write to its change on the feed. */
+  readonly feedDelay?: number;
 }
 
 /**
- * A server of one database in virtual time: its documents, a feed of what happens to them, and
- * answers that are late. It tells what was asked, with the frame.
+ * A server with one database in virtual time: its documents, a feed of their changes, and delayed
+ * answers. It records each request with its frame.
  */
 export function liveServer(
   scheduler: TestScheduler,
-  { read = 2, news = 1 }: Delays = {},
+  { read = 2, feedDelay = 1 }: Delays = {},
   options: CouchOptions = {},
 ): LiveServer {
   const documents = new Map<string, Stored>();
-  const tombs = new Map<string, string>();
+  const tombstones = new Map<string, string>();
   const history: Body[] = [];
   const feeds = new Set<Subject<Body>>();
-  const asked: string[] = [];
+  const requests: string[] = [];
   let down = false;
-  let open = 0;
+  let openFeeds = 0;
 
   const record = (change: Body): void => {
     const row = { seq: `${history.length + 1}-s`, ...change };
     history.push(row);
-    timer(news, scheduler).subscribe(() => {
+    timer(feedDelay, scheduler).subscribe(() => {
       for (const feed of feeds) feed.next(row);
     });
   };
   const put = (id: string, fields: Body, hash = 'x'): Stored => {
-    const before = documents.get(id)?._rev ?? tombs.get(id) ?? '0-';
+    const before = documents.get(id)?._rev ?? tombstones.get(id) ?? '0-';
     const doc = { ...fields, _id: id, _rev: `${Number.parseInt(before, 10) + 1}-${hash}` };
     documents.set(id, doc);
-    tombs.delete(id);
+    tombstones.delete(id);
     record({ id, changes: [{ rev: doc._rev }], doc });
     return doc;
   };
   const remove = (id: string): void => {
     const rev = `${Number.parseInt(documents.get(id)?._rev ?? '0', 10) + 1}-gone`;
     documents.delete(id);
-    tombs.set(id, rev);
+    tombstones.set(id, rev);
     const doc = { _id: id, _rev: rev, _deleted: true };
     record({ id, changes: [{ rev }], deleted: true, doc });
   };
@@ -74,7 +74,7 @@ export function liveServer(
   const rows = (keys?: readonly string[]): Body[] =>
     (keys ?? [...documents.keys()].sort()).map((id) => {
       const doc = documents.get(id);
-      const rev = doc?._rev ?? tombs.get(id);
+      const rev = doc?._rev ?? tombstones.get(id);
       if (rev === undefined) return { key: id, error: 'not_found' };
       return {
         id,
@@ -91,11 +91,11 @@ export function liveServer(
     );
     const body = new Observable<Uint8Array>((subscriber) => {
       feeds.add(feed);
-      open += 1;
+      openFeeds += 1;
       subscriber.add(concat(lines, NEVER).subscribe(subscriber));
       return () => {
         feeds.delete(feed);
-        open -= 1;
+        openFeeds -= 1;
       };
     });
     return of(response(body));
@@ -108,11 +108,11 @@ export function liveServer(
       if (down)
         return throwError(() => Object.assign(new Error('refused'), { code: 'ECONNREFUSED' }));
       const since = query.get('since') ?? '0';
-      const at = (what: string): void => {
-        asked.push(`${what}@${scheduler.now()}`);
+      const log = (description: string): void => {
+        requests.push(`${description}@${scheduler.now()}`);
       };
       if (query.get('feed') === 'continuous') {
-        at(`feed ${since}`);
+        log(`feed ${since}`);
         return continuous(Number.parseInt(since, 10));
       }
       if (pathname === '/db/_changes') {
@@ -128,22 +128,22 @@ export function liveServer(
       }
       if (pathname === '/db') return of(response(of(bytes('{"instance_start_time":"1"}'))));
       if (pathname === '/db/_all_docs') {
-        at(`read ${(body['keys'] as string[] | undefined)?.join() ?? '*'}`);
+        log(`read ${(body['keys'] as string[] | undefined)?.join() ?? '*'}`);
         return json({ rows: rows(body['keys'] as string[] | undefined) });
       }
       if (request.method === 'PUT') {
         const id = decodeURIComponent(pathname.slice(4));
-        at(`put ${id}`);
+        log(`put ${id}`);
         const current = documents.get(id)?._rev;
-        const refused = server.refuse(id, body);
-        if (refused !== null) return json({ error: 'forbidden', reason: refused }, 403);
+        const reason = server.rejectReason(id, body);
+        if (reason !== null) return json({ error: 'forbidden', reason }, 403);
         if (current !== body['_rev']) return json({ error: 'conflict', reason: 'update' }, 409);
         const { _id, _rev, ...fields } = body;
         return json({ ok: true, id, rev: put(id, fields)._rev }, 201);
       }
-      at(pathname.slice(4));
+      log(pathname.slice(4));
       try {
-        return json(server.other(pathname, body, [...documents.values()]));
+        return json(server.answerOther(pathname, body, [...documents.values()]));
       } catch {
         return json({ error: 'not_found', reason: 'missing' }, 404);
       }
@@ -156,10 +156,10 @@ export function liveServer(
       scheduler,
       live: { backoff: { initialDelay: 10, random: () => 0.999 }, ...options.live },
     }).use('db'),
-    asked,
+    requests,
     put: (id, fields, hash) => void put(id, fields, hash),
     remove,
-    open: () => open,
+    openFeeds: () => openFeeds,
     cut: () => {
       down = true;
       for (const feed of feeds) feed.error(new Error('cut'));
@@ -167,34 +167,35 @@ export function liveServer(
     restore: () => {
       down = false;
     },
-    tell: (change) => {
+    sendChange: (change) => {
       for (const feed of feeds) feed.next(change);
     },
-    at: (frame, what) => {
-      scheduler.schedule(what, frame);
+    at: (frame, action) => {
+      scheduler.schedule(action, frame);
     },
-    refuse: () => null,
-    other: () => ({}),
+    rejectReason: () => null,
+    answerOther: () => ({}),
   };
   return server;
 }
 
 export interface LiveServer {
   readonly db: Database;
-  /** The requests of note, as `what@frame`. */
-  readonly asked: readonly string[];
+  /** The requests for feeds, documents, views and writes, as `request@frame`. */
+  readonly requests: readonly string[];
   put(id: string, fields: Body, hash?: string): void;
   remove(id: string): void;
   /** How many feeds are open. */
-  open(): number;
-  /** Cuts every feed, and refuses connections until it is restored. */
+  openFeeds(): number;
+  /** Cuts every feed, and refuses connections until `restore` is called. */
   cut(): void;
   restore(): void;
-  /** Has the feed say something, whatever is true. */
-  tell(change: Body): void;
-  at(frame: number, what: () => void): void;
-  /** Why a write is refused; null where it is not. */
-  refuse: (id: string, body: Body) => string | null;
-  /** Answers what this server does not know of itself: views and queries; 404 if it throws. */
-  other: (path: string, body: Body, documents: readonly Stored[]) => unknown;
+  /** Sends a change over the feed, whether or not it is true. */
+  sendChange(change: Body): void;
+  /** Runs an action at a frame. */
+  at(frame: number, action: () => void): void;
+  /** Returns the reason for rejecting a write; null to accept it. */
+  rejectReason: (id: string, body: Body) => string | null;
+  /** Answers requests for views and queries; the answer is a 404 if it throws. */
+  answerOther: (path: string, body: Body, documents: readonly Stored[]) => unknown;
 }

@@ -1,10 +1,10 @@
 import { Observable, defer, finalize } from 'rxjs';
 import type { Transport, TransportRequest, TransportResponse } from 'corduroy';
 
-/** Turns text into the bytes of a body. */
+/** Encodes text as the bytes of a body. */
 export const bytes = (text: string): Uint8Array => new TextEncoder().encode(text);
 
-/** A response whose body is the given stream of chunks. */
+/** Returns a response whose body is this stream of chunks. */
 export function response(
   body: Observable<Uint8Array>,
   status = 200,
@@ -13,7 +13,7 @@ export function response(
   return { status, headers, body };
 }
 
-/** A transport whose answers the test writes as marbles, request by request. */
+/** Returns a transport whose answers the test writes as marbles, for each request. */
 export function marbleTransport(
   answer: (request: TransportRequest, count: number) => Observable<TransportResponse>,
 ): Transport & { readonly requests: TransportRequest[] } {
@@ -28,7 +28,7 @@ export function marbleTransport(
   };
 }
 
-/** As real transports do, stays subscribed until the body has been read, and completes then. */
+/** Completes only after the body has been read, as real transports do. */
 function keepOpen(source: Observable<TransportResponse>): Observable<TransportResponse> {
   return new Observable((subscriber) =>
     source.subscribe({

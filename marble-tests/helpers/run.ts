@@ -7,7 +7,7 @@ const run = marbleTests((actual, expected) => expect(actual).toEqual(expected), 
   duration: 7_200_000,
 });
 
-/** Runs a marble test: virtual time, and frames compared by Jest, so that a failure shows a diff. */
+/** Runs a marble test in virtual time. Jest compares the frames, so that a failure shows a diff. */
 export function marbles(
   test: (helpers: MarbleHelpers, scheduler: TestScheduler) => void,
 ): () => void {

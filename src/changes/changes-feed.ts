@@ -24,89 +24,103 @@ import { sharedWindows } from './shared-feed.ts';
 import { singleBatches } from './shared-feed.ts';
 import type { SingleBatches } from './shared-feed.ts';
 
-/** How a feed listens, whatever it listens to. */
+/** The options that all feeds have in common. */
 export interface FeedOptions {
   /**
-   * Emits at most once in so many milliseconds; with 0 each change comes by itself, at once.
-   * It changes nothing on the server: feeds that differ in it alone share a connection.
+   * Emits at most one batch in this time, in milliseconds. With 0 the feed emits each change alone
+   * and at once. Feeds that differ only in `latency` share a connection.
    * @defaultValue 1000
    */
   readonly latency?: number;
   /**
-   * How often the server shows that it is there, in milliseconds, from 1 to 60000. When nothing has
-   * come for twice as long the connection is taken for dead, and replaced.
+   * How often the server sends a heartbeat, in milliseconds, from 1 to 60000. If nothing arrives
+   * for two heartbeats, the feed closes the connection and opens another.
    * @defaultValue 10000
    */
   readonly heartbeat?: number;
   /**
-   * How the server is asked: `'continuous'`, a row at a time over one connection; `'longpoll'`,
-   * where something on the way holds answers back until they are whole; `'auto'`, the first until
-   * its heartbeats do not arrive, and then the second; `'eventsource'`; or `'normal'`, which
-   * delivers what there is and completes.
+   * The protocol of the feed:
+   *
+   * - `'continuous'`: one connection, over which the server sends each change as a line.
+   * - `'longpoll'`: one request after the other, for proxies that buffer a response until it ends.
+   * - `'auto'`: `'continuous'`, and `'longpoll'` once a connection times out before its first
+   *   heartbeat.
+   * - `'eventsource'`: as `'continuous'`, in the format of server-sent events.
+   * - `'normal'`: emits the changes up to the present, and completes.
+   *
    * @defaultValue 'continuous'
    */
   readonly feed?: FeedKind;
   /**
-   * How long failures are put up with: `'always'`, or milliseconds since the last success, or 0.
+   * How long the feed retries after its last success: `'always'`, milliseconds, or 0 to fail at the
+   * first error.
    * @defaultValue 'always'
    */
   readonly errorTolerance?: ErrorTolerance;
   /**
-   * How long the connection is kept when the last subscriber has left, in milliseconds, for the
-   * next one to come (another page of an application).
+   * How long the connection stays open after the last subscriber has left, in milliseconds. A
+   * subscriber that comes in this time, such as another page of an application, uses it again.
    * @defaultValue 0
    */
   readonly linger?: number;
-  /** How long to wait before connecting again; that of the feed that was made first holds. */
+  /**
+   * The delays between attempts to connect. Feeds that share a connection use those of the feed
+   * that was created first.
+   */
   readonly backoff?: BackoffOptions;
   /**
-   * Closes the connection while it says true, and opens it at once when it says false, without a
-   * gap: see `pageHidden` and `offline`.
+   * Closes the connection while it emits true, and reopens it at once when it emits false. The feed
+   * then continues without a gap: see `pageHidden` and `offline`.
    */
   readonly pauseWhile?: Observable<boolean>;
   /**
-   * Shares one connection among all tabs and workers of this origin that listen to the same, as
-   * `crossTab` of `corduroy/cross-tab` says. `true` loads the code for it when it is wanted; where
-   * that cannot be (in a service worker) it is given `crossTab()`, and else has a connection of its
-   * own. Not with `limit`, nor with `feed: 'normal'`, which end by themselves.
+   * Shares one connection among all tabs and workers of this origin that have equal feeds: see
+   * `crossTab` of `corduroy/cross-tab`. `true` loads that module when the feed connects. Pass
+   * `crossTab()` if a module cannot be loaded then (in a service worker): with `true`, such a feed
+   * opens its own connection. Not with `limit` or `feed: 'normal'`, because such a feed completes.
    * @defaultValue false
    */
   readonly crossTab?: boolean | CrossTab;
 }
 
-/** What a feed of changes can be given. */
+/** The options of `db.changes$()`. */
 export interface ChangesFeedOptions extends ChangesParameters, FeedOptions {
   /**
-   * Where to go on after a restart: read at each subscription, in the place of `since` where
-   * something was noted, and written after each batch. At least once: a batch may come again.
+   * Stores the sequence to resume from after a restart. The feed reads it at each subscription, in
+   * place of `since` if a sequence is stored, and writes it after each batch. Delivery is at least
+   * once: a batch may come again.
    */
   readonly checkpoint?: CheckpointStore;
 }
 
 /**
- * The changes of a database as they happen, in batches: what `db.changes$()` returns.
+ * Emits the changes of a database in batches, as they happen: `db.changes$()` returns it.
  *
  * - **Temperature:** hot and shared. The first subscriber opens the connection, the last one closes
- *   it; feeds of one `Couch` whose server-side parameters are equal share it.
+ *   it. Feeds of one `Couch` with equal server-side parameters share a connection.
  * - **Emits** `{ seq, changes }`, never empty, at most once every `latency` milliseconds.
- * - **Completes** only when `limit` changes have come, or with `feed: 'normal'` all there were.
- * - **Errors** only for what cannot pass by itself (400, 401, 403, 404, and a database that was
- *   replaced) or has lasted longer than `errorTolerance`; all else is waited out, and the feed goes
- *   on after the last change. So is a 401 where other credentials may come: from an Observable, or
- *   from the next `login`. A new subscription begins anew.
- * - **On unsubscribe** nothing more is emitted; the last subscriber closes the connection at once.
+ * - **Completes** only after `limit` changes; with `feed: 'normal'`, after the changes up to the
+ *   present.
+ * - **Errors** with what a retry cannot repair (400, 401, 403, 404, or a replaced database), and
+ *   with an error that lasts longer than `errorTolerance`. Transient errors are retried, and the
+ *   feed continues after the last change. So is a 401 if other credentials may come: from an
+ *   Observable, or from the next `login`. After an error, subscribe again to reconnect.
+ * - **On unsubscribe** the feed emits nothing more. The last subscriber closes the connection at
+ *   once, or after `linger`.
+ *
+ * @see https://docs.couchdb.org/en/stable/api/database/changes.html
  */
 export class ChangesFeed<T extends object = AnyFields> extends Observable<ChangesBatch<T>> {
   /**
-   * What the connection is doing: the present state at once, then each new one. Hot; it never
-   * errors, and listening to it opens no connection.
+   * Emits the state of the connection: the present one at once, then each new one. Hot. It never
+   * errors, and a subscription to it opens no connection.
    */
   readonly state$: Observable<FeedState>;
   #seq: Sequence | null = null;
   #singles: SingleBatches<T> | undefined;
-  /** How many subscriptions there are to single batches, and how many of those came before. */
-  #listeners = 0;
-  #before = 0;
+  #singlesSubscribers = 0;
+  /** The value of `#singles.count` when the first of the present subscribers came. */
+  #singlesBefore = 0;
 
   /** @internal */
   constructor(db: DatabaseScope, options: ChangesFeedOptions) {
@@ -114,28 +128,28 @@ export class ChangesFeed<T extends object = AnyFields> extends Observable<Change
     if (!(latency >= 0))
       throw invalidArgument('changes$: latency', 'milliseconds from 0', latency, RangeError);
     const { behaviour, parameters } = readFeedOptions(rest, 'changes$');
-    // Misuse is told now, not when somebody subscribes.
+    // Validate now: throws at the call, not at the subscription.
     changesRequest(parameters, { since: behaviour.since }, 'changes$');
     const source = databaseSource<T>(db, parameters);
     const feedFrom = (since: Sequence): SharedFeed<Change<T>> =>
       sharedFeed(source, parameters, { ...behaviour, since });
-    const present$ = new BehaviorSubject(feedFrom(behaviour.since));
-    const begin$ =
+    const currentFeed$ = new BehaviorSubject(feedFrom(behaviour.since));
+    const feed$ =
       checkpoint === undefined
-        ? of(present$.value)
+        ? of(currentFeed$.value)
         : defer(() => {
             const { connection } = source;
             const { errorTolerance, heartbeat, since } = behaviour;
-            const pace = new RetryPolicy(behaviour.backoff, errorTolerance, () =>
+            const retryPolicy = new RetryPolicy(behaviour.backoff, errorTolerance, () =>
               connection.scheduler.now(),
             );
             return startSequence(source, checkpoint, since, 2 * heartbeat).pipe(
-              retryTransient(connection, pace),
-              map((place) => feedFrom(place)),
-              tap((feed) => present$.next(feed)),
+              retryTransient(connection, retryPolicy),
+              map((seq) => feedFrom(seq)),
+              tap((feed) => currentFeed$.next(feed)),
             );
           });
-    const batches$ = begin$.pipe(
+    const batches$ = feed$.pipe(
       mergeMap((feed) =>
         sharedWindows(feed, latency, source).pipe(
           map((changes): ChangesBatch<T> => {
@@ -148,40 +162,41 @@ export class ChangesFeed<T extends object = AnyFields> extends Observable<Change
     const emitted$ =
       checkpoint === undefined
         ? batches$
-        : defer(() => new CheckpointWriter(checkpoint).after(batches$));
+        : defer(() => new CheckpointWriter(checkpoint).recordDelivered(batches$));
     super((subscriber) =>
       this.#singles === undefined
         ? emitted$.subscribe(subscriber)
-        : this.#follow(this.#singles, subscriber),
+        : this.#subscribeToSingles(this.#singles, subscriber),
     );
-    if (latency === 0 && checkpoint === undefined) this.#singles = singleBatches(present$.value);
-    this.state$ = present$.pipe(
+    if (latency === 0 && checkpoint === undefined)
+      this.#singles = singleBatches(currentFeed$.value);
+    this.state$ = currentFeed$.pipe(
       map(({ state$ }) => state$),
       switchAll(),
     );
   }
 
-  /** The sequence of the last batch emitted, to go on from with `since`; null before the first. */
+  /** The sequence of the last batch emitted, to pass as `since` later; null before the first. */
   get seq(): Sequence | null {
     const singles = this.#singles;
-    const listening = singles !== undefined && this.#listeners > 0;
-    return listening && singles.count > this.#before ? singles.seq : this.#seq;
+    const subscribed = singles !== undefined && this.#singlesSubscribers > 0;
+    return subscribed && singles.count > this.#singlesBefore ? singles.seq : this.#seq;
   }
 
-  /** Hands single batches to a subscriber as they are: nothing is between it and the feed. */
-  #follow(singles: SingleBatches<T>, subscriber: Subscriber<ChangesBatch<T>>): void {
-    if (this.#listeners === 0) this.#before = singles.count;
-    this.#listeners += 1;
+  /** Subscribes to the shared batches without an operator between, for thousands of subscribers. */
+  #subscribeToSingles(singles: SingleBatches<T>, subscriber: Subscriber<ChangesBatch<T>>): void {
+    if (this.#singlesSubscribers === 0) this.#singlesBefore = singles.count;
+    this.#singlesSubscribers += 1;
     subscriber.add(() => {
       this.#seq = this.seq;
-      this.#listeners -= 1;
+      this.#singlesSubscribers -= 1;
     });
     singles.batches$.subscribe(subscriber);
   }
 
   /**
-   * Lets `for await (const batch of feed)` read the feed; leaving the loop unsubscribes. What
-   * arrives while the loop is busy waits in memory: see `db.consume` for a reader that is slow.
+   * Lets `for await (const batch of feed)` read the feed; leaving the loop unsubscribes. Batches that
+   * arrive while the loop is busy wait in memory: use `db.consume` for back-pressure.
    */
   [Symbol.asyncIterator](): AsyncIterableIterator<ChangesBatch<T>> {
     return toAsyncIterator(this);
@@ -190,7 +205,12 @@ export class ChangesFeed<T extends object = AnyFields> extends Observable<Change
 
 const KINDS: readonly string[] = ['auto', 'continuous', 'longpoll', 'eventsource', 'normal'];
 
-/** Takes the options of a feed apart: how it behaves, and what goes to the server. */
+/**
+ * Separates the options of a feed: its behaviour on this side, and the parameters for the server.
+ *
+ * @param what - The method's name, for error messages.
+ * @throws TypeError or RangeError for options that are out of range or exclude each other.
+ */
 export function readFeedOptions(
   options: Omit<FeedOptions, 'latency'> & ChangesParameters,
   what: string,
@@ -207,24 +227,24 @@ export function readFeedOptions(
     limit = Infinity,
     ...parameters
   } = options;
-  const fault = (name: string, wanted: string, value: unknown): TypeError =>
+  const invalidOption = (name: string, wanted: string, value: unknown): TypeError =>
     invalidArgument(`${what}: ${name}`, wanted, value, RangeError);
   if (!Number.isSafeInteger(heartbeat) || heartbeat < 1 || heartbeat > 60_000) {
-    throw fault('heartbeat', 'whole milliseconds from 1 to 60000', heartbeat);
+    throw invalidOption('heartbeat', 'whole milliseconds from 1 to 60000', heartbeat);
   }
-  if (!KINDS.includes(feed)) throw fault('feed', `one of '${KINDS.join("', '")}'`, feed);
+  if (!KINDS.includes(feed)) throw invalidOption('feed', `one of '${KINDS.join("', '")}'`, feed);
   if (errorTolerance !== 'always' && !(errorTolerance >= 0)) {
-    throw fault('errorTolerance', "'always' or milliseconds from 0", errorTolerance);
+    throw invalidOption('errorTolerance', "'always' or milliseconds from 0", errorTolerance);
   }
-  if (!(linger >= 0)) throw fault('linger', 'milliseconds from 0', linger);
+  if (!(linger >= 0)) throw invalidOption('linger', 'milliseconds from 0', linger);
   if (limit !== Infinity && !(Number.isSafeInteger(limit) && limit > 0)) {
-    throw fault('limit', 'a whole number from 1', limit);
+    throw invalidOption('limit', 'a whole number from 1', limit);
   }
   if (typeof crossTab !== 'boolean' && typeof crossTab !== 'function') {
     throw invalidArgument(`${what}: crossTab`, 'true, false or crossTab()', crossTab);
   }
   if (crossTab !== false && (limit !== Infinity || feed === 'normal')) {
-    throw new TypeError(`${what}: crossTab excludes limit and feed: 'normal'`);
+    throw new TypeError(`${what}: crossTab excludes limit and feed: 'normal': omit one of them`);
   }
   const behaviour = {
     heartbeat,

@@ -10,28 +10,40 @@ import { toObservable } from '../operators/to-observable.ts';
 import type { ValueOrAsync } from '../operators/to-observable.ts';
 
 /**
- * Where a consumer notes how far it has come, so that it goes on there after a restart. It may be
- * handed the same change again (at least once), and never misses one.
+ * Stores the sequence up to which a consumer has processed changes, so that it resumes there after
+ * a restart. Delivery is at least once: a change may come again, and none is missed.
  */
 export interface CheckpointStore {
-  /** Reads the sequence that was noted last; null where there is none. */
+  /** Reads the stored sequence; null if none is stored. */
   readonly read: () => ValueOrAsync<Sequence | null>;
-  /** Notes a sequence; the next is noted when this one has been. */
+  /** Stores a sequence. Corduroy writes the next sequence only after this write has ended. */
   readonly write: (seq: Sequence) => ValueOrAsync<unknown>;
 }
 
-/** Returns a checkpoint that lasts as long as the program: for tests, and for reconnecting. */
+/**
+ * Returns a checkpoint in memory, which lasts as long as the program: for tests, and to resume when
+ * you subscribe again.
+ *
+ * @param initial - The sequence to start from. Null means that no sequence is stored.
+ */
 export function memoryCheckpoint(initial: Sequence | null = null): CheckpointStore {
-  let noted = initial;
+  let stored = initial;
   return {
-    read: () => noted,
+    read: () => stored,
     write: (seq) => {
-      noted = seq;
+      stored = seq;
     },
   };
 }
 
-/** Returns a checkpoint in Web Storage, as in `storageCheckpoint(localStorage, 'orders')`. */
+/**
+ * Returns a checkpoint in Web Storage.
+ *
+ * @param key - The key of the item that holds the sequence.
+ *
+ * @example
+ * orders.changes$({ checkpoint: storageCheckpoint(localStorage, 'orders') }).subscribe(show);
+ */
 export function storageCheckpoint(
   storage: Pick<Storage, 'getItem' | 'setItem'>,
   key: string,
@@ -43,8 +55,8 @@ export function storageCheckpoint(
 }
 
 /**
- * Notes the sequences of what was delivered: one write at a time, and of those that came meanwhile
- * the last alone. A write that fails for now is made up for by the next.
+ * Writes the sequences of delivered batches to a checkpoint, one write at a time. During a write
+ * only the latest sequence is kept. A transient error is ignored: the next write makes up for it.
  */
 export class CheckpointWriter {
   readonly #store: CheckpointStore;
@@ -56,15 +68,18 @@ export class CheckpointWriter {
   }
 
   /**
-   * Passes batches on, and notes each when those who listen have had it; completes when the last has
-   * been noted. What was begun is written to its end, for a note that is half written helps nobody.
+   * Emits the batches, and stores the sequence of each after the subscriber has received it.
+   * Completes after the last write. Unsubscribing does not cancel a write that has begun, because
+   * that could leave half a checkpoint.
    */
-  after<Batch extends { readonly seq: Sequence }>(batches: Observable<Batch>): Observable<Batch> {
+  recordDelivered<Batch extends { readonly seq: Sequence }>(
+    batches: Observable<Batch>,
+  ): Observable<Batch> {
     return new Observable((subscriber) => {
       let finished = false;
-      const settle: Settle = {
-        fail: (error) => subscriber.error(error),
-        done: () => {
+      const callbacks: WriteCallbacks = {
+        onError: (error) => subscriber.error(error),
+        onIdle: () => {
           if (finished) subscriber.complete();
         },
       };
@@ -72,44 +87,49 @@ export class CheckpointWriter {
         next: (batch) => {
           subscriber.next(batch);
           this.#next = batch.seq;
-          if (!this.#writing) this.#write(settle);
+          if (!this.#writing) this.#write(callbacks);
         },
-        error: settle.fail,
+        error: callbacks.onError,
         complete: () => {
           finished = true;
-          if (!this.#writing) settle.done();
+          if (!this.#writing) callbacks.onIdle();
         },
       });
     });
   }
 
-  #write(settle: Settle): void {
+  #write(callbacks: WriteCallbacks): void {
     const seq = this.#next;
     this.#writing = seq !== undefined;
     if (seq === undefined) {
-      settle.done();
+      callbacks.onIdle();
       return;
     }
     this.#next = undefined;
     toObservable(() => this.#store.write(seq))
       .pipe(catchError((error: unknown) => (isTransient(error) ? EMPTY : throwError(() => error))))
-      .subscribe({ error: settle.fail, complete: () => this.#write(settle) });
+      .subscribe({ error: callbacks.onError, complete: () => this.#write(callbacks) });
   }
 }
 
-interface Settle {
-  readonly fail: (error: unknown) => void;
-  readonly done: () => void;
+interface WriteCallbacks {
+  readonly onError: (error: unknown) => void;
+  /** Called when no sequence is left to write. */
+  readonly onIdle: () => void;
 }
 
-interface Note {
+interface StoredCheckpoint {
   readonly rev: string | undefined;
   readonly seq: Sequence | null;
 }
 
 /**
- * Returns a checkpoint in a `_local/` document of the database itself, which is not replicated.
- * What goes on from it need not be on the same machine.
+ * Returns a checkpoint in a `_local/` document of the database itself. CouchDB does not replicate
+ * it, and the consumer can resume on another machine.
+ *
+ * @param name - The consumer's name. The document's id is `_local/corduroy-<name>`.
+ * @throws TypeError if the name is empty or no string.
+ * @see https://docs.couchdb.org/en/stable/api/local.html
  */
 export function documentCheckpoint(db: DatabaseScope, name: string): CheckpointStore {
   if (typeof name !== 'string' || name === '')
@@ -117,7 +137,7 @@ export function documentCheckpoint(db: DatabaseScope, name: string): CheckpointS
   const path = `${db.path}/_local/${segment(`corduroy-${name}`)}`;
   let rev: string | undefined;
 
-  const read = (): Observable<Note> =>
+  const read = (): Observable<StoredCheckpoint> =>
     db.connection
       .json(
         () => ({ path }),
@@ -141,19 +161,20 @@ export function documentCheckpoint(db: DatabaseScope, name: string): CheckpointS
   return {
     read: () =>
       read().pipe(
-        map((note) => {
-          ({ rev } = note);
-          return note.seq;
+        map((stored) => {
+          ({ rev } = stored);
+          return stored.seq;
         }),
       ),
     write: (seq) =>
       write(seq).pipe(
         retry({
           count: 1,
-          // Somebody else noted it, or an answer was lost: the newer one is written over.
+          // Another consumer wrote the document, or the answer to an own write was lost. The
+          // retry overwrites it.
           delay: (error: unknown) =>
             isConflict(error)
-              ? read().pipe(mergeMap((note) => of((rev = note.rev))))
+              ? read().pipe(mergeMap((stored) => of((rev = stored.rev))))
               : throwError(() => error),
         }),
       ),

@@ -31,44 +31,48 @@ import type { ChangesParameters } from './parameters.ts';
 import { drain, longPoll } from './polling.ts';
 import type { FeedEvent } from './feed-source.ts';
 
-/** What is done with a change; what it returns is waited for. */
+/**
+ * Handles one change. `consume` waits until the Promise or Observable that it returns has ended. If
+ * the handler throws or errors, `consume` calls it again.
+ */
 export type ChangeHandler<T extends object> = (change: Change<T>) => ValueOrAsync<unknown>;
 
-/** How a database is consumed. */
+/** The options of `db.consume()`. */
 export interface ConsumeOptions<T extends object = AnyFields>
   extends
     Omit<ChangesParameters, 'limit' | 'seqInterval'>,
     Pick<FeedOptions, 'heartbeat' | 'backoff' | 'errorTolerance'> {
-  /** Who consumes: the checkpoint is kept under this name. */
+  /** The consumer's name. The checkpoint is stored under it. */
   readonly name: string;
-  /** How many changes are read at once, and are in memory at most. @defaultValue 100 */
+  /** How many changes one request reads, and memory holds, at most. @defaultValue 100 */
   readonly batchSize?: number;
   /** How many changes are handled at the same time. @defaultValue 1 */
   readonly concurrency?: number;
-  /** Where it is noted how far one has come. @defaultValue a `_local/` document of the database */
+  /** Stores the sequence to resume from. @defaultValue a `_local/` document of the database */
   readonly checkpoint?: CheckpointStore;
-  /** How often a change whose handler fails is tried, with backoff between. @defaultValue 5 */
+  /** How often the handler is called for a change at most, with backoff. @defaultValue 5 */
   readonly attempts?: number;
   /**
-   * Takes a change whose handler has failed for good, so that the rest can go on. Without it the
-   * stream errors with what the handler threw.
+   * Takes a change whose handler has failed `attempts` times, so that the consumer continues with
+   * the next. Without it, the stream errors with the handler's error.
    */
   readonly onPoison?: (change: Change<T>, error: unknown) => ValueOrAsync<unknown>;
 }
 
-/** How far a consumer has come. */
+/** The progress of a consumer. */
 export interface ConsumeProgress {
-  /** The sequence that was noted. */
+  /** The sequence that was stored. */
   readonly seq: Sequence;
   /** How many changes have been handled since the subscription. */
   readonly handled: number;
 }
 
 /**
- * Hands every change to a handler, and notes how far it has come: what `db.consume` returns.
+ * Calls a handler with every change, and stores a checkpoint after each batch: `db.consume` returns
+ * it.
  *
- * It pulls: the next changes are asked for when those before are done and noted, so that a slow
- * handler slows the reading, and nothing piles up.
+ * Each request reads one batch, and goes out after the batch before was handled and stored. A slow
+ * handler therefore slows down the requests (back-pressure).
  */
 export function consume<T extends object>(
   db: DatabaseScope,
@@ -88,21 +92,21 @@ export function consume<T extends object>(
   changesRequest(parameters, { since: behaviour.since }, 'consume');
   const source = databaseSource<T>(db, parameters);
   const { connection } = source;
-  const pace = { initialDelay: 100, ...behaviour.backoff };
+  const backoffOptions = { initialDelay: 100, ...behaviour.backoff };
 
   const handle = (change: Change<T>): Observable<unknown> => {
-    const once = toObservable(() => handler(change));
-    const tried = once.pipe(
+    const attempt = toObservable(() => handler(change));
+    const handled$ = attempt.pipe(
       retry({
         count: attempts - 1,
-        delay: (_error, failures) => connection.after(backoff(failures, pace)),
+        delay: (_error, failures) => connection.after(backoff(failures, backoffOptions)),
       }),
-      // What a handler emits, or whether it emits, is its own business.
+      // Emits once for each handler, however many values the handler emits.
       toArray(),
     );
-    if (onPoison === undefined) return tried;
+    if (onPoison === undefined) return handled$;
     return new Observable((subscriber) =>
-      tried.subscribe({
+      handled$.subscribe({
         next: (value) => subscriber.next(value),
         complete: () => subscriber.complete(),
         error: (error: unknown) =>
@@ -116,66 +120,68 @@ export function consume<T extends object>(
   };
 
   return defer(() => {
-    const health = new RetryPolicy(pace, behaviour.errorTolerance, () =>
+    const retryPolicy = new RetryPolicy(backoffOptions, behaviour.errorTolerance, () =>
       connection.scheduler.now(),
     );
     let since: Sequence = behaviour.since;
     let handled = 0;
-    let waiting = false;
-    let asked = 0;
-    let inVain = 0;
-    const begin = startSequence(source, checkpoint, since, 2 * behaviour.heartbeat).pipe(
-      retryTransient(connection, health),
+    let caughtUp = false;
+    let requestedAt = 0;
+    let emptyPolls = 0;
+    let identity: string | null | undefined;
+    const start$ = startSequence(source, checkpoint, since, 2 * behaviour.heartbeat).pipe(
+      retryTransient(connection, retryPolicy),
     );
-    const read = defer(() => {
-      asked = connection.scheduler.now();
-      // Only when there was less than a batch is it worth waiting for more.
-      const poll = waiting ? longPoll : drain;
+    const events$ = defer(() => {
+      requestedAt = connection.scheduler.now();
+      // After a full batch more changes are there, and the server need not wait for them.
+      const poll = caughtUp ? longPoll : drain;
       return poll(source, since, batchSize, behaviour.heartbeat).pipe(toArray());
     });
-    // A server that answers at once, and nothing, is not asked again and again without a pause.
-    const rest$ = defer(() => (inVain < 2 ? of(0) : connection.after(backoff(inVain, pace))));
-    let known: string | null | undefined;
-    const whole = read.pipe(
-      // What was read is believed when it is known to be of the same database.
+    // Backs off if the server answers polls at once although it has no changes.
+    const pause$ = defer(() =>
+      emptyPolls < 2 ? of(0) : connection.after(backoff(emptyPolls, backoffOptions)),
+    );
+    const verified$ = events$.pipe(
+      // Verifies that the changes come from the same database before they are handled.
       mergeMap((events) =>
         source.identity(2 * behaviour.heartbeat).pipe(
-          map((found) => {
-            if (known !== undefined && found !== known) {
+          map((current) => {
+            if (identity !== undefined && current !== identity) {
               throw new DatabaseReplaced({ method: 'GET', url: connection.url + source.path });
             }
-            known = found;
+            identity = current;
             return events;
           }),
         ),
       ),
     );
-    const step = whole.pipe(
-      retryTransient(connection, health),
+    const batch$ = verified$.pipe(
+      retryTransient(connection, retryPolicy),
       mergeMap((events) => {
         const { items, lastSeq } = summarize(events);
-        const quick = connection.scheduler.now() - asked < behaviour.heartbeat / 2;
-        inVain = items.length === 0 && quick ? inVain + 1 : 0;
-        waiting = items.length < batchSize;
+        const quick = connection.scheduler.now() - requestedAt < behaviour.heartbeat / 2;
+        emptyPolls = items.length === 0 && quick ? emptyPolls + 1 : 0;
+        caughtUp = items.length < batchSize;
         const done = from(items).pipe(mergeMap(handle, concurrency), toArray());
         return done.pipe(
           mergeMap(() => {
             handled += items.length;
             if (lastSeq === since) return [];
             since = lastSeq;
-            const note = toObservable(() => checkpoint.write(lastSeq)).pipe(
+            const write$ = toObservable(() => checkpoint.write(lastSeq)).pipe(
               toArray(),
-              retryTransient(connection, health),
+              retryTransient(connection, retryPolicy),
             );
-            return note.pipe(map((): ConsumeProgress => ({ seq: lastSeq, handled })));
+            return write$.pipe(map((): ConsumeProgress => ({ seq: lastSeq, handled })));
           }),
         );
       }),
     );
-    return begin.pipe(
-      concatMap((place) => {
-        since = place;
-        return step.pipe(repeat({ delay: () => rest$ }));
+    return start$.pipe(
+      concatMap((seq) => {
+        since = seq;
+        return batch$.pipe(repeat({ delay: () => pause$ }));
       }),
     );
   });

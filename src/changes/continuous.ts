@@ -10,74 +10,72 @@ import type { FeedEvent, FeedSource, Sequenced } from './feed-source.ts';
 import type { Sequence } from '../model/change.ts';
 
 /**
- * Opens one continuous feed at each subscription: a row a line, as it happens, and empty lines as
- * heartbeats.
+ * Opens one continuous feed at each subscription. The server sends each row as a line, as it
+ * happens, and an empty line as heartbeat.
  *
- * Completes after an `end`; errors with a transient `ProtocolError` where the stream stops without
- * one or holds what is no row, and with a `TimeoutError` where not even a heartbeat comes for twice
- * its time.
+ * Completes after an `end` event. Errors with a transient `ProtocolError` if the stream ends without
+ * one, or if a line is not a row. Errors with a `TimeoutError` if nothing arrives for two heartbeats.
  */
 export function continuous<Item extends Sequenced>(
   source: FeedSource<Item>,
-  place: Sequence,
-  left: number,
+  since: Sequence,
+  remaining: number,
   heartbeat: number,
 ): Observable<FeedEvent<Item>> {
-  return openFeed('continuous', source, place, left, heartbeat);
+  return openFeed('continuous', source, since, remaining, heartbeat);
 }
 
 /**
- * Opens one eventsource feed at each subscription, as a continuous one. It has no last line, so its
- * end is always one of the server's own accord.
+ * Opens one eventsource feed at each subscription. It differs from a continuous feed in that it has
+ * no last line: when the stream ends, it emits an `end` event after the last sequence received.
  */
 export function eventSource<Item extends Sequenced>(
   source: FeedSource<Item>,
-  place: Sequence,
-  left: number,
+  since: Sequence,
+  remaining: number,
   heartbeat: number,
 ): Observable<FeedEvent<Item>> {
-  return openFeed('eventsource', source, place, left, heartbeat);
+  return openFeed('eventsource', source, since, remaining, heartbeat);
 }
 
 function openFeed<Item extends Sequenced>(
   feed: 'continuous' | 'eventsource',
   source: FeedSource<Item>,
-  place: Sequence,
-  left: number,
+  since: Sequence,
+  remaining: number,
   heartbeat: number,
 ): Observable<FeedEvent<Item>> {
-  const limit = left === Infinity ? {} : { limit: left };
-  const { query, ...rest } = source.request({ feed, heartbeat, since: place, ...limit });
+  const limit = remaining === Infinity ? {} : { limit: remaining };
+  const { query, ...rest } = source.request({ feed, heartbeat, since, ...limit });
   const path = source.path + query;
-  const events = feed === 'eventsource' ? place : undefined;
+  const eventSourceSince = feed === 'eventsource' ? since : undefined;
   return source.connection
     .send(() => ({ ...rest, path, endless: true, timeout: 2 * heartbeat }))
     .pipe(
       mergeMap(({ body, request }) =>
-        concat(of(OPEN), body.pipe(lines(), rows(source, request, events))),
+        concat(of(OPEN), body.pipe(lines(), rows(source, request, eventSourceSince))),
       ),
     );
 }
 
-/** Reads rows; of an eventsource, where the place it began at is given. */
+/** Decodes rows: those of an eventsource if `eventSourceSince`, its start sequence, is given. */
 function rows<Item extends Sequenced>(
   source: FeedSource<Item>,
   request: RequestSummary,
-  events?: Sequence,
+  eventSourceSince?: Sequence,
 ): OperatorFunction<readonly string[], FeedEvent<Item>> {
-  const broken = (what: string): ProtocolError =>
-    protocolError(request, `the feed ${what}`, { transient: true });
+  const feedError = (problem: string): ProtocolError =>
+    protocolError(request, `the feed ${problem}`, { transient: true });
   return (blocks) =>
     new Observable((subscriber) => {
       let end: FeedEvent<Item> | undefined;
-      let place = events;
+      let lastSeq = eventSourceSince;
       return blocks.subscribe({
         next: (block) => {
           const items: Item[] = [];
           try {
             for (const line of block) {
-              const text = events === undefined ? line : dataOf(line);
-              // An empty line is a heartbeat.
+              const text = eventSourceSince === undefined ? line : dataOf(line);
               if (text === '') continue;
               const row = asObject(source.connection.codec.parse(text));
               if ('last_seq' in row) {
@@ -85,12 +83,12 @@ function rows<Item extends Sequenced>(
                 end = { type: 'end', lastSeq: sequence(row['last_seq']), pending };
               } else {
                 const item = source.decode(row);
-                place = item.seq ?? place;
+                lastSeq = item.seq ?? lastSeq;
                 items.push(item);
               }
             }
           } catch (error) {
-            subscriber.error(broken(`holds what is no row: ${String(error)}`));
+            subscriber.error(feedError(`sent a line that is not a row: ${String(error)}`));
             return;
           }
           subscriber.next(items.length === 0 ? HEARTBEAT : { type: 'items', items });
@@ -98,10 +96,10 @@ function rows<Item extends Sequenced>(
         },
         error: (error: unknown) => subscriber.error(error),
         complete: () => {
-          if (events !== undefined && place !== undefined) {
-            subscriber.next({ type: 'end', lastSeq: place, pending: null });
+          if (eventSourceSince !== undefined && lastSeq !== undefined) {
+            subscriber.next({ type: 'end', lastSeq, pending: null });
           } else if (end === undefined) {
-            subscriber.error(broken('ended early'));
+            subscriber.error(feedError('ended early'));
           }
           subscriber.complete();
         },
@@ -109,7 +107,7 @@ function rows<Item extends Sequenced>(
     });
 }
 
-/** The data of a line of an eventsource; of its other lines nothing is needed. */
+/** Returns the data of a line of an eventsource; an empty string for its other fields. */
 function dataOf(line: string): string {
   return line.startsWith('data:') ? line.slice(5).trim() : '';
 }

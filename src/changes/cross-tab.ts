@@ -1,4 +1,4 @@
-/** The door `corduroy/cross-tab`: what `crossTab: true` loads, for those who cannot load it later. */
+/** The entry point `corduroy/cross-tab`, the module that `crossTab: true` loads. */
 import { NEVER, defer, distinctUntilChanged, mergeMap, startWith, switchMap, tap } from 'rxjs';
 import type { CrossTab } from './feed-state.ts';
 import { Follower } from './follower.ts';
@@ -12,25 +12,28 @@ export type { CrossTab } from './feed-state.ts';
 export type { TabChannel } from './tab-member.ts';
 export type { TabLock } from './tab-lock.ts';
 
-/** What tabs share a feed by. */
+/** The lock and the channel that tabs use to share a feed. */
 export interface CrossTabOptions {
-  /** Who holds the lock of a name, leads. @defaultValue Web Locks, where there are any */
+  /** Elects the leader: the tab that holds the lock. @defaultValue Web Locks, if there are any */
   readonly lock?: TabLock;
-  /** Opens a channel to the others of a name. @defaultValue `new BroadcastChannel(name)` */
+  /** Opens the channel of this name. @defaultValue `new BroadcastChannel(name)` */
   readonly channel?: (name: string) => TabChannel;
 }
 
 /**
- * Has all tabs (and workers) of one origin share one connection, for the `crossTab` of a feed: what
- * `crossTab: true` stands for, in a piece that is loaded at once.
+ * Shares one connection among all tabs and workers of one origin. Pass the result as the `crossTab`
+ * option of a feed. `crossTab: true` does the same, but loads this module when the feed connects.
  *
- * One of them holds the connection, and passes on what comes over it. When it is closed, another
- * takes over where it is; when it is silent (the browser has frozen it), its place is taken after
- * three to four heartbeats. At least once: a change may come again, none is missed. Those
- * alone share who ask the same of the same database, and whom the server takes for the same user.
+ * One tab, the leader, holds the connection and sends its changes to the others. If the leader is
+ * closed, another tab takes over. If the leader is silent because the browser has frozen it, another
+ * tab takes over after three to four heartbeats. Delivery is at least once: a change may come again,
+ * and none is missed.
  *
- * Where there are no Web Locks (in pages that are not of a secure origin, and in a Node without them),
- * and where the server does not say who asks (`GET /_session`), each has a connection of its own.
+ * Tabs share a connection only if their feeds have the same server-side parameters, the same
+ * database, and the same user according to `GET /_session`.
+ *
+ * A tab opens its own connection if there are no Web Locks, or if the server refuses `GET /_session`.
+ * Insecure origins and some versions of Node have no Web Locks.
  *
  * @example
  * orders.changes$({ crossTab: crossTab() }).subscribe(show);
@@ -40,15 +43,15 @@ export function crossTab(options: CrossTabOptions = {}): CrossTab {
     const { lock = platformLock(), channel = platformChannel() } = options;
     if (lock === null || channel === null) return new Follower(source, behaviour, state$).follow();
     const feed = new TabFeed(source, behaviour, state$);
-    const joined = defer(() => feed.introduce()).pipe(
+    const joined$ = defer(() => feed.channelName()).pipe(
       mergeMap((name) =>
         name === null ? feed.lead() : new TabMember(feed, channel(name), lock, name).items(),
       ),
     );
-    // Who asks now may not hear what others hear.
-    const items = source.connection.authenticator.changed$.pipe(
+    // Other credentials may belong to another user, who shares with other tabs.
+    const items$ = source.connection.authenticator.changed$.pipe(
       startWith(undefined),
-      switchMap(() => joined),
+      switchMap(() => joined$),
       tap({
         error: (error) => {
           if (state$.value.status !== 'failed') state$.next({ status: 'failed', error });
@@ -56,12 +59,12 @@ export function crossTab(options: CrossTabOptions = {}): CrossTab {
       }),
     );
     const { pauseWhile } = behaviour;
-    if (pauseWhile === undefined) return items;
+    if (pauseWhile === undefined) return items$;
     return pauseWhile.pipe(
       startWith(false),
       distinctUntilChanged(),
       switchMap((paused) => {
-        if (!paused) return items;
+        if (!paused) return items$;
         state$.next({ status: 'paused' });
         return NEVER;
       }),
@@ -70,7 +73,7 @@ export function crossTab(options: CrossTabOptions = {}): CrossTab {
 }
 
 function platformLock(): TabLock | null {
-  // Neither old Nodes nor pages without a secure origin have locks, whatever the types say.
+  // Old versions of Node and insecure origins have no locks, contrary to the types.
   const { locks } = (globalThis.navigator ?? {}) as { readonly locks?: LockManager };
   return locks === undefined ? null : webLock(locks);
 }

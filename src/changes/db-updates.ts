@@ -15,24 +15,24 @@ import type { Sequence } from '../model/change.ts';
 import { invalidArgument } from '../model/invalid-argument.ts';
 import { toAsyncIterator } from '../operators/to-observable.ts';
 
-/** What happened to a database of the server. */
+/** An event of one of the server's databases. */
 export interface DbUpdate {
   readonly dbName: string;
   readonly type: 'created' | 'updated' | 'deleted';
   readonly seq: Sequence;
 }
 
-/** What a one-shot request for the server's databases can be given. */
+/** The options of `couch.dbUpdates()`. */
 export interface ReadDbUpdatesOptions {
-  /** Only what happened after this place; `0` is the beginning, `'now'` the end. */
+  /** Only updates after this sequence; `0` is the beginning, `'now'` the end. */
   readonly since?: Sequence | 0;
-  /** How many at most. */
+  /** The maximum number of updates. */
   readonly limit?: number;
-  /** Lists the latest first. @defaultValue false */
+  /** Lists the latest update first. @defaultValue false */
   readonly descending?: boolean;
 }
 
-/** What happened to databases, and the sequence after the last. */
+/** Updates of databases, and the sequence of the last one. */
 export interface DbUpdatesResult {
   readonly lastSeq: Sequence;
   readonly results: readonly DbUpdate[];
@@ -63,24 +63,29 @@ export function decodeDbUpdate(row: unknown): DbUpdate {
   };
 }
 
-/** What a feed of the server's databases can be given. */
+/** The options of `couch.dbUpdates$()`. */
 export interface DbUpdatesOptions extends FeedOptions {
-  /** Only what happened after this place. @defaultValue 'now' */
+  /** Only updates after this sequence. @defaultValue 'now' */
   readonly since?: Sequence | 0;
 }
 
-/** What happened to databases in one window, and the sequence after the last. */
+/** The updates of one window, never empty, and the sequence of the last one. */
 export interface DbUpdatesBatch {
   readonly seq: Sequence;
   readonly updates: readonly DbUpdate[];
 }
 
 /**
- * What happens to the databases of a server, in batches: what `couch.dbUpdates$()` returns. Hot and
- * shared, and kept alive in the same way as a `ChangesFeed`.
+ * Emits the updates of a server's databases in batches: `couch.dbUpdates$()` returns it. Hot and
+ * shared. It emits, completes, retries and errors as a `ChangesFeed` does.
+ *
+ * @see https://docs.couchdb.org/en/stable/api/server/common.html#db-updates
  */
 export class DbUpdatesFeed extends Observable<DbUpdatesBatch> {
-  /** What the connection is doing: the present state at once, then each new one. Hot. */
+  /**
+   * Emits the state of the connection: the present one at once, then each new one. Hot. It never
+   * errors, and a subscription to it opens no connection.
+   */
   readonly state$: Observable<FeedState>;
 
   /** @internal */
@@ -120,7 +125,7 @@ function dbUpdatesSource(connection: Connection): FeedSource<DbUpdate> {
     decode: decodeDbUpdate,
     request: (added) => changesRequest({}, added, 'dbUpdates$'),
     identity: () => of(null),
-    now: (timeout) =>
+    currentSequence: (timeout) =>
       connection
         .json(
           () => ({ path: `${path}?since=now&limit=1`, timeout }),

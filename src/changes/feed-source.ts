@@ -11,69 +11,70 @@ import type { DatabaseScope } from '../http/scope.ts';
 import type { Change, Sequence } from '../model/change.ts';
 import { toObservable } from '../operators/to-observable.ts';
 
-/** Something that has a sequence of its own: a change of a database, or of the list of databases. */
+/** An item of a feed: a change of a database, or an update of the server's list of databases. */
 export interface Sequenced {
   readonly seq: Sequence | null;
 }
 
-/** What a feed follows: a database's changes, or the server's databases. */
+/** The history that a feed follows: a database's changes, or the server's database updates. */
 export interface FeedSource<Item extends Sequenced> {
   readonly connection: Connection;
   /** The path below the server's URL, without a query. */
   readonly path: string;
-  /** Reads one row of the feed; what it throws ends the connection. */
+  /** Decodes one row of the feed. If it throws, the connection ends with a `ProtocolError`. */
   readonly decode: (row: unknown) => Item;
-  /** Writes the request for a feed of a kind, from a place on. */
+  /** Builds the request; `added` holds the feed's kind, `since` and the like. */
   readonly request: (added: Readonly<Record<string, unknown>>) => ChangesRequest;
   /**
-   * Emits what tells this database from another of the same name; null where there is nothing.
-   * Like the next, it waits for an answer as long as it is told, in milliseconds.
+   * Emits a value that differs between two databases of the same name; null if there is none.
+   *
+   * @param timeout - How long the request may stay without an answer, in milliseconds.
    */
-  readonly identity: (silence: number) => Observable<string | null>;
-  /** Emits the place that `'now'` is. */
-  readonly now: (silence: number) => Observable<Sequence>;
-  /** Emits whether there is anything after a place; null where that would be dear to find out. */
-  readonly hasMore: ((place: Sequence) => Observable<boolean>) | null;
+  readonly identity: (timeout: number) => Observable<string | null>;
+  /** Emits the sequence that `'now'` stands for. `timeout` is that of `identity`. */
+  readonly currentSequence: (timeout: number) => Observable<Sequence>;
+  /** Emits whether changes exist after a sequence; null if that is expensive to find out. */
+  readonly hasMore: ((since: Sequence) => Observable<boolean>) | null;
 }
 
-/** What one connection of a feed tells. */
+/** An event of one connection of a feed. */
 export type FeedEvent<Item> =
-  /** The server accepted it. */
+  /** The server accepted the request. */
   | { readonly type: 'open' }
-  /** Something came: items, or none where it was a heartbeat. */
+  /** Items came; an empty list is a heartbeat. */
   | { readonly type: 'items'; readonly items: readonly Item[] }
-  /** The server ended it of its own accord, and says where to go on. */
+  /** The server ended the connection; the next one continues after `lastSeq`. */
   | { readonly type: 'end'; readonly lastSeq: Sequence; readonly pending: number | null };
 
 export const OPEN = { type: 'open' } as const;
 export const HEARTBEAT = { type: 'items', items: [] } as const;
 
-/** One connection at each subscription, from a place on, for so many items at most. */
+/** Opens one connection at each subscription, after `since`, for at most `remaining` items. */
 export type Protocol = <Item extends Sequenced>(
   source: FeedSource<Item>,
-  place: Sequence,
-  left: number,
+  since: Sequence,
+  remaining: number,
   heartbeat: number,
 ) => Observable<FeedEvent<Item>>;
 
 /**
- * Emits where to begin: where the checkpoint says, and else where `since` does. A `'now'` is made a
- * place that stays, and noted: who leaves before the first change came must not miss it.
+ * Emits the sequence to start from: that of the checkpoint, or else `since`. Resolves `'now'` to a
+ * fixed sequence and stores it, so that a consumer that stops before its first change misses none.
  */
 export function startSequence<Item extends Sequenced>(
   source: FeedSource<Item>,
   checkpoint: CheckpointStore,
   since: Sequence,
-  silence: number,
+  timeout: number,
 ): Observable<Sequence> {
   return toObservable(() => checkpoint.read()).pipe(
-    mergeMap((noted) => {
-      if (noted !== null || since !== 'now') return of(noted ?? since);
-      return source.now(silence).pipe(
-        mergeMap((place) =>
-          toObservable(() => checkpoint.write(place)).pipe(
+    mergeMap((stored) => {
+      if (stored !== null || since !== 'now') return of(stored ?? since);
+      return source.currentSequence(timeout).pipe(
+        mergeMap((seq) =>
+          toObservable(() => checkpoint.write(seq)).pipe(
             toArray(),
-            map(() => place),
+            map(() => seq),
           ),
         ),
       );
@@ -81,35 +82,33 @@ export function startSequence<Item extends Sequenced>(
   );
 }
 
-/** The changes of a database, as something to be followed. */
+/** Returns the changes of a database as the source of a feed. */
 export function databaseSource<T extends object>(
   db: DatabaseScope,
   parameters: ChangesParameters,
 ): FeedSource<Change<T>> {
   const { docIds, selector, view, filter } = parameters;
-  const filtered = [docIds, selector, view, filter].some((way) => way !== undefined);
+  const filtered = [docIds, selector, view, filter].some((option) => option !== undefined);
   return {
     connection: db.connection,
     path: `${db.path}/_changes`,
     decode: decodeChange<T>,
     request: (added) => changesRequest(parameters, added, 'changes$'),
-    identity: (silence) => creation(db, silence),
-    now: (silence) => readLastSequence(db, silence),
-    // Of a filter only the server knows whether what there is passes it.
+    identity: (timeout) => readCreationTime(db, timeout),
+    currentSequence: (timeout) => readLastSequence(db, timeout),
+    // Only the server knows which changes pass a filter.
     hasMore: filtered
       ? null
-      : (place) =>
-          readChanges(db, { since: place, limit: 1 }).pipe(
-            map(({ results }) => results.length > 0),
-          ),
+      : (since) =>
+          readChanges(db, { since, limit: 1 }).pipe(map(({ results }) => results.length > 0)),
   };
 }
 
-/** Emits when the database was created, as its server tells since 3.3; null where it does not. */
-function creation(db: DatabaseScope, silence: number): Observable<string | null> {
+/** Emits when the database was created, which CouchDB reports since 3.3; null if it does not. */
+function readCreationTime(db: DatabaseScope, timeout: number): Observable<string | null> {
   return db.connection
     .json(
-      () => ({ path: db.path, timeout: silence }),
+      () => ({ path: db.path, timeout }),
       (body) => {
         const { instance_start_time: time } = asObject(body);
         return typeof time === 'string' && time !== '0' ? time : null;

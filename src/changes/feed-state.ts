@@ -4,17 +4,20 @@ import type { CorduroyError } from '../errors/corduroy-error.ts';
 import type { Sequence } from '../model/change.ts';
 import type { BackoffOptions, ErrorTolerance } from '../operators/retry-policy.ts';
 
-/** What a feed is doing. */
+/** The state of a feed's connection. */
 export type FeedState =
-  /** Nobody listens: there is no connection. */
+  /** The feed has no subscriber and no connection. */
   | { readonly status: 'idle' }
-  /** Asking the server; `attempt` counts the tries since the last success, from 0. */
+  /** The feed is connecting. `attempt` counts the failures since the last success, from 0. */
   | { readonly status: 'connecting'; readonly attempt: number }
-  /** The server sends changes and heartbeats; `connections` counts those so far, this one too. */
+  /**
+   * The server sends changes and heartbeats. `connections` counts the connections since the first
+   * subscriber came, this connection included.
+   */
   | { readonly status: 'live'; readonly connections: number }
   /**
-   * Backing off for `delay` milliseconds before the next attempt, because of `error`; for `Infinity`
-   * where it waits for other credentials.
+   * The feed waits `delay` milliseconds before it connects again, because of `error`. A delay of
+   * `Infinity` means that it waits for other credentials.
    */
   | {
       readonly status: 'waiting';
@@ -22,15 +25,15 @@ export type FeedState =
       readonly delay: number;
       readonly error: CorduroyError;
     }
-  /** Closed for the while that `pauseWhile` says. */
+  /** The connection is closed while `pauseWhile` is true. */
   | { readonly status: 'paused' }
-  /** Ended by what cannot pass by itself; a new subscription begins anew. */
+  /** The feed ended with an error that it does not retry. Subscribe again to reconnect. */
   | { readonly status: 'failed'; readonly error: CorduroyError };
 
-/** How a feed asks the server. */
+/** The protocol of a feed: see the `feed` option of `changes$`. */
 export type FeedKind = 'auto' | 'continuous' | 'longpoll' | 'eventsource' | 'normal';
 
-/** How a feed behaves. */
+/** The options of a feed that the server does not receive as filters, with defaults filled in. */
 export interface FeedBehaviour {
   readonly since: Sequence;
   readonly limit: number;
@@ -43,7 +46,7 @@ export interface FeedBehaviour {
   readonly crossTab: CrossTab | boolean;
 }
 
-/** How several tabs have one feed: what `crossTab()` returns. */
+/** Shares one feed among several tabs: `crossTab()` returns it. */
 export type CrossTab = <Item extends Sequenced>(
   source: FeedSource<Item>,
   behaviour: FeedBehaviour,

@@ -3,8 +3,10 @@ import { dirname } from 'node:path';
 import type { CheckpointStore } from './checkpoint.ts';
 
 /**
- * Returns a checkpoint in a file, which is replaced as a whole: a crash leaves the old one or the
- * new one. Its folder is made where it is missing. Node only.
+ * Returns a checkpoint in a file. Each write replaces the whole file, so a crash leaves either the
+ * old sequence or the new one. Creates the folder if it is missing. Node only.
+ *
+ * @param path - The path of the file. `<path>.next` is used during a write.
  */
 export function fileCheckpoint(path: string): CheckpointStore {
   return {

@@ -41,31 +41,32 @@ const PROTOCOLS: Readonly<Record<FeedKind, Protocol>> = {
   normal: drain,
 };
 
-/** How long after a feed has opened it is looked whether the server overlooked something. */
-export const SETTLED = 500;
+/** How long after a feed has opened it checks for changes that the server held back, in milliseconds. */
+export const RECHECK_DELAY = 500;
 
-/** One life of a feed, from the first subscriber to the last: what it knows, and where it is. */
+/** Keeps a feed connected from its first subscriber to its last: it retries, pauses and reconnects. */
 export class Follower<Item extends Sequenced> {
   readonly #source: FeedSource<Item>;
   readonly #behaviour: FeedBehaviour;
   readonly #state$: BehaviorSubject<FeedState>;
-  readonly #pace: RetryPolicy;
+  readonly #retryPolicy: RetryPolicy;
   #protocol: Protocol;
-  /** Where to go on: the sequence of the last item that was passed on. */
-  #place: Sequence;
-  #left: number;
+  /** The sequence of the last item emitted: the next connection starts after it. */
+  #seq: Sequence;
+  /** How many items may still come before `limit` is reached. */
+  #remaining: number;
   #identity: string | null | undefined;
   #connections = 0;
-  /** Whether anything, be it a heartbeat, came over the present connection. */
-  #heard = false;
-  /** Whether the server has been found to overlook something, with nothing received since. */
-  #nudged = false;
-  /** When the present connection was asked for. */
-  #opened = 0;
-  /** Where the present connection began. */
-  #begun: Sequence | undefined;
-  /** How many connections in a row were ended by the server at once, and led nowhere. */
-  #inVain = 0;
+  /** Whether anything, also a heartbeat, came over the present connection. */
+  #received = false;
+  /** Whether the feed reopened for changes that the server held back, and has received none since. */
+  #reopenedForHeldBack = false;
+  /** When the present connection was requested. */
+  #requestedAt = 0;
+  /** The sequence after which the present connection started. */
+  #startedAfter: Sequence | undefined;
+  /** How many connections in a row the server ended soon, without a new sequence. */
+  #fruitlessConnections = 0;
 
   constructor(
     source: FeedSource<Item>,
@@ -76,22 +77,22 @@ export class Follower<Item extends Sequenced> {
     this.#source = source;
     this.#behaviour = behaviour;
     this.#state$ = state$;
-    this.#pace = new RetryPolicy(behaviour.backoff, errorTolerance, () =>
+    this.#retryPolicy = new RetryPolicy(behaviour.backoff, errorTolerance, () =>
       source.connection.scheduler.now(),
     );
     this.#protocol = PROTOCOLS[feed];
-    this.#place = since;
-    this.#left = limit;
+    this.#seq = since;
+    this.#remaining = limit;
   }
 
   follow(): Observable<readonly Item[]> {
     const { pauseWhile } = this.#behaviour;
     const connected = defer(() => this.#connect()).pipe(
-      tap((event) => this.#note(event)),
-      repeat({ delay: () => this.#reopen() }),
-      retry({ delay: (error: CorduroyError) => this.#recover(error) }),
+      tap((event) => this.#track(event)),
+      repeat({ delay: () => this.#waitToReopen() }),
+      retry({ delay: (error: CorduroyError) => this.#waitToRetry(error) }),
     );
-    // Who asks now may be shown other changes than who asked before.
+    // A user with other credentials may see other changes.
     const events = this.#source.connection.authenticator.changed$.pipe(
       startWith(undefined),
       switchMap(() => connected),
@@ -109,7 +110,7 @@ export class Follower<Item extends Sequenced> {
             }),
           );
     return running.pipe(
-      takeWhile((event) => this.#left > 0 && !this.#isDrained(event), true),
+      takeWhile((event) => this.#remaining > 0 && !this.#isDrained(event), true),
       filter((event) => event.type === 'items' && event.items.length > 0),
       map((event) => (event as { items: readonly Item[] }).items),
     );
@@ -117,123 +118,126 @@ export class Follower<Item extends Sequenced> {
 
   #connect(): Observable<FeedEvent<Item>> {
     const { heartbeat } = this.#behaviour;
-    this.#heard = false;
-    this.#opened = this.#source.connection.scheduler.now();
-    const goingOn = this.#protocol === longPoll && this.#state$.value.status === 'live';
-    if (!goingOn) this.#state$.next({ status: 'connecting', attempt: this.#pace.attempt });
-    // Polls that follow each other are one connection; the first of them does not wait.
-    const protocol = this.#protocol === longPoll && !goingOn ? drain : this.#protocol;
-    return this.#begin().pipe(
-      mergeMap((place) => {
-        this.#place = place;
-        this.#begun = place;
-        const events = protocol(this.#source, place, this.#left, heartbeat).pipe(
-          // What comes after the head waits until it is known from which database it comes.
-          concatMap((event) => (event.type === 'open' ? this.#identify(event) : of(event))),
+    this.#received = false;
+    this.#requestedAt = this.#source.connection.scheduler.now();
+    const nextPoll = this.#protocol === longPoll && this.#state$.value.status === 'live';
+    if (!nextPoll) this.#state$.next({ status: 'connecting', attempt: this.#retryPolicy.attempt });
+    // The first poll does not wait for changes, so that the state becomes live at once.
+    const protocol = this.#protocol === longPoll && !nextPoll ? drain : this.#protocol;
+    return this.#resolveStart().pipe(
+      mergeMap((since) => {
+        this.#seq = since;
+        this.#startedAfter = since;
+        const events = protocol(this.#source, since, this.#remaining, heartbeat).pipe(
+          // Items wait until the database is known to be the same.
+          concatMap((event) => (event.type === 'open' ? this.#verifyIdentity(event) : of(event))),
         );
         if (protocol !== continuous) return events;
         const opened$ = new Subject<void>();
         return events.pipe(
           tap((event) => event.type === 'open' && opened$.next()),
-          takeUntil(opened$.pipe(mergeMap(() => this.#overlooked(place)))),
+          takeUntil(opened$.pipe(mergeMap(() => this.#heldBack(since)))),
         );
       }),
     );
   }
 
-  /** Where to begin: `now` is another place at each attempt, and changes between two would be lost. */
-  #begin(): Observable<Sequence> {
-    if (this.#place !== 'now') return of(this.#place);
-    return this.#source.now(2 * this.#behaviour.heartbeat);
+  /** Resolves `now` to a sequence: it is later at each attempt, and changes between would be lost. */
+  #resolveStart(): Observable<Sequence> {
+    if (this.#seq !== 'now') return of(this.#seq);
+    return this.#source.currentSequence(2 * this.#behaviour.heartbeat);
   }
 
-  /** Passes an event on when the database is found to be the one that it was. */
-  #identify(event: FeedEvent<Item>): Observable<FeedEvent<Item>> {
+  /** Emits the event if the database is the same as before, and else errors. */
+  #verifyIdentity(event: FeedEvent<Item>): Observable<FeedEvent<Item>> {
     const { connection, path, identity } = this.#source;
     return identity(2 * this.#behaviour.heartbeat).pipe(
-      map((found) => {
-        if (this.#identity !== undefined && found !== this.#identity) {
+      map((current) => {
+        if (this.#identity !== undefined && current !== this.#identity) {
           throw new DatabaseReplaced({ method: 'GET', url: connection.url + path });
         }
-        this.#identity = found;
+        this.#identity = current;
         return event;
       }),
     );
   }
 
   /**
-   * CouchDB overlooks changes that are made in the moment in which a continuous feed begins to wait,
-   * and sends them with the next heartbeat. So it is asked once whether there are any, and the feed
-   * opened anew if there are: to a new one they belong to the past.
+   * Emits if the server holds back changes after `since`; the feed then reopens. CouchDB misses
+   * changes that happen just when a continuous feed starts to wait, and sends them with the next
+   * heartbeat. A new connection receives them at once.
    */
-  #overlooked(place: Sequence): Observable<unknown> {
+  #heldBack(since: Sequence): Observable<unknown> {
     const { hasMore, connection } = this.#source;
-    if (hasMore === null || this.#nudged) return NEVER;
-    return connection.after(SETTLED).pipe(
-      filter(() => this.#place === place),
-      mergeMap(() => hasMore(place)),
-      // The feed itself will find out what is wrong with the server.
+    if (hasMore === null || this.#reopenedForHeldBack) return NEVER;
+    return connection.after(RECHECK_DELAY).pipe(
+      filter(() => this.#seq === since),
+      mergeMap(() => hasMore(since)),
+      // If the server fails, the feed's own connection reports it.
       catchError(() => NEVER),
-      filter((more) => more && this.#place === place),
+      filter((more) => more && this.#seq === since),
       tap(() => {
-        this.#nudged = true;
+        this.#reopenedForHeldBack = true;
       }),
     );
   }
 
-  #note(event: FeedEvent<Item>): void {
+  #track(event: FeedEvent<Item>): void {
     if (event.type === 'open') {
       if (this.#state$.value.status === 'live') return;
       this.#connections += 1;
       this.#state$.next({ status: 'live', connections: this.#connections });
       return;
     }
-    // Only now has the server shown that it does more than accept.
-    this.#heard = true;
-    this.#pace.succeeded();
+    // An `open` event is no success yet: the server may accept each request, and send nothing.
+    this.#received = true;
+    this.#retryPolicy.succeeded();
     if (event.type === 'end') {
-      this.#place = event.lastSeq;
+      this.#seq = event.lastSeq;
     } else {
-      this.#place = lastSequence(event.items) ?? this.#place;
-      this.#left -= event.items.length;
+      this.#seq = lastSequence(event.items) ?? this.#seq;
+      this.#remaining -= event.items.length;
       if (event.items.length > 0) {
-        this.#nudged = false;
+        this.#reopenedForHeldBack = false;
       }
     }
   }
 
-  /** Whether a feed that is not to wait has delivered what there was. */
+  /** Whether a `'normal'` feed has delivered the last change. */
   #isDrained(event: FeedEvent<Item>): boolean {
     return this.#behaviour.feed === 'normal' && event.type === 'end' && event.pending === 0;
   }
 
   /**
-   * The server ended the connection for a reason of its own, as every poll does. One that ends them
-   * at once, and gets nowhere, is not asked again and again without a pause.
+   * Emits when the feed may reopen after the server ended a connection, as it ends each poll. Backs
+   * off if the server ends connections soon and without a new sequence.
    */
-  #reopen(): Observable<unknown> {
-    const { backoff: pace, heartbeat } = this.#behaviour;
+  #waitToReopen(): Observable<unknown> {
+    const { backoff: backoffOptions, heartbeat } = this.#behaviour;
     const { connection } = this.#source;
-    const lasted = connection.scheduler.now() - this.#opened;
-    const ledOn = this.#place !== this.#begun;
-    this.#inVain = ledOn || lasted > heartbeat / 2 ? 0 : this.#inVain + 1;
-    // The first poll only asks what there is.
-    return this.#inVain < 2 ? of(0) : connection.after(backoff(this.#inVain, pace));
+    const duration = connection.scheduler.now() - this.#requestedAt;
+    const progressed = this.#seq !== this.#startedAfter;
+    const fruitful = progressed || duration > heartbeat / 2;
+    this.#fruitlessConnections = fruitful ? 0 : this.#fruitlessConnections + 1;
+    const failures = this.#fruitlessConnections;
+    // The first poll does not wait, so that it may end soon without a change.
+    return failures < 2 ? of(0) : connection.after(backoff(failures, backoffOptions));
   }
 
-  #recover(error: CorduroyError): Observable<unknown> {
+  /** Emits when the feed may retry after an error; errors if it may not. */
+  #waitToRetry(error: CorduroyError): Observable<unknown> {
     const { connection } = this.#source;
-    const delay = retryDelay(error, connection, this.#pace);
+    const delay = retryDelay(error, connection, this.#retryPolicy);
     if (delay === null) {
       this.#state$.next({ status: 'failed', error });
       return throwError(() => error);
     }
-    // Not even the first heartbeat came: something holds back what is not whole.
-    if (this.#behaviour.feed === 'auto' && isTimeoutError(error) && !this.#heard) {
+    // Without a first heartbeat, a proxy probably buffers the response until it is complete.
+    if (this.#behaviour.feed === 'auto' && isTimeoutError(error) && !this.#received) {
       this.#protocol = longPoll;
     }
-    this.#state$.next({ status: 'waiting', attempt: this.#pace.attempt, delay, error });
-    return waitForRetry(delay, error, connection, this.#pace).pipe(
+    this.#state$.next({ status: 'waiting', attempt: this.#retryPolicy.attempt, delay, error });
+    return waitForRetry(delay, error, connection, this.#retryPolicy).pipe(
       tap({ error: () => this.#state$.next({ status: 'failed', error }) }),
     );
   }

@@ -8,7 +8,7 @@ import type { DatabaseScope } from '../http/scope.ts';
 import type { Change, ChangesResult, Sequence } from '../model/change.ts';
 import type { AnyFields } from '../model/document.ts';
 
-/** Reads a change: the row as the server sent it, with its sequence made a string. */
+/** Decodes a change: the row as the server sent it, with its sequence as a string. */
 export function decodeChange<T extends object>(row: unknown): Change<T> {
   const change = asObject(row) as { seq?: unknown };
   stringField(change, 'id');
@@ -17,7 +17,7 @@ export function decodeChange<T extends object>(row: unknown): Change<T> {
   return change as unknown as Change<T>;
 }
 
-/** Returns the last sequence among changes, or null where none of them has one. */
+/** Returns the last sequence among changes, or null if none of them has one. */
 export function lastSequence(
   changes: readonly { readonly seq: Sequence | null }[],
 ): Sequence | null {
@@ -28,7 +28,7 @@ export function lastSequence(
   return null;
 }
 
-/** What a one-shot request for changes can be given. */
+/** The options of a one-shot request for changes. */
 export interface ChangesOptions extends ChangesParameters {
   /** Lists the latest change first. @defaultValue false */
   readonly descending?: boolean;
@@ -50,7 +50,7 @@ export function readChanges<T extends object = AnyFields>(
   );
 }
 
-/** Makes `'now'` a place that stays the same when it is asked for again. */
+/** Reads the sequence of the latest change, which `'now'` stands for at this moment. */
 export function readLastSequence(db: DatabaseScope, timeout: number): Operation<Sequence> {
   return operation(
     db.connection,
@@ -59,10 +59,10 @@ export function readLastSequence(db: DatabaseScope, timeout: number): Operation<
   );
 }
 
-/** Where a list of changes ended. */
+/** The end of a list of changes: its last sequence, and how many changes follow. */
 export type ChangesSummary = Omit<ChangesResult, 'results'>;
 
-/** Streams the changes that there are. */
+/** Streams the changes up to the present, and completes. */
 export function streamChanges<T extends object = AnyFields>(
   db: DatabaseScope,
   options: ChangesOptions,

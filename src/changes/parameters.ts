@@ -1,5 +1,6 @@
 /**
- * The changes room: the history of a database, once or for ever. It sees http and below.
+ * The changes layer reads the history of a database, once or continuously. It imports only http and
+ * the layers below.
  */
 import { count, flag, oneOf, text, toQuery } from '../http/query.ts';
 import type { Parameter, Parameters } from '../http/query.ts';
@@ -7,20 +8,29 @@ import type { Sequence } from '../model/change.ts';
 import { assertJson } from '../model/json.ts';
 import { invalidArgument } from '../model/invalid-argument.ts';
 
-/** Which changes the server sends, and what of them. */
+/**
+ * Selects the changes that the server sends, and their content.
+ *
+ * @see https://docs.couchdb.org/en/stable/api/database/changes.html
+ */
 export interface ChangesParameters {
-  /** Only changes after this place; `0` is the beginning, `'now'` the end. */
+  /** Only changes after this sequence; `0` is the beginning, `'now'` the end. */
   readonly since?: Sequence | 0;
-  /** How many changes at most. */
+  /** The maximum number of changes. */
   readonly limit?: number;
   /** Adds the document to each change. @defaultValue false */
   readonly includeDocs?: boolean;
-  /** With `includeDocs`: adds `_conflicts`. @defaultValue false */
+  /** Adds `_conflicts`, with `includeDocs`. @defaultValue false */
   readonly conflicts?: boolean;
-  /** With `includeDocs`: reads attachments too, as base64. @defaultValue false */
+  /** Adds the content of attachments as base64, with `includeDocs`. @defaultValue false */
   readonly attachments?: boolean;
+  /** Adds `encoding` and `encoded_length` to attachment stubs. @defaultValue false */
   readonly attEncodingInfo?: boolean;
-  /** Whether a change names its winning revision or all leaves. @defaultValue 'main_only' */
+  /**
+   * Lists only the winning revision of a document (`'main_only'`), or all leaf revisions
+   * (`'all_docs'`).
+   * @defaultValue 'main_only'
+   */
   readonly style?: 'main_only' | 'all_docs';
   /** Only these documents. */
   readonly docIds?: readonly string[];
@@ -32,11 +42,10 @@ export interface ChangesParameters {
   readonly filter?: string;
   /** Parameters for the filter function. */
   readonly query?: Readonly<Record<string, string | number | boolean>>;
-  /** Says a sequence only at every so many changes; the others have `seq: null`. */
+  /** Sends a sequence only with every n-th change; the others have `seq: null`. */
   readonly seqInterval?: number;
 }
 
-/** A place in a history, as an option. */
 export const sinceParameter: Parameter = (value, name) => {
   if (value === 0 || (typeof value === 'string' && value !== '')) return String(value);
   throw invalidArgument(name, "a sequence that CouchDB gave, 'now' or 0", value);
@@ -59,7 +68,7 @@ const CHANGES: Parameters = {
   timeout: count,
 };
 
-/** A request for changes as it goes over the wire. */
+/** A request for changes, as it goes over the wire. */
 export interface ChangesRequest {
   readonly method: 'GET' | 'POST';
   /** The query string, with its `?`. */
@@ -68,9 +77,11 @@ export interface ChangesRequest {
 }
 
 /**
- * Writes the parameters as a request.
+ * Builds the request for some parameters.
  *
- * @throws TypeError for unknown options, and where two ways of filtering are asked for at once.
+ * @param added - Parameters that Corduroy adds, such as `feed` and `heartbeat`.
+ * @param what - The method's name, for error messages.
+ * @throws TypeError for unknown options, and for more than one way to filter.
  */
 export function changesRequest(
   parameters: ChangesParameters,
@@ -79,19 +90,23 @@ export function changesRequest(
 ): ChangesRequest {
   const { docIds, selector, query = {}, ...rest } = parameters;
   const { view, filter } = rest;
-  const ways = Object.entries({ docIds, selector, view, filter })
+  const filters = Object.entries({ docIds, selector, view, filter })
     .filter(([, value]) => value !== undefined)
     .map(([name]) => name);
-  if (ways.length > 1) {
-    throw new TypeError(`${what}: ${ways.join(' and ')} exclude each other`);
+  if (filters.length > 1) {
+    throw new TypeError(`${what}: ${filters.join(' and ')} exclude each other: pass only one`);
   }
-  const built =
+  const builtInFilter =
     docIds !== undefined ? '_doc_ids' : selector !== undefined ? '_selector' : view && '_view';
-  const own = toQuery(CHANGES, { ...rest, ...added, ...(built && { filter: built }) }, what);
-  const extra = Object.entries(query)
+  const known = toQuery(
+    CHANGES,
+    { ...rest, ...added, ...(builtInFilter && { filter: builtInFilter }) },
+    what,
+  );
+  const filterParameters = Object.entries(query)
     .map(([name, value]) => `&${encodeURIComponent(name)}=${encodeURIComponent(String(value))}`)
     .join('');
-  const full = own === '' ? extra.replace('&', '?') : own + extra;
+  const full = known === '' ? filterParameters.replace('&', '?') : known + filterParameters;
   const body =
     docIds !== undefined ? { doc_ids: docIds } : selector !== undefined ? { selector } : undefined;
   if (body === undefined) return { method: 'GET', query: full };

@@ -5,42 +5,42 @@ import type { Sequence } from '../model/change.ts';
 import { OPEN } from './feed-source.ts';
 import type { FeedEvent, FeedSource, Sequenced } from './feed-source.ts';
 
-/** How many items one answer brings at most: what a poll holds in memory. */
+/** The maximum number of items in one answer, which a poll holds in memory. */
 export const POLL_LIMIT = 1000;
 
 /**
- * Polls once at each subscription, and waits for an answer as long as one heartbeat. It works where
- * something between here and the server holds answers back until they are whole.
+ * Polls once at each subscription; the server waits up to one heartbeat for a change. This works
+ * behind a proxy that buffers an answer until it is complete.
  */
 export function longPoll<Item extends Sequenced>(
   source: FeedSource<Item>,
-  place: Sequence,
-  left: number,
+  since: Sequence,
+  remaining: number,
   heartbeat: number,
 ): Observable<FeedEvent<Item>> {
-  // Without a heartbeat: it would be held back as well, and would keep the poll from timing out.
-  return poll(source, { feed: 'longpoll', timeout: heartbeat }, place, left, heartbeat);
+  // The request has no heartbeat: the proxy would buffer it, and it would keep the poll from ending.
+  return poll(source, { feed: 'longpoll', timeout: heartbeat }, since, remaining, heartbeat);
 }
 
-/** Asks once at each subscription for what there is, without waiting. */
+/** Reads the changes up to the present with one request, and does not wait for more. */
 export function drain<Item extends Sequenced>(
   source: FeedSource<Item>,
-  place: Sequence,
-  left: number,
+  since: Sequence,
+  remaining: number,
   heartbeat: number,
 ): Observable<FeedEvent<Item>> {
-  return poll(source, {}, place, left, heartbeat);
+  return poll(source, {}, since, remaining, heartbeat);
 }
 
 function poll<Item extends Sequenced>(
   source: FeedSource<Item>,
   kind: object,
-  place: Sequence,
-  left: number,
+  since: Sequence,
+  remaining: number,
   heartbeat: number,
 ): Observable<FeedEvent<Item>> {
-  const limit = Math.min(left, POLL_LIMIT);
-  const { query, ...rest } = source.request({ ...kind, since: place, limit });
+  const limit = Math.min(remaining, POLL_LIMIT);
+  const { query, ...rest } = source.request({ ...kind, since, limit });
   const spec = { ...rest, path: source.path + query, endless: true, timeout: 2 * heartbeat };
   const answer = source.connection.json(
     () => spec,

@@ -22,25 +22,25 @@ import type { Change, ChangesBatch, Sequence } from '../model/change.ts';
 import { bufferLatency } from '../operators/buffer-latency.ts';
 
 /**
- * One connection for all who listen to the same.
+ * Shares one connection among all subscribers of a feed.
  *
- * It is opened by the first subscriber and closed by the last. What breaks it is waited out, with
- * backoff, and it goes on after the last item it passed on; what cannot pass by itself errors to
- * all, and the next subscriber begins anew.
+ * The first subscriber opens the connection, and the last one closes it. Transient errors are
+ * retried with backoff, and the feed continues after the last item. All subscribers receive any
+ * other error; the next subscriber starts again.
  */
 export class SharedFeed<Item extends Sequenced> {
-  /** What arrives, in the blocks in which it arrives. Hot. */
-  readonly blocks$: Observable<readonly Item[]>;
+  /** Emits the items as they arrive: those that arrive together in one array. Hot. */
+  readonly items$: Observable<readonly Item[]>;
   readonly state$: BehaviorSubject<FeedState> = new BehaviorSubject<FeedState>({ status: 'idle' });
 
-  /** Where it was to begin. */
+  /** The sequence after which the feed starts. */
   readonly since: Sequence;
 
   constructor(source: FeedSource<Item>, behaviour: FeedBehaviour) {
     const { linger } = behaviour;
     this.since = behaviour.since;
     const { scheduler } = source.connection;
-    this.blocks$ = defer(() => follow(source, behaviour, this.state$)).pipe(
+    this.items$ = defer(() => follow(source, behaviour, this.state$)).pipe(
       finalize(() => {
         if (this.state$.value.status !== 'failed') this.state$.next({ status: 'idle' });
       }),
@@ -54,27 +54,28 @@ function follow<Item extends Sequenced>(
   behaviour: FeedBehaviour,
   state$: BehaviorSubject<FeedState>,
 ): Observable<readonly Item[]> {
-  const own = (): Observable<readonly Item[]> => new Follower(source, behaviour, state$).follow();
+  const alone = (): Observable<readonly Item[]> => new Follower(source, behaviour, state$).follow();
   const { crossTab } = behaviour;
-  if (crossTab === false) return own();
+  if (crossTab === false) return alone();
   if (crossTab !== true) return crossTab(source, behaviour, state$);
-  // A piece of its own, which only pages that want it load. Service workers may not load any.
+  // Bundlers make this module a separate file, which only pages with `crossTab` load. Service
+  // workers may not import.
   return from(import('./cross-tab.ts')).pipe(
     map((module) => module.crossTab()),
-    catchError(() => of(own)),
-    mergeMap((together) => together(source, behaviour, state$)),
+    catchError(() => of(alone)),
+    mergeMap((connect) => connect(source, behaviour, state$)),
   );
 }
 
 type AnyFeed = WeakRef<SharedFeed<never>>;
 
 const registries = new WeakMap<Connection, Map<string, AnyFeed>>();
-const numbers = new WeakMap<object, number>();
-let count = 0;
+const referenceNumbers = new WeakMap<object, number>();
+let referenceCount = 0;
 
 /**
- * Finds the feed that others use who follow the same with the same parameters, or makes it. How one
- * waits between attempts, and how long a feed lingers, is no part of that: those of the first hold.
+ * Returns the feed of a source with these parameters, and creates it if there is none. Feeds that
+ * differ only in `backoff` or `linger` are the same feed, which keeps the options of the first call.
  */
 export function sharedFeed<Item extends Sequenced>(
   source: FeedSource<Item>,
@@ -83,69 +84,66 @@ export function sharedFeed<Item extends Sequenced>(
 ): SharedFeed<Item> {
   const registry = registries.get(source.connection) ?? new Map<string, AnyFeed>();
   registries.set(source.connection, registry);
-  const { backoff: _pace, linger: _linger, ...agreed } = behaviour;
-  const key = JSON.stringify([source.path, sorted(parameters), sorted(agreed)]);
+  const { backoff: _backoff, linger: _linger, ...shared } = behaviour;
+  const key = JSON.stringify([source.path, sorted(parameters), sorted(shared)]);
   const known = registry.get(key)?.deref();
   if (known !== undefined) return known;
   for (const [stale, feed] of registry) if (feed.deref() === undefined) registry.delete(stale);
-  const made = new SharedFeed<Item>(source, behaviour);
-  registry.set(key, new WeakRef(made as unknown as SharedFeed<never>));
-  return made;
+  const created = new SharedFeed<Item>(source, behaviour);
+  registry.set(key, new WeakRef(created as unknown as SharedFeed<never>));
+  return created;
 }
 
 function sorted(options: object): unknown {
   return Object.entries(options)
     .filter(([, value]) => value !== undefined)
-    .map(([name, value]) => [name, hasNoText(value) ? numberOf(value) : value])
+    .map(([name, value]) => [name, isReference(value) ? referenceNumber(value) : value])
     .sort(([a], [b]) => (String(a) < String(b) ? -1 : 1));
 }
 
-function hasNoText(value: unknown): value is object {
+function isReference(value: unknown): value is object {
   return isObservable(value) || typeof value === 'function';
 }
 
-/** Streams and functions have no text to compare: each is like itself alone. */
-function numberOf(value: object): number {
-  const number = numbers.get(value) ?? (count += 1);
-  numbers.set(value, number);
+/** Returns a number for an Observable or a function, which a key compares by reference. */
+function referenceNumber(value: object): number {
+  const number = referenceNumbers.get(value) ?? (referenceCount += 1);
+  referenceNumbers.set(value, number);
   return number;
 }
 
-/**
- * What a feed passes on, in windows of so many milliseconds: gathered once for all who listen, who may
- * be thousands.
- */
+/** Buffers the items of a feed once for all subscribers with the same latency: there may be thousands. */
 class SharedWindows<Item extends Sequenced> {
   /**
-   * Hot, as the feed is: its first subscriber opens the connection, and its last one closes it. Who
-   * comes while a window is open is shown what arrived since.
+   * Emits the items of each window. Hot: its first subscriber opens the connection, and its last one
+   * closes it. A late subscriber receives only items that arrived after it subscribed.
    */
   readonly windows$: Observable<readonly Item[]>;
-  /** How many items are in the window that is open. */
-  #gathered = 0;
+  /** How many items the open window holds. */
+  #buffered = 0;
 
   constructor(feed: SharedFeed<Item>, latency: number, scheduler: SchedulerLike) {
-    const shared$ = feed.blocks$.pipe(
+    const shared$ = feed.items$.pipe(
       tap((items) => {
-        this.#gathered += items.length;
+        this.#buffered += items.length;
       }),
       bufferLatency(latency, scheduler),
       tap(() => {
-        this.#gathered = 0;
+        this.#buffered = 0;
       }),
-      // The last one may leave while a window is open: whoever comes next misses nothing for that.
+      // If the last subscriber leaves while a window is open, the next one starts with no window.
       finalize(() => {
-        this.#gathered = 0;
+        this.#buffered = 0;
       }),
       share(),
     );
     this.windows$ = new Observable((subscriber) => {
-      let before = this.#gathered;
+      let skipped = this.#buffered;
       return shared$.subscribe({
         next: (items) => {
-          const own = before === 0 ? items : items.slice(before);
-          before = 0;
-          if (own.length > 0) subscriber.next(own);
+          const later = skipped === 0 ? items : items.slice(skipped);
+          skipped = 0;
+          if (later.length > 0) subscriber.next(later);
         },
         error: (error: unknown) => subscriber.error(error),
         complete: () => subscriber.complete(),
@@ -156,7 +154,7 @@ class SharedWindows<Item extends Sequenced> {
 
 const windowsByFeed = new WeakMap<object, Map<number, unknown>>();
 
-/** Finds the windows of a feed, or opens them. */
+/** Returns the shared windows of a feed with this latency. */
 export function sharedWindows<Item extends Sequenced>(
   feed: SharedFeed<Item>,
   latency: number,
@@ -164,28 +162,25 @@ export function sharedWindows<Item extends Sequenced>(
 ): Observable<readonly Item[]> {
   const byLatency = windowsByFeed.get(feed) ?? new Map<number, unknown>();
   windowsByFeed.set(feed, byLatency);
-  const found = (byLatency.get(latency) ??
+  const windows = (byLatency.get(latency) ??
     new SharedWindows<Item>(feed, latency, connection.scheduler)) as SharedWindows<Item>;
-  byLatency.set(latency, found);
-  return found.windows$;
+  byLatency.set(latency, windows);
+  return windows.windows$;
 }
 
-/**
- * The changes of a feed, each as a batch of its own: made once for all who listen, who may be
- * thousands.
- */
+/** Emits each change of a feed as a batch. The batches are created once for all subscribers. */
 export class SingleBatches<T extends object> {
-  /** Hot, as the feed is: its first subscriber opens the connection, and its last one closes it. */
+  /** Hot: its first subscriber opens the connection, and its last one closes it. */
   readonly batches$: Observable<ChangesBatch<T>>;
   /** The sequence of the latest batch. */
   seq: Sequence;
-  /** How many batches there have been. */
+  /** How many batches have been emitted. */
   count = 0;
 
   constructor(feed: SharedFeed<Change<T>>) {
     this.seq = feed.since;
     this.batches$ = new Observable<ChangesBatch<T>>((subscriber) =>
-      feed.blocks$.subscribe({
+      feed.items$.subscribe({
         next: (changes) => {
           for (const change of changes) {
             if (subscriber.closed) return;
@@ -203,9 +198,9 @@ export class SingleBatches<T extends object> {
 
 const batchesByFeed = new WeakMap<object, unknown>();
 
-/** Finds the single batches of a feed, or makes them. */
+/** Returns the shared single batches of a feed. */
 export function singleBatches<T extends object>(feed: SharedFeed<Change<T>>): SingleBatches<T> {
-  const found = (batchesByFeed.get(feed) ?? new SingleBatches<T>(feed)) as SingleBatches<T>;
-  batchesByFeed.set(feed, found);
-  return found;
+  const batches = (batchesByFeed.get(feed) ?? new SingleBatches<T>(feed)) as SingleBatches<T>;
+  batchesByFeed.set(feed, batches);
+  return batches;
 }

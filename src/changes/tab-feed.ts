@@ -27,14 +27,14 @@ import { RetryPolicy } from '../operators/retry-policy.ts';
 import { waitForRetry, retryDelay } from '../http/retry-transient.ts';
 import { drain } from './polling.ts';
 
-/** A feed as one tab knows it: where it is, and how it gets at what it has not seen. */
+/** The feed of one tab among those that share: its sequence, and its requests to the server. */
 export class TabFeed<Item extends Sequenced> {
   readonly source: FeedSource<Item>;
   readonly behaviour: FeedBehaviour;
   readonly state$: BehaviorSubject<FeedState>;
-  /** The sequence of the last item that was passed on in this tab. */
-  place: Sequence;
-  readonly #pace: RetryPolicy;
+  /** The sequence of the last item that this tab emitted. */
+  seq: Sequence;
+  readonly #retryPolicy: RetryPolicy;
   #identity: string | null | undefined;
 
   constructor(
@@ -43,72 +43,78 @@ export class TabFeed<Item extends Sequenced> {
     state$: BehaviorSubject<FeedState>,
   ) {
     const { scheduler } = source.connection;
-    // Whether a tab pauses is its own affair: who leads must not be held up by it.
+    // `crossTab` handles `pauseWhile` for this tab alone; a `Follower` would pause all tabs.
     this.behaviour = { ...behaviour, pauseWhile: undefined };
     this.source = {
       ...source,
-      identity: (silence) => source.identity(silence).pipe(tap((found) => this.#recognize(found))),
+      identity: (timeout) =>
+        source.identity(timeout).pipe(tap((identity) => this.#verifyIdentity(identity))),
     };
     this.state$ = state$;
-    this.place = behaviour.since;
-    this.#pace = new RetryPolicy(behaviour.backoff, behaviour.errorTolerance, () =>
+    this.seq = behaviour.since;
+    this.#retryPolicy = new RetryPolicy(behaviour.backoff, behaviour.errorTolerance, () =>
       scheduler.now(),
     );
   }
 
   /**
-   * Settles where to begin, and emits the name that all have in common who may share: that of the
-   * server, of what is asked of it, and of who the server says asks. Null where it does not say.
+   * Emits the name of the channel, which is equal for all tabs that may share: it contains the
+   * database, the parameters and the user. Null if the server does not tell the user. Also resolves
+   * the start sequence of this tab.
    */
-  introduce(): Observable<string | null> {
-    const { connection, path, identity, now, request } = this.source;
-    const silence = 2 * this.behaviour.heartbeat;
-    const place$ = defer(() => (this.place === 'now' ? now(silence) : of(this.place))).pipe(
-      this.#persist(),
-      // At another attempt `now` would be another place.
-      tap((place) => (this.place = place)),
+  channelName(): Observable<string | null> {
+    const { connection, path, identity, currentSequence, request } = this.source;
+    const timeout = 2 * this.behaviour.heartbeat;
+    const seq$ = defer(() => (this.seq === 'now' ? currentSequence(timeout) : of(this.seq))).pipe(
+      this.#withRetries(),
+      // A later attempt would resolve `now` to a later sequence.
+      tap((seq) => (this.seq = seq)),
     );
     this.state$.next({ status: 'connecting', attempt: 0 });
     return forkJoin([
-      whoAsks(connection, silence).pipe(this.#persist()),
-      identity(silence).pipe(this.#persist()),
-      place$,
+      readSessionUser(connection, timeout).pipe(this.#withRetries()),
+      identity(timeout).pipe(this.#withRetries()),
+      seq$,
     ]).pipe(
-      map(([who, database]) => {
+      map(([user, database]) => {
         const { heartbeat, feed } = this.behaviour;
         const { query, json } = request({ heartbeat, feed });
-        const what = [connection.url + path, query, json, database];
-        return who === null ? null : `corduroy ${JSON.stringify([...what, ...who])}`;
+        const parts = [connection.url + path, query, json, database];
+        return user === null ? null : `corduroy ${JSON.stringify([...parts, ...user])}`;
       }),
     );
   }
 
-  /** Follows over a connection of its own, from the present place on. */
+  /** Emits the items after this tab's sequence, over a connection that this tab opens. */
   lead(): Observable<readonly Item[]> {
     return defer(() => {
       this.state$.next({ status: 'connecting', attempt: 0 });
-      return new Follower(this.source, { ...this.behaviour, since: this.place }, this.state$)
+      return new Follower(this.source, { ...this.behaviour, since: this.seq }, this.state$)
         .follow()
-        .pipe(tap((items) => this.moveTo(lastSequence(items))));
+        .pipe(tap((items) => this.setSequence(lastSequence(items))));
     });
   }
 
-  /** Asks, once, for all that lies between the present place and now; tells how far it has come. */
-  catchUp(moved: (place: Sequence) => void): Observable<readonly Item[]> {
+  /**
+   * Reads all items between this tab's sequence and the present, and completes.
+   *
+   * @param onProgress - Called with the last sequence of each answer.
+   */
+  catchUp(onProgress: (seq: Sequence) => void): Observable<readonly Item[]> {
     const { heartbeat } = this.behaviour;
-    let { place } = this;
+    let { seq } = this;
     let more = true;
-    return defer(() => drain(this.source, place, Infinity, heartbeat)).pipe(
-      this.#persist(),
+    return defer(() => drain(this.source, seq, Infinity, heartbeat)).pipe(
+      this.#withRetries(),
       map((event): readonly Item[] => {
         if (event.type === 'items') {
           more = event.items.length > 0;
           return event.items;
         }
         if (event.type === 'end') {
-          place = event.lastSeq;
+          seq = event.lastSeq;
           if (event.pending !== null) more = event.pending > 0;
-          moved(place);
+          onProgress(seq);
         }
         return [];
       }),
@@ -117,43 +123,48 @@ export class TabFeed<Item extends Sequenced> {
     );
   }
 
-  moveTo(place: Sequence | null): void {
-    this.place = place ?? this.place;
+  setSequence(seq: Sequence | null): void {
+    this.seq = seq ?? this.seq;
   }
 
-  /** A tab that takes over must not take a database for another that had its name. */
-  #recognize(found: string | null): void {
-    if (this.#identity !== undefined && found !== this.#identity) {
+  /** Throws if another database has the name now: a tab that takes over must not continue there. */
+  #verifyIdentity(identity: string | null): void {
+    if (this.#identity !== undefined && identity !== this.#identity) {
       const { connection, path } = this.source;
       throw new DatabaseReplaced({ method: 'GET', url: connection.url + path });
     }
-    this.#identity = found;
+    this.#identity = identity;
   }
 
-  #persist<T>(): MonoTypeOperatorFunction<T> {
+  #withRetries<T>(): MonoTypeOperatorFunction<T> {
     const { connection } = this.source;
     return (work) =>
       work.pipe(
-        tap(() => this.#pace.succeeded()),
+        tap(() => this.#retryPolicy.succeeded()),
         retry({
           delay: (error) => {
-            const delay = retryDelay(error, connection, this.#pace);
+            const delay = retryDelay(error, connection, this.#retryPolicy);
             if (delay === null) return throwError(() => error as unknown);
-            this.state$.next({ status: 'waiting', attempt: this.#pace.attempt, delay, error });
-            return waitForRetry(delay, error, connection, this.#pace);
+            this.state$.next({
+              status: 'waiting',
+              attempt: this.#retryPolicy.attempt,
+              delay,
+              error,
+            });
+            return waitForRetry(delay, error, connection, this.#retryPolicy);
           },
         }),
       );
   }
 }
 
-/** Emits whom the server takes this connection's user for; null where it does not tell. */
-function whoAsks(connection: Connection, silence: number): Observable<unknown[] | null> {
+/** Emits the name and roles of the connection's user; null if the server does not tell. */
+function readSessionUser(connection: Connection, timeout: number): Observable<unknown[] | null> {
   return connection
-    .json(() => ({ path: '/_session', timeout: silence }), readUser)
+    .json(() => ({ path: '/_session', timeout }), decodeUser)
     .pipe(
       map(({ value }) => value),
-      // Something on the way lets only databases through.
+      // A proxy may give access to databases alone.
       catchError((error: unknown) =>
         isHTTPError(error) && !error.transient && !isUnauthorized(error)
           ? of(null)
@@ -162,7 +173,7 @@ function whoAsks(connection: Connection, silence: number): Observable<unknown[] 
     );
 }
 
-function readUser(body: unknown): unknown[] {
+function decodeUser(body: unknown): unknown[] {
   const { name, roles } = asObject(asObject(body)['userCtx']);
   return [name, roles];
 }

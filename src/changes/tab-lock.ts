@@ -4,20 +4,20 @@ import { CorduroyError } from '../errors/corduroy-error.ts';
 import type { Sequence } from '../model/change.ts';
 
 /**
- * Waits for the lock of a name, or takes it away from whoever has it (`steal`), and holds it until it
- * is unsubscribed from. Emits when it is held; completes when somebody else took it.
+ * Requests the lock of a name: waits for it, or takes it from its holder (`steal`). Emits when it
+ * holds the lock, and completes when another tab has stolen it. Unsubscribing releases the lock.
  */
 export type TabLock = (name: string, steal: boolean) => Observable<void>;
 
-/** Locks that the tabs of one origin share. */
+/** Returns a lock over Web Locks, which all tabs of one origin share. */
 export function webLock(locks: LockManager): TabLock {
   return (name, steal) =>
     new Observable((subscriber) => {
       const aborter = new AbortController();
-      const left = new Promise<void>((resolve) => subscriber.add(resolve));
+      const released = new Promise<void>((resolve) => subscriber.add(resolve));
       const hold = (): Promise<void> => {
         subscriber.next();
-        return left;
+        return released;
       };
       locks.request(name, steal ? { steal } : { signal: aborter.signal }, hold).then(
         () => subscriber.complete(),
@@ -36,21 +36,21 @@ function isAbort(error: unknown): boolean {
   );
 }
 
-/** What tabs say to each other. Whoever leads numbers what it passes on, from 1. */
+/** A message between tabs. The leader numbers its blocks of items from 1. */
 export type TabMessage =
-  /** Who leads, and where is it? */
-  | { readonly type: 'hello' }
-  /** I do, and have passed on `count` blocks; what I pass on next comes after `place`. */
+  /** A tab asks for the leader and its position. */
+  | { readonly type: 'who-leads' }
+  /** The leader has sent `count` blocks; the next one comes after the sequence `seq`. */
   | {
-      readonly type: 'at';
+      readonly type: 'position';
       readonly leader: string;
       readonly count: number;
-      readonly place: Sequence;
+      readonly seq: Sequence;
       readonly state: TabState;
     }
-  /** I shall, as soon as I have caught up. */
-  | { readonly type: 'soon' }
-  /** Items, as the codec of the connection writes them. */
+  /** The sender will lead as soon as it has caught up. */
+  | { readonly type: 'catching-up' }
+  /** Items, as text from the connection's codec. */
   | {
       readonly type: 'block';
       readonly leader: string;
@@ -59,7 +59,7 @@ export type TabMessage =
     }
   | { readonly type: 'state'; readonly leader: string; readonly state: TabState };
 
-/** The state of a feed as it can be sent: of an error its name and what it says. */
+/** The state of a feed as a message can carry it: an error is reduced to its name and message. */
 export type TabState =
   | Exclude<FeedState, { readonly error: CorduroyError }>
   | {
@@ -69,7 +69,7 @@ export type TabState =
       readonly error: { readonly name: string; readonly message: string };
     };
 
-/** Writes a state for other tabs; null for a failure, which each finds out by itself. */
+/** Converts a state for other tabs; null for `'failed'`, because each tab finds that out itself. */
 export function toTabState(state: FeedState): TabState | null {
   if (state.status === 'failed') return null;
   if (state.status !== 'waiting') return state;
@@ -79,11 +79,11 @@ export function toTabState(state: FeedState): TabState | null {
 
 export function fromTabState(state: TabState): FeedState {
   if (state.status !== 'waiting') return state;
-  return { ...state, error: new ForeignError(state.error.name, state.error.message) };
+  return { ...state, error: new OtherTabError(state.error.name, state.error.message) };
 }
 
-/** What went wrong in another tab. The guards know it by its name. */
-class ForeignError extends CorduroyError {
+/** An error of another tab. Guards such as `isTimeoutError` recognize it by its name. */
+class OtherTabError extends CorduroyError {
   override readonly name: string;
 
   constructor(name: string, message: string) {

@@ -18,7 +18,7 @@ import {
   takeUntil,
   tap,
 } from 'rxjs';
-import { SETTLED } from './follower.ts';
+import { RECHECK_DELAY } from './follower.ts';
 import { lastSequence } from './one-shot.ts';
 import type { Sequence } from '../model/change.ts';
 import type { Sequenced } from './feed-source.ts';
@@ -27,7 +27,7 @@ import type { TabLock } from './tab-lock.ts';
 import { fromTabState, toTabState } from './tab-lock.ts';
 import type { TabMessage } from './tab-lock.ts';
 
-/** What is needed of a `BroadcastChannel`. */
+/** The members of a `BroadcastChannel` that Corduroy uses. */
 export interface TabChannel {
   readonly postMessage: (message: unknown) => void;
   readonly close: () => void;
@@ -40,30 +40,30 @@ export interface TabChannel {
 /**
  * A tab among those that share one feed.
  *
- * Who holds the lock leads: it has the connection, and tells the others what comes over it. The
- * others begin each with what they have not seen: what lies between their own place and the leader's
- * they ask the server for, once, and what the leader says meanwhile waits. Who takes over begins at
- * its own place. So each has everything, and some of it, perhaps, twice.
+ * The tab that holds the lock is the leader: it has the connection, and sends its items to the
+ * others. A new member first reads the items between its own sequence and the leader's from the
+ * server; items from the leader wait during that time. A new leader starts at its own sequence. So
+ * each tab receives every item, and may receive some of them twice.
  */
 export class TabMember<Item extends Sequenced> {
   readonly #feed: TabFeed<Item>;
   readonly #channel: TabChannel;
   readonly #lock: (steal: boolean) => Observable<void>;
   readonly #id = Math.random().toString(36).slice(2);
-  /** What is to be passed on, and what is to be asked for, in its order. */
+  /** Emits the items to pass on and to read from the server, in order. */
   readonly #tasks$ = new Subject<Observable<readonly Item[]>>();
-  readonly #held$ = new BehaviorSubject(false);
-  readonly #heard$ = new Subject<void>();
+  readonly #holdsLock$ = new BehaviorSubject(false);
+  readonly #leaderHeard$ = new Subject<void>();
   readonly #steal$ = new Subject<true>();
-  /** Whom this tab follows, and how many blocks of it have come. */
   #leader: string | null = null;
+  /** How many blocks the leader has sent. */
   #count = 0;
   /** How often this tab has become the leader. */
   #terms = 0;
   #leads = false;
-  /** Up to where nothing can be missing, and what has come since: until it has been looked. */
-  #doubt: { readonly from: Sequence; readonly heard: Set<string> } | null = null;
-  readonly #closed$ = new Subject<void>();
+  /** The start of the gap that `#recheck` reads again, and the items received since. */
+  #unverified: { readonly since: Sequence; readonly received: Set<string> } | null = null;
+  readonly #gapClosed$ = new Subject<void>();
 
   constructor(feed: TabFeed<Item>, channel: TabChannel, lock: TabLock, name: string) {
     this.#feed = feed;
@@ -71,61 +71,61 @@ export class TabMember<Item extends Sequenced> {
     this.#lock = (steal) => lock(name, steal);
   }
 
-  /** Takes part, at each subscription, until it is unsubscribed from. */
+  /** Emits the items of the feed. Unsubscribing closes the channel and releases the lock. */
   items(): Observable<readonly Item[]> {
     return new Observable((subscriber) => {
-      this.#channel.addEventListener('message', ({ data }) => this.#hear(data as TabMessage));
+      this.#channel.addEventListener('message', ({ data }) => this.#receive(data as TabMessage));
       const { connection } = this.#feed.source;
-      const looking$ = this.#closed$.pipe(
-        switchMap(() => connection.after(SETTLED)),
-        tap(() => this.#tasks$.next(this.#look())),
+      const recheck$ = this.#gapClosed$.pipe(
+        switchMap(() => connection.after(RECHECK_DELAY)),
+        tap(() => this.#tasks$.next(this.#recheck())),
       );
       subscriber.add(
         merge(
           this.#tasks$.pipe(concatAll()),
-          merge(this.#watch(), looking$, this.#apply()).pipe(ignoreElements()),
+          merge(this.#monitorLeader(), recheck$, this.#requestLock()).pipe(ignoreElements()),
         ).subscribe(subscriber),
       );
       subscriber.add(() => this.#channel.close());
-      this.#post({ type: 'hello' });
+      this.#post({ type: 'who-leads' });
     });
   }
 
-  /** Applies for the lock, again whenever it was taken away. */
-  #apply(): Observable<void> {
-    const held = (steal: boolean): Observable<void> =>
+  /** Requests the lock, and again each time another tab has stolen it. */
+  #requestLock(): Observable<void> {
+    const request = (steal: boolean): Observable<void> =>
       this.#lock(steal).pipe(
         tap({
           next: () => {
-            this.#held$.next(true);
+            this.#holdsLock$.next(true);
             this.#tasks$.next(this.#lead());
           },
-          // Somebody took it away, and is to be followed.
+          // Another tab has stolen the lock, and leads now.
           complete: () => {
-            this.#held$.next(false);
-            this.#post({ type: 'hello' });
+            this.#holdsLock$.next(false);
+            this.#post({ type: 'who-leads' });
           },
         }),
       );
     return this.#steal$.pipe(
       startWith(false),
-      switchMap((steal) => concat(held(steal), defer(() => held(false)).pipe(repeat()))),
+      switchMap((steal) => concat(request(steal), defer(() => request(false)).pipe(repeat()))),
     );
   }
 
-  /** Asks a leader that is silent whether it is there, and takes its place if it is not. */
-  #watch(): Observable<unknown> {
+  /** Asks a silent leader for a sign of life, and steals the lock if there is none. */
+  #monitorLeader(): Observable<unknown> {
     const { connection } = this.#feed.source;
     const { heartbeat, backoff } = this.#feed.behaviour;
     const { random = Math.random } = backoff;
     const ask = defer(() => {
-      this.#post({ type: 'hello' });
+      this.#post({ type: 'who-leads' });
       return EMPTY;
     });
     const wait = (times: number): Observable<unknown> => connection.after(heartbeat * times);
-    return merge(this.#heard$, this.#held$).pipe(
+    return merge(this.#leaderHeard$, this.#holdsLock$).pipe(
       switchMap(() =>
-        this.#held$.value
+        this.#holdsLock$.value
           ? EMPTY
           : concat(wait(1), ask, wait(1), ask, wait(1 + random())).pipe(
               ignoreElements(),
@@ -137,16 +137,16 @@ export class TabMember<Item extends Sequenced> {
 
   #lead(): Observable<readonly Item[]> {
     return defer(() => {
-      if (!this.#held$.value) return EMPTY;
+      if (!this.#holdsLock$.value) return EMPTY;
       const leader = `${this.#id}.${(this.#terms += 1)}`;
       const { state$, source } = this.#feed;
       this.#leads = true;
       this.#leader = leader;
       this.#count = 0;
       this.#rewind();
-      this.#tell();
-      const states = state$.subscribe((now) => {
-        const state = toTabState(now);
+      this.#announcePosition();
+      const states = state$.subscribe((present) => {
+        const state = toTabState(present);
         if (state !== null) this.#post({ type: 'state', leader, state });
       });
       return this.#feed.lead().pipe(
@@ -155,7 +155,7 @@ export class TabMember<Item extends Sequenced> {
           const text = source.connection.codec.stringify(items);
           this.#post({ type: 'block', leader, count: this.#count, text });
         }),
-        takeUntil(this.#held$.pipe(filter((held) => !held))),
+        takeUntil(this.#holdsLock$.pipe(filter((holdsLock) => !holdsLock))),
         finalize(() => {
           states.unsubscribe();
           this.#leads = false;
@@ -165,99 +165,99 @@ export class TabMember<Item extends Sequenced> {
     });
   }
 
-  #hear(message: TabMessage): void {
-    if (message.type === 'hello') {
-      if (this.#leads) this.#tell();
-      else if (this.#held$.value) this.#post({ type: 'soon' });
+  #receive(message: TabMessage): void {
+    if (message.type === 'who-leads') {
+      if (this.#leads) this.#announcePosition();
+      else if (this.#holdsLock$.value) this.#post({ type: 'catching-up' });
       return;
     }
-    // Who was taken for gone, and is back, speaks for a moment as if it still led.
-    if (this.#held$.value) return;
-    this.#heard$.next();
-    if (message.type === 'at') {
-      this.#align(message);
+    // A former leader that was frozen sends messages until it notices that its lock was stolen.
+    if (this.#holdsLock$.value) return;
+    this.#leaderHeard$.next();
+    if (message.type === 'position') {
+      this.#followLeader(message);
     } else if (message.type === 'block') {
       if (message.leader === this.#leader && message.count === this.#count + 1) {
         this.#count += 1;
-        this.#tasks$.next(this.#read(message.text));
+        this.#tasks$.next(this.#decode(message.text));
       } else {
-        this.#post({ type: 'hello' });
+        this.#post({ type: 'who-leads' });
       }
     } else if (message.type === 'state' && message.leader === this.#leader) {
       this.#feed.state$.next(fromTabState(message.state));
     }
   }
 
-  /** Follows whoever leads from where it is; what this tab has not seen of that is asked for. */
-  #align({ leader, count, place, state }: TabMessage & { readonly type: 'at' }): void {
+  /** Follows a leader from its position, after the items before that which this tab has not seen. */
+  #followLeader({ leader, count, seq, state }: TabMessage & { readonly type: 'position' }): void {
     if (leader === this.#leader && count === this.#count) return;
     this.#leader = leader;
     this.#count = count;
-    this.#tasks$.next(this.#close(place));
+    this.#tasks$.next(this.#closeGap(seq));
     this.#feed.state$.next(fromTabState(state));
   }
 
-  /** Passes on what lies between the place of this tab and the leader's. */
-  #close(to: Sequence): Observable<readonly Item[]> {
+  /** Emits the items between this tab's sequence and the leader's. */
+  #closeGap(leaderSeq: Sequence): Observable<readonly Item[]> {
     return defer(() => {
       this.#rewind();
       const feed = this.#feed;
-      if (feed.place === to) return EMPTY;
-      const heard = new Set<string>();
-      this.#doubt = { from: feed.place, heard };
+      if (feed.seq === leaderSeq) return EMPTY;
+      const received = new Set<string>();
+      this.#unverified = { since: feed.seq, received };
       return feed
-        .catchUp((place) => {
-          feed.moveTo(place);
-          this.#doubt = { from: place, heard };
+        .catchUp((seq) => {
+          feed.setSequence(seq);
+          this.#unverified = { since: seq, received };
         })
-        .pipe(tap({ complete: () => this.#closed$.next() }));
+        .pipe(tap({ complete: () => this.#gapClosed$.next() }));
     });
   }
 
   /**
-   * A node of a cluster may for a moment not have what the leader has had from another: it is looked
-   * once more, a little later, whether there was anything.
+   * Reads the gap again some time after it was closed, and emits items that are new. A node of a
+   * cluster may for a moment lack changes that the leader has received from another node.
    */
-  #look(): Observable<readonly Item[]> {
+  #recheck(): Observable<readonly Item[]> {
     return defer(() => {
-      const doubt = this.#doubt;
-      if (doubt === null) return EMPTY;
-      const { place } = this.#feed;
-      this.#feed.moveTo(doubt.from);
+      const unverified = this.#unverified;
+      if (unverified === null) return EMPTY;
+      const { seq } = this.#feed;
+      this.#feed.setSequence(unverified.since);
       return this.#feed
         .catchUp(() => {})
         .pipe(
-          map((items) => items.filter((item) => !doubt.heard.has(keyOf(item)))),
+          map((items) => items.filter((item) => !unverified.received.has(contentKey(item)))),
           filter((items) => items.length > 0),
           finalize(() => {
-            this.#feed.moveTo(place);
-            this.#doubt = null;
+            this.#feed.setSequence(seq);
+            this.#unverified = null;
           }),
         );
     });
   }
 
-  /** Goes back to where it is certain that nothing is missing. */
+  /** Goes back to the last sequence before which no item can be missing. */
   #rewind(): void {
-    this.#feed.moveTo(this.#doubt?.from ?? null);
-    this.#doubt = null;
+    this.#feed.setSequence(this.#unverified?.since ?? null);
+    this.#unverified = null;
   }
 
-  #read(text: string): Observable<readonly Item[]> {
+  #decode(text: string): Observable<readonly Item[]> {
     return defer(() => {
       const items = this.#feed.source.connection.codec.parse(text) as readonly Item[];
-      for (const item of items) this.#doubt?.heard.add(keyOf(item));
-      this.#feed.moveTo(lastSequence(items));
+      for (const item of items) this.#unverified?.received.add(contentKey(item));
+      this.#feed.setSequence(lastSequence(items));
       return of(items);
     });
   }
 
-  /** Says where this tab, which leads, is. */
-  #tell(): void {
-    const { state$, place } = this.#feed;
+  /** Sends the position of this tab, the leader. */
+  #announcePosition(): void {
+    const { state$, seq } = this.#feed;
     const state = toTabState(state$.value) ?? { status: 'idle' };
     const leader = this.#leader ?? '';
-    this.#post({ type: 'at', leader, count: this.#count, place, state });
+    this.#post({ type: 'position', leader, count: this.#count, seq, state });
   }
 
   #post(message: TabMessage): void {
@@ -266,7 +266,7 @@ export class TabMember<Item extends Sequenced> {
   }
 }
 
-/** What an item says, whatever its sequence, which differs from request to request. */
-function keyOf(item: Sequenced): string {
+/** Returns a key of an item without its sequence, which differs between requests. */
+function contentKey(item: Sequenced): string {
   return JSON.stringify({ ...item, seq: null });
 }

@@ -244,9 +244,9 @@ export function fields<T extends object = AnyFields>(
   return withDeletions<T>('fields', options, (local, server, base) => {
     const copies = [local, server, base] as const;
     const merged: AnyFields = mergeAll(resolver, ...(copies as readonly unknown[] as Copies), '');
-    const [mine, theirs, old] = copies.map((copy) => copy?._attachments ?? {});
+    const [mine, stored, old] = copies.map((copy) => copy?._attachments ?? {});
     const both = Object.keys(mine ?? {}).filter(
-      (name) => attachmentOf(theirs, name) !== undefined && 'data' in (mine?.[name] ?? {}),
+      (name) => attachmentOf(stored, name) !== undefined && 'data' in (mine?.[name] ?? {}),
     );
     const pick = (copy: object | undefined): AnyFields =>
       Object.fromEntries(both.map((name) => [name, attachmentOf(copy as AnyFields, name)]));
@@ -254,7 +254,7 @@ export function fields<T extends object = AnyFields>(
       merged['_attachments'] = mergeAll(
         resolver,
         pick(mine),
-        pick(theirs),
+        pick(stored),
         base === null ? null : pick(old),
         '_attachments.',
       );

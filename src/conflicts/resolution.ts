@@ -14,7 +14,7 @@ import type { MonoTypeOperatorFunction, Observable } from 'rxjs';
 import { mergeOne } from './merge.ts';
 import type { AttachmentRule, Merge } from './merge.ts';
 import { refetch } from './refetch.ts';
-import { writeMany } from '../documents/write.ts';
+import { writeMany } from '../documents/write-many.ts';
 import type { WriteOutcome } from '../documents/write.ts';
 import { withResolution } from '../errors/corduroy-error.ts';
 import { Conflict, isConflict } from '../errors/http-error.ts';

@@ -1,12 +1,11 @@
 import { catchError, defer, map, mergeMap, of, throwError } from 'rxjs';
 import type { Observable } from 'rxjs';
 import { mayBeWritten } from '../documents/verify-writes.ts';
+import { UNKNOWN, writeMany } from '../documents/write-many.ts';
 import {
-  UNKNOWN,
   requireDraft,
   requireRevision,
   requireShape,
-  writeMany,
   writeOne,
   writeQuery,
 } from '../documents/write.ts';

@@ -43,7 +43,7 @@ export function putAttachment(
   const upload = toUpload(content);
   const name = filename ?? upload.name;
   if (name === undefined)
-    throw new TypeError('putAttachment: the content has no name; pass a filename');
+    throw new TypeError('putAttachment: the content has no name; give a filename');
   // Validate now: throws at the call.
   attachmentPath(db, id, name, undefined);
   const type =

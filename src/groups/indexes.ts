@@ -51,11 +51,10 @@ export class Indexes<T extends object = AnyFields> {
    *
    * Cold. The server answers before it builds the index: the first query that uses the index waits.
    *
-   * Errors with `Unauthorized` or `Forbidden` if the user may not write design documents, and with
+   * Errors with `Unauthorized` or `Forbidden` if the user may not write design documents. Errors with
    * `BadRequest` for a text index if the server has no full-text search.
    *
    * @throws TypeError or RangeError for an invalid definition.
-   *
    * @see https://docs.couchdb.org/en/stable/api/database/find.html#post--db-_index
    */
   create(definition: IndexDefinition<T>): Operation<IndexCreated> {

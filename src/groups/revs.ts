@@ -63,8 +63,8 @@ export class Revs<T extends object = AnyFields> {
    * Cold. Emits a document without conflicts unchanged. Errors with `NotFound`. Errors with a `Conflict`
    * if the attempts run out, or if the merge throws or returns null: then it writes nothing.
    *
-   * @param merge - Receives the winner (merged with the previous losers), a loser, and their last common
-   * revision, if the server has it and the function declares three parameters.
+   * @param merge - Receives the winner (merged with the previous losers) and a loser. If it declares three
+   * parameters, it also receives their last common revision, or null if the server no longer has it.
    * @param options - `attempts` (5 by default), and the `backoff` between them.
    * @see https://docs.couchdb.org/en/stable/replication/conflicts.html
    */

@@ -18,79 +18,83 @@ import { byWinner } from '../model/document.ts';
 import type { LiveEntry } from './live-entry.ts';
 import type { LiveDatabase } from './live-database.ts';
 
-/** What changes make of a value: the next one, or the same one where they do not concern it. */
+/** The result of a patch: the next value, or the same one if the changes do not affect it. */
 export interface PatchResult<V> {
   readonly value: V;
-  /** Whether only the server can tell what the value is now. @defaultValue false */
-  readonly again?: boolean;
+  /** Whether only the server can compute the value, so that it must be read again. @defaultValue false */
+  readonly reread?: boolean;
 }
 
-/** A value that is read, and then kept up to date. */
+/** The functions that read a value and keep it up to date. */
 export interface FollowOptions<V> {
-  /** What tells of the changes that may concern it. */
+  /** Emits the changes that may affect the value. */
   readonly changes$: Observable<readonly LiveEntry[]>;
-  /** Reads it, at each subscription. */
+  /** Reads the value, at each subscription. */
   readonly read: () => Observable<V>;
   /**
-   * Makes the next value of the present one and changes.
+   * Applies changes to the value.
    *
-   * @param overtaken - Whether they came while the value was read: it may be newer than they are.
+   * @param duringRead - Whether the changes came during the read: the value may be newer than they
+   * are.
    */
-  readonly patch: (value: V, changes: readonly LiveEntry[], overtaken: boolean) => PatchResult<V>;
-  /** Makes the next value of the present one and a new answer, and keeps what is equal. */
+  readonly patch: (value: V, changes: readonly LiveEntry[], duringRead: boolean) => PatchResult<V>;
+  /** Merges an answer into the present value, so that equal parts keep their identity. */
   readonly reconcile?: (value: V, answer: V) => V;
-  /** How long to wait after an answer before asking again, in milliseconds. @defaultValue 0 */
+  /** The minimum time between an answer and the next read, in milliseconds. @defaultValue 0 */
   readonly latency?: number;
 }
 
 type Event<V> = { readonly answer: V } | { readonly changes: readonly LiveEntry[] };
 
 /**
- * Follows a value: reads it, and emits what changes make of it. It is read again where they do not
- * tell, by one request at a time. Errors with what cannot pass by itself.
+ * Reads a value, emits it, and emits it again each time changes modify it. Reads it again if a patch
+ * requires that, with one request at a time. Retries transient errors, and errors with all others.
  */
-export function follow<V>(live: LiveDatabase, followed: FollowOptions<V>): Observable<V> {
-  const { changes$, read, patch, reconcile = (_value, answer) => answer, latency = 0 } = followed;
+export function follow<V>(live: LiveDatabase, options: FollowOptions<V>): Observable<V> {
+  const { changes$, read, patch, reconcile = (_value, answer) => answer, latency = 0 } = options;
   const { connection } = live.db;
   return defer(() => {
-    const again$ = new Subject<void>();
-    let wanted = false;
-    /** What has come since the request that is under way went out. */
-    let meanwhile: LiveEntry[] | null = null;
+    const reread$ = new Subject<void>();
+    let rereadRequested = false;
+    /** The changes since the present read began; null while no read is in flight. */
+    let changesDuringRead: LiveEntry[] | null = null;
 
-    // In the next turn: what else makes it necessary in this one is answered by the same request.
-    const asked$ = connection.after(0).pipe(
-      mergeMap(() => live.begin(() => defer(() => begin()))),
-      repeat({ delay: () => connection.after(latency).pipe(takeWhile(() => wanted)) }),
+    // Reads in the next turn, so that several requests in this turn need one read.
+    const answers$ = connection.after(0).pipe(
+      mergeMap(() => live.readAfterStart(() => defer(() => startRead()))),
+      repeat({ delay: () => connection.after(latency).pipe(takeWhile(() => rereadRequested)) }),
     );
-    const begin = (): Observable<V> => {
-      wanted = false;
-      meanwhile = [];
+    const startRead = (): Observable<V> => {
+      rereadRequested = false;
+      changesDuringRead = [];
       return read();
     };
-    const note = ({ value, again = false }: PatchResult<V>): { readonly value: V } => {
-      if (again) {
-        wanted = true;
-        again$.next();
+    const requestReread = ({ value, reread = false }: PatchResult<V>): { readonly value: V } => {
+      if (reread) {
+        rereadRequested = true;
+        reread$.next();
       }
       return { value };
     };
     const next = (state: { readonly value: V } | null, event: Event<V>): typeof state => {
-      if ('changes' in event) return state && note(patch(state.value, event.changes, false));
-      const came = meanwhile ?? [];
-      meanwhile = null;
+      if ('changes' in event)
+        return state && requestReread(patch(state.value, event.changes, false));
+      const changes = changesDuringRead ?? [];
+      changesDuringRead = null;
       const { value } =
-        came.length === 0 ? { value: event.answer } : note(patch(event.answer, came, true));
+        changes.length === 0
+          ? { value: event.answer }
+          : requestReread(patch(event.answer, changes, true));
       return { value: state === null ? value : reconcile(state.value, value) };
     };
     return merge(
       changes$.pipe(
-        tap((changes) => meanwhile?.push(...changes)),
+        tap((changes) => changesDuringRead?.push(...changes)),
         map((changes): Event<V> => ({ changes })),
       ),
-      again$.pipe(
+      reread$.pipe(
         startWith(undefined),
-        exhaustMap(() => asked$),
+        exhaustMap(() => answers$),
         map((answer): Event<V> => ({ answer })),
       ),
     ).pipe(
@@ -103,18 +107,18 @@ export function follow<V>(live: LiveDatabase, followed: FollowOptions<V>): Obser
 }
 
 /**
- * Tells whether a change takes the place of what is there. Where a change came while that was read,
- * and does not win over it, either may be the newer one: it is looked into, and told again.
+ * Returns whether a change replaces the revision `rev`. If the change came during the read and does
+ * not win, either may be newer: then the document is fetched again, and comes as another change.
  */
 export function supersedes(
   live: LiveDatabase,
-  found: LiveEntry,
+  change: LiveEntry,
   rev: string | null,
-  overtaken: boolean,
+  duringRead: boolean,
 ): boolean {
-  if (found.rev === rev) return false;
-  if (!overtaken || rev === null || (found.rev !== null && byWinner(found.rev, rev) < 0))
+  if (change.rev === rev) return false;
+  if (!duringRead || rev === null || (change.rev !== null && byWinner(change.rev, rev) < 0))
     return true;
-  live.recheck([found.id]);
+  live.refetch([change.id]);
   return false;
 }

@@ -8,23 +8,23 @@ import type { LiveEntry } from './live-entry.ts';
 import type { LiveDatabase } from './live-database.ts';
 import { LiveQuery } from './live-query.ts';
 
-/** A document that replication brought several live revisions of. */
+/** A document with several leaf revisions that are not deleted, as replication creates them. */
 export interface DocumentConflict<T extends object = AnyFields> {
   readonly id: string;
-  /** The revision that wins. */
+  /** The winning revision. */
   readonly rev: string;
-  /** The document in that revision. */
+  /** The document in the winning revision. */
   readonly doc: Document<T>;
-  /** The revisions that lost, and are there still. */
+  /** The losing leaf revisions. */
   readonly conflicts: readonly string[];
 }
 
-/** How many changes are looked through with one request. */
-const PAGE = 1000;
+/** How many changes one request reads. */
+const PAGE_SIZE = 1000;
 
 /**
- * The documents that are in conflict, as they change, by id. To begin with the whole history is
- * looked through, without documents; those that have several leaves are then read.
+ * Returns a live query that emits the documents in conflict, sorted by id. It first reads the whole
+ * changes history, without documents, and then the documents with several leaves.
  */
 export function liveConflicts<T extends object>(
   live: LiveDatabase,
@@ -33,24 +33,24 @@ export function liveConflicts<T extends object>(
     follow<ReadonlyMap<string, LiveEntry>>(live, {
       changes$: live.changes$,
       read: () =>
-        branched(live).pipe(
+        readBranchedIds(live).pipe(
           mergeMap((ids) => (ids.length === 0 ? of([]) : live.read(ids))),
-          map((all) => new Map(all.filter(isConflicted).map((found) => [found.id, found]))),
+          map((all) => new Map(all.filter(isConflicted).map((entry) => [entry.id, entry]))),
         ),
-      patch: (value, changes, overtaken) => {
+      patch: (value, changes, duringRead) => {
         let next: Map<string, LiveEntry> | undefined;
-        for (const found of changes) {
-          const there = (next ?? value).get(found.id);
-          const before = there?.conflicts.join() ?? '';
-          if (there?.rev === found.rev && before === found.conflicts.join()) continue;
-          if (there === undefined && !isConflicted(found)) continue;
-          if (overtaken) {
-            live.recheck([found.id]);
+        for (const change of changes) {
+          const present = (next ?? value).get(change.id);
+          const conflicts = present?.conflicts.join() ?? '';
+          if (present?.rev === change.rev && conflicts === change.conflicts.join()) continue;
+          if (present === undefined && !isConflicted(change)) continue;
+          if (duringRead) {
+            live.refetch([change.id]);
             continue;
           }
           next ??= new Map(value);
-          if (isConflicted(found)) next.set(found.id, found);
-          else next.delete(found.id);
+          if (isConflicted(change)) next.set(change.id, change);
+          else next.delete(change.id);
         }
         return { value: next ?? value };
       },
@@ -68,13 +68,13 @@ function isConflicted({ doc, conflicts }: LiveEntry): boolean {
   return doc !== null && conflicts.length > 0;
 }
 
-/** Emits the ids of the documents with several leaves; some of those may be deleted. */
-function branched({ db }: LiveDatabase): Observable<readonly string[]> {
+/** Emits the ids of the documents with several leaves. Some of these leaves may be deleted. */
+function readBranchedIds({ db }: LiveDatabase): Observable<readonly string[]> {
   const page = (since: string | 0): Observable<ChangesResult> =>
-    readChanges(db, { since, limit: PAGE, style: 'all_docs' });
+    readChanges(db, { since, limit: PAGE_SIZE, style: 'all_docs' });
   return page(0).pipe(
     expand(({ results, lastSeq, pending }) =>
-      results.length < PAGE || pending === 0 ? EMPTY : page(lastSeq),
+      results.length < PAGE_SIZE || pending === 0 ? EMPTY : page(lastSeq),
     ),
     reduce((ids, { results }) => {
       for (const { id, changes } of results) if (changes.length > 1) ids.add(id);

@@ -1,6 +1,6 @@
 /**
- * The live room: reads that go on. It sees everything below the facades, and its streams are hot: all
- * that is live on one database rides on one connection for changes.
+ * The live layer keeps the results of reads up to date. It may import all layers below the facades.
+ * Its streams are hot: all live queries on one database share one changes feed.
  */
 import {
   BehaviorSubject,
@@ -35,11 +35,11 @@ import type { LiveEntry } from './live-entry.ts';
 import { KnownRevisions } from './live-entry.ts';
 import { LiveReader } from './live-reader.ts';
 
-/** How what is live on a database listens for changes. */
+/** The options of the changes feed that the live queries of a database share. */
 export interface LiveOptions extends Omit<FeedOptions, 'latency'> {
   /**
-   * How long a query that had to ask the server waits before it asks again, in milliseconds. What
-   * can be told from the changes themselves is emitted at once.
+   * The minimum time between two reads of the same live query, in milliseconds. It applies only to
+   * queries that the server must compute; changes alone update the others at once.
    * @defaultValue 1000
    */
   readonly latency?: number;
@@ -48,9 +48,9 @@ export interface LiveOptions extends Omit<FeedOptions, 'latency'> {
 const databases = new WeakMap<Connection, Map<string, LiveDatabase>>();
 
 /**
- * Finds what is live on a database, or begins it. Nothing is sent.
+ * Returns the live queries' part of a database, and creates it if there is none. Sends nothing.
  *
- * @param options - Those of the first hold.
+ * @param options - Used only by the first call for a database.
  */
 export function liveDatabase(db: DatabaseScope, options: LiveOptions): LiveDatabase {
   const known = databases.get(db.connection) ?? new Map<string, LiveDatabase>();
@@ -60,24 +60,25 @@ export function liveDatabase(db: DatabaseScope, options: LiveOptions): LiveDatab
   return live;
 }
 
-/** The one connection for changes of all that is live on a database, and what came over it. */
+/** The changes feed that all live queries of a database share, with the revisions it delivered. */
 export class LiveDatabase {
   readonly db: DatabaseScope;
   readonly latency: number;
-  /** What the connection is doing: the present state at once, then each new one. */
+  /** Emits the state of the feed's connection: the present one at once, then each new one. */
   readonly state$: Observable<FeedState>;
   /**
-   * What was changed, in the blocks in which it came; of each document never an older revision
-   * after a newer one. Hot and shared: the first subscriber opens the connection, the last closes it.
+   * Emits the changes as they arrive. The revisions of a document never go backwards. Hot and
+   * shared: the first subscriber opens the connection, and the last one closes it.
    */
   readonly changes$: Observable<readonly LiveEntry[]>;
   readonly #behaviour: FeedBehaviour;
-  readonly #begun$ = new BehaviorSubject(false);
+  /** Whether the sequence from which the feed follows changes is known. */
+  readonly #startKnown$ = new BehaviorSubject(false);
   readonly #known = new KnownRevisions();
   readonly #reader: LiveReader;
-  /** Those who listen for one document alone. */
+  /** The subjects of queries that follow one document alone. */
   readonly #listeners = new Map<string, Subject<readonly LiveEntry[]>>();
-  readonly #doubtful$ = new Subject<readonly string[]>();
+  readonly #refetches$ = new Subject<readonly string[]>();
   readonly #shared = new Map<string, Observable<unknown>>();
 
   constructor(db: DatabaseScope, options: LiveOptions) {
@@ -93,38 +94,39 @@ export class LiveDatabase {
     const feed = new SharedFeed<Change>(
       {
         ...source,
-        // Reading begins when it is settled from where changes are followed: none is missed.
-        now: (silence) => source.now(silence).pipe(tap(() => this.#begun$.next(true))),
+        // Reads wait until the start sequence is known, so that no change falls in between.
+        currentSequence: (timeout) =>
+          source.currentSequence(timeout).pipe(tap(() => this.#startKnown$.next(true))),
       },
       behaviour,
     );
     this.state$ = feed.state$.asObservable();
     this.changes$ = merge(
-      this.#doubtful$.pipe(mergeMap((ids) => this.#settle(ids))),
-      feed.blocks$.pipe(map((block) => this.#sift(block))),
+      this.#refetches$.pipe(mergeMap((ids) => this.#fetchEntries(ids))),
+      feed.items$.pipe(map((changes) => this.#acceptChanges(changes))),
     ).pipe(
-      filter((block) => block.length > 0),
-      tap((block) => {
-        for (const found of block) this.#listeners.get(found.id)?.next([found]);
+      filter((entries) => entries.length > 0),
+      tap((entries) => {
+        for (const entry of entries) this.#listeners.get(entry.id)?.next([entry]);
       }),
       finalize(() => {
-        this.#begun$.next(false);
+        this.#startKnown$.next(false);
         this.#known.clear();
       }),
       share(),
     );
   }
 
-  /** The changes of one document, at no cost for those of others. */
+  /** Emits the changes of one document. Changes of other documents cost it nothing. */
   changesOf(id: string): Observable<readonly LiveEntry[]> {
     return new Observable((subscriber) => {
       const listener = this.#listeners.get(id) ?? new Subject<readonly LiveEntry[]>();
       this.#listeners.set(id, listener);
-      subscriber.add(listener.subscribe((found) => subscriber.next(found)));
+      subscriber.add(listener.subscribe((entries) => subscriber.next(entries)));
       subscriber.add(() => {
         if (!listener.observed) this.#listeners.delete(id);
       });
-      // Holds the connection; what ends it, ends all.
+      // Keeps the feed open, and ends with it.
       subscriber.add(
         this.changes$.subscribe({
           error: (error: unknown) => subscriber.error(error),
@@ -135,82 +137,86 @@ export class LiveDatabase {
   }
 
   /**
-   * Reads once it is settled from where changes are followed, and again as long as failures pass by
-   * themselves. For those who listen for changes.
+   * Reads as soon as the feed's start sequence is known, and retries transient errors. Only for
+   * subscribers of `changes$`, because the feed does not start without one.
    */
-  begin<R>(read: () => Observable<R>): Observable<R> {
-    return this.#begun$.pipe(
+  readAfterStart<R>(read: () => Observable<R>): Observable<R> {
+    return this.#startKnown$.pipe(
       filter(Boolean),
       take(1),
-      mergeMap(() => this.#persist(read)),
+      mergeMap(() => this.#withRetries(read)),
     );
   }
 
-  /** Reads documents, together with all that are asked for in the same turn. */
+  /** Reads documents, in one request with all other reads of the same turn. */
   read(ids: readonly string[]): Observable<readonly LiveEntry[]> {
-    return this.#reader.read(ids).pipe(tap((found) => this.note(found)));
+    return this.#reader.read(ids).pipe(tap((entries) => this.recordRevisions(entries)));
   }
 
-  /** Notes revisions that were read: an older one that is told of later is not news. */
-  note(found: readonly LiveEntry[]): void {
-    for (const one of found) if (this.#known.admits(one)) this.#known.set(one);
+  /** Records revisions that were read, so that a later change to an older one is ignored. */
+  recordRevisions(entries: readonly LiveEntry[]): void {
+    for (const entry of entries) if (this.#known.isNotOlder(entry)) this.#known.set(entry);
   }
 
-  /** Asks what the server has of documents, and tells all who listen. */
-  recheck(ids: readonly string[]): void {
-    if (ids.length > 0) this.#doubtful$.next(ids);
+  /** Fetches documents from the server, and emits them in `changes$`. */
+  refetch(ids: readonly string[]): void {
+    if (ids.length > 0) this.#refetches$.next(ids);
   }
 
-  /** One stream for all who want the same, for as long as anybody does. */
-  shared<R>(key: string, make: () => Observable<R>): Observable<R> {
+  /** Returns the stream of a key, which all its subscribers share; creates it for the first one. */
+  shared<R>(key: string, create: () => Observable<R>): Observable<R> {
     return defer(() => {
-      const known = this.#shared.get(key) as Observable<R> | undefined;
-      if (known !== undefined) return known;
-      const made = make().pipe(
+      const existing = this.#shared.get(key) as Observable<R> | undefined;
+      if (existing !== undefined) return existing;
+      const created = create().pipe(
         finalize(() => this.#shared.delete(key)),
         share({ connector: () => new ReplaySubject<R>(1) }),
       );
-      this.#shared.set(key, made);
-      return made;
+      this.#shared.set(key, created);
+      return created;
     });
   }
 
-  /** Passes on what is surely news; the rest is looked into first. */
-  #sift(block: readonly Change[]): readonly LiveEntry[] {
-    const sure: LiveEntry[] = [];
-    const doubtful: string[] = [];
-    for (const change of block) {
-      const found = entryOfChange(change);
-      if (found !== null && this.#known.admits(found)) {
-        this.#known.set(found);
-        sure.push(found);
+  /** Returns the changes that are certainly not old, and refetches the documents of the others. */
+  #acceptChanges(changes: readonly Change[]): readonly LiveEntry[] {
+    const accepted: LiveEntry[] = [];
+    const uncertainIds: string[] = [];
+    for (const change of changes) {
+      const entry = entryOfChange(change);
+      if (entry !== null && this.#known.isNotOlder(entry)) {
+        this.#known.set(entry);
+        accepted.push(entry);
       } else {
-        doubtful.push(change.id);
+        uncertainIds.push(change.id);
       }
     }
-    this.recheck(doubtful);
-    return sure;
+    this.refetch(uncertainIds);
+    return accepted;
   }
 
-  /** Reads what is in doubt. What was heard of a document in the meantime is newer than the answer. */
-  #settle(ids: readonly string[]): Observable<readonly LiveEntry[]> {
+  /** Fetches documents. A change that arrives during the request is newer than the answer. */
+  #fetchEntries(ids: readonly string[]): Observable<readonly LiveEntry[]> {
     const before = ids.map((id) => this.#known.get(id));
-    return this.#persist(() => this.#reader.read(ids)).pipe(
-      map((found) =>
-        found.filter((one, i) => this.#known.get(one.id) === before[i] || this.#known.admits(one)),
+    return this.#withRetries(() => this.#reader.read(ids)).pipe(
+      map((entries) =>
+        entries.filter(
+          (entry, i) => this.#known.get(entry.id) === before[i] || this.#known.isNotOlder(entry),
+        ),
       ),
-      tap((found) => {
-        for (const one of found) this.#known.set(one);
+      tap((entries) => {
+        for (const entry of entries) this.#known.set(entry);
       }),
     );
   }
 
-  #persist<R>(read: () => Observable<R>): Observable<R> {
+  #withRetries<R>(read: () => Observable<R>): Observable<R> {
     return defer(() => {
       const { connection } = this.db;
       const { backoff, errorTolerance } = this.#behaviour;
-      const pace = new RetryPolicy(backoff, errorTolerance, () => connection.scheduler.now());
-      return defer(read).pipe(retryTransient(connection, pace));
+      const retryPolicy = new RetryPolicy(backoff, errorTolerance, () =>
+        connection.scheduler.now(),
+      );
+      return defer(read).pipe(retryTransient(connection, retryPolicy));
     });
   }
 }

@@ -8,7 +8,7 @@ import type { LiveEntry } from './live-entry.ts';
 import type { LiveDatabase } from './live-database.ts';
 import { LiveQuery } from './live-query.ts';
 
-/** One document as it changes; null while it is missing or deleted. */
+/** Returns a live query that emits one document; null while it is missing or deleted. */
 export function liveDocument<T extends object>(
   live: LiveDatabase,
   id: string,
@@ -22,41 +22,41 @@ export function liveDocument<T extends object>(
   );
 }
 
-/** What is known of one document as it changes, with the revision of its tombstone too. */
+/** Emits the entry of one document, also of its tombstone, and again each time it changes. */
 export function followDocument(live: LiveDatabase, id: string): Observable<LiveEntry> {
   return follow<LiveEntry>(live, {
     changes$: live.changesOf(id),
-    read: () => live.read([id]).pipe(map(([found]) => found as LiveEntry)),
-    patch: (value, changes, overtaken) => {
+    read: () => live.read([id]).pipe(map(([entry]) => entry as LiveEntry)),
+    patch: (value, changes, duringRead) => {
       let next = value;
-      for (const found of changes) {
-        if (supersedes(live, found, next.rev, overtaken)) next = found;
+      for (const change of changes) {
+        if (supersedes(live, change, next.rev, duringRead)) next = change;
       }
       return { value: next };
     },
   });
 }
 
-/** Several documents as they change, in the order of their ids. */
+/** Returns a live query that emits several documents, in the order of `ids`; null for a missing one. */
 export function liveDocuments<T extends object>(
   live: LiveDatabase,
   ids: readonly string[],
 ): LiveQuery<readonly (Document<T> | null)[]> {
   if (!Array.isArray(ids)) throw invalidArgument('docs$: ids', 'a list of ids', ids);
   ids.forEach((id, i) => requireId(id, `docs$: ids[${i}]`));
-  const wanted = [...ids];
-  return new LiveQuery(live, ['docs$', wanted], () => {
-    const places = new Map<string, number[]>();
-    wanted.forEach((id, i) => places.set(id, [...(places.get(id) ?? []), i]));
+  const requestedIds = [...ids];
+  return new LiveQuery(live, ['docs$', requestedIds], () => {
+    const indexes = new Map<string, number[]>();
+    requestedIds.forEach((id, i) => indexes.set(id, [...(indexes.get(id) ?? []), i]));
     return follow<readonly LiveEntry[]>(live, {
       changes$: live.changes$,
-      read: () => live.read(wanted),
-      patch: (value, changes, overtaken) => {
+      read: () => live.read(requestedIds),
+      patch: (value, changes, duringRead) => {
         let next: LiveEntry[] | undefined;
-        for (const found of changes) {
-          for (const place of places.get(found.id) ?? []) {
-            const { rev } = (next ?? value)[place] as LiveEntry;
-            if (supersedes(live, found, rev, overtaken)) (next ??= [...value])[place] = found;
+        for (const change of changes) {
+          for (const index of indexes.get(change.id) ?? []) {
+            const { rev } = (next ?? value)[index] as LiveEntry;
+            if (supersedes(live, change, rev, duringRead)) (next ??= [...value])[index] = change;
           }
         }
         return { value: next ?? value };

@@ -27,43 +27,45 @@ import type { LiveDatabase } from './live-database.ts';
 import { followDocument } from './live-documents.ts';
 import type { LiveEntry } from './live-entry.ts';
 
-/** How a document is edited. */
+/** The options of `db.edit$()`. */
 export interface EditOptions<T extends object = AnyFields> {
   /**
-   * Makes one of the local edits and of what somebody else wrote meanwhile; null gives the edits up.
-   * @defaultValue `fields()`: field by field; where both changed one, the local one wins
+   * Merges the local document with a newer revision of the server. Null discards the local edits.
+   * @defaultValue `fields()`: merges field by field; if both changed a field, the local one wins
    */
   readonly merge?: Merge<T>;
-  /** How long nothing is to be edited before it is saved, in milliseconds. @defaultValue 500 */
+  /** How long to wait after the last edit before saving, in milliseconds. @defaultValue 500 */
   readonly debounce?: number;
-  /** How long to wait before saving again what could not be saved for now. */
+  /** The delays between attempts to save after a transient error. */
   readonly backoff?: BackoffOptions;
 }
 
-/** A document as it is edited. */
+/** The state of a document under edit. */
 export interface EditState<T extends object = AnyFields> {
-  /** The document with all edits, saved or not; null where there is none. */
+  /** The document with all edits, saved or not; null if it is missing or deleted. */
   readonly value: Draft<T> | null;
-  /** Whether there are edits that have not been saved. */
+  /** Whether there are unsaved edits. */
   readonly pending: boolean;
   /**
-   * Why the last edits could not be saved: with `pending`, they are kept and tried again; without,
-   * they were refused, and `value` is the server's again. Null after the next edit.
+   * The error of the last attempt to save. If `pending` is true, the edits are kept and saved again.
+   * Otherwise the server or the merge rejected them, and `value` is the server's document. Null after
+   * the next edit.
    */
   readonly error: CorduroyError | null;
 }
 
 /**
- * A live document that can be edited: what `db.edit$(id)` returns.
+ * Emits a document and saves edits to it: `db.edit$(id)` returns it.
  *
- * - **Temperature:** hot and shared while it is subscribed to; it is saved by those who look at it.
- * - **Emits** `{ value, pending, error }`: edits at once, and what others write, merged with them.
+ * - **Temperature:** hot and shared by its subscribers. It reads and saves only while it has one.
+ * - **Emits** `{ value, pending, error }`: each edit at once, and each newer revision of the server,
+ *   merged with the unsaved edits.
  * - **Completes** never.
- * - **Errors** as `db.doc$(id)` does. Edits that the server refuses (403, 400, 413…) are rolled back,
- *   with the reason in `error`; those that cannot be saved for now, or not without logging in (401), stay
- *   pending.
- * - **On unsubscribe** what is being saved is aborted. Unsaved edits stay in the editor: they are
- *   saved at the next subscription, or by {@link LiveEdit.flush}.
+ * - **Errors** as `db.doc$(id)` does. Edits that the server rejects (400, 403, 413 and the like) are
+ *   rolled back, with the reason in `error`. Edits stay pending after a transient error, which is
+ *   retried, and after a 401, until you log in.
+ * - **On unsubscribe** the last subscriber cancels the save in flight. Unsaved edits stay in this
+ *   object: they are saved at the next subscription, or by {@link LiveEdit.flush}.
  */
 export class LiveEdit<T extends object = AnyFields> extends Observable<EditState<T>> {
   readonly #document: DocumentEdit<T>;
@@ -71,50 +73,51 @@ export class LiveEdit<T extends object = AnyFields> extends Observable<EditState
 
   /** @internal */
   constructor(live: LiveDatabase, id: string, options: EditOptions<T>) {
-    const { merge: merging = fields<T>(), debounce = 500, backoff: pace = {} } = options;
+    const { merge: mergeDocuments = fields<T>(), debounce = 500, backoff = {} } = options;
     requireId(id, 'edit$: the id');
-    if (typeof merging !== 'function') throw invalidArgument('edit$: merge', 'a function', merging);
+    if (typeof mergeDocuments !== 'function')
+      throw invalidArgument('edit$: merge', 'a function', mergeDocuments);
     if (!(debounce >= 0)) {
       throw invalidArgument('edit$: debounce', 'milliseconds from 0', debounce, RangeError);
     }
-    const document = new DocumentEdit<T>(live, id, merging, pace);
+    const document = new DocumentEdit<T>(live, id, mergeDocuments, backoff);
     const flushes$ = new Subject<void>();
-    const heard$ = followDocument(live, id).pipe(
-      map((found) => document.hear(found as unknown as LiveEntry<T>)),
+    const rebases$ = followDocument(live, id).pipe(
+      map((entry) => document.applyServerEntry(entry as unknown as LiveEntry<T>)),
     );
     const saves$ = merge(
-      // What was edited before this subscription waits too.
+      // Edits from before this subscription.
       defer(() => (document.pending ? of(undefined) : EMPTY)),
       document.edits$.pipe(debounceTime(debounce, live.db.connection.scheduler)),
       flushes$,
     ).pipe(map(() => document.save()));
-    // What is heard from the server and what is sent to it, one after the other.
-    const work$ = merge(heard$, saves$).pipe(concatMap((task) => task));
-    const shown$ = document.state$.pipe(
+    // Rebases and saves run one after the other, because each changes the state.
+    const work$ = merge(rebases$, saves$).pipe(concatMap((task) => task));
+    const states$ = document.state$.pipe(
       filter((state) => state !== null),
       map((state) => ({
-        value: document.present(state),
+        value: document.toDocument(state),
         pending: state.local !== null,
         error: state.error,
       })),
     );
-    const edited$ = merge(work$.pipe(ignoreElements()), shown$).pipe(
+    const shared$ = merge(work$.pipe(ignoreElements()), states$).pipe(
       share({ connector: () => new ReplaySubject(1) }),
     );
-    super((subscriber) => edited$.subscribe(subscriber));
+    super((subscriber) => shared$.subscribe(subscriber));
     this.#document = document;
     this.#flushes$ = flushes$;
   }
 
-  /** Whether there are edits that have not been saved. */
+  /** Whether there are unsaved edits. */
   get pending(): boolean {
     return this.#document.pending;
   }
 
   /**
-   * Replaces the document by another: at once for those who look, and saved later.
+   * Replaces the document. Emits the new value at once, and saves it after the debounce time.
    *
-   * @throws TypeError for what cannot be saved; Error before the document has been read.
+   * @throws TypeError for a document that cannot be saved; Error before the document has been read.
    */
   set(doc: Draft<T>): void {
     requireDraft(doc, 'edit$: the document');
@@ -122,32 +125,34 @@ export class LiveEdit<T extends object = AnyFields> extends Observable<EditState
   }
 
   /**
-   * Replaces some fields, as {@link LiveEdit.set} does all; a field that is undefined is removed.
+   * Replaces some fields of the document, and removes those that are undefined. Emits and saves as
+   * {@link LiveEdit.set} does.
    *
-   * @throws TypeError for what cannot be saved; Error before the document has been read.
+   * @throws TypeError for a document that cannot be saved; Error before the document has been read.
    */
   patch(changes: Partial<T>): void {
     const state = this.#document.state$.value;
-    const present = state === null ? null : this.#document.present(state);
+    const present = state === null ? null : this.#document.toDocument(state);
     const next: Record<string, unknown> = { ...present, ...changes };
     for (const name of Object.keys(next)) if (next[name] === undefined) delete next[name];
     this.set(next as Draft<T>);
   }
 
-  /** Throws the unsaved edits away. */
+  /** Discards the unsaved edits, and emits the server's document. */
   discard(): void {
     this.#document.discard();
   }
 
   /**
-   * Saves what is unsaved without waiting for a pause, and emits the document when it is saved.
+   * Saves the unsaved edits without waiting for the debounce time. Emits the document when it is
+   * saved, and completes.
    *
-   * Cold. Errors with what refused the edits. On unsubscribe what is being saved is aborted, unless
-   * others look at the document.
+   * Cold. Errors with the error of the save. Unsubscribing cancels the save in flight, unless this
+   * `LiveEdit` has other subscribers.
    */
   flush(): Observable<Draft<T> | null> {
     return defer(() => {
-      this.#document.forgive();
+      this.#document.clearError();
       const flush$ = defer(() => {
         this.#flushes$.next();
         return EMPTY;

@@ -3,40 +3,40 @@ import { byWinner, isTombstone } from '../model/document.ts';
 import type { AnyFields, Document } from '../model/document.ts';
 import { equal } from '../model/json.ts';
 
-/** What is known of a document: its winning revision, and the document itself. */
+/** The known state of a document: its winning revision, and the document itself. */
 export interface LiveEntry<T extends object = AnyFields> {
   readonly id: string;
-  /** The winning revision, that of a tombstone too; null where there never was a document. */
+  /** The winning revision, also that of a tombstone; null if there never was a document. */
   readonly rev: string | null;
-  /** Null where it is missing or deleted. */
+  /** Null if the document is missing or deleted. */
   readonly doc: Document<T> | null;
-  /** The live leaf revisions that lost, where there are any. */
+  /** The losing leaf revisions that are not deleted. */
   readonly conflicts: readonly string[];
 }
 
-const NONE: readonly string[] = [];
+const NO_CONFLICTS: readonly string[] = [];
 
-/** Makes what is known of a document that was read with `conflicts: true`. */
+/** Converts a document that was read with `conflicts: true`. */
 export function entryOfDocument(doc: Document): LiveEntry {
-  const { _id: id, _rev: rev, _conflicts: conflicts = NONE } = doc;
+  const { _id: id, _rev: rev, _conflicts: conflicts = NO_CONFLICTS } = doc;
   if (!('_conflicts' in doc)) return { id, rev, doc, conflicts };
   const { _conflicts: _lost, ...rest } = doc;
   return { id, rev, doc: rest, conflicts };
 }
 
-/** Reads a change with its document; null where the document was gone before it could be sent. */
+/** Converts a change with its document; null if the server could not read the document any more. */
 export function entryOfChange({ id, changes, deleted, doc }: Change): LiveEntry | null {
   const rev = changes[0]?.rev;
   if (rev === undefined) return null;
   if (deleted === true || (doc && isTombstone(doc))) {
-    return { id, rev, doc: null, conflicts: NONE };
+    return { id, rev, doc: null, conflicts: NO_CONFLICTS };
   }
   return doc ? entryOfDocument(doc) : null;
 }
 
 /**
- * Makes the next list of the present one and an answer: what is equal stays the same object, and the
- * list does where all of it is.
+ * Returns an answer in which items of the present list replace equal ones, so that they keep their
+ * identity. Returns the present list itself if all its items are equal.
  */
 export function keepEqual<Item>(
   present: readonly Item[],
@@ -53,12 +53,12 @@ export function keepEqual<Item>(
   return same ? present : kept;
 }
 
-/** How many documents are remembered: those that were heard of last. */
-const MEMORY = 10_000;
+/** The maximum number of documents whose revision is remembered. */
+const MAX_REMEMBERED = 10_000;
 
 /**
- * The newest revision that was heard of, document by document: clusters repeat changes, and answers
- * overtake each other.
+ * Remembers the newest revision of each document, because clusters repeat changes and answers
+ * arrive out of order. Forgets the documents that changed longest ago.
  */
 export class KnownRevisions {
   readonly #revs = new Map<string, string>();
@@ -69,10 +69,10 @@ export class KnownRevisions {
 
   set({ id, rev }: LiveEntry): void {
     if (rev === null) return;
-    // A map keeps the order of insertion: the first is the one not heard of for the longest time.
+    // A map iterates in the order of insertion. Deleting first moves the document to the end.
     this.#revs.delete(id);
     this.#revs.set(id, rev);
-    if (this.#revs.size <= MEMORY) return;
+    if (this.#revs.size <= MAX_REMEMBERED) return;
     for (const oldest of this.#revs.keys()) {
       this.#revs.delete(oldest);
       return;
@@ -80,10 +80,11 @@ export class KnownRevisions {
   }
 
   /**
-   * Tells whether something is surely no older than what is known: the same revision, or one that
-   * wins over it. What loses may be old, or what is left after the winner was deleted.
+   * Returns whether an entry is certainly not older than the known revision: it is the same revision,
+   * or it wins. A losing revision is uncertain: it may be old, or it may win now because the former
+   * winner was deleted.
    */
-  admits({ id, rev }: LiveEntry): boolean {
+  isNotOlder({ id, rev }: LiveEntry): boolean {
     const known = this.#revs.get(id);
     return known === undefined || (rev !== null && byWinner(rev, known) <= 0);
   }

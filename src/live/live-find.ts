@@ -16,34 +16,37 @@ import { keepEqual } from './live-entry.ts';
 import type { LiveDatabase } from './live-database.ts';
 import { LiveQuery } from './live-query.ts';
 
-/** A Mango query that is followed: whole documents, and all that match unless there is a `limit`. */
+/** The query of `db.find$()`. It finds whole documents, and all that match unless it has a `limit`. */
 export interface LiveFindQuery<T extends object = AnyFields> extends Pick<
   FindQuery<T>,
   'selector' | 'sort' | 'skip' | 'useIndex' | 'allowFallback' | 'stable' | 'r'
 > {
-  /** How many documents at most. @defaultValue all that match, unlike `find` */
+  /** The maximum number of documents. @defaultValue all that match, unlike `find` */
   readonly limit?: number;
-  /** How long to wait after an answer before asking again, in milliseconds; else the `Couch`'s. */
+  /**
+   * The minimum time between an answer and the next read, in milliseconds.
+   * @defaultValue that of the `Couch`
+   */
   readonly latency?: number;
 }
 
-/** What CouchDB itself takes for no limit. */
-const ALL = 268_435_456;
+/** The limit with which CouchDB itself replaces a missing one. */
+const NO_LIMIT = 268_435_456;
 
-const REFUSED = ['fields', 'bookmark', 'conflicts', 'executionStats', 'update'];
+const UNSUPPORTED = ['fields', 'bookmark', 'conflicts', 'executionStats', 'update'];
 
-/** What decides over where a document stands in a list, and whether it does. */
-interface Rules {
+/** The rules of a query: which documents it finds, and in which order. */
+interface QueryRules {
   readonly matches: (doc: AnyFields) => Verdict;
-  /** Undefined where it cannot be told here which comes first. */
+  /** Compares as the server sorts; undefined if only the server can. Null without `sort`. */
   readonly compare: ((a: LiveEntry, b: LiveEntry) => number | undefined) | null;
-  /** Whether others move up when one leaves, or who enters is for the server to say. */
-  readonly bounded: boolean;
+  /** Whether only the server knows the list after a document has entered or left it. */
+  readonly serverDecides: boolean;
 }
 
 /**
- * The documents that a query finds, as they change. Whether a changed document is among them is
- * decided here; the server is asked again where it cannot be.
+ * Returns a live query that emits the documents that a Mango query finds. It matches changed
+ * documents locally, and reads from the server again only if that is not possible.
  */
 export function liveFind<T extends object>(
   live: LiveDatabase,
@@ -52,21 +55,24 @@ export function liveFind<T extends object>(
   if (typeof query !== 'object' || query === null) {
     throw invalidArgument('find$: query', 'an object with a selector', query);
   }
-  for (const name of REFUSED) {
-    if (name in query) throw new TypeError(`find$: ${name} cannot be followed; use find for it`);
+  for (const name of UNSUPPORTED) {
+    if (name in query) throw new TypeError(`find$: ${name} is not supported: use find instead`);
   }
-  const { latency = live.latency, ...wanted } = query;
-  const ask = find<AnyFields, string>(live.db, { ...wanted, limit: wanted.limit ?? ALL });
-  const rules = rulesOf(wanted);
-  return new LiveQuery(live, ['find$', wanted, latency], () =>
+  const { latency = live.latency, ...findQuery } = query;
+  const query$ = find<AnyFields, string>(live.db, {
+    ...findQuery,
+    limit: findQuery.limit ?? NO_LIMIT,
+  });
+  const rules = rulesOf(findQuery);
+  return new LiveQuery(live, ['find$', findQuery, latency], () =>
     follow<readonly LiveEntry[]>(live, {
       changes$: live.changes$,
       read: () =>
-        ask.pipe(
+        query$.pipe(
           map(({ docs }) => docs.map((doc) => entryOfDocument(doc as Document))),
-          tap((found) => live.note(found)),
+          tap((entries) => live.recordRevisions(entries)),
         ),
-      patch: (value, changes, overtaken) => patch(live, rules, value, changes, overtaken),
+      patch: (value, changes, duringRead) => patch(live, rules, value, changes, duringRead),
       reconcile: (value, answer) => keepEqual(value, answer, ({ id }) => id),
       latency,
     }).pipe(map((all) => all.map(({ doc }) => doc as Document<T>))),
@@ -75,37 +81,38 @@ export function liveFind<T extends object>(
 
 function patch(
   live: LiveDatabase,
-  rules: Rules,
+  rules: QueryRules,
   value: readonly LiveEntry[],
   changes: readonly LiveEntry[],
-  overtaken: boolean,
+  duringRead: boolean,
 ): PatchResult<readonly LiveEntry[]> {
   let next: readonly LiveEntry[] = value;
-  for (const found of changes) {
+  for (const change of changes) {
     // A query finds no design documents.
-    if (found.id.startsWith('_design/')) continue;
-    const there = next.find(({ id }) => id === found.id);
-    if (there !== undefined && !supersedes(live, found, there.rev, overtaken)) continue;
-    const verdict = found.doc !== null && rules.matches(found.doc);
-    if (there === undefined && verdict === false) continue;
-    const stays = there !== undefined && verdict === true && sameOrder(rules, there, found);
-    if (stays) {
-      next = next.map((one) => (one === there ? found : one));
+    if (change.id.startsWith('_design/')) continue;
+    const present = next.find(({ id }) => id === change.id);
+    if (present !== undefined && !supersedes(live, change, present.rev, duringRead)) continue;
+    const verdict = change.doc !== null && rules.matches(change.doc);
+    if (present === undefined && verdict === false) continue;
+    const keepsIndex =
+      present !== undefined && verdict === true && sameOrder(rules, present, change);
+    if (keepsIndex) {
+      next = next.map((entry) => (entry === present ? change : entry));
       continue;
     }
-    const put = verdict === true ? placeOf(rules, next, found) : 0;
-    const isNew = there === undefined;
-    if (verdict === undefined || put === undefined || rules.bounded || (isNew && overtaken)) {
-      return { value: next, again: true };
-    }
-    const others = next.filter(({ id }) => id !== found.id);
-    if (verdict) others.splice(placeOf(rules, others, found) ?? others.length, 0, found);
+    const index = verdict === true ? insertionIndex(rules, next, change) : 0;
+    const unknown = verdict === undefined || index === undefined;
+    // A match that came during the read, but is not in the answer, may be an old revision.
+    const uncertain = present === undefined && duringRead;
+    if (unknown || uncertain || rules.serverDecides) return { value: next, reread: true };
+    const others = next.filter(({ id }) => id !== change.id);
+    if (verdict) others.splice(insertionIndex(rules, others, change) ?? others.length, 0, change);
     next = others;
   }
   return { value: next };
 }
 
-function rulesOf(query: LiveFindQuery): Rules {
+function rulesOf(query: LiveFindQuery): QueryRules {
   const { sort = [], limit, skip, useIndex } = query;
   const order = sort.map((field): [string, number] => {
     if (typeof field === 'string') return [field, 1];
@@ -113,13 +120,13 @@ function rulesOf(query: LiveFindQuery): Rules {
     return [name, direction === 'desc' ? -1 : 1];
   });
   const selected = compileSelector(query.selector);
-  // A partial index, and a text index, have rules of their own.
-  const foreign = useIndex !== undefined || order.some(([name]) => name.includes(':'));
+  // A partial index or a text index may leave documents out, or sort them by other rules.
+  const unknownIndex = useIndex !== undefined || order.some(([name]) => name.includes(':'));
   return {
-    // The index that gives the order has only documents with all of its fields.
+    // The index that sorts holds only documents that have all of its fields.
     matches: (doc) => order.every(([name]) => readField(doc, name) !== undefined) && selected(doc),
     compare: order.length === 0 ? null : (a, b) => compareBy(order, a, b),
-    bounded: limit !== undefined || skip !== undefined || foreign,
+    serverDecides: limit !== undefined || skip !== undefined || unknownIndex,
   };
 }
 
@@ -129,34 +136,34 @@ function compareBy(
   b: LiveEntry,
 ): number | undefined {
   for (const [name, direction] of order) {
-    const by = compareJson(readField(a.doc, name), readField(b.doc, name));
-    if (by !== 0) return by && by * direction;
+    const result = compareJson(readField(a.doc, name), readField(b.doc, name));
+    if (result !== 0) return result && result * direction;
   }
   return byId(a.id, b.id) * (order[0]?.[1] ?? 1);
 }
 
-function sameOrder({ compare }: Rules, a: LiveEntry, b: LiveEntry): boolean {
+function sameOrder({ compare }: QueryRules, a: LiveEntry, b: LiveEntry): boolean {
   return compare === null || compare(a, b) === 0;
 }
 
-/** Where a document belongs; undefined where only the server can tell. */
-function placeOf(
-  { compare }: Rules,
+/** Returns the index at which a document belongs; undefined if only the server knows it. */
+function insertionIndex(
+  { compare }: QueryRules,
   list: readonly LiveEntry[],
-  found: LiveEntry,
+  entry: LiveEntry,
 ): number | undefined {
   if (compare === null) {
-    // Without an order it is that of an index; the one that there always is goes by id.
+    // Without `sort` the order is that of the index; the built-in one sorts by id.
     const isById = list.every(
-      (one, i) => i === 0 || byId((list[i - 1] as LiveEntry).id, one.id) < 0,
+      ({ id }, i) => i === 0 || byId((list[i - 1] as LiveEntry).id, id) < 0,
     );
-    const after = list.findIndex(({ id }) => byId(id, found.id) > 0);
+    const after = list.findIndex(({ id }) => byId(id, entry.id) > 0);
     return isById && after !== -1 ? after : list.length;
   }
-  for (const [i, one] of list.entries()) {
-    const by = compare(one, found);
-    if (by === undefined) return undefined;
-    if (by > 0) return i;
+  for (const [i, other] of list.entries()) {
+    const result = compare(other, entry);
+    if (result === undefined) return undefined;
+    if (result > 0) return i;
   }
   return list.length;
 }

@@ -14,20 +14,22 @@ import { canonical } from '../model/json.ts';
 import type { LiveDatabase } from './live-database.ts';
 
 /**
- * A read that goes on: what `db.doc$()`, `db.find$()` and their like return.
+ * Emits its result, and emits again each time the result changes: `db.doc$()`, `db.find$()` and the
+ * other live queries return it.
  *
- * - **Temperature:** cold to make, shared while it is subscribed to: equal calls on one `Couch` share
- *   one. All that is live on a database rides on one connection for changes.
- * - **Emits** the present value, to late subscribers too, and then each time it changed. What did not
- *   change is the same object (`===`) as before: take it as read-only.
+ * - **Temperature:** sends nothing before the first subscription, and is hot and shared from then
+ *   on. Equal calls on one `Couch` share one query, and all live queries on a database share one
+ *   changes feed.
+ * - **Emits** the present result first, also to late subscribers, and then each new result. Parts
+ *   that did not change are the same objects (`===`) as before: do not modify them.
  * - **Completes** never.
- * - **Errors** with what cannot pass by itself (401, 403, 404, a database that was replaced); the
- *   rest is waited out. A new subscription begins anew.
- * - **On unsubscribe** nothing more is emitted; the last one aborts what is being read, and the last
- *   of all that is live on the database closes the connection.
+ * - **Errors** with what a retry cannot repair (401, 403, 404, or a replaced database). Transient
+ *   errors are retried. After an error, subscribe again to read again.
+ * - **On unsubscribe** the query emits nothing more. The last subscriber of a query cancels its
+ *   read, and the last subscriber of all live queries on the database closes the connection.
  */
 export class LiveQuery<V> extends Observable<V> {
-  /** What the connection for changes is doing. Hot; listening to it opens no connection. */
+  /** Emits the state of the changes feed. Hot. A subscription to it opens no connection. */
   readonly state$: Observable<FeedState>;
 
   /** @internal */
@@ -38,23 +40,24 @@ export class LiveQuery<V> extends Observable<V> {
   }
 }
 
-/** What a template needs to know of a stream, in one value. */
+/** The value of a stream together with its state, as a template shows it. */
 export interface WithState<V> {
-  /** The value that came last; undefined before the first. */
+  /** The latest value; undefined before the first. */
   readonly value: V | undefined;
-  /** Whether the first value is still to come. */
+  /** Whether the first value has not arrived yet. */
   readonly loading: boolean;
-  /** What ended the stream; null while it goes on. */
+  /** The error that ended the stream; null before that. */
   readonly error: unknown;
-  /** Whether the value may be out of date, for the feed of changes is down. */
+  /** Whether the value may be out of date, because the changes feed is down. */
   readonly stale: boolean;
 }
 
 /**
- * Emits values with what is known of them: whether the first is still to come, whether the feed is
- * down, what went wrong. It never errors: an error is its last value, and it completes.
+ * Emits each value together with its state: whether the first value is still loading, whether the
+ * value is stale, and the error. It never errors: it emits the error in its last value, and completes.
  *
- * Put it first behind a live query: of another Observable it is not known whether it is stale.
+ * Put it first in the `pipe` of a live query: for other Observables, `stale` is true only after an
+ * error.
  *
  * ```
  * source:         --a-----b---#
@@ -78,7 +81,7 @@ export function withState<V>(): OperatorFunction<V, WithState<V>> {
   };
 }
 
-/** A feed that is opened for the first time is not down: what was read meanwhile is up to date. */
+/** Emits whether a feed is down. It is not while it first connects: what was read then is new. */
 function isDown(state$: Observable<FeedState>): Observable<boolean> {
   return state$.pipe(
     map(

@@ -17,73 +17,78 @@ import type { Document } from '../model/document.ts';
 import { entryOfDocument } from './live-entry.ts';
 import type { LiveEntry } from './live-entry.ts';
 
-/** How many documents one request reads at most. */
-const MOST = 1000;
+/** The maximum number of documents in one request. */
+const MAX_IDS = 1000;
 
 interface Batch {
   readonly ids: Set<string>;
-  readonly found$: Observable<ReadonlyMap<string, LiveEntry>>;
+  readonly entries$: Observable<ReadonlyMap<string, LiveEntry>>;
 }
 
-/** Reads documents: all that are asked for in the same turn with one request. */
+/** Reads documents: one request serves all reads of the same turn. */
 export class LiveReader {
   readonly #db: DatabaseScope;
-  /** What has been asked for in this turn. */
-  #open: Batch | undefined;
+  /** The batch that collects the ids of this turn. */
+  #collecting: Batch | undefined;
 
   constructor(db: DatabaseScope) {
     this.#db = db;
   }
 
-  /** Emits what is known of documents, in their order, once. When all have left, it aborts. */
+  /**
+   * Emits the entries of documents, in the order of `ids`, and completes. The request is aborted when
+   * all its subscribers have left.
+   */
   read(ids: readonly string[]): Observable<readonly LiveEntry[]> {
     return defer(() => {
-      const batch = (this.#open ??= this.#begin());
+      const batch = (this.#collecting ??= this.#createBatch());
       for (const id of ids) batch.ids.add(id);
-      return batch.found$.pipe(map((found) => ids.map((id) => found.get(id) ?? missing(id))));
+      return batch.entries$.pipe(
+        map((entries) => ids.map((id) => entries.get(id) ?? missingEntry(id))),
+      );
     });
   }
 
-  #begin(): Batch {
+  #createBatch(): Batch {
     const ids = new Set<string>();
     const close = (): void => {
-      if (this.#open?.ids === ids) this.#open = undefined;
+      if (this.#collecting?.ids === ids) this.#collecting = undefined;
     };
-    const found$ = this.#db.connection.after(0).pipe(
+    const entries$ = this.#db.connection.after(0).pipe(
       tap(close),
       mergeMap(() => this.#fetch([...ids])),
       finalize(close),
       share({ connector: () => new ReplaySubject(1), resetOnComplete: false, resetOnError: false }),
     );
-    return { ids, found$ };
+    return { ids, entries$ };
   }
 
   #fetch(ids: readonly string[]): Observable<ReadonlyMap<string, LiveEntry>> {
     const path = `${this.#db.path}/_all_docs?include_docs=true&conflicts=true`;
-    const parts = Array.from({ length: Math.ceil(ids.length / MOST) }, (_, i) =>
-      ids.slice(i * MOST, (i + 1) * MOST),
+    const parts = Array.from({ length: Math.ceil(ids.length / MAX_IDS) }, (_, i) =>
+      ids.slice(i * MAX_IDS, (i + 1) * MAX_IDS),
     );
     return from(parts).pipe(
       concatMap((keys) =>
         this.#db.connection.json(
           () => ({ method: 'POST', path, json: { keys } }),
-          (body) => arrayField(body, 'rows').map(foundRow),
+          (body) => arrayField(body, 'rows').map(entryOfRow),
         ),
       ),
       reduce((all, { value }) => {
-        for (const found of value) all.set(found.id, found);
+        for (const entry of value) all.set(entry.id, entry);
         return all;
       }, new Map<string, LiveEntry>()),
     );
   }
 }
 
-function foundRow(row: unknown): LiveEntry {
+function entryOfRow(row: unknown): LiveEntry {
   const { doc, value } = asObject(row) as { doc?: Document | null; value?: { rev?: string } };
   if (doc) return entryOfDocument(doc);
-  return { ...missing(stringField(row, 'key')), rev: value?.rev ?? null };
+  return { ...missingEntry(stringField(row, 'key')), rev: value?.rev ?? null };
 }
 
-function missing(id: string): LiveEntry {
+function missingEntry(id: string): LiveEntry {
   return { id, rev: null, doc: null, conflicts: [] };
 }

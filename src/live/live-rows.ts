@@ -13,22 +13,30 @@ import { Row } from '../model/view.ts';
 import { queryView } from '../queries/view.ts';
 import type { ViewOptions } from '../queries/view.ts';
 
-/** Which documents are listed, and how; those of `_all_docs` that can be followed. */
+/** The options of `db.allDocs$()`: those of `_all_docs` that a live query supports. */
 export interface LiveAllDocsOptions {
   /** Only this id. */
   readonly key?: string;
-  /** Only these ids, in this order; what is missing has a row that says so. */
+  /** Only these ids, in this order. A missing document has a row with `error: 'not_found'`. */
   readonly keys?: readonly string[];
+  /** The id at which the list starts. */
   readonly startKey?: string;
+  /** The id at which the list ends. */
   readonly endKey?: string;
-  /** Whether the document with the id `endKey` is listed. @defaultValue true */
+  /** Whether the list includes the document with the id `endKey`. @defaultValue true */
   readonly inclusiveEnd?: boolean;
+  /** Lists the last id first. @defaultValue false */
   readonly descending?: boolean;
+  /** The maximum number of rows. */
   readonly limit?: number;
+  /** How many rows to leave out at the start. @defaultValue 0 */
   readonly skip?: number;
   /** Adds the documents. @defaultValue false */
   readonly includeDocs?: boolean;
-  /** How long to wait after an answer before asking again, in milliseconds; else the `Couch`'s. */
+  /**
+   * The minimum time between an answer and the next read, in milliseconds.
+   * @defaultValue that of the `Couch`
+   */
   readonly latency?: number;
 }
 
@@ -37,95 +45,95 @@ type DocRow<T extends object> = Row<string, { readonly rev: string }, Document<T
 type Rows<T extends object> = readonly DocRow<T>[];
 
 /**
- * The documents of a database, or of a range of ids, as they change. Told from the changes alone,
- * but where a `limit` or a `skip` has others move up or down: there the server is asked.
+ * Returns a live query that emits the rows of a database's documents, or of a range of ids. It
+ * applies changes locally. With `limit` or `skip`, it reads again if a document enters or leaves.
  */
 export function liveAllDocs<T extends object>(
   live: LiveDatabase,
   options: LiveAllDocsOptions,
 ): LiveQuery<Rows<T>> {
-  const { latency = live.latency, ...wanted } = options;
+  const { latency = live.latency, ...listOptions } = options;
   for (const name of ['key', 'startKey', 'endKey'] as const) {
-    const id = wanted[name];
+    const id = listOptions[name];
     if (id !== undefined && typeof id !== 'string')
       throw invalidArgument(`allDocs$: ${name}`, 'an id', id);
   }
-  wanted.keys?.forEach((id, i) => requireId(id, `allDocs$: keys[${i}]`));
+  listOptions.keys?.forEach((id, i) => requireId(id, `allDocs$: keys[${i}]`));
   const query = queryView<string, { rev: string }, Document<T> | null>(
     live.db,
     '_all_docs',
-    wanted,
+    listOptions,
   );
-  const patch = wanted.keys === undefined ? patchRange<T> : patchKeys<T>;
-  return new LiveQuery(live, ['allDocs$', wanted, latency], () =>
+  const patch = listOptions.keys === undefined ? patchRange<T> : patchKeys<T>;
+  return new LiveQuery(live, ['allDocs$', listOptions, latency], () =>
     follow<Rows<T>>(live, {
       changes$: live.changes$,
       read: () =>
         query.pipe(
           map(({ rows }) => rows),
-          tap((rows) => live.note(rows.filter(({ id }) => id !== null).map(foundRow))),
+          tap((rows) => live.recordRevisions(rows.filter(({ id }) => id !== null).map(entryOfRow))),
         ),
-      patch: (rows, changes, overtaken) => patch(live, wanted, rows, changes, overtaken),
+      patch: (rows, changes, duringRead) => patch(live, listOptions, rows, changes, duringRead),
       reconcile: (rows, answer) => keepEqual(rows, answer, ({ key }) => key),
       latency,
     }),
   );
 }
 
-function foundRow({ key, value, doc }: DocRow<object>): LiveEntry {
+function entryOfRow({ key, value, doc }: DocRow<object>): LiveEntry {
   return { id: key, rev: value.rev, doc: doc as Document | null, conflicts: [] };
 }
 
-/** Lists by id: a document that is new or gone opens or closes a gap. */
+/** Applies changes to a list sorted by id, which may grow and shrink. */
 function patchRange<T extends object>(
   live: LiveDatabase,
   options: LiveAllDocsOptions,
   rows: Rows<T>,
   changes: readonly LiveEntry[],
-  overtaken: boolean,
+  duringRead: boolean,
 ): PatchResult<Rows<T>> {
   const direction = options.descending === true ? -1 : 1;
   let next: DocRow<T>[] | undefined;
-  for (const found of changes) {
-    if (!isInRange(found.id, options)) continue;
+  for (const change of changes) {
+    if (!isInRange(change.id, options)) continue;
     const present = next ?? rows;
-    const place = placeOf(present, found.id, direction);
-    const there = present[place]?.key === found.id ? present[place] : undefined;
-    if (there === undefined && found.doc === null) continue;
-    if (there !== undefined && found.doc !== null) {
-      if (!supersedes(live, found, there.value.rev, overtaken)) continue;
+    const index = insertionIndex(present, change.id, direction);
+    const row = present[index]?.key === change.id ? present[index] : undefined;
+    if (row === undefined && change.doc === null) continue;
+    if (row !== undefined && change.doc !== null) {
+      if (!supersedes(live, change, row.value.rev, duringRead)) continue;
       next = [...present];
-      next[place] = rowOf<T>(found, options);
+      next[index] = rowOf<T>(change, options);
       continue;
     }
-    // Who moves up, or whether this is the newest news of what was read as missing: ask.
-    if (overtaken || options.limit !== undefined || options.skip !== undefined) {
-      return { value: next ?? rows, again: true };
+    // Only the server knows which row moves up, and whether a change during the read is the latest.
+    if (duringRead || options.limit !== undefined || options.skip !== undefined) {
+      return { value: next ?? rows, reread: true };
     }
     next = [...present];
-    if (there !== undefined) next.splice(place, 1);
-    else next.splice(place, 0, rowOf<T>(found, options));
+    if (row !== undefined) next.splice(index, 1);
+    else next.splice(index, 0, rowOf<T>(change, options));
   }
   return { value: next ?? rows };
 }
 
-/** One row for each id that was asked for, whatever became of it. */
+/** Applies changes to a list with one row for each requested id, missing documents included. */
 function patchKeys<T extends object>(
   live: LiveDatabase,
   options: LiveAllDocsOptions,
   rows: Rows<T>,
   changes: readonly LiveEntry[],
-  overtaken: boolean,
+  duringRead: boolean,
 ): PatchResult<Rows<T>> {
   let next: DocRow<T>[] | undefined;
-  for (const found of changes) {
+  for (const change of changes) {
     const present: Rows<T> = next ?? rows;
-    present.forEach((row, place) => {
-      if (row.key !== found.id) return;
+    present.forEach((row, index) => {
+      if (row.key !== change.id) return;
       const rev = row.error === null ? row.value.rev : null;
-      if (!supersedes(live, found, rev, overtaken)) return;
+      if (!supersedes(live, change, rev, duringRead)) return;
       next ??= [...rows];
-      next[place] = rowOf<T>(found, options);
+      next[index] = rowOf<T>(change, options);
     });
   }
   return { value: next ?? rows };
@@ -149,8 +157,8 @@ function isInRange(id: string, options: LiveAllDocsOptions): boolean {
   return inclusiveEnd || id !== endKey;
 }
 
-/** Where an id is, or would be. */
-function placeOf(rows: Rows<object>, id: string, direction: number): number {
+/** Returns the index of an id, or the index at which it would be inserted. */
+function insertionIndex(rows: Rows<object>, id: string, direction: number): number {
   let [low, high] = [0, rows.length];
   while (low < high) {
     const middle = (low + high) >> 1;
@@ -160,35 +168,38 @@ function placeOf(rows: Rows<object>, id: string, direction: number): number {
   return low;
 }
 
-/** How a view is followed: what is read of it, and how often. */
+/** The options of `db.view$()`. */
 export interface LiveViewOptions extends ViewOptions {
-  /** How long to wait after an answer before asking again, in milliseconds; else the `Couch`'s. */
+  /**
+   * The minimum time between an answer and the next read, in milliseconds.
+   * @defaultValue that of the `Couch`
+   */
   readonly latency?: number;
 }
 
 /**
- * The rows of a view as they change. Only the server knows what a document emits, so it is asked
- * again after a change, at most once every `latency`.
+ * Returns a live query that emits the rows of a view. Only the server can compute them, so the query
+ * reads again after a change, at most once every `latency` milliseconds.
  */
 export function liveView<R extends Row<unknown, unknown, unknown>>(
   live: LiveDatabase,
   name: string,
   options: LiveViewOptions,
 ): LiveQuery<readonly R[]> {
-  const { latency = live.latency, ...wanted } = options;
-  const query = queryView<unknown, unknown, Document | null>(live.db, name, wanted);
-  return new LiveQuery(live, ['view$', name, wanted, latency], () =>
+  const { latency = live.latency, ...viewOptions } = options;
+  const query = queryView<unknown, unknown, Document | null>(live.db, name, viewOptions);
+  return new LiveQuery(live, ['view$', name, viewOptions, latency], () =>
     follow<readonly R[]>(live, {
       changes$: live.changes$,
       read: () => query.pipe(map(({ rows }) => rows as readonly unknown[] as readonly R[])),
-      patch: (value) => ({ value, again: true }),
+      patch: (value) => ({ value, reread: true }),
       reconcile: (value, answer) => keepEqual(value, answer, rowKey),
       latency,
     }),
   );
 }
 
-/** Which row this is, among those of a view: one document may emit several with one key. */
+/** Returns the identity of a view's row. One document may emit several rows with the same key. */
 function rowKey({ id, key }: Row<unknown, unknown, unknown>): string {
   return JSON.stringify([id, key]);
 }

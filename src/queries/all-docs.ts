@@ -8,21 +8,23 @@ import { invalidArgument } from '../model/invalid-argument.ts';
 import type { Row, View } from '../model/view.ts';
 import { decodeView } from './view.ts';
 
-/** Which documents are listed, and how: their ids are the keys. */
+/** Options for listing documents. The keys are the ids of the documents. */
 export interface AllDocsOptions {
-  /** Only this id. */
+  /** Lists only this id. */
   readonly key?: string;
-  /** Only these ids, in this order, with a row that says why for each that is not there. */
+  /** Lists only these ids, in this order. A missing document has a row with an `error`. */
   readonly keys?: readonly string[];
-  /** The id to begin with. */
+  /** The first id. */
   readonly startKey?: string;
-  /** The id to end with; all that begin with a text are between it and itself with `'\ufff0'`. */
+  /** The last id. For all ids with a prefix, use `startKey: prefix` and `endKey: prefix + '\ufff0'`. */
   readonly endKey?: string;
-  /** Whether the document with `endKey` is listed. @defaultValue true */
+  /** Whether the document with the id `endKey` is included. @defaultValue true */
   readonly inclusiveEnd?: boolean;
-  /** Lists backwards; exchange `startKey` and `endKey` as well. @defaultValue false */
+  /** Reverses the order; exchange `startKey` and `endKey` too. @defaultValue false */
   readonly descending?: boolean;
+  /** The maximum number of rows. Default: no limit. */
   readonly limit?: number;
+  /** How many rows to skip. @defaultValue 0 */
   readonly skip?: number;
   /** Adds the document to each row. @defaultValue false */
   readonly includeDocs?: boolean;
@@ -30,19 +32,20 @@ export interface AllDocsOptions {
   readonly conflicts?: boolean;
   /** With `includeDocs`: reads attachments too, as base64. @defaultValue false */
   readonly attachments?: boolean;
+  /** With `includeDocs`: adds the encoding of compressed attachments. @defaultValue false */
   readonly attEncodingInfo?: boolean;
-  /** Says in `updateSeq` how far the database had come. @defaultValue false */
+  /** Adds `updateSeq`, the sequence of the database. @defaultValue false */
   readonly updateSeq?: boolean;
 }
 
-/** The value of a row of `allDocs`: the document's winning revision, and whether it is a deletion. */
+/** The value of a row of `allDocs`: the winning revision, and whether the document is deleted. */
 export interface RevisionValue {
   readonly rev: string;
-  /** Only for ids that were asked for with `keys`. */
+  /** True for a deleted document, which only `keys` lists. */
   readonly deleted?: true;
 }
 
-/** A row of `allDocs`. With `keys` its value is null where there is no such document. */
+/** A row of `allDocs`. With `keys`, its value is null if the document is missing. */
 export type AllDocsRow<Doc = null, Value = RevisionValue> = Row<string, Value, Doc>;
 
 const id: Parameter = (value, name) => {
@@ -65,9 +68,10 @@ const ALL_DOCS: Parameters = {
   updateSeq: flag,
 };
 
-/** Which listing: that of all documents, of design documents, or of local ones. */
+/** The endpoint that lists all documents, the design documents, or the local documents. */
 export type Listing = '_all_docs' | '_design_docs' | '_local_docs';
 
+/** Lists documents. */
 export function listDocuments<Value, Doc>(
   db: DatabaseScope,
   listing: Listing,

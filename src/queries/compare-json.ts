@@ -1,31 +1,33 @@
 import { byId } from '../model/document.ts';
 
-/** Beyond ASCII, which characters are equal and which come first is a matter of language. */
-export function isPlain(text: string): boolean {
+/** Returns whether a text is ASCII. The order of other characters depends on the collation. */
+export function isAscii(text: string): boolean {
   return /^[\x20-\x7e]*$/.test(text);
 }
 
-/** The order of CouchDB's strings; of plain ones it is that of every browser's root collation. */
+/** Sorts ASCII strings as CouchDB does: every browser has the same root collation for them. */
 const collator = new Intl.Collator('en', { usage: 'sort' });
 
 /**
- * Compares two JSON values as CouchDB does: null, false, true, numbers, strings, lists, objects.
- * Undefined where it cannot be told here whether they are equal.
+ * Compares two JSON values as CouchDB does: null, false, true, numbers, strings, arrays, objects.
  *
- * @param raw - Whether strings are compared by their bytes, as ids are.
+ * Returns undefined if only CouchDB can decide the order: for strings beyond ASCII, and for objects with
+ * numbers as names.
+ *
+ * @param byBytes - Whether to compare strings by their bytes, as CouchDB compares ids.
  */
-export function compareJson(a: unknown, b: unknown, raw = false): number | undefined {
+export function compareJson(a: unknown, b: unknown, byBytes = false): number | undefined {
   if (a === b) return 0;
-  const kinds = rank(a) - rank(b);
-  if (kinds !== 0) return kinds;
+  const byType = typeRank(a) - typeRank(b);
+  if (byType !== 0) return byType;
   if (typeof a === 'number') return a - (b as number);
-  if (typeof a === 'string') return compareStrings(a, b as string, raw);
+  if (typeof a === 'string') return compareStrings(a, b as string, byBytes);
   if (Array.isArray(a)) return compareLists(a, b as readonly unknown[]);
-  const [left, right] = [flat(a as object), flat(b as object)];
+  const [left, right] = [flatEntries(a as object), flatEntries(b as object)];
   return left && right && compareLists(left, right);
 }
 
-function rank(value: unknown): number {
+function typeRank(value: unknown): number {
   if (value === null) return 0;
   if (value === false) return 1;
   if (value === true) return 2;
@@ -34,9 +36,9 @@ function rank(value: unknown): number {
   return Array.isArray(value) ? 5 : 6;
 }
 
-function compareStrings(a: string, b: string, raw: boolean): number | undefined {
-  if (raw) return byId(a, b);
-  return isPlain(a) && isPlain(b) ? collator.compare(a, b) : undefined;
+function compareStrings(a: string, b: string, byBytes: boolean): number | undefined {
+  if (byBytes) return byId(a, b);
+  return isAscii(a) && isAscii(b) ? collator.compare(a, b) : undefined;
 }
 
 function compareLists(a: readonly unknown[], b: readonly unknown[]): number | undefined {
@@ -48,9 +50,12 @@ function compareLists(a: readonly unknown[], b: readonly unknown[]): number | un
   return a.length - b.length;
 }
 
-/** An object as what it is compared by, in its own order, which JavaScript keeps but for numbers. */
-function flat(of: object): readonly unknown[] | undefined {
-  const names = Object.keys(of);
+/**
+ * Returns the names and values of an object in their order, which CouchDB compares. Returns undefined if a
+ * name is a number: JavaScript moves those to the front.
+ */
+function flatEntries(object: object): readonly unknown[] | undefined {
+  const names = Object.keys(object);
   if (names.some((name) => /^\d+$/.test(name))) return undefined;
-  return names.flatMap((name) => [name, (of as Readonly<Record<string, unknown>>)[name]]);
+  return names.flatMap((name) => [name, (object as Readonly<Record<string, unknown>>)[name]]);
 }

@@ -13,35 +13,36 @@ import { backoff } from '../operators/retry-policy.ts';
 import type { BackoffOptions } from '../operators/retry-policy.ts';
 import { designInfo } from './design-functions.ts';
 import type { DesignDocument } from './design-document.ts';
-import { removedAfter } from './temporary-view.ts';
+import { withTemporary } from './temporary-view.ts';
 
-/** How a design document is deployed. */
+/** Options for deploying a design document. */
 export interface DeployOptions {
-  /** Whether new views are built before they take the place of the old ones. @defaultValue true */
+  /** Whether to build new views before they replace the old ones. @defaultValue true */
   readonly warmUp?: boolean;
   /**
-   * How often the whole is tried when somebody else writes the same document, and the building when
-   * the server does not answer in time. @defaultValue 10
+   * The maximum number of attempts: to write the document if other clients write it too, and to build the
+   * views if a transient error interrupts that. @defaultValue 10
    */
   readonly attempts?: number;
-  /** How long to wait between attempts. @defaultValue `{ initialDelay: 500, maxDelay: 30_000 }` */
+  /** The delays between attempts, in milliseconds. @defaultValue `{ initialDelay: 500, maxDelay: 30_000 }` */
   readonly backoff?: BackoffOptions;
 }
 
-/** What became of a design document that was deployed. */
+/** The result of deploying a design document. */
 export interface DeployResult {
-  /** False where the same was there already. */
+  /** Whether the document was written; false if the server had the same document. */
   readonly deployed: boolean;
   readonly id: string;
+  /** The current revision. */
   readonly rev: string;
 }
 
 const BACKOFF = { initialDelay: 500, maxDelay: 30_000 };
 
 /**
- * Writes a design document when it differs from the server's. Where it takes the place of another its
- * views are built first, under another name: an index belongs to what the views are, not to what their
- * document is called.
+ * Writes a design document if it differs from the server's. If it replaces views, it first builds the new
+ * ones under another name: CouchDB identifies an index by the source of the views, not by the name of
+ * their document.
  */
 export function deploy(
   db: DatabaseScope,
@@ -49,56 +50,62 @@ export function deploy(
   options: DeployOptions,
 ): Operation<DeployResult> {
   requireDesign(design, 'deploy');
-  const { warmUp = true, attempts = 10, backoff: pace = BACKOFF } = options;
+  const { warmUp = true, attempts = 10, backoff: backoffOptions = BACKOFF } = options;
   if (!Number.isSafeInteger(attempts) || attempts < 1)
     throw invalidArgument('deploy: attempts', 'a whole number from 1', attempts, RangeError);
-  const again = (may: (error: unknown) => boolean): Parameters<typeof retry>[0] => ({
+  const retryIf = (isRetryable: (error: unknown) => boolean): Parameters<typeof retry>[0] => ({
     count: attempts - 1,
-    delay: (error: unknown, round: number) =>
-      may(error) ? db.connection.after(backoff(round, pace)) : throwError(() => error),
+    delay: (error: unknown, failures: number) =>
+      isRetryable(error)
+        ? db.connection.after(backoff(failures, backoffOptions))
+        : throwError(() => error),
   });
   return new Operation(
     defer(() => {
       requireDesign(design, 'deploy');
-      const wanted = bare(design);
+      const content = contentOf(design);
       return read(db, design._id).pipe(
-        mergeMap((found): Observable<Answer<DeployResult>> => {
-          const { value: current } = found;
-          if (current !== null && same(bare(current), wanted)) {
+        mergeMap((existing): Observable<Answer<DeployResult>> => {
+          const { value: current } = existing;
+          if (current !== null && isSameJson(contentOf(current), content)) {
             const { _id: id, _rev: rev = '' } = current;
-            return of({ ...found, value: { deployed: false, id, rev } });
+            return of({ ...existing, value: { deployed: false, id, rev } });
           }
           const write = (): Observable<Answer<DeployResult>> =>
-            put(db, { ...wanted, ...kept(current) }).pipe(
+            put(db, { ...content, ...storedFields(current) }).pipe(
               map((answer) => ({
                 ...answer,
                 value: { deployed: true, id: design._id, rev: answer.value },
               })),
             );
           const [view] = Object.keys(design.views ?? {}).filter((name) => name !== 'lib');
-          if (!warmUp || view === undefined || (current !== null && sameIndex(current, design)))
+          if (!warmUp || view === undefined || (current !== null && hasSameIndex(current, design)))
             return write();
-          const warm = (id: string): Observable<unknown> =>
-            build(db, id, view).pipe(retry(again(isTransient)));
+          const buildViews = (id: string): Observable<unknown> =>
+            buildIndex(db, id, view).pipe(retry(retryIf(isTransient)));
           if (current === null)
-            return write().pipe(mergeMap((answer) => warm(design._id).pipe(map(() => answer))));
-          return underAnotherName(db, design, (temporary) =>
-            warm(temporary).pipe(
+            return write().pipe(
+              mergeMap((answer) => buildViews(design._id).pipe(map(() => answer))),
+            );
+          return withTemporaryDesign(db, design, (temporary) =>
+            buildViews(temporary).pipe(
               mergeMap(() => designInfo(db, temporary)),
               mergeMap(({ viewIndex: { signature } }) =>
                 write().pipe(
-                  mergeMap((answer) => taken(db, design._id, signature).pipe(map(() => answer))),
+                  mergeMap((answer) =>
+                    indexOnDisk(db, design._id, signature).pipe(map(() => answer)),
+                  ),
                 ),
               ),
             ),
           );
         }),
       );
-    }).pipe(retry(again(isConflict))),
+    }).pipe(retry(retryIf(isConflict))),
   );
 }
 
-/** Refuses what is no design document. */
+/** Throws a TypeError for a value that is not a design document. */
 export function requireDesign(design: unknown, what: string): asserts design is DesignDocument {
   if (typeof design !== 'object' || design === null)
     throw invalidArgument(`${what}: design`, 'a design document', design);
@@ -108,36 +115,39 @@ export function requireDesign(design: unknown, what: string): asserts design is 
   assertJson(design, `The design document ${JSON.stringify(id)}`);
 }
 
-/** Where the views are built: always the same, so that what was interrupted leaves one at most. */
-function underAnotherName<R>(
+/**
+ * Writes the views under a temporary name, and removes that document after its use. The name is fixed:
+ * interrupted deployments leave at most one such document.
+ */
+function withTemporaryDesign<R>(
   db: DatabaseScope,
   design: DesignDocument,
   use: (id: string) => Observable<R>,
 ): Observable<R> {
   const id = `${design._id}-deploying`;
   const { language, views, options } = design;
-  const made = read(db, id).pipe(
+  const create = read(db, id).pipe(
     mergeMap(({ value }) =>
       put(db, {
         _id: id,
         ...(language !== undefined && { language }),
         ...(views !== undefined && { views }),
         ...(options !== undefined && { options }),
-        // Whoever else is at it may have the server build what they want.
+        // Another client may deploy too: its document is overwritten, and its index is built all the same.
         ...(value?._rev !== undefined && { _rev: value._rev }),
       }),
     ),
     map(({ value }) => value),
   );
-  return removedAfter(
-    made,
+  return withTemporary(
+    create,
     (rev) => remove(db, id, rev),
     () => use(id),
   );
 }
 
-/** Asks for a row, for which the server builds the index first, however long that takes. */
-function build(db: DatabaseScope, id: string, view: string): Observable<unknown> {
+/** Requests a row: the server builds the index before it answers, however long that takes. */
+function buildIndex(db: DatabaseScope, id: string, view: string): Observable<unknown> {
   const path = `${db.path}${documentPath(id)}/_view/${segment(view)}?limit=1&reduce=false`;
   return db.connection
     .json(
@@ -146,34 +156,33 @@ function build(db: DatabaseScope, id: string, view: string): Observable<unknown>
     )
     .pipe(
       catchError((error: unknown) =>
-        // Partitioned views are asked for, and built, a partition at a time.
+        // CouchDB builds partitioned views on demand, and answers only queries of a single partition.
         isBadRequest(error) && /partition/.test(error.reason) ? of(true) : throwError(() => error),
       ),
     );
 }
 
-/** A server writes an index to disk a few seconds after it has changed, and goes on doing so. */
-const TO_DISK = { interval: 500, attempts: 14 };
-const NOT_YET = new Error('the server does not know of the index yet, or not on disk');
+/** CouchDB writes an index to disk a few seconds after it has changed. The interval is in milliseconds. */
+const DISK_POLL = { interval: 500, attempts: 14 };
+const NOT_ON_DISK = new Error('the server has not written the index to disk yet');
 
 /**
- * Waits until the server knows an index by a design document's own name, and has written it to disk.
+ * Waits until the server uses the index for the deployed document, and has written it to disk.
  *
- * When a design document is deleted the server closes its index, under the hands of those who read it,
- * unless it has been asked for it by another name since that one was written; and it loses what is not on
- * disk. So it is asked more than once.
+ * Deleting the temporary document closes its index, unless the server was queried for the same index
+ * through another document. It also loses the parts that are not on disk. Each poll is such a query.
  */
-function taken(db: DatabaseScope, id: string, signature: unknown): Observable<unknown> {
+function indexOnDisk(db: DatabaseScope, id: string, signature: unknown): Observable<unknown> {
   return designInfo(db, id).pipe(
     map(({ viewIndex: index }) => {
-      if (index['signature'] !== signature || index['waiting_commit'] === true) throw NOT_YET;
+      if (index['signature'] !== signature || index['waiting_commit'] === true) throw NOT_ON_DISK;
     }),
     retry({
-      count: TO_DISK.attempts,
+      count: DISK_POLL.attempts,
       delay: (error: unknown) =>
-        error === NOT_YET ? db.connection.after(TO_DISK.interval) : throwError(() => error),
+        error === NOT_ON_DISK ? db.connection.after(DISK_POLL.interval) : throwError(() => error),
     }),
-    catchError((error: unknown) => (error === NOT_YET ? of(null) : throwError(() => error))),
+    catchError((error: unknown) => (error === NOT_ON_DISK ? of(null) : throwError(() => error))),
   );
 }
 
@@ -213,42 +222,46 @@ function remove(db: DatabaseScope, id: string, rev: string): Observable<unknown>
     )
     .pipe(
       catchError((error: unknown) =>
-        // Somebody else is at it, and removes it in the end.
+        // Another client deploys too: it has removed the document, or will.
         isNotFound(error) || isConflict(error) ? of(true) : throwError(() => error),
       ),
     );
 }
 
-/** What a design document says, without what the server adds. */
-function bare({ _rev: _1, _attachments: _2, ...said }: DesignDocument): DesignDocument {
-  return said;
+/** Returns the content of a design document, without the fields that the server adds. */
+function contentOf({ _rev: _1, _attachments: _2, ...content }: DesignDocument): DesignDocument {
+  return content;
 }
 
-/** What stays of the one that is replaced. */
-function kept(current: DesignDocument | null): object {
+/** Returns the fields of the stored document that its replacement needs. */
+function storedFields(current: DesignDocument | null): object {
   if (current === null) return {};
   const { _rev, _attachments } = current;
   return { _rev, ...(_attachments !== undefined && { _attachments }) };
 }
 
-function sameIndex(a: DesignDocument, b: DesignDocument): boolean {
-  return same(built(a), built(b));
+function hasSameIndex(a: DesignDocument, b: DesignDocument): boolean {
+  return isSameJson(indexSource(a), indexSource(b));
 }
 
-/** What an index is made of: the server tells indexes apart by it. */
-function built({ language = 'javascript', views = {}, options = {} }: DesignDocument): object {
+/** Returns the fields from which CouchDB computes the signature of an index. */
+function indexSource({
+  language = 'javascript',
+  views = {},
+  options = {},
+}: DesignDocument): object {
   return { language, views, options };
 }
 
-/** Compares JSON values, whatever the order of their fields. */
-function same(a: unknown, b: unknown): boolean {
-  return sorted(a) === sorted(b);
+/** Compares JSON values, and ignores the order of their fields. */
+function isSameJson(a: unknown, b: unknown): boolean {
+  return sortedJson(a) === sortedJson(b);
 }
 
-function sorted(value: unknown): string {
-  return JSON.stringify(value, (_, one: unknown) =>
-    typeof one === 'object' && one !== null && !Array.isArray(one)
-      ? Object.fromEntries(Object.entries(one).sort(([a], [b]) => (a < b ? -1 : 1)))
-      : one,
+function sortedJson(value: unknown): string {
+  return JSON.stringify(value, (_, inner: unknown) =>
+    typeof inner === 'object' && inner !== null && !Array.isArray(inner)
+      ? Object.fromEntries(Object.entries(inner).sort(([a], [b]) => (a < b ? -1 : 1)))
+      : inner,
   );
 }

@@ -1,6 +1,6 @@
 import { invalidArgument, describeValue } from '../model/invalid-argument.ts';
 
-/** A design document as CouchDB has it: plain JSON, with functions as text. */
+/** A design document as CouchDB stores it: plain JSON, with functions as text. */
 export interface DesignDocument {
   _id: `_design/${string}`;
   _rev?: string;
@@ -23,20 +23,20 @@ export interface DesignDocument {
 /** Adds a row to a view: `emit(key, value)`. */
 export type Emit = (key: unknown, value?: unknown) => void;
 
-/** Adds a field to a search index: `index(name, value, options)`, and for Nouveau the type first. */
+/** Adds a field to a search index: `index(name, value, options)`; for Nouveau, the type comes first. */
 export type IndexField = (...args: readonly unknown[]) => void;
 
-/** Maps a document to rows. `emit` may be taken as an argument, or be the server's own. */
+/** Maps a document to rows. Declare `emit` as the second parameter, or use the server's global `emit`. */
 export type MapFunction<T> = (doc: T, emit: Emit) => unknown;
 
-/** Makes one value of many; `keys` is null when values are reductions already. */
+/** Reduces values to one value. `keys` is null if the values are reductions (`rereduce`). */
 export type ReduceFunction = (
   keys: readonly (readonly [key: unknown, id: string])[] | null,
   values: readonly never[],
   rereduce: boolean,
 ) => unknown;
 
-/** The reductions that the server has built in, which are much faster. */
+/** The built-in reduce functions of CouchDB, which are much faster. */
 export type BuiltInReduce =
   | '_sum'
   | '_count'
@@ -47,36 +47,37 @@ export type BuiltInReduce =
   | `_top_${number}`
   | `_bottom_${number}`;
 
-/** Tells of the request that a function is called for. */
+/** The request for which the server calls a function. */
 export type FunctionRequest = Readonly<Record<string, unknown>> & {
   readonly query: Readonly<Record<string, string>>;
   readonly userCtx: UserContext;
 };
 
-/** Who asks. */
+/** The user who sent the request. */
 export interface UserContext {
   readonly db: string;
+  /** `null` means anonymous. */
   readonly name: string | null;
   readonly roles: readonly string[];
 }
 
-/** A view: a function, or a function with a reduction. */
+/** A view: a map function, with or without a reduce function. */
 export interface ViewDefinition<T> {
   readonly map: ServerFunction<MapFunction<T>>;
-  /** The text of a function is taken as well as one; an editor offers what is built in. */
+  /** A built-in function, a function, or the source text of one. */
   readonly reduce?: BuiltInReduce | ReduceFunction | (string & Record<never, never>);
 }
 
-/** What a design document is made of. `T` is what its functions take documents for. */
+/** The definition of a design document. `T` is the type of the documents that its functions receive. */
 export interface DesignDefinition<T = Readonly<Record<string, unknown>>> {
-  /** With or without `_design/`. */
+  /** The name of the design document, with or without `_design/`. */
   readonly name: string;
   readonly views?: Readonly<Record<string, ViewDefinition<T>>>;
-  /** For the `filter` of a feed. */
+  /** Filter functions, for the option `filter` of a feed. */
   readonly filters?: Readonly<
     Record<string, ServerFunction<(doc: T, req: FunctionRequest) => boolean>>
   >;
-  /** For `db.update`: returns the document to be written, or null, and the answer. */
+  /** Update functions, for `db.update`: each returns the document to write, or null, and the answer. */
   readonly updates?: Readonly<
     Record<string, ServerFunction<(doc: T | null, req: FunctionRequest) => unknown>>
   >;
@@ -88,7 +89,7 @@ export interface DesignDefinition<T = Readonly<Record<string, unknown>>> {
   readonly lists?: Readonly<
     Record<string, ServerFunction<(head: unknown, req: FunctionRequest) => unknown>>
   >;
-  /** Throws `{ forbidden: why }` or `{ unauthorized: why }` for what must not be written. */
+  /** Validates each write: throws `{ forbidden: reason }` or `{ unauthorized: reason }` to refuse it. */
   readonly validateDocUpdate?: ServerFunction<
     (
       newDoc: T & { readonly _id: string; readonly _deleted?: boolean },
@@ -118,30 +119,30 @@ export interface DesignDefinition<T = Readonly<Record<string, unknown>>> {
       }
     >
   >;
-  /** In a partitioned database: whether its views are partitioned. @defaultValue as the database */
+  /** In a partitioned database: whether the views are partitioned. Default: as the database. */
   readonly partitioned?: boolean;
-  /** Whether design documents are mapped as well. @defaultValue false */
+  /** Whether the views map design documents too. @defaultValue false */
   readonly includeDesign?: boolean;
-  /** Whether `_local_seq` is in the documents that are mapped. @defaultValue false */
+  /** Whether mapped documents have `_local_seq`. @defaultValue false */
   readonly localSeq?: boolean;
-  /** Whether the server may build the indexes before they are asked for. @defaultValue true */
+  /** Whether the server may build the indexes before a query needs them. @defaultValue true */
   readonly autoupdate?: boolean;
 }
 
 /**
- * Makes a design document of functions: for `db.designs.deploy`, which writes it only when it differs.
+ * Makes a design document from functions, for `db.designs.deploy`.
  *
- * The functions are sent as text, and run in the server: they see their arguments and what CouchDB
- * gives them, **and nothing of the module that they are written in: no constant, no import, no other
- * function**. The text is the one that runs here, after TypeScript and a bundler have been at it;
- * what adds calls to every function (instrumentation for coverage) spoils it. Arrow functions,
- * `const`, destructuring and the like are understood by CouchDB 3.5; async functions and generators
- * are not.
+ * CouchDB runs the functions, and receives them as source text. A function sees its arguments and the
+ * globals of CouchDB, **but nothing of its module: no constant, no import, no other function**.
  *
- * A map function takes `emit` as its second argument, which a minifier may rename; or it uses the
- * server's own, which TypeScript is told of by `declare const emit: Emit;` in the same file.
+ * The text is the compiled code, after TypeScript and a bundler. Tools that add calls to each function,
+ * such as coverage instrumentation, break it. CouchDB 3.5 runs modern syntax, such as arrow functions,
+ * `const` and destructuring. It runs no async functions and no generators.
  *
- * @throws TypeError for what the server could not run: an async function, a generator, a method
+ * A map function can declare `emit` as its second parameter, which a minifier may rename. Or it uses the
+ * global `emit` of CouchDB: declare it with `declare const emit: Emit;` in the same file.
+ *
+ * @throws TypeError for a function that CouchDB cannot run: an async function, a generator, a method
  * (`map(doc) {…}`), a class, a bound function.
  * @example
  * const people = designDocument<Person>({
@@ -158,10 +159,11 @@ export function designDocument<T = Readonly<Record<string, unknown>>>(
     throw invalidArgument('designDocument: definition', 'an object with a name', definition);
   const { name, views, filters, updates, shows, lists, indexes, nouveau, ...rest } = definition;
   const { validateDocUpdate, partitioned, includeDesign, localSeq, autoupdate, ...unknown } = rest;
-  const [stranger] = Object.keys(unknown);
-  if (stranger !== undefined) throw new TypeError(`designDocument: unknown option '${stranger}'`);
-  const bare = typeof name === 'string' ? name.replace(/^_design\//, '') : '';
-  if (bare === '')
+  const [unknownName] = Object.keys(unknown);
+  if (unknownName !== undefined)
+    throw new TypeError(`designDocument: unknown option '${unknownName}'`);
+  const bareName = typeof name === 'string' ? name.replace(/^_design\//, '') : '';
+  if (bareName === '')
     throw invalidArgument('designDocument: name', 'a string that is not empty', name);
   const options = {
     ...(partitioned !== undefined && { partitioned }),
@@ -169,18 +171,18 @@ export function designDocument<T = Readonly<Record<string, unknown>>>(
     ...(localSeq !== undefined && { local_seq: localSeq }),
   };
   return {
-    _id: `_design/${bare}`,
+    _id: `_design/${bareName}`,
     language: 'javascript',
-    ...each('views', views, ({ map, reduce }, at) => ({
-      map: functionSource(map, `${at}.map`, ['doc'], ['emit']),
+    ...encodeEach('views', views, ({ map, reduce }, label) => ({
+      map: functionSource(map, `${label}.map`, ['doc'], ['emit']),
       ...(reduce !== undefined && {
-        reduce: functionSource(reduce, `${at}.reduce`, ['keys', 'values', 'rereduce']),
+        reduce: functionSource(reduce, `${label}.reduce`, ['keys', 'values', 'rereduce']),
       }),
     })),
-    ...each('filters', filters, (fn, at) => functionSource(fn, at, ['doc', 'req'])),
-    ...each('updates', updates, (fn, at) => functionSource(fn, at, ['doc', 'req'])),
-    ...each('shows', shows, (fn, at) => functionSource(fn, at, ['doc', 'req'])),
-    ...each('lists', lists, (fn, at) => functionSource(fn, at, ['head', 'req'])),
+    ...encodeEach('filters', filters, (fn, label) => functionSource(fn, label, ['doc', 'req'])),
+    ...encodeEach('updates', updates, (fn, label) => functionSource(fn, label, ['doc', 'req'])),
+    ...encodeEach('shows', shows, (fn, label) => functionSource(fn, label, ['doc', 'req'])),
+    ...encodeEach('lists', lists, (fn, label) => functionSource(fn, label, ['head', 'req'])),
     ...(validateDocUpdate !== undefined && {
       validate_doc_update: functionSource(validateDocUpdate, 'designDocument: validateDocUpdate', [
         'newDoc',
@@ -189,12 +191,12 @@ export function designDocument<T = Readonly<Record<string, unknown>>>(
         'security',
       ]),
     }),
-    ...each('indexes', indexes, ({ index, analyzer }, at) => ({
-      index: functionSource(index, `${at}.index`, ['doc'], ['index']),
+    ...encodeEach('indexes', indexes, ({ index, analyzer }, label) => ({
+      index: functionSource(index, `${label}.index`, ['doc'], ['index']),
       ...(analyzer !== undefined && { analyzer }),
     })),
-    ...each('nouveau', nouveau, ({ index, defaultAnalyzer, fieldAnalyzers }, at) => ({
-      index: functionSource(index, `${at}.index`, ['doc'], ['index']),
+    ...encodeEach('nouveau', nouveau, ({ index, defaultAnalyzer, fieldAnalyzers }, label) => ({
+      index: functionSource(index, `${label}.index`, ['doc'], ['index']),
       ...(defaultAnalyzer !== undefined && { default_analyzer: defaultAnalyzer }),
       ...(fieldAnalyzers !== undefined && { field_analyzers: fieldAnalyzers }),
     })),
@@ -203,67 +205,68 @@ export function designDocument<T = Readonly<Record<string, unknown>>>(
   };
 }
 
-function each<Name extends string, Given, Made>(
+/** Encodes each entry of a field of the definition. Leaves the field out if it is undefined. */
+function encodeEach<Name extends string, Entry, Encoded>(
   field: Name,
-  given: Readonly<Record<string, Given>> | undefined,
-  make: (one: Given, at: string) => Made,
-): { readonly [_ in Name]?: Record<string, Made> } {
-  if (given === undefined) return {};
-  if (typeof given !== 'object' || given === null)
-    throw invalidArgument(`designDocument: ${field}`, 'an object', given);
-  const made = Object.entries(given).map(([name, one]) => {
-    const at = `designDocument: ${field}.${name}`;
-    if (one === null || one === undefined)
-      throw invalidArgument(at, 'an object or a function', one);
-    return [name, make(one, at)];
+  entries: Readonly<Record<string, Entry>> | undefined,
+  encode: (entry: Entry, label: string) => Encoded,
+): { readonly [_ in Name]?: Record<string, Encoded> } {
+  if (entries === undefined) return {};
+  if (typeof entries !== 'object' || entries === null)
+    throw invalidArgument(`designDocument: ${field}`, 'an object', entries);
+  const encoded = Object.entries(entries).map(([name, entry]) => {
+    const label = `designDocument: ${field}.${name}`;
+    if (entry === null || entry === undefined)
+      throw invalidArgument(label, 'an object or a function', entry);
+    return [name, encode(entry, label)];
   });
-  return { [field]: Object.fromEntries(made) as Record<string, Made> } as {
-    [_ in Name]?: Record<string, Made>;
+  return { [field]: Object.fromEntries(encoded) as Record<string, Encoded> } as {
+    [_ in Name]?: Record<string, Encoded>;
   };
 }
 
-/** A function to be run by the server: itself, or the text of one. */
+/** A function that the server runs: a function, or its source text. */
 export type ServerFunction<F extends (...args: never) => unknown> = F | string;
 
 /**
- * Returns the text of a function, as the server's JavaScript engine takes it.
+ * Returns the source text of a function for the server's JavaScript engine.
  *
- * @param given - The names that the server has outside the function (`emit`). They are handed over
- * after the function's own arguments where it takes more than those, so that a minifier that
- * renames them does no harm.
- * @throws TypeError for what the engine would not take: an async function, a generator, a method, a
- * class, a function without a text.
+ * @param parameters - The parameters that the server passes.
+ * @param globals - The globals of the server (`emit`). A wrapper passes them as further arguments if the
+ * function declares more parameters than the server passes: a minifier may then rename them.
+ * @throws TypeError for a function that the engine cannot run: an async function, a generator, a method,
+ * a class, a function without source text.
  */
 export function functionSource(
   fn: unknown,
   name: string,
-  own: readonly string[],
-  given: readonly string[] = [],
+  parameters: readonly string[],
+  globals: readonly string[] = [],
 ): string {
   if (typeof fn === 'string') {
-    if (fn.trim() === '') throw invalidArgument(name, 'a function or the text of one', fn);
+    if (fn.trim() === '') throw invalidArgument(name, 'a function or its source text', fn);
     return fn;
   }
-  if (typeof fn !== 'function') throw invalidArgument(name, 'a function or the text of one', fn);
+  if (typeof fn !== 'function') throw invalidArgument(name, 'a function or its source text', fn);
   const source = Function.prototype.toString.call(fn);
-  const refusal = whyNot(source);
-  if (refusal !== undefined) throw new TypeError(`${name}: ${refusal}`);
-  if (fn.length <= own.length || given.length === 0) return source;
-  const all = [...own, ...given].join(', ');
-  return `function (${own.join(', ')}) { return (${source})(${all}); }`;
+  const problem = unsupportedReason(source);
+  if (problem !== undefined) throw new TypeError(`${name}: ${problem}`);
+  if (fn.length <= parameters.length || globals.length === 0) return source;
+  const all = [...parameters, ...globals].join(', ');
+  return `function (${parameters.join(', ')}) { return (${source})(${all}); }`;
 }
 
-function whyNot(source: string): string | undefined {
-  if (/^class\b/.test(source)) return 'a class is no function that the server could call';
+function unsupportedReason(source: string): string | undefined {
+  if (/^class\b/.test(source)) return 'the server cannot call a class; pass a function';
   if (/\{\s*\[native code\]\s*\}$/.test(source))
-    return 'the text of a bound or built-in function is not known; write it out';
+    return 'a bound or built-in function has no source text; write the function out';
   if (/^async\b(?!\s*=>)/.test(source)) return 'the server runs no async functions';
   if (/^(?:function\s*)?\*/.test(source)) return 'the server runs no generators';
   if (/^function\b/.test(source) || isArrow(source)) return undefined;
   return `write \`name: (doc) => …\` or \`name: function (doc) { … }\`, not a method: ${describeValue(source)}`;
 }
 
-/** An arrow function begins with its parameters; so does nothing else that is a function. */
+/** Returns whether a source is an arrow function: only those begin with their parameters. */
 function isArrow(source: string): boolean {
   return (
     source.startsWith('(') || /^[\p{ID_Start}$_][\p{ID_Continue}$\u200c\u200d]*\s*=>/u.test(source)

@@ -10,23 +10,25 @@ import { invalidArgument, describeValue } from '../model/invalid-argument.ts';
 import { viewQuery } from './view.ts';
 import type { ViewOptions } from './view.ts';
 
-/** What a show, list or update function answered. */
+/** The answer of a show, list or update function. */
 export interface RenderResult {
   readonly headers: ResponseHeaders;
-  /** The decoded value where the function said it was JSON; else the text. */
+  /** The decoded value if the function answered with JSON, otherwise the text. */
   readonly body: unknown;
 }
 
-/** What an update function answered, and what became of the document. */
+/** The answer of an update function, with the document that it wrote. */
 export interface UpdateResult extends RenderResult {
-  /** The id and the revision of the document that was written; null where none was. */
+  /** The id of the written document, or null if the function wrote none. */
   readonly id: string | null;
+  /** The revision of the written document, or null if the function wrote none. */
   readonly rev: string | null;
 }
 
-/** Parameters for a show, list or update function: its `req.query`. */
+/** The parameters of a show, list or update function: its `req.query`. */
 export type FunctionParameters = Readonly<Record<string, string | number | boolean | undefined>>;
 
+/** Calls a show function. */
 export function renderShow(
   db: DatabaseScope,
   name: string,
@@ -34,9 +36,10 @@ export function renderShow(
   parameters: FunctionParameters,
 ): Operation<RenderResult> {
   const path = functionPath(db, name, '_show', id) + parametersQuery(parameters);
-  return rendered(db, () => ({ path }));
+  return render(db, () => ({ path }));
 }
 
+/** Calls a list function with the rows of a view. */
 export function renderList(
   db: DatabaseScope,
   name: string,
@@ -47,14 +50,16 @@ export function renderList(
   if (typeof view !== 'string' || view === '')
     throw invalidArgument('list: view', "'view' or 'design-document/view'", view);
   const { keys, query } = viewQuery('list', options);
-  const below = view.split('/').map(segment).join('/');
-  const more = parametersQuery(parameters);
-  const path = `${functionPath(db, name, '_list', undefined)}/${below}${query}${query === '' ? more : more.replace('?', '&')}`;
-  return rendered(db, () =>
+  const viewSegments = view.split('/').map(segment).join('/');
+  const functionQuery = parametersQuery(parameters);
+  const fullQuery = query === '' ? functionQuery : query + functionQuery.replace('?', '&');
+  const path = `${functionPath(db, name, '_list', undefined)}/${viewSegments}${fullQuery}`;
+  return render(db, () =>
     keys === undefined ? { path } : { method: 'POST', path, json: { keys } },
   );
 }
 
+/** Calls an update function: by POST without an id, by PUT with one. */
 export function callUpdate(
   db: DatabaseScope,
   name: string,
@@ -72,7 +77,7 @@ export function callUpdate(
         Object.entries(body).map(([key, value]) => [key, String(value)]),
       ).toString()
     : (body ?? '');
-  return rendered(db, () => ({
+  return render(db, () => ({
     method: id === undefined ? 'POST' : 'PUT',
     path,
     headers: { 'content-type': type },
@@ -80,18 +85,18 @@ export function callUpdate(
   })).mapValue(({ headers, body: answer }) => ({
     headers,
     body: answer,
-    id: decoded(headers['x-couch-id']),
+    id: decodeId(headers['x-couch-id']),
     rev: headers['x-couch-update-newrev'] ?? null,
   }));
 }
 
-function rendered(db: DatabaseScope, describe: () => RequestSpec): Operation<RenderResult> {
-  const asking = (): RequestSpec => {
+function render(db: DatabaseScope, describe: () => RequestSpec): Operation<RenderResult> {
+  const describeWithAccept = (): RequestSpec => {
     const spec = describe();
     return { ...spec, headers: { accept: '*/*', ...spec.headers } };
   };
   return new Operation(
-    db.connection.send(asking).pipe(
+    db.connection.send(describeWithAccept).pipe(
       mergeMap(({ body, headers, status: code }) =>
         readBytes(body).pipe(
           map((bytes): Answer<RenderResult> => {
@@ -115,7 +120,7 @@ function functionPath(
   const slash = typeof name === 'string' ? name.indexOf('/') : -1;
   if (typeof name !== 'string' || slash < 1 || slash === name.length - 1) {
     throw new TypeError(
-      `Not a function: ${describeValue(name)}; it is named 'design-document/function'`,
+      `The name of a function must be 'design-document/function' (received ${describeValue(name)})`,
     );
   }
   if (id !== undefined) requireId(id);
@@ -130,8 +135,8 @@ function parametersQuery(parameters: FunctionParameters): string {
   return pairs.length === 0 ? '' : `?${pairs.join('&')}`;
 }
 
-/** CouchDB encodes an id that it puts in a header, as it would in a URL. */
-function decoded(id: string | undefined): string | null {
+/** Decodes an id from a header, which CouchDB encodes as in a URL. */
+function decodeId(id: string | undefined): string | null {
   try {
     return id === undefined ? null : decodeURIComponent(id);
   } catch {
@@ -139,13 +144,14 @@ function decoded(id: string | undefined): string | null {
   }
 }
 
-/** What the server knows of a design document's index. */
+/** The state of the view index of a design document. */
 export interface DesignInfo {
   readonly name: string;
-  /** `signature`, `sizes`, `compact_running`, `updater_running`, `waiting_clients`… */
+  /** The fields of CouchDB: `signature`, `sizes`, `compact_running`, `updater_running` and others. */
   readonly viewIndex: Readonly<Record<string, unknown>>;
 }
 
+/** Reads the state of the view index of a design document. */
 export function designInfo(db: DatabaseScope, ddoc: string): Operation<DesignInfo> {
   const path = `${db.path}/_design/${designName(ddoc, 'info')}/_info`;
   return operation(

@@ -1,19 +1,21 @@
 import type { AnyFields, StoredFields } from '../model/document.ts';
 
 /**
- * The name of a field of documents, or of a nested one: `'address.city'`, `'tags.0'`, with dots in
- * names escaped, `'a\\.b'`. Paths are known four names deep; what lies deeper a selector reaches by
- * nesting. Where `T` is not described, any string.
+ * The path of a field, or of a nested field: `'address.city'`, `'tags.0'`. A dot in a name is escaped:
+ * `'a\\.b'`.
+ *
+ * The type knows paths of up to four names. For deeper fields, nest the selector. If `T` has no known
+ * fields, a path is any string.
  */
 export type FieldPath<T extends object = AnyFields> = string extends keyof T
   ? string
   : Escaped<keyof Queried<T> & string> | NestedPath<Queried<T>>;
 
-/** A document as a query sees it: `_conflicts` is there when asked for, other metadata never. */
+/** A document as a query reads it: with `_conflicts` if requested, but without other metadata. */
 export type Queried<T extends object> = T &
   Pick<StoredFields, '_id' | '_rev' | '_attachments' | '_conflicts'>;
 
-/** The paths to what lies in the fields of an object. */
+/** The paths of the fields below the fields of an object. */
 export type NestedPath<Value, Depth extends number = 3> = Depth extends keyof Shallower
   ? Value extends object
     ? {
@@ -39,11 +41,11 @@ export type ValueAt<Value, Path extends string> = Value extends Opaque
         }[keyof Value & string]
       : never;
 
-/** What is left of a value when only these paths of it are read. */
+/** The type of a value of which only these paths are read. */
 export type Projected<Value, Path extends string> = Value extends Opaque
   ? Value
   : Value extends readonly unknown[]
-    ? // The server makes an object of it: `{ "0": … }`.
+    ? // CouchDB turns a projected array into an object: `{ "0": … }`.
       Readonly<Record<string, unknown>>
     : Value extends object
       ? {
@@ -55,10 +57,10 @@ export type Projected<Value, Path extends string> = Value extends Opaque
         }
       : Value;
 
-/** Objects that JSON writes as something else, whose members are no fields. */
+/** Objects whose members are not fields: JSON writes them as another value. */
 export type Opaque = Date | ((...args: never) => unknown);
 
-/** How deep paths go: recursive types have no end. */
+/** Counts the depth down: a path of a recursive type has no end. */
 interface Shallower {
   3: 2;
   2: 1;
@@ -77,7 +79,7 @@ type PathBelow<Value, Depth extends number> = Depth extends keyof Shallower
   ? PathIn<Value, Depth>
   : never;
 
-/** A name as it stands in a path. */
+/** The name of a field as it is written in a path: with escaped dots. */
 export type Escaped<Field extends string> = Field extends `${infer Before}.${infer After}`
   ? `${Before}\\.${Escaped<After>}`
   : Field;

@@ -12,40 +12,40 @@ import { decodeIndex } from './indexes.ts';
 import type { MangoIndex } from './indexes.ts';
 import type { Selector } from './selector.ts';
 
-/** A Mango query: which documents are found, what of them, and in which order. */
+/** A Mango query: which documents to find, which of their fields to read, and in which order. */
 export interface FindQuery<
   T extends object = AnyFields,
   Field extends FieldPath<T> = FieldPath<T>,
 > {
-  /** What the documents must be like; `{}` is all of them. */
+  /** The condition that the documents must match; `{}` matches all documents. */
   readonly selector: Selector<T>;
-  /** Which fields are read. `_id` and `_rev` are among them only when named. Default: all. */
+  /** The fields to read. Name `_id` and `_rev` too if you need them. Default: all fields. */
   readonly fields?: readonly Field[];
-  /** The order, for which there must be an index. All fields go the same way. */
+  /** The order, which needs an index. All fields have the same direction. */
   readonly sort?: readonly SortField<T>[];
-  /** **How many documents at most. CouchDB stops after 25 unless told otherwise.** @defaultValue 25 */
+  /** **The maximum number of documents. CouchDB stops after 25 by default.** @defaultValue 25 */
   readonly limit?: number;
-  /** How many documents are passed over. A bookmark takes the server less. */
+  /** How many documents to skip. A bookmark costs the server less. @defaultValue 0 */
   readonly skip?: number;
-  /** Goes on where the page that came with this bookmark ended, if nothing else is changed. */
+  /** Continues after the page that had this bookmark. Leave the rest of the query unchanged. */
   readonly bookmark?: string;
-  /** The index to use, if it fits: a design document's name, or that and the index's. */
+  /** The index to use, if it fits: the name of its design document, or that name and its own. */
   readonly useIndex?: string | readonly [ddoc: string, name: string];
-  /** Whether another index, or none, may serve where `useIndex` does not. @defaultValue true */
+  /** Whether CouchDB may use another index, or none, if `useIndex` does not fit. @defaultValue true */
   readonly allowFallback?: boolean;
   /** Adds `_conflicts` to each document. @defaultValue false */
   readonly conflicts?: boolean;
-  /** Whether the index is brought up to date first. @defaultValue true */
+  /** Whether CouchDB updates the index first. @defaultValue true */
   readonly update?: boolean;
-  /** Whether the same copies of the index are read each time. @defaultValue false */
+  /** Whether each query reads the same copies of the index, on a cluster. @defaultValue false */
   readonly stable?: boolean;
-  /** How many copies of each document are read, on a cluster. @defaultValue 1 */
+  /** The read quorum: how many copies of each document are read, on a cluster. @defaultValue 1 */
   readonly r?: number;
-  /** Tells in `executionStats` what it took. @defaultValue false */
+  /** Adds `executionStats` to the result. @defaultValue false */
   readonly executionStats?: boolean;
 }
 
-/** A field to sort by, ascending unless it says otherwise; for a text index, with its type. */
+/** A field to sort by, ascending by default. For a text index, with its type. */
 export type SortField<T extends object = AnyFields> =
   | FieldPath<T>
   | { readonly [Path in FieldPath<T>]?: 'asc' | 'desc' }
@@ -54,18 +54,18 @@ export type SortField<T extends object = AnyFields> =
 
 type TypedName = `${string}:${'string' | 'number'}`;
 
-/** The documents that a query found. */
+/** The result of a query: the documents, and the bookmark of the next page. */
 export interface FindResult<Doc extends object = Document> {
   readonly docs: readonly Doc[];
-  /** Where the next page begins; null where the server gave none. Past the end, pages are empty. */
+  /** Continues with the next page; null if the server sent none. Pages after the last one are empty. */
   readonly bookmark: string | null;
-  /** Such as that there is no index for this, so that every document was looked at; or null. */
+  /** A warning of the server, such as that no index fits and it read every document; or null. */
   readonly warning: string | null;
-  /** Null unless asked for. */
+  /** Null unless the query has `executionStats: true`. */
   readonly executionStats: ExecutionStats | null;
 }
 
-/** The documents of a query that reads these fields: those of the type that are read. */
+/** The type of a found document: the fields that the query reads. */
 export type FoundDocument<T extends object, Field extends string> = [Field] extends [never]
   ? Document<T>
   : [FieldPath<T>] extends [Field]
@@ -74,7 +74,7 @@ export type FoundDocument<T extends object, Field extends string> = [Field] exte
       ? AnyFields
       : Projected<Queried<T>, Field>;
 
-/** What a query took. */
+/** The costs of a query, as CouchDB counts them. Null if the server does not send a count. */
 export interface ExecutionStats {
   readonly totalKeysExamined: number | null;
   readonly totalDocsExamined: number | null;
@@ -84,57 +84,58 @@ export interface ExecutionStats {
   readonly executionTimeMs: number | null;
 }
 
-/** How the server would answer a query. */
+/** The plan of the server for a query. */
 export interface Explanation {
-  /** The index that it would use; `_all_docs` when there is none that fits. */
+  /** The index that CouchDB would use; `_all_docs` if none fits. */
   readonly index: MangoIndex;
-  /** Whether the index alone has the answer, and no document is read. Null on older servers. */
+  /** Whether the index contains the whole answer, so that no document is read. Null on older servers. */
   readonly covering: boolean | null;
-  /** The selector as the server rewrote it. */
+  /** The selector, rewritten by the server. */
   readonly selector: Readonly<Record<string, unknown>>;
-  /** The fields that are read; empty for all. */
+  /** The fields that the query reads; empty for all fields. */
   readonly fields: readonly string[];
   readonly limit: number | null;
   readonly skip: number | null;
-  /** The options as the server understood them, by their names on the wire. */
+  /** The options as the server understood them, with the names of CouchDB. */
   readonly opts: Readonly<Record<string, unknown>>;
-  /** How the index would be read; null where it is not a view. */
+  /** How CouchDB would query the index; null if the index is not a view. */
   readonly mrargs: Readonly<Record<string, unknown>> | null;
-  /** The other indexes, and why not they. */
+  /** The other indexes, with the reasons against them. */
   readonly indexCandidates: readonly IndexCandidate[];
-  /** Which fields of the selector an index could help with, by the type of index. */
+  /** The fields of the selector that an index could contain, by the type of the index. */
   readonly selectorHints: readonly Readonly<Record<string, unknown>>[];
 }
 
-/** An index that would not be used. */
+/** An index that CouchDB would not use for the query. */
 export interface IndexCandidate {
   readonly index: MangoIndex;
   readonly usable: boolean;
-  /** As in `'field_mismatch'` or `'unfavored_type'`. */
+  /** The reasons against the index, such as `'field_mismatch'` or `'unfavored_type'`. */
   readonly reasons: readonly string[];
   readonly covering: boolean | null;
 }
 
-const object: Parameter = (value, name) => {
+const jsonObject: Parameter = (value, name) => {
   if (typeof value !== 'object' || value === null || Array.isArray(value))
     throw invalidArgument(name, 'an object', value);
   return json(value, name);
 };
 
-const list: Parameter = (value, name) => {
+const nonEmptyArray: Parameter = (value, name) => {
   if (!Array.isArray(value) || value.length === 0)
     throw invalidArgument(name, 'an array that is not empty', value);
   return json(value, name);
 };
 
 const FIND: Parameters = {
-  selector: object,
-  fields: list,
-  sort: list,
+  selector: jsonObject,
+  fields: nonEmptyArray,
+  sort: nonEmptyArray,
   limit: count,
   skip: count,
   bookmark: text,
-  useIndex: (value, name) => (Array.isArray(value) ? list(value, name) : text(value, name)),
+  useIndex: (value, name) =>
+    Array.isArray(value) ? nonEmptyArray(value, name) : text(value, name),
   allowFallback: flag,
   conflicts: flag,
   update: flag,
@@ -143,6 +144,7 @@ const FIND: Parameters = {
   executionStats: flag,
 };
 
+/** Finds documents. */
 export function find<T extends object, Field extends FieldPath<T>>(
   db: DatabaseScope,
   query: FindQuery<T, Field>,
@@ -151,10 +153,11 @@ export function find<T extends object, Field extends FieldPath<T>>(
   return operation(
     db.connection,
     () => ({ method: 'POST', path: `${db.path}/_find`, json: body() }),
-    (answer) => decodeFound<FoundDocument<T, Field>>(answer),
+    (answer) => decodeFindResult<FoundDocument<T, Field>>(answer),
   );
 }
 
+/** Explains how the server would answer a query. */
 export function explain<T extends object>(
   db: DatabaseScope,
   query: FindQuery<T>,
@@ -168,42 +171,43 @@ export function explain<T extends object>(
 }
 
 /**
- * Writes a query as a body, each time that it is asked to: a query may be changed between two
- * subscriptions.
+ * Returns a function that writes a query as a body: each subscription reads the query again.
  *
- * @throws TypeError or RangeError for what is wrong with it already.
+ * @throws TypeError or RangeError for an invalid query.
  */
-export function findBody(query: object, what: string): () => Record<string, unknown> {
-  const write = (): Record<string, unknown> => {
+function findBody(query: object, what: string): () => Record<string, unknown> {
+  const encode = (): Record<string, unknown> => {
     if (typeof query !== 'object' || query === null)
       throw invalidArgument(`${what}: query`, 'an object with a selector', query);
     if (!('selector' in query) || query.selector === undefined)
-      throw new TypeError(`${what}: the query has no selector; { selector: {} } finds everything`);
+      throw new TypeError(
+        `${what}: the query has no selector; { selector: {} } finds all documents`,
+      );
     return toBody(FIND, query, what);
   };
-  write();
-  return write;
+  encode();
+  return encode;
 }
 
-export function decodeFound<Doc extends object>(body: unknown): FindResult<Doc> {
+function decodeFindResult<Doc extends object>(body: unknown): FindResult<Doc> {
   return {
     docs: arrayField(body, 'docs').map((doc) => asObject(doc) as Doc),
     ...decodeFindSummary(body),
   };
 }
 
-/** Reads what the server says beside the documents that it found. */
-export function decodeFindSummary(body: unknown): Omit<FindResult, 'docs'> {
+/** Decodes the answer to a query, without the documents. */
+function decodeFindSummary(body: unknown): Omit<FindResult, 'docs'> {
   const { bookmark, warning, execution_stats: stats } = asObject(body);
   return {
     bookmark: typeof bookmark === 'string' && bookmark !== 'nil' ? bookmark : null,
-    // Some servers have several.
-    warning: warning === undefined || warning === null ? null : asText(warning),
+    warning: warning === undefined || warning === null ? null : warningText(warning),
     executionStats: stats === undefined ? null : decodeStats(asObject(stats)),
   };
 }
 
-function asText(warning: unknown): string {
+/** Joins warnings: CouchDB sends one, and other servers send several. */
+function warningText(warning: unknown): string {
   return Array.isArray(warning) ? warning.join('\n') : String(warning);
 }
 
@@ -224,7 +228,7 @@ function decodeExplanation(body: unknown): Explanation {
     index: decodeIndex(index),
     covering: typeof covering === 'boolean' ? covering : null,
     selector: asObject(selector),
-    // Older servers say 'all_fields'.
+    // Older servers send 'all_fields'.
     fields: Array.isArray(fields) ? fields.map(String) : [],
     limit: numberOrNull(answer['limit']),
     skip: numberOrNull(answer['skip']),
@@ -246,7 +250,7 @@ function decodeCandidate(raw: unknown): IndexCandidate {
   };
 }
 
-/** What the server says when it has found all there is. */
+/** The result of a query without its documents: the end of a stream of documents. */
 export type FindSummary = Omit<FindResult, 'docs'>;
 
 /** Streams the documents that a query finds. */

@@ -1,67 +1,67 @@
 import { asObject } from '../http/decode.ts';
 import { count, flag, json, oneOf, text, toBody } from '../http/query.ts';
-import type { Parameter, Parameters } from '../http/query.ts';
+import type { Parameters } from '../http/query.ts';
 import { segment } from '../http/url.ts';
 import type { AnyFields } from '../model/document.ts';
 import { invalidArgument } from '../model/invalid-argument.ts';
 import type { FieldPath } from './field-path.ts';
 import type { Selector } from './selector.ts';
 
-/** An index as the server lists it. */
+/** A Mango index, as CouchDB lists it. */
 export interface MangoIndex {
-  /** The id of the design document that it is kept in; null for `_all_docs`. */
+  /** The id of the design document that holds the index; null for `_all_docs`. */
   readonly ddoc: string | null;
   readonly name: string;
   /** `'special'` is `_all_docs`, which every database has. */
   readonly type: 'special' | 'json' | 'text' | 'nouveau';
-  /** Whether it is one for each partition; null for `_all_docs`. */
+  /** Whether the index is partitioned; null for `_all_docs`. */
   readonly partitioned: boolean | null;
-  /** The fields, in order, each with its direction; of a text index, with its type. */
+  /** The fields, in order, each with its direction. In a text index, each with its type. */
   readonly fields: readonly Readonly<Record<string, string>>[];
-  /** Which documents are in it, where that is not all of them; else null. */
+  /** The selector of a partial index; null if the index contains all documents. */
   readonly partialFilterSelector: Readonly<Record<string, unknown>> | null;
-  /** The definition as the server has it. */
+  /** The definition, as CouchDB stores it. */
   readonly def: Readonly<Record<string, unknown>>;
 }
 
-/** An index to be made. */
+/** The definition of an index to create. */
 export type IndexDefinition<T extends object = AnyFields> =
   JsonIndexDefinition<T> | TextIndexDefinition<T>;
 
-interface AnyIndexDefinition<T extends object> {
-  /** Default: one that the server makes of the definition. */
+interface CommonIndexOptions<T extends object> {
+  /** The name of the index. Default: the server derives a name from the definition. */
   readonly name?: string;
-  /** The design document to keep it in, with or without `_design/`. Default: one of its own. */
+  /** The design document that will hold the index, with or without `_design/`. Default: a new one. */
   readonly ddoc?: string;
-  /** Whether it is one for each partition. Default: as the database is. */
+  /** Whether the index is partitioned. Default: as the database. */
   readonly partitioned?: boolean;
-  /** Only documents that match are in it; a query must name it in `useIndex` then. */
+  /** Indexes only the documents that match. A query must then name the index in `useIndex`. */
   readonly partialFilterSelector?: Selector<T>;
-  /** How many copies must be written before the server answers, on a cluster. */
+  /** The write quorum: how many copies must be written before the server answers, on a cluster. */
   readonly w?: number;
 }
 
-/** An index that is a view: for what is compared and sorted. */
-export interface JsonIndexDefinition<T extends object = AnyFields> extends AnyIndexDefinition<T> {
+/** An index that is a view, for comparing and sorting fields. */
+export interface JsonIndexDefinition<T extends object = AnyFields> extends CommonIndexOptions<T> {
   /** @defaultValue 'json' */
   readonly type?: 'json';
-  /** The fields, in order. All go the same way. */
+  /** The fields, in order. All have the same direction. */
   readonly fields: readonly (
     FieldPath<T> | { readonly [Field in FieldPath<T>]?: 'asc' | 'desc' }
   )[];
 }
 
-/** An index for full-text search, where the server has Clouseau (`'text'`) or Nouveau. */
-export interface TextIndexDefinition<T extends object = AnyFields> extends AnyIndexDefinition<T> {
+/** An index for full-text search with Clouseau (`'text'`) or Nouveau, if the server has it. */
+export interface TextIndexDefinition<T extends object = AnyFields> extends CommonIndexOptions<T> {
   readonly type: 'text' | 'nouveau';
-  /** Default: every field of every document. */
+  /** The fields to index. Default: every field of every document. */
   readonly fields?: readonly {
     readonly name: FieldPath<T>;
     readonly type: 'string' | 'number' | 'boolean';
   }[];
-  /** How text is taken apart. */
+  /** The analyzer, which splits text into terms. */
   readonly defaultAnalyzer?: string | Readonly<Record<string, unknown>>;
-  /** Whether `$text` works, and how its text is taken apart. */
+  /** Whether `$text` works, and the analyzer for it. */
   readonly defaultField?:
     | boolean
     | {
@@ -72,37 +72,37 @@ export interface TextIndexDefinition<T extends object = AnyFields> extends AnyIn
   readonly indexArrayLengths?: boolean;
 }
 
-/** What became of an index that was to be made. */
+/** The result of creating an index. */
 export interface IndexCreated {
-  /** False where there was the same index already. */
+  /** Whether the index was created; false if the same index existed. */
   readonly created: boolean;
-  /** The id of the design document that it is kept in. */
+  /** The id of the design document that holds the index. */
   readonly ddoc: string;
   readonly name: string;
 }
 
-/** An index to be deleted: as `list` and `create` give it. */
+/** A reference to an index: an index as `list` and `create` emit it. */
 export interface IndexRef {
-  /** With or without `_design/`. */
+  /** The design document that holds the index, with or without `_design/`. */
   readonly ddoc: string | null;
   readonly name: string;
   /** @defaultValue 'json' */
   readonly type?: MangoIndex['type'];
 }
 
-/** How indexes are deleted. */
+/** Options for deleting indexes. */
 export interface DeleteIndexOptions {
-  /** How many copies must be written before the server answers, on a cluster. */
+  /** The write quorum: how many copies must be written before the server answers, on a cluster. */
   readonly w?: number;
 }
 
-/** What became of indexes that were to be deleted, by the ids of their design documents. */
+/** The result of deleting indexes, by the ids of their design documents. */
 export interface IndexesDeleted {
   readonly deleted: readonly string[];
   readonly failed: readonly { readonly ddoc: string; readonly error: string }[];
 }
 
-const anything: Parameter = json;
+/** The options of a definition that CouchDB reads below `index`. */
 const DEFINITION: Parameters = {
   fields: (value, name) => {
     if (!Array.isArray(value) || value.length === 0)
@@ -114,10 +114,11 @@ const DEFINITION: Parameters = {
       throw invalidArgument(name, 'an object', value);
     return json(value, name);
   },
-  defaultAnalyzer: anything,
-  defaultField: anything,
+  defaultAnalyzer: json,
+  defaultField: json,
   indexArrayLengths: flag,
 };
+/** The other options of a definition. */
 const INDEX: Parameters = {
   name: text,
   ddoc: text,
@@ -125,36 +126,46 @@ const INDEX: Parameters = {
   partitioned: flag,
   w: count,
 };
-/** The options of a deletion, as the wire has them. */
+/** The options of a deletion. */
 export const DELETE_INDEX: Parameters = { w: count };
 
+/**
+ * Writes the definition of an index as a body.
+ *
+ * @throws TypeError or RangeError for an invalid definition.
+ */
 export function indexBody(definition: object): Record<string, unknown> {
   if (typeof definition !== 'object' || definition === null)
     throw invalidArgument('indexes.create: definition', 'an object with fields', definition);
   const { fields, type = 'json' } = definition as { fields?: unknown; type?: unknown };
   if (fields === undefined && type === 'json')
-    throw new TypeError('indexes.create: an index needs fields');
-  const named: Record<string, unknown> = {};
+    throw new TypeError('indexes.create: the definition has no fields');
+  const outer: Record<string, unknown> = {};
   const inner: Record<string, unknown> = {};
   for (const [name, value] of Object.entries(definition)) {
-    (name in DEFINITION ? inner : named)[name] = value;
+    (name in DEFINITION ? inner : outer)[name] = value;
   }
   const index = toBody(DEFINITION, inner, 'indexes.create');
-  return { index, ...toBody(INDEX, named, 'indexes.create') };
+  return { index, ...toBody(INDEX, outer, 'indexes.create') };
 }
 
+/**
+ * Makes the path of an index.
+ *
+ * @throws TypeError for a value that does not name an index, and for `_all_docs`.
+ */
 export function indexPath(index: unknown): string {
   if (typeof index !== 'object' || index === null)
     throw invalidArgument('indexes.delete: index', 'an object with ddoc and name', index);
   const { ddoc, name, type = 'json' } = index as Partial<IndexRef>;
   if (ddoc === null || type === 'special')
-    throw new TypeError('indexes.delete: _all_docs is there to stay');
+    throw new TypeError('indexes.delete: _all_docs cannot be deleted');
   const design = text(ddoc, 'indexes.delete: ddoc').replace(/^_design\//, '');
-  const below = [type, text(name, 'indexes.delete: name')].map(segment).join('/');
-  return `/_index/_design/${segment(design)}/${below}`;
+  const typeAndName = [type, text(name, 'indexes.delete: name')].map(segment).join('/');
+  return `/_index/_design/${segment(design)}/${typeAndName}`;
 }
 
-/** Reads an index as `_index` and `_explain` tell of one. */
+/** Decodes an index from an answer of `_index` or `_explain`. */
 export function decodeIndex(raw: unknown): MangoIndex {
   const { ddoc, name, type, partitioned, def } = asObject(raw);
   const definition = asObject(def);

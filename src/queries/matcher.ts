@@ -1,80 +1,80 @@
 import type { AnyFields } from '../model/document.ts';
-import { compareJson, isPlain } from './compare-json.ts';
+import { compareJson, isAscii } from './compare-json.ts';
 
-/** A field that is not there: conditions on it fail, but `{ $exists: false }`. */
+/** A missing field: only `{ $exists: false }` matches it. */
 export const MISSING: unique symbol = Symbol('missing');
 
-/** A field of something that cannot have fields: all conditions on it fail. */
-export const UNREACHABLE: unique symbol = Symbol('astray');
+/** A field of a value that has no fields: no condition matches it. */
+export const UNREACHABLE: unique symbol = Symbol('unreachable');
 
-/** Reads a field by its path, as `'address.city'`; undefined where it is not there. */
+/** Reads a field by its path, such as `'address.city'`. Returns undefined if it is missing. */
 export function readField(doc: unknown, path: string): unknown {
-  const value = read(doc, steps(path));
+  const value = readSteps(doc, stepsOf(path));
   return value === MISSING || value === UNREACHABLE ? undefined : value;
 }
 
-/** Reads a field, or an element of a list by its number. */
-export function read(value: unknown, path: readonly string[]): unknown {
-  let present = value;
+/** Reads a field by the steps of its path. In an array, a step is the index of an element. */
+function readSteps(value: unknown, path: readonly string[]): unknown {
+  let current = value;
   for (const step of path) {
-    if (Array.isArray(present)) {
-      if (!/^\+?\d+$/.test(step) || Number(step) >= present.length) return UNREACHABLE;
-      present = present[Number(step)];
-    } else if (isPlainObject(present)) {
-      if (!Object.hasOwn(present, step)) return MISSING;
-      present = present[step];
+    if (Array.isArray(current)) {
+      if (!/^\+?\d+$/.test(step) || Number(step) >= current.length) return UNREACHABLE;
+      current = current[Number(step)];
+    } else if (isPlainObject(current)) {
+      if (!Object.hasOwn(current, step)) return MISSING;
+      current = current[step];
     } else {
       return UNREACHABLE;
     }
   }
-  return present;
+  return current;
 }
 
-/** The steps of a path: `a.b` has two, `a\.b` one. */
-export function steps(name: string): readonly string[] {
-  const found: readonly string[] = name.match(/(?:\\.|[^\\.])+/g) ?? [];
-  return found.map((step) => step.replace(/\\([.$])/g, '$1'));
+/** Splits a path into steps: `a.b` has two, `a\.b` one. */
+function stepsOf(path: string): readonly string[] {
+  const escaped: readonly string[] = path.match(/(?:\\.|[^\\.])+/g) ?? [];
+  return escaped.map((step) => step.replace(/\\([.$])/g, '$1'));
 }
 
-/** Tells an object from a list and from null. */
-export function isPlainObject(value: unknown): value is Readonly<Record<string, unknown>> {
+/** Returns whether a value is an object, and neither an array nor null. */
+function isPlainObject(value: unknown): value is Readonly<Record<string, unknown>> {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
 /**
- * Whether a document matches; `undefined` where only the server can tell: text searches, regular
- * expressions of Erlang's own, operators that came later, and strings whose order is a matter of
- * language.
+ * Whether a document matches. `undefined` means that only CouchDB can decide: for text searches, most
+ * regular expressions, unknown operators, and the order of strings beyond ASCII.
  */
 export type Verdict = boolean | undefined;
 
-/** Turns a verdict round. */
-export function not(verdict: Verdict): Verdict {
+/** Negates a verdict. */
+function not(verdict: Verdict): Verdict {
   return verdict === undefined ? undefined : !verdict;
 }
 
-/** Whether all do; one that surely does not outweighs those that nobody can tell. */
-export function every<One>(list: readonly One[], ask: (one: One) => Verdict): Verdict {
-  return not(some(list, (one) => not(ask(one))));
+/** Returns whether all items match: false if one does not match, even if others are undecided. */
+function every<Item>(items: readonly Item[], match: (item: Item) => Verdict): Verdict {
+  return not(some(items, (item) => not(match(item))));
 }
 
-/** Whether at least one does. */
-export function some<One>(list: readonly One[], ask: (one: One) => Verdict): Verdict {
-  let known = true;
-  for (const one of list) {
-    const verdict = ask(one);
+/** Returns whether at least one item matches: true if one matches, even if others are undecided. */
+function some<Item>(items: readonly Item[], match: (item: Item) => Verdict): Verdict {
+  let decided = true;
+  for (const item of items) {
+    const verdict = match(item);
     if (verdict === true) return true;
-    if (verdict === undefined) known = false;
+    if (verdict === undefined) decided = false;
   }
-  return known ? false : undefined;
+  return decided ? false : undefined;
 }
 
-/** Tells whether a value matches. */
+/** Decides whether a value matches. */
 type Matcher = (value: unknown) => Verdict;
 
 /**
- * Compiles a Mango selector to a function that tells whether a document matches it, as CouchDB does:
- * negations are carried inwards, so that a condition on a field that is missing fails, negated or not.
+ * Compiles a Mango selector to a function that decides whether a document matches it.
+ *
+ * It moves negations inwards, as CouchDB does: a condition on a missing field fails, negated or not.
  */
 export function compileSelector(selector: object): (doc: AnyFields) => Verdict {
   return compile(selector, [], false, true);
@@ -86,46 +86,51 @@ function compile(
   negated: boolean,
   root = false,
 ): Matcher {
-  if (!isPlainObject(condition)) return field(path, compare('$eq', condition), negated);
+  if (!isPlainObject(condition)) return onField(path, compare('$eq', condition), negated);
   const entries = Object.entries(condition);
   if (entries.length === 0) {
     if (root) return () => true;
-    return path.length > 0 ? field(path, compare('$eq', condition), negated) : unknown;
+    return path.length > 0 ? onField(path, compare('$eq', condition), negated) : undecided;
   }
-  const parts = entries.map(([name, operand]) => entry(name, operand, path, negated));
+  const parts = entries.map(([name, operand]) => compileEntry(name, operand, path, negated));
   return parts.length === 1 ? (parts[0] as Matcher) : negated ? any(parts) : all(parts);
 }
 
-function entry(name: string, operand: unknown, path: readonly string[], negated: boolean): Matcher {
-  if (!name.startsWith('$')) return compile(operand, [...path, ...steps(name)], negated);
-  const each = (negate: boolean): Matcher[] | null =>
-    Array.isArray(operand) ? operand.map((one: unknown) => compile(one, path, negate)) : null;
+function compileEntry(
+  name: string,
+  operand: unknown,
+  path: readonly string[],
+  negated: boolean,
+): Matcher {
+  if (!name.startsWith('$')) return compile(operand, [...path, ...stepsOf(name)], negated);
+  const compileEach = (negate: boolean): Matcher[] | null =>
+    Array.isArray(operand) ? operand.map((part: unknown) => compile(part, path, negate)) : null;
   switch (name) {
     case '$and': {
-      const parts = each(negated);
-      return parts === null ? unknown : negated ? any(parts) : all(parts);
+      const parts = compileEach(negated);
+      return parts === null ? undecided : negated ? any(parts) : all(parts);
     }
     case '$or': {
-      const parts = each(negated);
-      return parts === null ? unknown : negated ? all(parts) : any(parts);
+      const parts = compileEach(negated);
+      return parts === null ? undecided : negated ? all(parts) : any(parts);
     }
     case '$nor': {
-      const parts = each(!negated);
-      return parts === null ? unknown : negated ? any(parts) : all(parts);
+      const parts = compileEach(!negated);
+      return parts === null ? undecided : negated ? any(parts) : all(parts);
     }
     case '$not':
-      return isPlainObject(operand) ? compile(operand, path, !negated) : unknown;
+      return isPlainObject(operand) ? compile(operand, path, !negated) : undecided;
     case '$exists':
       return exists(path, operand === negated);
     default:
-      return terminal(name, operand, path, negated);
+      return compileOperator(name, operand, path, negated);
   }
 }
 
-/** Carried inwards, `{ $exists: true }` that is negated matches what is missing. */
+/** Matches documents with or without a field. A negation exchanges the two. */
 function exists(path: readonly string[], absent: boolean): Matcher {
   return (doc) => {
-    const value = read(doc, path);
+    const value = readSteps(doc, path);
     return value !== UNREACHABLE && (value === MISSING) === absent;
   };
 }
@@ -139,7 +144,7 @@ const OPPOSITE: Readonly<Record<string, string>> = {
   $gt: '$lte',
 };
 
-function terminal(
+function compileOperator(
   name: string,
   operand: unknown,
   path: readonly string[],
@@ -147,25 +152,25 @@ function terminal(
 ): Matcher {
   const opposite = OPPOSITE[name];
   if (opposite !== undefined)
-    return field(path, compare(negated ? opposite : name, operand, path), false);
+    return onField(path, compare(negated ? opposite : name, operand, path), false);
   const condition = CONDITIONS[name]?.(operand);
-  return condition === undefined ? unknown : field(path, condition, negated);
+  return condition === undefined ? undecided : onField(path, condition, negated);
 }
 
-/** A condition on a field: false where the field is missing, and where that is so of its negation. */
-function field(path: readonly string[], condition: Matcher, negated: boolean): Matcher {
+/** Matches a field against a condition. A missing field fails, and fails the negated condition too. */
+function onField(path: readonly string[], condition: Matcher, negated: boolean): Matcher {
   return (doc) => {
-    const value = read(doc, path);
+    const value = readSteps(doc, path);
     if (value === MISSING || value === UNREACHABLE) return false;
     return negated ? not(condition(value)) : condition(value);
   };
 }
 
 function compare(name: string, operand: unknown, path: readonly string[] = []): Matcher {
-  // Ids are compared by their bytes, and all else by the rules of views.
-  const raw = path.length === 1 && path[0] === '_id';
+  // CouchDB compares ids by their bytes, and other strings by the collation of views.
+  const byBytes = path.length === 1 && path[0] === '_id';
   return (value) => {
-    const order = compareJson(value, operand, raw);
+    const order = compareJson(value, operand, byBytes);
     if (name === '$eq') return order === undefined ? undefined : order === 0;
     if (name === '$ne') return order === undefined ? undefined : order !== 0;
     if (order === undefined) return undefined;
@@ -180,14 +185,15 @@ const CONDITIONS: Readonly<Record<string, (operand: unknown) => Matcher | undefi
   $in: (operand) => (Array.isArray(operand) ? isIn(operand) : undefined),
   $nin: (operand) => {
     if (!Array.isArray(operand)) return undefined;
-    const found = isIn(operand);
-    return (value) => not(found(value));
+    const matchesIn = isIn(operand);
+    return (value) => not(matchesIn(value));
   },
   $all: (operand) => {
     if (!Array.isArray(operand)) return undefined;
     const [only] = operand as unknown[];
-    const isOnly = Array.isArray(only) && operand.length === 1 ? compare('$eq', only) : never;
-    const members = operand.map((one: unknown) => compare('$eq', one));
+    const isOnly =
+      Array.isArray(only) && operand.length === 1 ? compare('$eq', only) : neverMatches;
+    const members = operand.map((member: unknown) => compare('$eq', member));
     return (value) => {
       if (!Array.isArray(value) || operand.length === 0) return false;
       const hasAll = every(members, (member) => some(value, member));
@@ -195,15 +201,15 @@ const CONDITIONS: Readonly<Record<string, (operand: unknown) => Matcher | undefi
     };
   },
   $elemMatch: (operand) => {
-    const match = element(operand);
+    const match = compileElement(operand);
     return match && ((value) => Array.isArray(value) && some(value, match));
   },
   $allMatch: (operand) => {
-    const match = element(operand);
+    const match = compileElement(operand);
     return match && ((value) => Array.isArray(value) && value.length > 0 && every(value, match));
   },
   $keyMapMatch: (operand) => {
-    const match = element(operand);
+    const match = compileElement(operand);
     return match && ((value) => isPlainObject(value) && some(Object.keys(value), match));
   },
   $size: (operand) => (value) => Array.isArray(value) && value.length === operand,
@@ -212,18 +218,18 @@ const CONDITIONS: Readonly<Record<string, (operand: unknown) => Matcher | undefi
     if (!Array.isArray(operand)) return undefined;
     const [divisor, remainder] = operand as readonly number[];
     if (!Number.isInteger(divisor) || !Number.isInteger(remainder)) return undefined;
-    // A document's 4.0 is no integer to the server, and is 4 here.
+    // JSON.parse reads 4.0 as 4, which matches. For CouchDB, 4.0 is not an integer.
     return (value) =>
       Number.isInteger(value) && (value as number) % (divisor as number) === remainder;
   },
   $beginsWith: (operand) => (value) => {
     if (typeof value !== 'string' || typeof operand !== 'string') return false;
     if (!value.startsWith(operand)) return false;
-    // Where characters are composed of several, a beginning may end within one.
-    return isPlain(value) ? true : undefined;
+    // Beyond ASCII, the prefix may end within a character that is composed of several code points.
+    return isAscii(value) ? true : undefined;
   },
   $regex: (operand) => {
-    // What both kinds of expressions read alike; the rest is for Erlang's.
+    // Only syntax with the same meaning in JavaScript and in CouchDB's PCRE.
     if (typeof operand !== 'string' || !/^\^?[\w \-,:;@#/=~%&'"!<>]*$/.test(operand))
       return undefined;
     const expression = new RegExp(operand);
@@ -231,14 +237,14 @@ const CONDITIONS: Readonly<Record<string, (operand: unknown) => Matcher | undefi
   },
 };
 
-/** A condition on an element: on itself, or on its fields. */
-function element(operand: unknown): Matcher | undefined {
+/** Compiles the condition on an element: on its value, or on its fields. */
+function compileElement(operand: unknown): Matcher | undefined {
   return isPlainObject(operand) ? compile(operand, [], false, true) : undefined;
 }
 
-/** A field that is a list is in, if one of its elements is. */
+/** Matches a value that is one of the operands, or an array that contains one of them. */
 function isIn(operands: readonly unknown[]): Matcher {
-  const members = operands.map((one) => compare('$eq', one));
+  const members = operands.map((operand) => compare('$eq', operand));
   return (value) =>
     some(members, (member) => (Array.isArray(value) ? some(value, member) : member(value)));
 }
@@ -247,13 +253,13 @@ function typeOf(value: unknown): string {
   return value === null ? 'null' : Array.isArray(value) ? 'array' : typeof value;
 }
 
-const unknown: Matcher = () => undefined;
-const never: Matcher = () => false;
+const undecided: Matcher = () => undefined;
+const neverMatches: Matcher = () => false;
 const all =
   (parts: readonly Matcher[]): Matcher =>
   (value) =>
     every(parts, (part) => part(value));
-/** CouchDB takes an empty list for something that everything matches. */
+/** In CouchDB, every document matches an empty list. */
 const any =
   (parts: readonly Matcher[]): Matcher =>
   (value) =>

@@ -8,31 +8,31 @@ import type { AnyFields, Document } from '../model/document.ts';
 import { searchBody, searchPath } from './search.ts';
 import type { Facets } from './search.ts';
 
-/** A search with Nouveau. */
+/** A query of a Nouveau index. */
 export interface NouveauQuery {
-  /** What is looked for, in the syntax of Lucene. */
+  /** The search expression, in the syntax of Lucene. */
   readonly q: string;
-  /** How many hits at most. @defaultValue 25 */
+  /** The maximum number of hits. @defaultValue 25 */
   readonly limit?: number;
-  /** Goes on where the page that came with this bookmark ended. */
+  /** Continues after the page that had this bookmark. */
   readonly bookmark?: string;
-  /** `'field'`, or `'-field'` to go backwards. Default: by relevance. */
+  /** The order: `'field'`, or `'-field'` for descending. Default: by relevance. */
   readonly sort?: string | readonly string[];
   /** Adds the document to each hit. @defaultValue false */
   readonly includeDocs?: boolean;
-  /** Fields of which the values are counted. */
+  /** The fields whose values are counted. */
   readonly counts?: readonly string[];
-  /** Ranges of fields of which the hits are counted. */
+  /** The ranges, by field, whose hits are counted. */
   readonly ranges?: Readonly<Record<string, readonly NouveauRange[]>>;
-  /** How many values of each field are counted at most. @defaultValue 10 */
+  /** The maximum number of counted values for each field. @defaultValue 10 */
   readonly topN?: number;
-  /** How numbers in `q` are written, as Java names it: `'de'`. */
+  /** The locale of the numbers in `q`, as Java names it: `'de'`. */
   readonly locale?: string;
-  /** Whether the index is brought up to date first. @defaultValue true */
+  /** Whether CouchDB updates the index first. @defaultValue true */
   readonly update?: boolean;
 }
 
-/** A range of a field. */
+/** A range of the values of a field. */
 export interface NouveauRange {
   readonly label: string;
   readonly min: number;
@@ -56,42 +56,44 @@ const NOUVEAU: Parameters = {
   update: flag,
 };
 
-/** A document that a search found. */
+/** A hit: a document that a search found. */
 export interface NouveauHit<T extends object = AnyFields> {
   readonly id: string;
-  /** By what the hits are sorted, with the type of each value. */
+  /** The values by which the hits are sorted, with their types. */
   readonly order: readonly unknown[];
-  /** The fields that are kept in the index. */
+  /** The fields that the index stores. */
   readonly fields: Readonly<Record<string, unknown>>;
-  /** Null unless asked for. */
+  /** The document; null unless the query has `includeDocs: true`. */
   readonly doc: Document<T> | null;
 }
 
-/** What a search found. */
+/** The result of a search: a page of hits. */
 export interface NouveauResult<T extends object = AnyFields> {
   readonly totalHits: number;
-  /** Whether there are just as many, or at least. */
+  /** Whether `totalHits` is exact, or a lower bound. */
   readonly totalHitsRelation: 'EQUAL_TO' | 'GREATER_THAN_OR_EQUAL_TO';
   readonly hits: readonly NouveauHit<T>[];
-  /** Where the next page begins. Past the end, pages are empty. */
+  /** Continues with the next page; null if the server sent none. Pages after the last one are empty. */
   readonly bookmark: string | null;
-  /** How many hits have each value, by field; null unless asked for. */
+  /** The number of hits for each value, by field; null unless the query has `counts`. */
   readonly counts: Facets | null;
-  /** How many hits are in each range, by field; null unless asked for. */
+  /** The number of hits in each range, by field; null unless the query has `ranges`. */
   readonly ranges: Facets | null;
 }
 
+/** Searches an index of Nouveau. */
 export function nouveau<T extends object>(
   db: DatabaseScope,
   name: string,
   query: NouveauQuery,
 ): Operation<NouveauResult<T>> {
   const path = `${db.path}${searchPath(name, '_nouveau')}`;
-  const write = (): Record<string, unknown> => searchBody(NOUVEAU, query, 'nouveau');
-  write();
+  const encode = (): Record<string, unknown> => searchBody(NOUVEAU, query, 'search.nouveau');
+  // Validate now: throws at the call.
+  encode();
   return operation(
     db.connection,
-    () => ({ method: 'POST', path, json: write() }),
+    () => ({ method: 'POST', path, json: encode() }),
     (body): NouveauResult<T> => {
       const { total_hits: total, total_hits_relation: relation, bookmark } = asObject(body);
       const { counts = null, ranges = null } = asObject(body);

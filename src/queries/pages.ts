@@ -17,9 +17,9 @@ import type { Row, ViewHead } from '../model/view.ts';
 import { queryView, viewPath } from './view.ts';
 import type { ViewOptions } from './view.ts';
 
-/** Some of the rows of a view, and where the next ones begin. */
+/** A page of the rows of a view, with the options for the next page. */
 export class Page<R> extends View<R, ViewOptions> {
-  /** The options that give the next page, for another request of another day; null for the last. */
+  /** The options that read the next page, now or later; null on the last page. */
   readonly next: ViewOptions | null;
 
   constructor(rows: readonly R[], head: ViewHead, options: ViewOptions, next: ViewOptions | null) {
@@ -28,29 +28,30 @@ export class Page<R> extends View<R, ViewOptions> {
   }
 }
 
-/** Which rows of a view are read, and how many at once. */
+/** Options for reading the rows of a view page by page. */
 export interface PagesOptions<R = Row> extends ViewOptions {
-  /** How many rows a page has; the last one has fewer. @defaultValue 100 */
+  /** The number of rows of a page; the last page may have fewer. @defaultValue 100 */
   readonly pageSize?: number;
   /**
-   * Holds the next page back: it is asked for when what this returns emits or completes. Default: when
-   * the page has been handed over.
+   * Delays the next page: Corduroy requests it when the returned Observable or Promise emits or completes.
+   * Default: as soon as the page is emitted. A `for await` loop does not call it.
    */
   readonly when?: (page: Page<R>) => ObservableInput<unknown>;
 }
 
 /**
- * The rows of a view, page by page: what `db.pages()` returns.
+ * Reads the rows of a view page by page: the result of `db.viewPages()`.
  *
- * - **Temperature:** cold. Each subscription begins with the first page.
- * - **Emits** a `Page` for each request; the next is asked for only when the consumer is ready: when
- *   `when` says so, and in a `for await` loop when the loop comes round.
- * - **Completes** after the last page. An empty view has one page, without rows.
- * - **Errors** as `db.view` does. `page.next` of the last good page is where to go on.
- * - **On unsubscribe** what is being read is aborted, and nothing more is asked for.
+ * - **Temperature:** cold. Each subscription starts with the first page.
+ * - **Emits** a `Page` for each request. It requests the next page when the consumer is ready: when the
+ *   option `when` emits, or when a `for await` loop reads on.
+ * - **Completes** after the last page. An empty view has one page without rows.
+ * - **Errors** as `db.view` does, and with the error of `when`. To continue, pass `page.next` of the last
+ *   page to `db.viewPages()`.
+ * - **On unsubscribe** it aborts the request in flight, and sends no further request.
  *
- * A page begins with the key and the document with which the one before ended, so that the hundredth
- * costs no more than the first, and rows that come and go meanwhile move no others.
+ * Each page starts at the key and the document that follow the previous page. Page 100 costs the server no
+ * more than page 1, and rows that are added or removed meanwhile do not shift other rows.
  */
 export class Pages<R extends Row<unknown, unknown, unknown>> extends Observable<Page<R>> {
   readonly #read: (options: ViewOptions) => Observable<Page<R>>;
@@ -60,49 +61,49 @@ export class Pages<R extends Row<unknown, unknown, unknown>> extends Observable<
   constructor(db: DatabaseScope, name: string, pagesOptions: PagesOptions<R>) {
     const { pageSize = 100, when = (): Observable<unknown> => of(null), ...first } = pagesOptions;
     if (!Number.isSafeInteger(pageSize) || pageSize < 1)
-      throw invalidArgument('pages: pageSize', 'a whole number from 1', pageSize, RangeError);
-    if (typeof when !== 'function') throw invalidArgument('pages: when', 'a function', when);
+      throw invalidArgument('viewPages: pageSize', 'a whole number from 1', pageSize, RangeError);
+    if (typeof when !== 'function') throw invalidArgument('viewPages: when', 'a function', when);
     requirePageable(first);
     const read = (options: ViewOptions): Observable<Page<R>> =>
       readPage<R>(db, name, options, pageSize);
-    // Misuse is told now.
+    // Validate now: throws at the call.
     read(first);
     super((subscriber) => {
-      const ask = (options: ViewOptions): void => {
+      const requestPage = (options: ViewOptions): void => {
         subscriber.add(
           read(options).subscribe({
             next: (page) => {
               const { next } = page;
               subscriber.next(page);
               if (next === null) subscriber.complete();
-              else if (!subscriber.closed) wait(page, () => ask(next));
+              else if (!subscriber.closed) waitUntilReady(page, () => requestPage(next));
             },
             error: (error: unknown) => subscriber.error(error),
           }),
         );
       };
-      const wait = (page: Page<R>, ready: () => void): void => {
+      const waitUntilReady = (page: Page<R>, onReady: () => void): void => {
         subscriber.add(
           from(when(page))
             .pipe(take(1), defaultIfEmpty(null))
-            .subscribe({ next: ready, error: (error: unknown) => subscriber.error(error) }),
+            .subscribe({ next: onReady, error: (error: unknown) => subscriber.error(error) }),
         );
       };
-      ask(first);
+      requestPage(first);
     });
     this.#read = read;
     this.#first = first;
   }
 
   /**
-   * Lets `for await (const page of pages)` read the pages, each when the loop is ready for it: `when`
-   * is not asked. Leaving the loop asks for no more.
+   * Reads the pages with `for await (const page of pages)`: requests each page when the loop needs it, and
+   * ignores `when`. Leaving the loop aborts the request in flight.
    */
   [Symbol.asyncIterator](): AsyncIterableIterator<Page<R>> {
     const stop$ = new Subject<void>();
     let next: ViewOptions | null = this.#first;
-    let last: Promise<unknown> = Promise.resolve();
-    const pull = async (): Promise<IteratorResult<Page<R>>> => {
+    let previous: Promise<unknown> = Promise.resolve();
+    const readNext = async (): Promise<IteratorResult<Page<R>>> => {
       if (next === null) return { done: true, value: undefined };
       const page = await firstValueFrom(this.#read(next).pipe(takeUntil(stop$)), {
         defaultValue: null,
@@ -110,19 +111,19 @@ export class Pages<R extends Row<unknown, unknown, unknown>> extends Observable<
       next = page?.next ?? null;
       return page === null ? { done: true, value: undefined } : { done: false, value: page };
     };
-    const leave = (): void => {
+    const stop = (): void => {
       next = null;
       stop$.next();
     };
     return {
       next() {
-        // One after the other, however they are called for.
-        const pulled = last.then(pull);
-        last = pulled.catch(leave);
-        return pulled;
+        // Serialized: `next()` may be called again before the previous page has arrived.
+        const result = previous.then(readNext);
+        previous = result.catch(stop);
+        return result;
       },
       return() {
-        leave();
+        stop();
         return Promise.resolve({ done: true, value: undefined });
       },
       [Symbol.asyncIterator]() {
@@ -132,15 +133,15 @@ export class Pages<R extends Row<unknown, unknown, unknown>> extends Observable<
   }
 }
 
-function refuse(what: string): TypeError {
-  return new TypeError(`pages: ${what}`);
-}
-
 function requirePageable(options: ViewOptions): void {
-  if (options.keys !== undefined) throw refuse('keys are read at once, by rows() or view()');
-  if (options.sorted === false) throw refuse('rows that are not sorted have no next page');
+  if (options.keys !== undefined)
+    throw new TypeError('viewPages: keys cannot be paged; use viewRows or view');
+  if (options.sorted === false)
+    throw new TypeError(
+      'viewPages: rows that are not sorted cannot be paged; remove sorted: false',
+    );
   if (options.descending === true && typeof options.groupLevel === 'number')
-    throw refuse('groupLevel and descending exclude each other');
+    throw new TypeError('viewPages: use either groupLevel or descending, not both');
 }
 
 function readPage<R extends Row<unknown, unknown, unknown>>(
@@ -150,52 +151,61 @@ function readPage<R extends Row<unknown, unknown, unknown>>(
   pageSize: number,
 ): Observable<Page<R>> {
   const { limit = Infinity } = options;
-  const wanted = Math.min(pageSize, limit);
-  // One more tells where the next page begins.
-  const asked = { ...options, limit: limit > wanted ? wanted + 1 : wanted };
-  return queryView(db, name, asked).pipe(
+  const size = Math.min(pageSize, limit);
+  // One row more than the page has: the next page begins with it.
+  const pageOptions = { ...options, limit: limit > size ? size + 1 : size };
+  return queryView(db, name, pageOptions).pipe(
     map((view) => {
-      const rows = view.rows.slice(0, wanted) as unknown as readonly R[];
-      const follower = view.rows[wanted];
-      const next = follower === undefined ? null : follow(options, rows, follower, isListing(name));
+      const rows = view.rows.slice(0, size) as unknown as readonly R[];
+      const nextRow = view.rows[size];
+      const next =
+        nextRow === undefined ? null : nextPageOptions(options, rows, nextRow, isListing(name));
       return new Page(
         rows,
         view,
         options,
-        next === null || limit === Infinity ? next : { ...next, limit: limit - wanted },
+        next === null || limit === Infinity ? next : { ...next, limit: limit - size },
       );
     }),
   );
 }
 
-/** The options for the rows from `follower` on. */
-function follow(
+/** Returns the options that read the rows from `nextRow` on. */
+function nextPageOptions(
   options: ViewOptions,
   rows: readonly Row<unknown, unknown, unknown>[],
-  follower: Row<unknown, unknown, unknown>,
+  nextRow: Row<unknown, unknown, unknown>,
   listing: boolean,
 ): ViewOptions {
   const { skip = 0, limit: _limit, key, startKeyDocId, ...rest } = options;
   const begin = {
-    startKey: follower.key,
-    ...(follower.id !== null && !listing && { startKeyDocId: follower.id }),
+    startKey: nextRow.key,
+    ...(nextRow.id !== null && !listing && { startKeyDocId: nextRow.id }),
   };
-  const place = JSON.stringify([follower.key, follower.id]);
-  const isThere = (row: Pick<typeof follower, 'key' | 'id'>): boolean =>
-    JSON.stringify([row.key, row.id]) === place;
-  // A document may emit one key many times: those of it that were read are passed over.
-  let same = 0;
-  while (same < rows.length && isThere(rows[rows.length - 1 - same] ?? follower)) same += 1;
-  if (same === rows.length && isThere({ key: rest.startKey, id: startKeyDocId ?? null }))
-    same += skip;
+  const position = JSON.stringify([nextRow.key, nextRow.id]);
+  const hasSamePosition = (row: Pick<typeof nextRow, 'key' | 'id'>): boolean =>
+    JSON.stringify([row.key, row.id]) === position;
+  // A document can emit a key many times: `skip` passes over those of its rows that were read.
+  let alreadyRead = 0;
+  while (
+    alreadyRead < rows.length &&
+    hasSamePosition(rows[rows.length - 1 - alreadyRead] ?? nextRow)
+  )
+    alreadyRead += 1;
+  if (
+    alreadyRead === rows.length &&
+    hasSamePosition({ key: rest.startKey, id: startKeyDocId ?? null })
+  )
+    alreadyRead += skip;
   return {
     ...rest,
     ...(key !== undefined && { endKey: key }),
     ...begin,
-    ...(same > 0 && { skip: same }),
+    ...(alreadyRead > 0 && { skip: alreadyRead }),
   };
 }
 
+/** Returns whether a name stands for a listing, such as `_all_docs`, which has no `startKeyDocId`. */
 function isListing(name: string): boolean {
   return viewPath(name) === `/${name}`;
 }

@@ -9,45 +9,46 @@ import { segment } from '../http/url.ts';
 import type { AnyFields, Document } from '../model/document.ts';
 import { invalidArgument, describeValue } from '../model/invalid-argument.ts';
 
-/** A search with Clouseau. */
+/** A query of a Clouseau index. */
 export interface SearchQuery {
-  /** What is looked for, in the syntax of Lucene: `'title:solaris AND year:[1960 TO 1980]'`. */
+  /** The search expression, in the syntax of Lucene: `'title:solaris AND year:[1960 TO 1980]'`. */
   readonly q: string;
-  /** How many hits at most; of a grouped search, in each group. @defaultValue 25 */
+  /** The maximum number of hits; in a grouped search, of each group. @defaultValue 25 */
   readonly limit?: number;
-  /** Goes on where the page that came with this bookmark ended. */
+  /** Continues after the page that had this bookmark. */
   readonly bookmark?: string;
-  /** `'field'`, `'-field'` to go backwards, `'field<string>'` for text. Default: by relevance. */
+  /** The order: `'field'`, `'-field'` for descending, `'field<string>'` for text. Default: by relevance. */
   readonly sort?: string | readonly string[];
   /** Adds the document to each hit. @defaultValue false */
   readonly includeDocs?: boolean;
-  /** Which of the fields that are kept in the index are read. */
+  /** The stored fields to read. Default: all stored fields. */
   readonly includeFields?: readonly string[];
-  /** Fields of which the values are counted. */
+  /** The fields whose values are counted. */
   readonly counts?: readonly string[];
-  /** Ranges of fields of which the hits are counted: `{ price: { cheap: '[0 TO 100]' } }`. */
+  /** The ranges, by field, whose hits are counted: `{ price: { cheap: '[0 TO 100]' } }`. */
   readonly ranges?: Readonly<Record<string, Readonly<Record<string, string>>>>;
-  /** Only hits with these values, which are compared as they are: `[['colour', 'red']]`. */
+  /** Finds only hits with these exact values: `[['colour', 'red']]`. */
   readonly drilldown?: readonly (readonly string[])[];
   /** The field by which hits are grouped. */
   readonly groupField?: string;
-  /** How many groups at most. */
+  /** The maximum number of groups. */
   readonly groupLimit?: number;
+  /** The order of the groups, as for `sort`. */
   readonly groupSort?: string | readonly string[];
-  /** Fields of which the passages that matched are read. */
+  /** The fields whose matching passages are read. */
   readonly highlightFields?: readonly string[];
   readonly highlightPreTag?: string;
   readonly highlightPostTag?: string;
   readonly highlightNumber?: number;
-  /** In characters. */
+  /** The length of a passage, in characters. */
   readonly highlightSize?: number;
-  /** Takes the index as it is. Do not use it with a bookmark. */
+  /** `'ok'`: CouchDB does not update the index first. Do not use it with a bookmark. */
   readonly stale?: 'ok';
-  /** Whether the same copies of the index are read each time. @defaultValue false */
+  /** Whether each query reads the same copies of the index, on a cluster. @defaultValue false */
   readonly stable?: boolean;
 }
 
-const some: Parameter = (value, name) => {
+const textOrArray: Parameter = (value, name) => {
   if (typeof value === 'string' ? value === '' : !Array.isArray(value))
     throw invalidArgument(name, 'a string or an array', value);
   return json(value, name);
@@ -57,16 +58,16 @@ const SEARCH: Parameters = {
   q: text,
   limit: count,
   bookmark: text,
-  sort: some,
+  sort: textOrArray,
   includeDocs: flag,
-  includeFields: some,
-  counts: some,
+  includeFields: textOrArray,
+  counts: textOrArray,
   ranges: json,
-  drilldown: some,
+  drilldown: textOrArray,
   groupField: text,
   groupLimit: count,
-  groupSort: some,
-  highlightFields: some,
+  groupSort: textOrArray,
+  highlightFields: textOrArray,
   highlightPreTag: json,
   highlightPostTag: json,
   highlightNumber: count,
@@ -75,54 +76,57 @@ const SEARCH: Parameters = {
   stable: flag,
 };
 
-/** A document that a search found. */
+/** A hit: a document that a search found. */
 export interface SearchHit<T extends object = AnyFields> {
   readonly id: string;
-  /** By what the hits are sorted: the relevance, or the values of the fields. */
+  /** The values by which the hits are sorted: the relevance, or the fields of `sort`. */
   readonly order: readonly unknown[];
-  /** The fields that are kept in the index. */
+  /** The fields that the index stores. */
   readonly fields: Readonly<Record<string, unknown>>;
-  /** Null unless asked for, and where it is deleted by now. */
+  /** The document; null without `includeDocs`, or if the document is deleted by now. */
   readonly doc: Document<T> | null;
-  /** The passages that matched, by field; null unless asked for. */
+  /** The matching passages, by field; null unless the query has `highlightFields`. */
   readonly highlights: Readonly<Record<string, readonly string[]>> | null;
 }
 
-/** Hits that have the same value in the field that they are grouped by. */
+/** The hits with the same value in the field `groupField`. */
 export interface SearchGroup<T extends object = AnyFields> {
+  /** The value of the group; null for hits without the field. */
   readonly by: string | null;
   readonly totalRows: number;
   readonly rows: readonly SearchHit<T>[];
 }
 
-/** What a search found. */
+/** The result of a search: a page of hits, or groups of hits. */
 export interface SearchResult<T extends object = AnyFields> {
   readonly totalRows: number;
   readonly rows: readonly SearchHit<T>[];
-  /** Where the next page begins; null for grouped searches. Past the end, pages are empty. */
+  /** Continues with the next page; null in a grouped search. Pages after the last one are empty. */
   readonly bookmark: string | null;
-  /** The groups of a grouped search, which has no rows of its own; else null. */
+  /** The groups of a grouped search, which has no `rows`; null in other searches. */
   readonly groups: readonly SearchGroup<T>[] | null;
-  /** How many hits have each value, by field; null unless asked for. */
+  /** The number of hits for each value, by field; null unless the query has `counts`. */
   readonly counts: Facets | null;
-  /** How many hits are in each range, by field; null unless asked for. */
+  /** The number of hits in each range, by field; null unless the query has `ranges`. */
   readonly ranges: Facets | null;
 }
 
 /** Counts by field and value, or by field and range. */
 export type Facets = Readonly<Record<string, Readonly<Record<string, number>>>>;
 
+/** Searches an index of Clouseau. */
 export function search<T extends object>(
   db: DatabaseScope,
   name: string,
   query: SearchQuery,
 ): Operation<SearchResult<T>> {
   const path = `${db.path}${searchPath(name, '_search')}`;
-  const write = (): Record<string, unknown> => searchBody(SEARCH, query, 'search');
-  write();
+  const encode = (): Record<string, unknown> => searchBody(SEARCH, query, 'search');
+  // Validate now: throws at the call.
+  encode();
   return operation(
     db.connection,
-    () => ({ method: 'POST', path, json: write() }),
+    () => ({ method: 'POST', path, json: encode() }),
     (body): SearchResult<T> => {
       const { total_rows: total, bookmark, groups, rows, counts, ranges } = asObject(body);
       return {
@@ -140,15 +144,20 @@ export function search<T extends object>(
   );
 }
 
-/** What the server knows of a search index. */
+/** The state of a search index. */
 export interface SearchInfo {
   readonly name: string;
-  /** As the server says it: `doc_count`, `disk_size`, `pending_seq`… */
+  /** The fields of CouchDB: `doc_count`, `disk_size`, `pending_seq` and others. */
   readonly searchIndex: Readonly<Record<string, unknown>>;
 }
 
-export function searchInfo(db: DatabaseScope, name: string, kind: string): Operation<SearchInfo> {
-  const path = `${db.path}${searchPath(name, kind)}`;
+/** Reads the state of a search index. */
+export function searchInfo(
+  db: DatabaseScope,
+  name: string,
+  endpoint: string,
+): Operation<SearchInfo> {
+  const path = `${db.path}${searchPath(name, endpoint)}`;
   return operation(
     db.connection,
     () => ({ path }),
@@ -159,7 +168,11 @@ export function searchInfo(db: DatabaseScope, name: string, kind: string): Opera
   );
 }
 
-/** Writes a search as a body, after having looked at it. */
+/**
+ * Writes a search as a body.
+ *
+ * @throws TypeError or RangeError for an invalid query.
+ */
 export function searchBody(
   parameters: Parameters,
   query: object,
@@ -167,19 +180,23 @@ export function searchBody(
 ): Record<string, unknown> {
   if (typeof query !== 'object' || query === null)
     throw invalidArgument(`${what}: query`, 'an object with q', query);
-  if (!('q' in query)) throw new TypeError(`${what}: the query has no q, what to look for`);
+  if (!('q' in query)) throw new TypeError(`${what}: the query has no q, the search expression`);
   return toBody(parameters, query, what);
 }
 
-/** Makes the path of a search index: `'design-document/index'`. */
-export function searchPath(name: unknown, kind: string): string {
+/**
+ * Makes the path of a search index.
+ *
+ * @throws TypeError for a name other than `'design-document/index'`.
+ */
+export function searchPath(name: unknown, endpoint: string): string {
   const slash = typeof name === 'string' ? name.indexOf('/') : -1;
   if (typeof name !== 'string' || slash < 1 || slash === name.length - 1 || name.startsWith('_')) {
     throw new TypeError(
-      `Not a search index: ${describeValue(name)}; it is named 'design-document/index'`,
+      `The name of a search index must be 'design-document/index' (received ${describeValue(name)})`,
     );
   }
-  return `/_design/${segment(name.slice(0, slash))}/${kind}/${segment(name.slice(slash + 1))}`;
+  return `/_design/${segment(name.slice(0, slash))}/${endpoint}/${segment(name.slice(slash + 1))}`;
 }
 
 function decodeHit<T extends object>(raw: unknown): SearchHit<T> {
@@ -202,7 +219,7 @@ function decodeGroup<T extends object>(raw: unknown): SearchGroup<T> {
   };
 }
 
-/** Reads which terms an analyzer of a search engine makes of a text. */
+/** Reads the terms that an analyzer of a search engine makes of a text. */
 export function analyze(
   connection: Connection,
   engine: 'search' | 'nouveau',
@@ -220,7 +237,7 @@ export function analyze(
   );
 }
 
-/** Removes the index files that no design document defines any more. */
+/** Removes the index files that no design document defines any longer. */
 export function searchCleanup(
   db: DatabaseScope,
   engine: 'search' | 'nouveau',

@@ -23,28 +23,28 @@ import { queryView } from './view.ts';
 import type { ViewOptions } from './view.ts';
 
 /**
- * Queries a view that is there only for this query: in a design document of a name of its own,
- * which is removed afterwards, whether the query succeeds, fails or is unsubscribed from.
+ * Queries a view that exists only for this query. Writes a design document with a unique name, and removes
+ * it when the query has succeeded or failed, and on unsubscribe.
  */
 export function temporaryView<Key, Value, Doc>(
   db: DatabaseScope,
-  map_: string,
+  mapSource: string,
   reduce: string | undefined,
   options: ViewOptions,
 ): Operation<View<Row<Key, Value, Doc>, ViewOptions>> {
-  if (typeof map_ !== 'string' || map_.trim() === '')
-    throw invalidArgument('query: map', 'the text of a function', map_);
+  if (typeof mapSource !== 'string' || mapSource.trim() === '')
+    throw invalidArgument('query: map', 'the source text of a function', mapSource);
   if (reduce !== undefined && typeof reduce !== 'string')
-    throw invalidArgument('query: reduce', 'text', reduce);
-  // Misuse is told now.
-  queryView(db, 'checked/now', options);
-  const view = { map: map_, ...(reduce !== undefined && { reduce }) };
+    throw invalidArgument('query: reduce', 'the source text of a function', reduce);
+  // Validate now: throws at the call.
+  queryView(db, 'temporary/view', options);
+  const view = { map: mapSource, ...(reduce !== undefined && { reduce }) };
   return new Operation(
     defer(() =>
       takeIds(db.connection, 1).pipe(
         mergeMap(([id]) => {
           const name = `corduroy-temporary-${id}`;
-          return removedAfter(
+          return withTemporary(
             write(db, name, view),
             (rev) => remove(db, name, rev),
             () => queryView<Key, Value, Doc>(db, `${name}/view`, options).answers(),
@@ -76,44 +76,46 @@ function remove(db: DatabaseScope, name: string, rev: string): Observable<Answer
 }
 
 /**
- * Makes something, uses it, and removes it before the answer is emitted or the error passed on; and
- * on unsubscribe too, even where the making was under way, for the server may have done it already.
+ * Creates something, uses it, and removes it before it emits the answer or the error.
+ *
+ * On unsubscribe it removes it too. If the creation is still in flight then, it waits for that first: the
+ * server may have executed the request already.
  */
-export function removedAfter<T>(
-  make: Observable<string>,
-  unmake: (made: string) => Observable<unknown>,
+export function withTemporary<T>(
+  create: Observable<string>,
+  cleanUp: (rev: string) => Observable<unknown>,
   use: () => Observable<T>,
 ): Observable<T> {
   return new Observable((subscriber) => {
-    const made$ = new AsyncSubject<string>();
-    make.subscribe(made$);
-    let removal$: AsyncSubject<never> | undefined;
-    // Done once, and to its end, whoever leaves meanwhile.
-    const removed = defer(() => {
-      if (removal$ === undefined) {
-        removal$ = new AsyncSubject<never>();
-        made$.pipe(mergeMap(unmake), ignoreElements()).subscribe(removal$);
+    const created$ = new AsyncSubject<string>();
+    create.subscribe(created$);
+    let removed$: AsyncSubject<never> | undefined;
+    // Removes it once. An unsubscribe does not cancel the removal.
+    const removeOnce = defer(() => {
+      if (removed$ === undefined) {
+        removed$ = new AsyncSubject<never>();
+        created$.pipe(mergeMap(cleanUp), ignoreElements()).subscribe(removed$);
       }
-      return removal$;
+      return removed$;
     });
-    const used = made$.pipe(
+    const answer = created$.pipe(
       mergeMap(() =>
         use().pipe(
           catchError((error: unknown) =>
             concat(
-              removed,
+              removeOnce,
               throwError(() => error),
             ),
           ),
-          mergeMap((answer) => concat(removed, of(answer))),
+          mergeMap((value) => concat(removeOnce, of(value))),
         ),
       ),
     );
-    const subscription = used.subscribe(subscriber);
+    const subscription = answer.subscribe(subscriber);
     return () => {
       subscription.unsubscribe();
-      // Nobody is left to be told of a failure of this.
-      removed.pipe(catchError(() => EMPTY)).subscribe();
+      // There is no subscriber left for an error of the removal.
+      removeOnce.pipe(catchError(() => EMPTY)).subscribe();
     };
   });
 }

@@ -12,29 +12,27 @@ import { assertJson } from '../model/json.ts';
 import { Row, View } from '../model/view.ts';
 import type { ViewHead } from '../model/view.ts';
 
-/**
- * The queries room: views and what else finds documents. It sees http and below.
- */
-
-/** Which rows of a view are read, and how. */
+/** Options for querying a view. */
 export interface ViewOptions {
-  /** Only the rows with this key: any JSON value, `null`, `false`, `0` and `''` as well. */
+  /** Reads only the rows with this key: any JSON value, including `null`, `false`, `0` and `''`. */
   readonly key?: unknown;
-  /** Only the rows with one of these keys, in this order. */
+  /** Reads only the rows with these keys, in this order. */
   readonly keys?: readonly unknown[];
-  /** The key to begin with. */
+  /** The first key. */
   readonly startKey?: unknown;
-  /** The key to end with. */
+  /** The last key. */
   readonly endKey?: unknown;
-  /** Among the rows with `startKey`: the document id to begin with. */
+  /** Among the rows with `startKey`: the first document id. */
   readonly startKeyDocId?: string;
-  /** Among the rows with `endKey`: the document id to end with. */
+  /** Among the rows with `endKey`: the last document id. */
   readonly endKeyDocId?: string;
-  /** Whether the rows with `endKey` are among those read. @defaultValue true */
+  /** Whether the rows with `endKey` are included. @defaultValue true */
   readonly inclusiveEnd?: boolean;
-  /** Reads backwards; exchange `startKey` and `endKey` as well. @defaultValue false */
+  /** Reverses the order; exchange `startKey` and `endKey` too. @defaultValue false */
   readonly descending?: boolean;
+  /** The maximum number of rows. Default: no limit. */
   readonly limit?: number;
+  /** How many rows to skip. @defaultValue 0 */
   readonly skip?: number;
   /** Adds to each row the document that emitted it. @defaultValue false */
   readonly includeDocs?: boolean;
@@ -42,25 +40,29 @@ export interface ViewOptions {
   readonly conflicts?: boolean;
   /** With `includeDocs`: reads attachments too, as base64. @defaultValue false */
   readonly attachments?: boolean;
+  /** With `includeDocs`: adds the encoding of compressed attachments. @defaultValue false */
   readonly attEncodingInfo?: boolean;
-  /** Whether the view's reduce function is used. @defaultValue true where there is one */
+  /** Whether to reduce the rows. Default: true if the view has a reduce function. */
   readonly reduce?: boolean;
-  /** One reduced row a key. @defaultValue false */
+  /** Reduces to one row for each key. @defaultValue false */
   readonly group?: boolean;
-  /** One reduced row for each distinct beginning of this many elements of array keys. */
+  /**
+   * Reduces to one row for each group of array keys that have the same first elements: as many as this
+   * number. `'exact'` is the same as `group: true`.
+   */
   readonly groupLevel?: number | 'exact';
-  /** Whether the index is brought up to date first, afterwards, or not. @defaultValue true */
+  /** Whether CouchDB updates the index first (`true`), afterwards (`'lazy'`), or not. @defaultValue true */
   readonly update?: boolean | 'lazy';
-  /** Whether the same copies of the index are read each time. @defaultValue false */
+  /** Whether each query reads the same copies of the index, on a cluster. @defaultValue false */
   readonly stable?: boolean;
   /**
-   * The old way to say `stable: true` with `update: false` (`'ok'`) or `'lazy'` (`'update_after'`).
+   * `'ok'` sets `stable: true` and `update: false`; `'update_after'` sets `update: 'lazy'` instead.
    * @deprecated use `stable` and `update`
    */
   readonly stale?: 'ok' | 'update_after';
-  /** Says in `updateSeq` how far the index had come. @defaultValue false */
+  /** Adds `updateSeq`, the sequence up to which the index is built. @defaultValue false */
   readonly updateSeq?: boolean;
-  /** Whether the rows are sorted; unsorted ones come faster from many shards. @defaultValue true */
+  /** Whether the rows are sorted. Unsorted rows come faster from many shards. @defaultValue true */
   readonly sorted?: boolean;
 }
 
@@ -88,6 +90,7 @@ const VIEW: Parameters = {
 };
 const STALE = oneOf('ok', 'update_after');
 
+/** Queries a view, or `_all_docs`. */
 export function queryView<Key, Value, Doc>(
   db: DatabaseScope,
   name: string,
@@ -105,7 +108,7 @@ export function queryView<Key, Value, Doc>(
   );
 }
 
-/** Writes the options of a view: the query string, and the keys, which go in a body. */
+/** Writes the options of a view as a query string, and returns the keys, which are sent in a body. */
 export function viewQuery(
   what: string,
   options: ViewOptions,
@@ -115,43 +118,47 @@ export function viewQuery(
     if (!Array.isArray(keys)) throw invalidArgument(`${what}: keys`, 'an array', keys);
     assertJson(keys, `${what}: keys`);
   }
-  return { keys, query: toQuery(VIEW, translate(rest), what) };
+  return { keys, query: toQuery(VIEW, normalizeOptions(rest), what) };
 }
 
 /** Writes the options of a view as the fields of a body, for several queries in one request. */
-export function viewBody(what: string, options: ViewOptions): Record<string, unknown> {
-  const { keys } = options;
-  // Checks them, too.
+function viewBody(what: string, options: ViewOptions): Record<string, unknown> {
+  const { keys, ...rest } = options;
+  // Validates the keys.
   viewQuery(what, options);
-  const { keys: _keys, ...rest } = options;
-  return { ...(keys !== undefined && { keys }), ...toBody(VIEW, translate(rest), what) };
+  return { ...(keys !== undefined && { keys }), ...toBody(VIEW, normalizeOptions(rest), what) };
 }
 
-/** Makes the path of a view: of `'ddoc/name'`, or of `'_all_docs'`. */
+/**
+ * Makes the path of a view, or of a listing such as `'_all_docs'`.
+ *
+ * @throws TypeError for another name than `'design-document/view'` or that of a listing.
+ */
 export function viewPath(name: unknown): string {
   if (name === '_all_docs' || name === '_design_docs' || name === '_local_docs') return `/${name}`;
   const slash = typeof name === 'string' ? name.indexOf('/') : -1;
   if (typeof name !== 'string' || slash < 1 || slash === name.length - 1 || name.startsWith('_')) {
     throw new TypeError(
-      `Not a view: ${describeValue(name)}; it is named 'design-document/view', or '_all_docs'`,
+      `The name of a view must be 'design-document/view' or '_all_docs' (received ${describeValue(name)})`,
     );
   }
   return `/_design/${segment(name.slice(0, slash))}/_view/${segment(name.slice(slash + 1))}`;
 }
 
-function translate(options: ViewOptions): ViewOptions {
+/** Replaces options that CouchDB spells in another way: `stale`, and `groupLevel: 'exact'`. */
+function normalizeOptions(options: ViewOptions): ViewOptions {
   const { stale, groupLevel, ...rest } = options;
-  const translated: { -readonly [Name in keyof ViewOptions]: ViewOptions[Name] } = rest;
+  const normalized: { -readonly [Name in keyof ViewOptions]: ViewOptions[Name] } = rest;
   if (stale !== undefined) {
-    translated.stable = true;
-    translated.update = STALE(stale, 'view: stale') === 'ok' ? false : 'lazy';
+    normalized.stable = true;
+    normalized.update = STALE(stale, 'view: stale') === 'ok' ? false : 'lazy';
   }
-  if (groupLevel === 'exact') translated.group = true;
-  else if (groupLevel !== undefined) translated.groupLevel = groupLevel;
-  return translated;
+  if (groupLevel === 'exact') normalized.group = true;
+  else if (groupLevel !== undefined) normalized.groupLevel = groupLevel;
+  return normalized;
 }
 
-/** Reads the rows that a view answered. */
+/** Decodes the answer of a view. */
 export function decodeView<Key, Value, Doc>(
   body: unknown,
   options: ViewOptions,
@@ -160,8 +167,8 @@ export function decodeView<Key, Value, Doc>(
   return new View(rows, decodeHead(body), options);
 }
 
-/** Reads what a view says beside its rows. */
-export function decodeHead(body: unknown): ViewHead {
+/** Decodes the answer of a view, without its rows. */
+function decodeHead(body: unknown): ViewHead {
   const { total_rows: total, offset, update_seq: seq } = asObject(body);
   return {
     totalRows: numberOrNull(total),
@@ -170,8 +177,8 @@ export function decodeHead(body: unknown): ViewHead {
   };
 }
 
-/** Reads a row of a view. */
-export function decodeRow<Key, Value, Doc>(raw: unknown): Row<Key, Value, Doc> {
+/** Decodes a row of a view. */
+function decodeRow<Key, Value, Doc>(raw: unknown): Row<Key, Value, Doc> {
   const row = raw as { id?: string; key: Key; value?: Value; doc?: Doc; error?: string };
   return new Row(
     row.id ?? null,
@@ -188,7 +195,7 @@ export function streamView<Key, Value, Doc>(
   name: string,
   options: ViewOptions,
 ): RowStream<Row<Key, Value, Doc>, ViewHead> {
-  const { keys, query } = viewQuery('rows', options);
+  const { keys, query } = viewQuery('viewRows', options);
   const path = `${db.path}${viewPath(name)}${query}`;
   const describe = (): RequestSpec =>
     keys === undefined ? { path } : { method: 'POST', path, json: { keys } };
@@ -199,7 +206,7 @@ export function streamView<Key, Value, Doc>(
   });
 }
 
-/** Asks a view several questions in one request; emits the answers in their order. */
+/** Sends several queries of a view in one request. Emits the results in their order. */
 export function queryViews<Key, Value, Doc>(
   db: DatabaseScope,
   name: string,
@@ -207,13 +214,14 @@ export function queryViews<Key, Value, Doc>(
 ): Operation<View<Row<Key, Value, Doc>, ViewOptions>[]> {
   const path = `${db.path}${viewPath(name)}/queries`;
   if (!Array.isArray(queries))
-    throw invalidArgument('views: queries', 'an array of options', queries);
-  const write = (): unknown[] => queries.map((query, i) => viewBody(`views: queries[${i}]`, query));
-  // Misuse is told now.
-  write();
+    throw invalidArgument('viewQueries: queries', 'an array of options', queries);
+  const encode = (): unknown[] =>
+    queries.map((query, i) => viewBody(`viewQueries: queries[${i}]`, query));
+  // Validate now: throws at the call.
+  encode();
   return operation(
     db.connection,
-    () => ({ method: 'POST', path, json: { queries: write() } }),
+    () => ({ method: 'POST', path, json: { queries: encode() } }),
     (body) => {
       const results = arrayField(body, 'results');
       if (results.length !== queries.length)

@@ -7,7 +7,7 @@ import { routes } from './app/routes';
 bootstrapApplication(App, {
   providers: [
     provideRouter(routes, withComponentInputBinding()),
-    // CouchDB is behind the same origin as the page, and who asks is in the browser's cookie.
+    // The page and CouchDB share an origin, so the browser sends the session cookie.
     provideCorduroy({ url: `${location.origin}/couch` }),
   ],
 }).catch((error: unknown) => console.error(error));

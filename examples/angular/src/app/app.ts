@@ -1,16 +1,17 @@
 import { ChangeDetectionStrategy, Component, inject } from '@angular/core';
 import { RouterLink, RouterOutlet } from '@angular/router';
+import { Connection } from './connection';
 import { ConnectionBadge } from './connection-badge';
 import { LoginPage } from './login-page';
 import { Session } from './session';
 
-/** The frame around the pages: what comes first is who asks. */
+/** Shows the header and the page of the route, or the login form. */
 @Component({
   selector: 'app-root',
   imports: [ConnectionBadge, LoginPage, RouterLink, RouterOutlet],
   changeDetection: ChangeDetectionStrategy.OnPush,
   template: `
-    <header>
+    <header class="top">
       <a class="brand" routerLink="/">Orders</a>
       @if (session.name(); as name) {
         <app-connection-badge />
@@ -18,6 +19,11 @@ import { Session } from './session';
         <button class="quiet" type="button" (click)="session.logout()">Log out</button>
       }
     </header>
+    @if (session.name() && connection.status() === 'waiting') {
+      <p class="outage" role="status">
+        The server does not answer. This page updates when the connection is back.
+      </p>
+    }
     <main>
       @if (session.name()) {
         <router-outlet />
@@ -30,5 +36,6 @@ import { Session } from './session';
   `,
 })
 export class App {
+  protected readonly connection = inject(Connection);
   protected readonly session = inject(Session);
 }

@@ -4,70 +4,96 @@ import {
   ElementRef,
   effect,
   inject,
+  input,
+  output,
   signal,
   viewChild,
 } from '@angular/core';
+import { CurrencyPipe } from '@angular/common';
+import type { Draft } from 'corduroy';
 import { Conflicts } from './conflicts';
-import { FIELDS } from './order';
-import type { Field } from './order';
+import { FIELD_LABELS } from './order';
+import type { EditableField, Order } from './order';
 
-/** Shows what two have written into the same fields, and asks which of it is to stay. */
+/** Shows both values of each contested field, and emits the user's choice. */
 @Component({
   selector: 'app-conflict-dialog',
+  imports: [CurrencyPipe],
   changeDetection: ChangeDetectionStrategy.OnPush,
   template: `
-    <dialog #dialog aria-labelledby="conflict-title" (cancel)="$event.preventDefault()">
-      @if (conflicts.open(); as conflict) {
-        <h2 id="conflict-title">Somebody else was here</h2>
-        <p>Both of you have changed this order. Which is to stay?</p>
-        @for (field of conflict.fields; track field) {
+    <dialog
+      #dialog
+      aria-labelledby="conflict-title"
+      (cancel)="$event.preventDefault(); postpone.emit()"
+    >
+      @if (open() && conflicts.pending(); as conflict) {
+        <h2 id="conflict-title">Another user changed this order</h2>
+        <p>Select the value to keep for each field.</p>
+        @for (field of contested(); track field) {
           <fieldset>
-            <legend>{{ names[field] }}</legend>
-            <label>
-              <input
-                type="radio"
-                [name]="field"
-                [checked]="!theirs().has(field)"
-                (change)="choose(field, false)"
-              />
-              <span> <small>Yours</small>{{ conflict.mine[field] }} </span>
-            </label>
-            <label>
-              <input
-                type="radio"
-                [name]="field"
-                [checked]="theirs().has(field)"
-                (change)="choose(field, true)"
-              />
-              <span> <small>Theirs</small>{{ conflict.theirs[field] }} </span>
-            </label>
+            <legend>{{ labels[field] }}</legend>
+            @for (side of sides; track side.label) {
+              <label>
+                <input
+                  type="radio"
+                  [name]="'conflict-' + field"
+                  [checked]="fromTheirs().has(field) === side.isTheirs"
+                  (change)="choose(field, side.isTheirs)"
+                />
+                <span>
+                  <small>{{ side.label }}</small>
+                  @let value = side.isTheirs ? conflict.theirs[field] : mine()[field];
+                  @if (field === 'total') {
+                    {{ value | currency: 'EUR' }}
+                  } @else if (value === '') {
+                    <em>Empty</em>
+                  } @else {
+                    {{ value }}
+                  }
+                </span>
+              </label>
+            }
           </fieldset>
         }
-        <button type="button" (click)="conflicts.resolve(theirs())">Keep this</button>
+        <footer>
+          <button type="button" (click)="keep.emit(fromTheirs())">Keep this</button>
+          <button class="quiet" type="button" (click)="postpone.emit()">Back to editing</button>
+        </footer>
       }
     </dialog>
   `,
 })
 export class ConflictDialog {
+  readonly open = input.required<boolean>();
+  readonly mine = input.required<Draft<Order>>();
+  readonly contested = input.required<readonly EditableField[]>();
+  /** Emits the fields whose value is taken from the other user. */
+  readonly keep = output<ReadonlySet<EditableField>>();
+  /** Emits when the user closes the dialogue without a decision. */
+  readonly postpone = output<void>();
+
   protected readonly conflicts = inject(Conflicts);
-  protected readonly names = FIELDS;
+  protected readonly labels = FIELD_LABELS;
+  protected readonly sides = [
+    { label: 'Yours', isTheirs: false },
+    { label: 'Theirs', isTheirs: true },
+  ];
   protected readonly dialog = viewChild.required<ElementRef<HTMLDialogElement>>('dialog');
-  /** The fields of which theirs is to stay. */
-  protected readonly theirs = signal<ReadonlySet<Field>>(new Set());
+  protected readonly fromTheirs = signal<ReadonlySet<EditableField>>(new Set());
 
   constructor() {
     effect(() => {
       const { nativeElement } = this.dialog();
-      if (this.conflicts.open() === null) return nativeElement.close();
-      this.theirs.set(new Set());
+      if (!this.open()) return nativeElement.close();
+      this.fromTheirs.set(new Set());
       if (!nativeElement.open) nativeElement.showModal();
     });
   }
 
-  protected choose(field: Field, theirs: boolean): void {
-    const chosen = new Set(this.theirs());
-    if (theirs) chosen.add(field);
+  protected choose(field: EditableField, isTheirs: boolean): void {
+    const chosen = new Set(this.fromTheirs());
+    if (isTheirs) chosen.add(field);
     else chosen.delete(field);
-    this.theirs.set(chosen);
+    this.fromTheirs.set(chosen);
   }
 }

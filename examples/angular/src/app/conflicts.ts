@@ -1,50 +1,80 @@
 import { Injectable, signal } from '@angular/core';
+import type { OnDestroy } from '@angular/core';
 import { fields } from 'corduroy';
 import type { Document, Draft, Merge } from 'corduroy';
 import { Observable } from 'rxjs';
-import { FIELDS } from './order';
-import type { Field, Order } from './order';
+import { FIELD_LABELS } from './order';
+import type { EditableField, Order } from './order';
 
-/** An order that two have edited at the same time, and the fields that both have changed. */
-export interface OpenConflict {
-  readonly mine: Draft<Order>;
+/** A conflict that waits for a decision of the user. */
+export interface PendingConflict {
+  /** The order that the other user saved. */
   readonly theirs: Document<Order>;
-  readonly fields: readonly Field[];
-  readonly decide: (theirs: ReadonlySet<Field>) => void;
+  /** The revision that both users started from. */
+  readonly base: Document<Order> | null;
+  /** Takes the given fields from `theirs`, and keeps the other fields. */
+  readonly decide: (fromTheirs: ReadonlySet<EditableField>) => void;
 }
 
-/** Merges by itself what can be merged, and has somebody decide on the rest. */
-@Injectable()
-export class Conflicts {
-  readonly #open = signal<OpenConflict | null>(null);
-  /** What is to be decided now. */
-  readonly open = this.#open.asReadonly();
+/** Returns the fields that both users changed to different values. */
+export function contestedFields(
+  mine: Draft<Order>,
+  theirs: Document<Order>,
+  base: Document<Order> | null,
+): EditableField[] {
+  return (Object.keys(FIELD_LABELS) as EditableField[]).filter(
+    (field) =>
+      mine[field] !== theirs[field] &&
+      mine[field] !== base?.[field] &&
+      theirs[field] !== base?.[field],
+  );
+}
 
-  /** For `db.edit$(id, { merge })`. What it returns is waited for. */
+/** Merges an order field by field, and asks the user about fields that both users changed. */
+@Injectable()
+export class Conflicts implements OnDestroy {
+  readonly #pending = signal<PendingConflict | null>(null);
+  #lastDecision: { rev: string; fromTheirs: ReadonlySet<EditableField> } | null = null;
+  #isDestroyed = false;
+
+  /** The conflict that waits for a decision; null if there is none. */
+  readonly pending = this.#pending.asReadonly();
+
+  /** The merge function for `edit$`, which waits until the returned Observable emits. */
   readonly merge: Merge<Order> = (mine, theirs, base) => {
-    const merged = fields<Order>()(mine, theirs, base);
-    if (theirs === null) return merged;
-    const contested = (Object.keys(FIELDS) as Field[]).filter(
-      (field) =>
-        mine[field] !== theirs[field] &&
-        mine[field] !== base?.[field] &&
-        theirs[field] !== base?.[field],
-    );
-    if (contested.length === 0) return merged;
+    const merged = fields<Order>()(mine, theirs, base) as Draft<Order>;
+    if (theirs === null || contestedFields(mine, theirs, base).length === 0) return merged;
+    // No user can decide after the page is closed.
+    if (this.#isDestroyed) return merged;
+    // `edit$` merges again if the user typed before the decision, which still holds.
+    const last = this.#lastDecision;
+    if (last?.rev === theirs._rev) return takeFields(merged, theirs, last.fromTheirs);
     return new Observable<Draft<Order>>((subscriber) => {
-      const decide = (chosen: ReadonlySet<Field>): void => {
-        const kept = contested.filter((field) => chosen.has(field));
-        const decided = Object.fromEntries(kept.map((field) => [field, theirs[field]]));
-        subscriber.next({ ...(merged as Draft<Order>), ...decided });
+      const decide = (chosen: ReadonlySet<EditableField>): void => {
+        this.#lastDecision = { rev: theirs._rev, fromTheirs: chosen };
+        subscriber.next(takeFields(merged, theirs, chosen));
         subscriber.complete();
       };
-      this.#open.set({ mine, theirs, fields: contested, decide });
-      // Also where the page is left before there is a decision.
-      return () => this.#open.set(null);
+      this.#pending.set({ theirs, base, decide });
+      return () => this.#pending.set(null);
     });
   };
 
-  resolve(theirs: ReadonlySet<Field>): void {
-    this.#open()?.decide(theirs);
+  decide(fromTheirs: ReadonlySet<EditableField>): void {
+    this.#pending()?.decide(fromTheirs);
   }
+
+  ngOnDestroy(): void {
+    this.#isDestroyed = true;
+    this.decide(new Set());
+  }
+}
+
+function takeFields(
+  merged: Draft<Order>,
+  theirs: Document<Order>,
+  names: ReadonlySet<EditableField>,
+): Draft<Order> {
+  const taken = Object.fromEntries([...names].map((field) => [field, theirs[field]]));
+  return { ...merged, ...taken };
 }

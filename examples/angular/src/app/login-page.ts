@@ -1,13 +1,14 @@
 import { ChangeDetectionStrategy, Component, inject } from '@angular/core';
 import { Session } from './session';
 
-/** Asks who is there. */
+/** Shows the login form. */
 @Component({
   selector: 'app-login-page',
   changeDetection: ChangeDetectionStrategy.OnPush,
   template: `
     <form class="card login" (submit)="login($event, name.value, password.value)">
       <h1>Log in</h1>
+      <p class="soft">The terminal shows the names and passwords.</p>
       <label>Name <input #name name="name" autocomplete="username" required autofocus /></label>
       <label>
         Password
@@ -17,7 +18,7 @@ import { Session } from './session';
         <p class="error" role="alert">{{ error }}</p>
       }
       <button type="submit" [disabled]="session.isBusy()">
-        {{ session.isBusy() ? 'One moment …' : 'Log in' }}
+        {{ session.isBusy() ? 'Logging in …' : 'Log in' }}
       </button>
     </form>
   `,

@@ -6,7 +6,7 @@ import { injectCouch } from 'corduroy/angular';
 export const STATUSES = ['open', 'served', 'paid'] as const;
 export type Status = (typeof STATUSES)[number];
 
-/** What a table of a restaurant has ordered. */
+/** The order of a restaurant table. */
 export interface Order {
   table: number;
   dishes: string;
@@ -16,11 +16,19 @@ export interface Order {
   placed: string;
 }
 
-/** The fields that can be edited, and what they are called. */
-export const FIELDS = { dishes: 'Dishes', total: 'Total', note: 'Note' } as const;
-export type Field = keyof typeof FIELDS;
+/** The editable fields and their labels. */
+export const FIELD_LABELS = {
+  dishes: 'Dishes',
+  total: 'Total',
+  note: 'Note',
+  status: 'Status',
+} as const;
+export type EditableField = keyof typeof FIELD_LABELS;
 
-/** The database of the orders. Where its name does not change, `databaseToken<Order>('orders')` will do. */
+/**
+ * The database of the orders. The server of this example writes its name into the page, because the
+ * name differs from run to run. For a fixed name, use `databaseToken<Order>('orders')`.
+ */
 export const ORDERS = new InjectionToken<Database<Order>>('the orders', {
   providedIn: 'root',
   factory: () => {

@@ -1,32 +1,40 @@
-import { CurrencyPipe, DatePipe } from '@angular/common';
+import { CurrencyPipe } from '@angular/common';
 import { ChangeDetectionStrategy, Component, computed, inject, signal } from '@angular/core';
 import { RouterLink } from '@angular/router';
 import { liveSignal } from 'corduroy/angular';
 import { ORDERS, STATUSES } from './order';
 import type { Status } from './order';
+import { OrderTimePipe, Today } from './order-time';
 
-/** The list of orders, filtered by the server and kept up to date by its changes. */
+/** Shows the orders of one status. CouchDB selects them, and its changes keep the list up to date. */
 @Component({
   selector: 'app-orders-page',
-  imports: [CurrencyPipe, DatePipe, RouterLink],
+  imports: [CurrencyPipe, OrderTimePipe, RouterLink],
   changeDetection: ChangeDetectionStrategy.OnPush,
   template: `
-    <nav class="filter" aria-label="Which orders">
-      @for (choice of choices; track choice) {
-        <button
-          type="button"
-          [attr.aria-pressed]="choice === filter()"
-          (click)="filter.set(choice)"
-        >
-          {{ choice }}
-        </button>
-      }
-    </nav>
+    <div class="heading">
+      <h1>Orders</h1>
+      <p class="count">
+        {{ sorted().length }} {{ sorted().length === 1 ? 'order' : 'orders' }} ·
+        {{ sum() | currency: 'EUR' }}
+      </p>
+      <nav class="segments filter" aria-label="Status">
+        @for (choice of choices; track choice) {
+          <button
+            type="button"
+            [attr.aria-pressed]="choice === filter()"
+            (click)="filter.set(choice)"
+          >
+            {{ choice }}
+          </button>
+        }
+      </nav>
+    </div>
 
     @if (orders.error(); as error) {
-      <p class="error" role="alert">
+      <p class="notice" role="alert">
         {{ error.message }}
-        <button type="button" (click)="orders.reload()">Try again</button>
+        <button class="quiet" type="button" (click)="orders.reload()">Retry</button>
       </p>
     }
     <ul class="orders" [class.stale]="orders.stale()" [attr.aria-busy]="orders.isLoading()">
@@ -35,26 +43,23 @@ import type { Status } from './order';
           <a [routerLink]="['/orders', order._id]">
             <span class="table">Table {{ order.table }}</span>
             <span class="dishes">{{ order.dishes }}</span>
+            <span class="status" [attr.data-status]="order.status">{{ order.status }}</span>
+            <time class="placed" [attr.datetime]="order.placed">
+              {{ order.placed | orderTime: today() }}
+            </time>
             <span class="total">{{ order.total | currency: 'EUR' }}</span>
-            <span class="meta">
-              <span class="status" [attr.data-status]="order.status">{{ order.status }}</span>
-              {{ order.placed | date: 'HH:mm' }}
-            </span>
           </a>
         </li>
       } @empty {
-        <li class="empty">{{ orders.isLoading() ? 'Loading …' : 'Nothing here.' }}</li>
+        <li class="empty">{{ orders.isLoading() ? 'Loading …' : 'There are no orders.' }}</li>
       }
     </ul>
-    <p class="count">
-      {{ sorted().length }} {{ sorted().length === 1 ? 'order' : 'orders' }},
-      {{ sum() | currency: 'EUR' }}
-    </p>
   `,
 })
 export class OrdersPage {
   readonly #db = inject(ORDERS);
 
+  protected readonly today = inject(Today).date;
   protected readonly choices = ['all', ...STATUSES] as const;
   protected readonly filter = signal<Status | 'all'>('open');
   protected readonly orders = liveSignal(

@@ -4,6 +4,6 @@ import { OrdersPage } from './orders-page';
 
 export const routes: Routes = [
   { path: '', component: OrdersPage, title: 'Orders' },
-  { path: 'orders/:id', component: OrderPage, title: 'An order' },
+  { path: 'orders/:id', component: OrderPage, title: 'Order' },
   { path: '**', redirectTo: '' },
 ];

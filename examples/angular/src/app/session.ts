@@ -2,15 +2,16 @@ import { Injectable, computed, signal } from '@angular/core';
 import { injectCouch, liveSignal } from 'corduroy/angular';
 import { isUnauthorized } from 'corduroy';
 
-/** Who is logged in. */
+/** The session of the user. */
 @Injectable({ providedIn: 'root' })
 export class Session {
   readonly #couch = injectCouch();
   readonly #session = liveSignal(() => this.#couch.session$);
 
   readonly isKnown = computed(() => this.#session() !== undefined);
+  /** The user's name; null means anonymous. */
   readonly name = computed(() => this.#session()?.name ?? null);
-  /** Why the last login failed. */
+  /** The reason of the last failed login. */
   readonly error = signal<string | null>(null);
   readonly isBusy = signal(false);
 
@@ -23,8 +24,8 @@ export class Session {
         this.isBusy.set(false);
         this.error.set(
           isUnauthorized(error)
-            ? 'That name and password do not belong together.'
-            : 'The server does not answer. Is it running?',
+            ? 'The name or the password is wrong.'
+            : 'The server does not answer. Check that it is running.',
         );
       },
     });
