@@ -1,6 +1,6 @@
 import uPlot from 'uplot';
 
-/** One second of the chart: how many changes came in it, and whether the feed was live. */
+/** One second of the chart: how many changes arrived, and whether the feed was live. */
 export interface Second {
   readonly changes: number;
   readonly live: boolean;
@@ -8,14 +8,14 @@ export interface Second {
 
 export const SECONDS = 60;
 
-const HEIGHT = 170;
+const HEIGHT = 92;
 
-/** Returns a function that draws the last minute into an element; it follows the width there is. */
+/** Returns a function that draws the last minute into an element, in the element's width. */
 export function chartIn(element: HTMLElement): (seconds: readonly Second[]) => void {
   let shown: readonly Second[] = [];
   const color = (name: string) => (): string =>
     getComputedStyle(element).getPropertyValue(`--${name}`);
-  const font = '12px system-ui, sans-serif';
+  const font = `11px ${getComputedStyle(element).fontFamily}`;
   const axis = { stroke: color('soft'), font, ticks: { show: false } };
   const chart = new uPlot(
     {
@@ -30,12 +30,12 @@ export function chartIn(element: HTMLElement): (seconds: readonly Second[]) => v
       axes: [
         {
           ...axis,
-          size: 26,
+          size: 20,
           grid: { show: false },
           splits: [-SECONDS, -SECONDS / 2, 0],
           values: () => ['60 s ago', '30 s', 'now'],
         },
-        { ...axis, size: 44, grid: { stroke: color('line'), width: 1 }, space: 50 },
+        { ...axis, size: 34, grid: { stroke: color('line'), width: 1 }, space: 30 },
       ],
       series: [
         {},
@@ -43,7 +43,7 @@ export function chartIn(element: HTMLElement): (seconds: readonly Second[]) => v
           fill: color('bar'),
           width: 0,
           points: { show: false },
-          // Each bar begins where its second does.
+          // `align: 1` starts each bar at the start of its second.
           paths: (uPlot.paths.bars as uPlot.Series.BarsPathBuilderFactory)({
             size: [0.76, 100],
             align: 1,
@@ -65,16 +65,16 @@ export function chartIn(element: HTMLElement): (seconds: readonly Second[]) => v
     const latest = seconds.at(-1)?.changes ?? 0;
     element.setAttribute(
       'aria-label',
-      `Changes a second in the last minute; ${latest} in the last`,
+      `Changes per second in the last minute. The last second had ${latest}.`,
     );
   };
 }
 
-/** The newest is at the right, also while there are fewer than a minute's. */
+/** The newest second is at the right, also before the first minute is complete. */
 function dataOf(seconds: readonly Second[]): uPlot.AlignedData {
   return [
     seconds.map((_, i) => i - seconds.length),
-    // Nothing is drawn for a second in which nothing came.
+    // `null` draws no bar.
     seconds.map(({ changes }) => (changes === 0 ? null : changes)),
   ];
 }
