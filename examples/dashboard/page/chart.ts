@@ -8,9 +8,7 @@ export interface Second {
 
 export const SECONDS = 60;
 
-const HEIGHT = 92;
-
-/** Returns a function that draws the last minute into an element, in the element's width. */
+/** Returns a function that draws the last minute into an element, in the element's size. */
 export function chartIn(element: HTMLElement): (seconds: readonly Second[]) => void {
   let shown: readonly Second[] = [];
   const color = (name: string) => (): string =>
@@ -19,8 +17,7 @@ export function chartIn(element: HTMLElement): (seconds: readonly Second[]) => v
   const axis = { stroke: color('soft'), font, ticks: { show: false } };
   const chart = new uPlot(
     {
-      width: widthOf(element),
-      height: HEIGHT,
+      ...sizeOf(element),
       legend: { show: false },
       cursor: { show: false },
       scales: {
@@ -55,9 +52,7 @@ export function chartIn(element: HTMLElement): (seconds: readonly Second[]) => v
     dataOf(shown),
     element,
   );
-  new ResizeObserver(() => chart.setSize({ width: widthOf(element), height: HEIGHT })).observe(
-    element,
-  );
+  new ResizeObserver(() => chart.setSize(sizeOf(element))).observe(element);
   matchMedia('(prefers-color-scheme: dark)').addEventListener('change', () => chart.redraw());
   return (seconds) => {
     shown = seconds;
@@ -86,13 +81,14 @@ function shadeCuts(plot: uPlot, seconds: readonly Second[], color: string): void
   ctx.fillStyle = color;
   seconds.forEach(({ live }, i) => {
     if (live) return;
-    const from = plot.valToPos(i - seconds.length, 'x', true);
-    const to = plot.valToPos(i - seconds.length + 1, 'x', true);
+    // Whole pixels leave no gap between two seconds.
+    const from = Math.round(plot.valToPos(i - seconds.length, 'x', true));
+    const to = Math.round(plot.valToPos(i - seconds.length + 1, 'x', true));
     ctx.fillRect(from, bbox.top, to - from, bbox.height);
   });
   ctx.restore();
 }
 
-function widthOf(element: HTMLElement): number {
-  return Math.max(element.clientWidth, 200);
+function sizeOf(element: HTMLElement): { width: number; height: number } {
+  return { width: Math.max(element.clientWidth, 200), height: Math.max(element.clientHeight, 80) };
 }

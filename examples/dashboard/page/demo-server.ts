@@ -2,12 +2,10 @@ import {
   EMPTY,
   type Observable,
   catchError,
-  distinctUntilChanged,
   exhaustMap,
   filter,
   fromEvent,
   map,
-  pairwise,
   share,
   switchMap,
   timer,
@@ -49,21 +47,9 @@ export const cutEnds$ = stats$.pipe(
   switchMap((left) => timer(left + 20)),
 );
 
-/** Emits whether the connection is cut. */
-export const isCut$ = stats$.pipe(
-  map(({ cutLeft }) => cutLeft > 0),
-  distinctUntilChanged(),
-);
-
 /** Cuts the connection at each click of a button. */
 export function cutOnClick(button: HTMLButtonElement): void {
   fromEvent(button, 'click')
     .pipe(exhaustMap(() => fromFetch('cut', { method: 'POST' }).pipe(ignoreErrors)))
     .subscribe();
 }
-
-/** Emits when the connection is open again after a cut. */
-export const restored$ = isCut$.pipe(
-  pairwise(),
-  filter(([before, now]) => before && !now),
-);

@@ -5,8 +5,6 @@ import type { Geography } from './geography.ts';
 /** How many airports have their code beside their dot. */
 const LABELS = 9;
 
-const LARGEST = 15;
-
 /** An airport on the map, in CSS pixels. */
 export interface Dot {
   readonly code: string;
@@ -28,17 +26,22 @@ export function dotOf(airport: AirportDocument, geography: Geography): Dot | nul
   return { code, longitude, latitude, x: place[0], y: place[1], traffic, radius: 0 };
 }
 
-/** The area of a dot grows with its traffic. Small maps have smaller dots. */
+/** A dot grows with its traffic. Small maps have smaller dots. */
 function radiusOf(traffic: number, width: number): number {
   const scale = Math.min(1, Math.max(0.55, width / 860));
-  return scale * Math.min(LARGEST, 1.5 + 0.42 * Math.sqrt(traffic));
+  // The exponential keeps the largest dots below 18 pixels after hours.
+  return scale * (1.8 + 16 * (1 - Math.exp(-Math.sqrt(traffic) / 22)));
 }
 
-/** Lets the dots grow, and draws them. Returns whether a dot is still growing. */
+/**
+ * Lets the dots grow by a share of the difference to their size, and draws them. Returns whether a dot
+ * is still growing.
+ */
 export function drawDots(
   context: CanvasRenderingContext2D,
   dots: readonly Dot[],
   width: number,
+  share: number,
   fill: string,
   edge: string,
 ): boolean {
@@ -49,10 +52,10 @@ export function drawDots(
   for (const dot of dots) {
     const difference = radiusOf(dot.traffic, width) - dot.radius;
     if (Math.abs(difference) > 0.05) growing = true;
-    dot.radius += difference * 0.12;
+    dot.radius += difference * share;
     context.beginPath();
     context.arc(dot.x, dot.y, Math.max(0, dot.radius), 0, 2 * Math.PI);
-    context.globalAlpha = 0.82;
+    context.globalAlpha = 0.75;
     context.fill();
     context.globalAlpha = 1;
     context.stroke();

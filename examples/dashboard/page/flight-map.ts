@@ -3,7 +3,7 @@ import { fromFetch } from 'rxjs/fetch';
 import { Arcs } from './arcs.ts';
 import { type AirportDocument, type Flight, trafficOf } from './documents.ts';
 import { type Dot, dotOf, drawDots, drawLabels } from './dots.ts';
-import { ASPECT, Geography, type Outlines } from './geography.ts';
+import { Geography, type Outlines } from './geography.ts';
 
 const COLORS = [
   'land',
@@ -95,7 +95,14 @@ export class FlightMap {
     const context = this.#moving;
     context.clearRect(0, 0, this.#width, this.#height);
     this.#arcs.draw(context, now, { flight, missed });
-    const growing = drawDots(context, this.#busiest, this.#width, dot, edge);
+    const growing = drawDots(
+      context,
+      this.#busiest,
+      this.#width,
+      this.#still.matches ? 1 : 0.12,
+      dot,
+      edge,
+    );
     const size = this.#width < 500 ? 10 : 12;
     drawLabels(context, this.#busiest, `600 ${size}px ${this.#font()}`, label, halo);
     return growing || !this.#arcs.isEmpty;
@@ -113,7 +120,7 @@ export class FlightMap {
 
   #resize(): void {
     this.#width = this.#element.clientWidth;
-    this.#height = Math.round(this.#width / ASPECT);
+    this.#height = this.#element.clientHeight;
     this.#geography.fit(this.#width, this.#height);
     for (const context of [this.#land, this.#moving]) {
       const { canvas } = context;

@@ -10,9 +10,6 @@ import type { GeometryCollection, Topology } from 'topojson-specification';
 
 export type Outlines = Topology<{ states: GeometryCollection; land: GeometryCollection }>;
 
-/** The width of the map divided by its height. */
-export const ASPECT = 1.62;
-
 /** The ids of Puerto Rico and the Virgin Islands in the outlines. */
 const CARIBBEAN = [72, 78];
 

@@ -71,6 +71,8 @@ function textOfCut(onTheWay: number): string {
 export function showMessage({ kind, text }: MapMessage): void {
   const element = find('map-message');
   element.dataset['kind'] = kind;
+  // The count during a cut changes too often for a screen reader: it announces only the result.
+  element.ariaLive = kind === 'restored' ? 'polite' : 'off';
   // The old text stays while the message fades.
   if (kind !== 'none') setText(element, text);
 }

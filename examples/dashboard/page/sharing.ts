@@ -2,7 +2,7 @@ import type { ChangesBatch, ChangesFeed } from 'corduroy';
 import { fromEvent, map, merge, of, scan, switchMap } from 'rxjs';
 import type { DemoDocument } from './documents.ts';
 import { ignoreErrors } from './demo-server.ts';
-import { count, find, show } from './elements.ts';
+import { count, show } from './elements.ts';
 
 interface Totals {
   readonly changes: number;
@@ -25,13 +25,13 @@ export function subscribeWhileOn(button: HTMLElement, feed: ChangesFeed<DemoDocu
       scan((on) => !on, false),
       switchMap((on) => {
         button.setAttribute('aria-checked', String(on));
-        if (!on) return of('Off');
+        if (!on) return of('off');
         const received$ = feed.pipe(
           scan(addBatch, { changes: 0, batches: 0 }),
-          map((totals) => `On: ${textOf(totals)}`),
+          map((totals) => textOf(totals)),
           ignoreErrors,
         );
-        return merge(of('On: a batch every 2 seconds'), received$);
+        return merge(of('a batch every 2 seconds'), received$);
       }),
     )
     .subscribe((text) => show('second-text', text));
@@ -41,5 +41,4 @@ export function subscribeWhileOn(button: HTMLElement, feed: ChangesFeed<DemoDocu
 export function showConnections(ownFeeds: number, openFeeds: number): void {
   show('own-feeds', ownFeeds);
   show('open-feeds', openFeeds);
-  find('sharing').hidden = false;
 }
