@@ -45,7 +45,7 @@ async function runUntilQuit({ port, url, once }, quit, closers) {
     since: 0,
     includeDocs: true,
     latency: 1000,
-    // The default retries so soon that nobody could read the state in between.
+    // The default retries too soon for people to read the state in between.
     backoff: { initialDelay: 500, maxDelay: 4_000 },
   });
   const seen = { changes: 0, batches: 0, revisions: new Map(), reconnections: 0 };

@@ -18,7 +18,7 @@ export const retryNow = (): void => retry$.next();
 
 const options = {
   includeDocs: true,
-  // The default retries so soon that nobody could read the state in between.
+  // The default retries too soon for people to read the state in between.
   backoff: { initialDelay: 1_000, maxDelay: 4_000 },
   // A feed connects at once when `pauseWhile` emits false: when the browser is online again, and
   // when the page asks for an immediate attempt.
