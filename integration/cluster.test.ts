@@ -194,10 +194,7 @@ describe('a node of its own', () => {
         const text = await value(couch.node().prometheus());
         return /^couchdb_uptime_seconds (\d+)$/m.exec(text)?.[1] ?? '';
       };
-      await waitFor(
-        async () => (Number(await begun()) > 2 ? true : undefined),
-        'a few seconds',
-      );
+      await waitFor(async () => (Number(await begun()) > 2 ? true : undefined), 'a few seconds');
       expect(await value(couch.node().restart())).toBe(true);
       await waitFor(
         () =>

@@ -7,9 +7,7 @@ interface Reading {
 }
 
 const couch = new Couch('http://admin:password@127.0.0.1:5984');
-const sensors = await firstValueFrom(
-  couch.db<Reading>('guide-sensors', { createIfMissing: true }),
-);
+const sensors = await firstValueFrom(couch.db<Reading>('guide-sensors', { createIfMissing: true }));
 await firstValueFrom(sensors.save({ _id: 'roof', celsius: 11 }));
 
 // Without a revision, for this sensor knows nothing of what was there before.

@@ -2,15 +2,7 @@ import { describe, expect, it } from '@jest/globals';
 import { HTTPError, NotFound } from 'corduroy';
 import type { Database } from 'corduroy';
 import { deleteAtEnd, needs, server, uniqueName } from '../helpers/server.ts';
-import {
-  couch,
-  emptyDatabase,
-  waitFor,
-  failure,
-  look,
-  unlessEmbedded,
-  value,
-} from './steps.ts';
+import { couch, emptyDatabase, waitFor, failure, look, unlessEmbedded, value } from './steps.ts';
 
 interface Letter {
   n: number;
