@@ -84,7 +84,7 @@ describe('the parts of a URL', () => {
     ['', 'must be a string that is not empty (received "")'],
     ['_x', 'must not begin with an underscore'],
     ['_design/', 'must not begin with an underscore'],
-    ['\ud800', 'not well-formed'],
+    ['\ud800', 'must be well-formed Unicode'],
     [null, 'must be a string that is not empty (received null)'],
     [undefined, 'must be a string that is not empty (received undefined)'],
     [7, 'must be a string that is not empty (received 7)'],
