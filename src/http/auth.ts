@@ -3,7 +3,7 @@ import { invalidArgument } from '../model/invalid-argument.ts';
 import type { ValueOrAsync } from '../operators/to-observable.ts';
 
 /**
- * A user's name and password, sent with each request.
+ * A user's name and password. As `auth`, they are sent with each request.
  *
  * @see https://docs.couchdb.org/en/stable/api/server/authn.html#basic-authentication
  */
@@ -24,8 +24,8 @@ export type NameAndPassword = BasicCredentials | readonly [username: string, pas
 export interface SessionCredentials {
   readonly session: NameAndPassword;
   /**
-   * The minimum time between two logins, in milliseconds. A 401 within this time is emitted as an
-   * error, without a new login.
+   * The minimum age of a refused cookie before a new login, in milliseconds. A 401 with a younger
+   * cookie is emitted as an error.
    * @defaultValue 5000
    */
   readonly loginInterval?: number | undefined;
@@ -61,9 +61,11 @@ export type Credentials =
  *
  * - **A value** is used until `login` or `logout`.
  * - **A Promise:** requests wait for it.
- * - **A function** is called by the first request, and again after a 401, as for tokens that expire.
- *   Corduroy then retries the request once.
- * - **An Observable** can emit other credentials at any time; requests wait for its first value.
+ * - **A function** returns credentials, a Promise, or an Observable of which the first value counts.
+ *   The first request calls it. After a 401, as for an expired token, Corduroy calls it again and
+ *   retries the request once.
+ * - **An Observable** can emit other credentials at any time; requests wait for its first value. If
+ *   it errors before its first value, requests error as well; Corduroy ignores later errors.
  *   Corduroy subscribes to it while a request or a feed is active. It should therefore replay its
  *   current value, as a `BehaviorSubject` does. Feeds resume with each new value at their last sequence.
  *

@@ -58,7 +58,7 @@ export function createIdentity(credentials: Credentials | null, channel: Channel
   if (credentials === null) return fixedIdentity(ANONYMOUS);
   if (typeof credentials !== 'object')
     throw new TypeError(
-      `auth must be credentials, a Promise, a function or an Observable (received a ${typeof credentials})`,
+      `auth must be credentials, a Promise, a function or an Observable (received ${typeof credentials})`,
     );
   if ('session' in credentials) return new CookieSession(credentials, channel);
   const authorization =
