@@ -19,11 +19,11 @@ import { startIsolatedServer } from './helpers/servers.ts';
 
 jest.setTimeout(30_000);
 
-const PATIENCE = 10_000;
+const TIMEOUT = 10_000;
 const admin = { username: server.username, password: server.password };
 const asAdmin = new Couch(server.url, { auth: admin });
 const soon = <T>(source: Observable<T>): Promise<T> =>
-  firstValueFrom(source.pipe(timeout({ first: PATIENCE })));
+  firstValueFrom(source.pipe(timeout({ first: TIMEOUT })));
 const failure = (source: Observable<unknown>): Promise<unknown> =>
   soon(source).then(
     (value) => ({ unexpected: value }),

@@ -150,7 +150,7 @@ describe('every valid id of a document', () => {
       { numRuns: 60 },
     );
     expect(count).toBeGreaterThanOrEqual(60);
-  });
+  }, 30_000);
 
   it('is stored in a database with every permitted character in its name', async () => {
     const couch = new Couch(server.authenticatedUrl);

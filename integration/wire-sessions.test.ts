@@ -151,7 +151,7 @@ const exchanges: [name: string, call: (couch: Couch) => Observable<unknown>, Exc
     },
   ],
   [
-    'db.grant',
+    'db.upkeep.grant',
     (c) => c.use('db').upkeep.grant({ members: { roles: ['b', 'a'] } }),
     {
       sends: [
@@ -168,7 +168,7 @@ const exchanges: [name: string, call: (couch: Couch) => Observable<unknown>, Exc
     },
   ],
   [
-    'db.grant of what is granted already',
+    'db.upkeep.grant of an existing right',
     (c) => c.use('db').upkeep.grant({ admins: { names: ['ada'] } }),
     {
       sends: ['GET /db/_security'],
@@ -177,7 +177,7 @@ const exchanges: [name: string, call: (couch: Couch) => Observable<unknown>, Exc
     },
   ],
   [
-    'db.revoke',
+    'db.upkeep.revoke',
     (c) => c.use('db').upkeep.revoke({ admins: { names: ['ada'], roles: ['x'] } }),
     {
       sends: [
