@@ -90,7 +90,7 @@ describe('a server', () => {
   it.each([
     ['no URL', () => new Couch('localhost:5984'), /must begin with http/],
     ['no URL at all', () => new Couch('nonsense'), /^Not a URL: "nonsense"/],
-    ['a query', () => new Couch('http://h/?a=1'), /has no query/],
+    ['a query', () => new Couch('http://h/?a=1'), /must not have a query/],
     ['a negative timeout', () => new Couch(undefined, { timeout: -1 }), /timeout must be/],
     ['NaN as timeout', () => new Couch(undefined, { timeout: Number.NaN }), /timeout must be/],
     ['no username', () => new Couch(undefined, { auth: ['', 'x'] }), /auth\.username must be/],

@@ -113,7 +113,7 @@ describe('save', () => {
     ['Infinity', { far: Infinity }, /Infinity at far/],
     ['a BigInt', { big: 1n }, /a bigint at big/],
     ['a function', { f: () => 1 }, /a function at f/],
-    ['a Map', { m: new Map() }, /a Map, which JSON has not at m/],
+    ['a Map', { m: new Map() }, /a Map \(use an object or an array\) at m/],
     ['bytes', { b: new Uint8Array(2) }, /binary data .* at b/],
     ['a hole', { list: [undefined] }, /undefined at list\[0\]/],
     ['an invalid date', { when: new Date('never') }, /an invalid date at when/],

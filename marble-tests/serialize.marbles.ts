@@ -1,20 +1,21 @@
 import { describe, it } from '@jest/globals';
+import { Subscriber } from 'rxjs';
 import { serialize } from '../src/operators/batcher.ts';
 import { marbles } from './helpers/run.ts';
 
-describe('inTurn', () => {
+describe('serialize', () => {
   it(
-    'subscribes to one after the other, whether it completes, errors or is left',
+    'subscribes to a source when the one before has completed, errored or been unsubscribed',
     marbles(({ cold, expectObservable, expectSubscriptions }) => {
-      const turn = serialize<string>();
+      const inOrder = serialize<string>();
       const first = cold(' --a|      ');
       const second = cold('   --#    ');
       const third = cold('      -----');
       const fourth = cold('       -d|');
-      expectObservable(first.pipe(turn)).toBe('       --a|');
-      expectObservable(second.pipe(turn)).toBe('      -----#');
-      expectObservable(third.pipe(turn), '^-----!').toBe('------');
-      expectObservable(fourth.pipe(turn)).toBe('      -------d|');
+      expectObservable(first.pipe(inOrder)).toBe('       --a|');
+      expectObservable(second.pipe(inOrder)).toBe('      -----#');
+      expectObservable(third.pipe(inOrder), '^-----!').toBe('------');
+      expectObservable(fourth.pipe(inOrder)).toBe('      -------d|');
       expectSubscriptions(first.subscriptions).toBe(' ^--!');
       expectSubscriptions(second.subscriptions).toBe('---^-!');
       expectSubscriptions(third.subscriptions).toBe(' -----^!');
@@ -23,19 +24,33 @@ describe('inTurn', () => {
   );
 
   it(
-    'passes over what was left while it waited, and begins at once with nobody before it',
+    'skips a source that was unsubscribed while it waited, and starts at once with an empty queue',
     marbles(({ cold, expectObservable, expectSubscriptions }) => {
-      const turn = serialize<string>();
+      const inOrder = serialize<string>();
       const first = cold('---a|');
-      const left = cold(' -b|');
+      const skipped = cold('-b|');
       const next = cold(' -c|');
-      expectObservable(first.pipe(turn)).toBe('          ---a|');
-      expectObservable(left.pipe(turn), '^-!').toBe('    ---');
-      expectObservable(next.pipe(turn)).toBe('           -----c|');
-      expectObservable(first.pipe(turn), '   ---------^-').toBe(
-        '------------a|'.replace('a', '-a').slice(1, 0) + '------------a|',
-      );
-      expectSubscriptions(left.subscriptions).toBe([]);
+      expectObservable(first.pipe(inOrder)).toBe('          ---a|');
+      expectObservable(skipped.pipe(inOrder), '^-!').toBe(' ---');
+      expectObservable(next.pipe(inOrder)).toBe('           -----c|');
+      expectObservable(first.pipe(inOrder), '   ---------^-').toBe('------------a|');
+      expectSubscriptions(skipped.subscriptions).toBe([]);
+    }),
+  );
+
+  it(
+    'ignores a subscriber that is closed already, and keeps its queue',
+    marbles(({ cold, expectObservable, expectSubscriptions }) => {
+      const inOrder = serialize<string>();
+      const first = cold('--a|');
+      const ignored = cold('b|');
+      const next = cold(' -c|');
+      const closed = new Subscriber<string>();
+      closed.unsubscribe();
+      ignored.pipe(inOrder).subscribe(closed);
+      expectObservable(first.pipe(inOrder)).toBe('--a|');
+      expectObservable(next.pipe(inOrder)).toBe(' ----c|');
+      expectSubscriptions(ignored.subscriptions).toBe([]);
     }),
   );
 });

@@ -2,14 +2,14 @@ import { CorduroyError, isKind } from './corduroy-error.ts';
 import type { CorduroyErrorOptions, RequestSummary } from './corduroy-error.ts';
 
 /**
- * Thrown when no answer came: connection refused, reset, an unknown host, a bad certificate; and in
- * browsers also when an answer came that the page is not allowed to read (CORS).
+ * Thrown if no response arrived: connection refused or reset, unknown host, bad certificate. In
+ * browsers also thrown if CORS does not allow the page to read the response.
  */
 export class ConnectionError extends CorduroyError {
   override readonly name = 'ConnectionError' as const;
-  /** The platform's word for it (`'ECONNREFUSED'`, `'ENOTFOUND'`…), or null in browsers. */
+  /** The platform's error code (`'ECONNREFUSED'`, `'ENOTFOUND'`…); null in browsers. */
   readonly code: string | null;
-  /** What may be behind it and how to mend it, where that can be told; it is in the message too. */
+  /** The probable cause and its fix, which the message includes; null if neither is known. */
   readonly hint: string | null;
 
   constructor(
@@ -30,10 +30,10 @@ export function isConnectionError(error: unknown): error is ConnectionError {
   return isKind(error, 'ConnectionError');
 }
 
-/** Thrown when the server was silent for longer than the `timeout` option allows. */
+/** Thrown if the server sent nothing for longer than the `timeout` option allows. */
 export class TimeoutError extends CorduroyError {
   override readonly name = 'TimeoutError' as const;
-  /** The silence that was allowed, in milliseconds. */
+  /** The limit that was exceeded, in milliseconds. */
   readonly timeout: number;
 
   constructor(timeout: number, request: RequestSummary) {
@@ -50,7 +50,7 @@ export function isTimeoutError(error: unknown): error is TimeoutError {
   return isKind(error, 'TimeoutError');
 }
 
-/** Thrown when an answer ended early or cannot be understood: truncated, not JSON, not CouchDB's. */
+/** Thrown if a response is unusable: truncated, not JSON, or not in CouchDB's format. */
 export class ProtocolError extends CorduroyError {
   override readonly name = 'ProtocolError' as const;
 }
@@ -61,14 +61,14 @@ export function isProtocolError(error: unknown): error is ProtocolError {
 }
 
 /**
- * Thrown by a feed whose database was deleted and made again under the same name meanwhile: what it
- * had delivered is of another database. A new subscription begins with the new one.
+ * Thrown by a feed if its database was deleted and created again under the same name. The changes
+ * so far belong to the old database. A new subscription starts with the new one.
  */
 export class DatabaseReplaced extends CorduroyError {
   override readonly name = 'DatabaseReplaced' as const;
 
   constructor(request: RequestSummary) {
-    super(`${request.url}: the database was deleted, and made again under the same name`, {
+    super(`${request.url}: the database was deleted and created again under the same name`, {
       request,
     });
   }

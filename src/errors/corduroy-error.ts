@@ -1,6 +1,6 @@
 /**
- * The errors room: the tree, the funnel from an answer to an error, and the one table of what is
- * worth trying again. It imports only the model.
+ * The errors layer: the class hierarchy, the conversion of responses to errors, and the table of
+ * transient statuses. It imports only the model.
  */
 
 /** The request that failed, without credentials. */
@@ -9,22 +9,23 @@ export interface RequestSummary {
   readonly url: string;
 }
 
+/** The optional properties of a {@link CorduroyError}. */
 export interface CorduroyErrorOptions {
   readonly request?: RequestSummary | undefined;
   readonly transient?: boolean | undefined;
-  /** What the platform said; it must have been through `describeCause`. */
+  /** The platform's error, without credentials: a result of `describeCause`. */
   readonly cause?: unknown;
 }
 
 /**
- * The base of everything that fails in Corduroy.
+ * The base class of Corduroy's errors.
  *
- * `instanceof` works within one copy of the package; the guards (`isNotFound(e)`…) work across
- * copies and realms as well.
+ * `instanceof` works within one copy of the package. The guards (`isNotFound(e)`…) also work across
+ * copies and realms.
  */
 export abstract class CorduroyError extends Error {
   abstract override readonly name: string;
-  /** The request that failed, or null where none was sent. */
+  /** The request that failed; null if none was sent. */
   readonly request: RequestSummary | null;
   /** Whether the same request may succeed when it is sent again later. */
   readonly transient: boolean;
@@ -41,14 +42,14 @@ export abstract class CorduroyError extends Error {
 }
 
 /**
- * Marks the errors of a class, and of those below it, with a name. The mark holds across copies of
- * the package and across realms, where `instanceof` does not; an error's own name is one as well.
+ * Marks the errors of a class and its subclasses with a name, for {@link isKind}. The mark works
+ * across copies of the package and across realms, where `instanceof` does not.
  */
 export function brand(Class: { readonly prototype: CorduroyError }, name: string): void {
   Object.defineProperty(Class.prototype, Symbol.for(`corduroy.${name}`), { value: true });
 }
 
-/** Tells whether a value is an error of the class of this name, from whatever copy of Corduroy. */
+/** Tells whether a value is an error of the class with this name, from any copy of Corduroy. */
 export function isKind(error: unknown, name: string): boolean {
   if (typeof error !== 'object' || error === null) return false;
   if (Symbol.for(`corduroy.${name}`) in error) return true;
@@ -61,20 +62,20 @@ export function isCorduroyError(error: unknown): error is CorduroyError {
   return isKind(error, 'CorduroyError');
 }
 
-const TRANSIENT = new Set([408, 425, 429, 500, 502, 503, 504, 507]);
+const TRANSIENT_STATUSES = new Set([408, 425, 429, 500, 502, 503, 504, 507]);
 
 /**
- * The one table of what may pass by itself: timeouts, throttling, and failures of the server or of
- * a proxy in front of it. 501 and every other 4xx would only be answered in the same way again, but
- * for the 412 `nodedown` of a cluster that is about to do without one of its nodes.
+ * Tells whether a response is a transient failure: a timeout, throttling, or a failure of the server
+ * or its proxy. All other 4xx statuses and 501 are permanent. The exception is a 412 `nodedown`: the
+ * cluster is about to exclude a failed node.
  *
- * @param error - CouchDB's short word for what went wrong.
+ * @param error - CouchDB's error code.
  */
 export function isTransientAnswer(status: number, error: string): boolean {
-  return TRANSIENT.has(status) || status > 507 || error === 'nodedown';
+  return TRANSIENT_STATUSES.has(status) || status > 507 || error === 'nodedown';
 }
 
-/** Tells whether trying again later may help: the `transient` of whatever error this is. */
+/** Tells whether a later retry may succeed: the `transient` property of any error. */
 export function isTransient(error: unknown): boolean {
   return (
     typeof error === 'object' && error !== null && 'transient' in error && error.transient === true

@@ -25,9 +25,9 @@ const CLASSES: Readonly<Record<number, new (details: HTTPErrorDetails) => HTTPEr
   429: TooManyRequests,
 };
 
-const LONGEST_REASON = 300;
+const MAX_REASON_LENGTH = 300;
 
-/** The funnel: turns an answer other than 2xx into the error of its class, without credentials. */
+/** Makes the error for a response with a status other than 2xx, without credentials. */
 export function errorFromResponse(
   status: number,
   headers: Readonly<Record<string, string>>,
@@ -35,7 +35,7 @@ export function errorFromResponse(
   request: RequestSummary,
   redact: Redact,
 ): HTTPError {
-  const { error, reason } = explain(body);
+  const { error, reason } = parseBody(body);
   return httpError({
     status,
     headers: redactHeaders(headers, redact),
@@ -45,13 +45,13 @@ export function errorFromResponse(
   });
 }
 
-/** Makes the error of the class that belongs to a status. */
+/** Makes an error of the class for a status. */
 export function httpError(details: HTTPErrorDetails): HTTPError {
   const Class = CLASSES[details.status] ?? (details.status >= 500 ? ServerError : HTTPError);
   return new Class(details);
 }
 
-/** The headers of an answer as they may be shown: no cookies, no credentials. */
+/** Returns the headers of a response without cookies and credentials. */
 export function redactHeaders(
   headers: Readonly<Record<string, string>>,
   redact: Redact,
@@ -63,20 +63,20 @@ export function redactHeaders(
   return clean;
 }
 
-/** CouchDB answers `{error, reason}`; proxies answer HTML or text, of which the words are kept. */
-function explain(body: string): { error: string; reason: string } {
+/** Reads CouchDB's `{error, reason}`, or the text of a proxy's HTML or plain-text page. */
+function parseBody(body: string): { error: string; reason: string } {
   try {
-    const answer: unknown = JSON.parse(body);
-    if (typeof answer === 'object' && answer !== null) {
-      const { error, reason, status } = answer as Partial<Record<string, unknown>>;
-      // `/_up` says `{"status":"maintenance_mode"}`.
+    const parsed: unknown = JSON.parse(body);
+    if (typeof parsed === 'object' && parsed !== null) {
+      const { error, reason, status } = parsed as Partial<Record<string, unknown>>;
+      // `/_up` reports its failure as `{"status":"maintenance_mode"}`.
       return { error: asText(error ?? status), reason: asText(reason) };
     }
   } catch {
-    // Not JSON: no answer of CouchDB itself.
+    // Not JSON: the page of a proxy.
   }
-  const words = body.replace(/(<[^>]*>|\s)+/g, ' ').trim();
-  return { error: '', reason: words.slice(0, LONGEST_REASON) };
+  const text = body.replace(/(<[^>]*>|\s)+/g, ' ').trim();
+  return { error: '', reason: text.slice(0, MAX_REASON_LENGTH) };
 }
 
 function asText(value: unknown): string {

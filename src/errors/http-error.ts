@@ -2,32 +2,39 @@ import type { Observable } from 'rxjs';
 import { CorduroyError, brand, isKind, isTransientAnswer } from './corduroy-error.ts';
 import type { RequestSummary } from './corduroy-error.ts';
 
-/** What an HTTP answer says of its failure. */
+/** The properties of an HTTP response that reports a failure. */
 export interface HTTPErrorDetails {
   readonly status: number;
-  /** CouchDB's short word for it: `'not_found'`, `'conflict'`… */
+  /** CouchDB's error code: `'not_found'`, `'conflict'`… */
   readonly error: string;
-  /** CouchDB's sentence. */
+  /** CouchDB's explanation. */
   readonly reason: string;
   readonly headers: Readonly<Record<string, string>>;
   readonly request: RequestSummary;
 }
 
-/** Thrown when the server answered with a status other than 2xx. The base of one class a status. */
+/**
+ * Thrown if the server answered with a status other than 2xx. The base class of one class for each
+ * common status.
+ *
+ * @see https://docs.couchdb.org/en/stable/api/basics.html#http-status-codes
+ */
 export class HTTPError extends CorduroyError {
   override readonly name: string = 'HTTPError';
+  /** The HTTP status code. */
   readonly status: number;
-  /** CouchDB's short word for what went wrong, as in `'not_found'`; `''` where it gave none. */
+  /** CouchDB's error code, such as `'not_found'`; `''` if it sent none. */
   readonly error: string;
-  /** CouchDB's sentence on what went wrong; `''` where it gave none. */
+  /** CouchDB's explanation; `''` if it sent none. */
   readonly reason: string;
+  /** The response headers, without cookies and credentials. */
   readonly headers: Readonly<Record<string, string>>;
   declare readonly request: RequestSummary;
 
   constructor(details: HTTPErrorDetails) {
     const { status, error, reason, request } = details;
-    const said = [error, reason].filter((part) => part !== '').join(': ');
-    super(`${request.method} ${request.url}: ${status}${said && ` ${said}`}`, {
+    const explanation = [error, reason].filter((part) => part !== '').join(': ');
+    super(`${request.method} ${request.url}: ${status}${explanation && ` ${explanation}`}`, {
       request,
       transient: isTransientAnswer(status, error),
     });
@@ -42,30 +49,30 @@ export class HTTPError extends CorduroyError {
   }
 }
 
-/** Tells whether an error is an answer of the server other than 2xx. */
+/** Tells whether an error is a response with a status other than 2xx. */
 export function isHTTPError(error: unknown): error is HTTPError {
   return isKind(error, 'HTTPError');
 }
 
-/** Thrown when the server cannot make sense of the request (400). */
+/** Thrown if the server cannot understand the request (400). */
 export class BadRequest extends HTTPError {
   override readonly name = 'BadRequest' as const;
 }
 
-/** Thrown when credentials are missing or wrong (401). */
+/** Thrown if credentials are missing or wrong (401). */
 export class Unauthorized extends HTTPError {
   override readonly name = 'Unauthorized' as const;
 }
 
-/** Thrown when these credentials may not do this, or a validation function refused it (403). */
+/** Thrown if the user lacks the permission, or a validation function rejected the write (403). */
 export class Forbidden extends HTTPError {
   override readonly name = 'Forbidden' as const;
 }
 
-/** Thrown when there is no such database, document, attachment, view… (404). */
+/** Thrown if the database, document, attachment, view… does not exist (404). */
 export class NotFound extends HTTPError {
   override readonly name = 'NotFound' as const;
-  /** Whether there was such a document, and it has been deleted. */
+  /** Whether the document existed and was deleted. */
   readonly deleted: boolean;
 
   constructor(details: HTTPErrorDetails) {
@@ -74,7 +81,7 @@ export class NotFound extends HTTPError {
   }
 }
 
-/** What a {@link Conflict} carries of an unfinished save: a `ConflictResolution`. */
+/** An unfinished save, as a {@link Conflict} carries it: a `ConflictResolution`. */
 export interface Resolvable {
   readonly pending: ReadonlyMap<string, unknown>;
   readonly resolved: ReadonlyMap<string, unknown>;
@@ -84,35 +91,35 @@ export interface Resolvable {
   toString(): string;
 }
 
-/** Thrown when a document was changed meanwhile: its `_rev` is not the server's (409). */
+/** Thrown if a document has changed meanwhile: its `_rev` is not the server's (409). */
 export class Conflict extends HTTPError {
   override readonly name = 'Conflict' as const;
-  /** The unfinished save, to be resolved or overwritten; null for requests other than a save. */
+  /** The unfinished save, to resolve or to overwrite; null for requests other than a save. */
   declare readonly resolution: Resolvable | null;
 
   constructor(details: HTTPErrorDetails, resolution: Resolvable | null = null) {
     super(details);
-    // A resolution holds documents and a connection: it is no part of what a log should show.
+    // Not enumerable: a resolution holds documents and a connection, which logs must not print.
     Object.defineProperty(this, 'resolution', { value: resolution, enumerable: false });
   }
 }
 
-/** Thrown when what should be made exists already (412). */
+/** Thrown if the database to create exists already, or a precondition of the request fails (412). */
 export class PreconditionFailed extends HTTPError {
   override readonly name = 'PreconditionFailed' as const;
 }
 
-/** Thrown when a document, an attachment or a request is larger than the server takes (413). */
+/** Thrown if a document, an attachment or a request exceeds the server's size limit (413). */
 export class PayloadTooLarge extends HTTPError {
   override readonly name = 'PayloadTooLarge' as const;
 }
 
-/** Thrown when the server, or a proxy in front of it, throttles (429). */
+/** Thrown if the server, or a proxy in front of it, throttles the client (429). */
 export class TooManyRequests extends HTTPError {
   override readonly name = 'TooManyRequests' as const;
 }
 
-/** Thrown when the server failed (5xx). */
+/** Thrown if the server failed (5xx). */
 export class ServerError extends HTTPError {
   override readonly name = 'ServerError' as const;
 }

@@ -1,24 +1,24 @@
-/** Replaces every credential that a text holds. */
+/** Masks every credential in a text. */
 export type Redact = (text: string) => string;
 
 const MASK = '***';
-/** Below this length a secret is too likely to be part of an innocent word. */
-const SHORTEST = 4;
+/** Shorter secrets are likely to be part of an ordinary word. */
+const MIN_SECRET_LENGTH = 4;
 const USERINFO = /\b([a-z][a-z0-9+.-]*:\/\/)[^\s/?#"'<>@]*(?:@[^\s/?#"'<>@]*)*@/gi;
 
 /**
- * Makes a function that masks the userinfo of any URL in a text, and the given secrets: as they
- * are, URL-encoded, and as JSON writes them.
+ * Makes a function that masks the userinfo of every URL in a text, and the given secrets: verbatim,
+ * URL-encoded, and escaped as in JSON.
  */
 export function redactor(secrets: readonly string[]): Redact {
   const forms = new Set<string>();
   for (const secret of secrets) {
-    if (secret.length < SHORTEST) continue;
+    if (secret.length < MIN_SECRET_LENGTH) continue;
     forms.add(secret);
     forms.add(encodeURIComponent(secret));
     forms.add(JSON.stringify(secret).slice(1, -1));
   }
-  // The longest first: a form may contain another.
+  // The longest first, because a form may contain another.
   const ordered = [...forms].sort((a, b) => b.length - a.length);
   return (text) => {
     let clean = text.includes('@') ? text.replace(USERINFO, `$1${MASK}@`) : text;
@@ -27,40 +27,40 @@ export function redactor(secrets: readonly string[]): Redact {
   };
 }
 
-/** How many secrets that came later are remembered: more than can be in use at once. */
-const REMEMBERED = 100;
+/** The number of recent secrets to keep: more than are in use at the same time. */
+const MAX_RECENT = 100;
 
-/** Masks secrets that change over time, besides those that are known from the beginning. */
+/** Masks secrets that change over time, in addition to a fixed list. */
 export class Redactor {
-  readonly #lasting: readonly string[];
-  readonly #passing = new Set<string>();
+  readonly #fixed: readonly string[];
+  readonly #recent = new Set<string>();
   #mask: Redact;
 
-  constructor(lasting: readonly string[]) {
-    this.#lasting = lasting;
-    this.#mask = redactor(lasting);
+  constructor(fixed: readonly string[]) {
+    this.#fixed = fixed;
+    this.#mask = redactor(fixed);
   }
 
   readonly redact: Redact = (text) => this.#mask(text);
 
-  /** Masks these as well from now on. */
+  /** Masks more secrets from now on. */
   hide(secrets: readonly string[]): void {
     for (const secret of secrets) {
-      // What is in use moves to the end, and is forgotten last.
-      this.#passing.delete(secret);
-      this.#passing.add(secret);
+      // A secret in use moves to the end of the set, and is dropped last.
+      this.#recent.delete(secret);
+      this.#recent.add(secret);
     }
-    for (const oldest of this.#passing) {
-      if (this.#passing.size <= REMEMBERED) break;
-      this.#passing.delete(oldest);
+    for (const oldest of this.#recent) {
+      if (this.#recent.size <= MAX_RECENT) break;
+      this.#recent.delete(oldest);
     }
-    this.#mask = redactor([...this.#lasting, ...this.#passing]);
+    this.#mask = redactor([...this.#fixed, ...this.#recent]);
   }
 }
 
 /**
- * Turns what a platform threw into an error that may be shown: its name, code and message without
- * credentials, and none of its other properties (got's errors carry the request's headers).
+ * Converts a platform's error into one that is safe to show: its name, code and message, without
+ * credentials. It drops all other properties, because got's errors carry the request headers.
  */
 export function describeCause(thrown: unknown, redact: Redact): Error {
   const text = (key: 'name' | 'message' | 'code'): string | null => {

@@ -1,30 +1,33 @@
 import type { AnyFields, Document, Tombstone } from './document.ts';
 
-/** A place in a database's history: an opaque string. Never compare two, or count with one. */
+/** A position in a database's history: an opaque string. Never compare it or compute with it. */
 export type Sequence = string;
 
 /** One entry of a changes feed: a document's latest change. */
 export interface Change<T extends object = AnyFields> {
-  /** The place of this change; null for rows between two marks when `seqInterval` is used. */
+  /** The sequence of this change; null for the rows that `seqInterval` leaves without a sequence. */
   readonly seq: Sequence | null;
+  /** The id of the document. */
   readonly id: string;
   /** The leaf revisions: the winner alone, or all of them with `style: 'all_docs'`. */
   readonly changes: readonly { readonly rev: string }[];
+  /** Present if the document was deleted. */
   readonly deleted?: true;
-  /** With `includeDocs: true`: the document, its tombstone, or null where it is gone already. */
+  /** With `includeDocs: true`: the document, its tombstone, or null if it is gone already. */
   readonly doc?: Document<T> | Tombstone | null;
 }
 
-/** What a changes feed emits: the changes of one window, and the sequence after the last. */
+/** One emission of a changes feed: the changes of one time window, and the last sequence. */
 export interface ChangesBatch<T extends object = AnyFields> {
   readonly seq: Sequence;
   readonly changes: readonly Change<T>[];
 }
 
-/** The answer to a one-shot request for changes. */
+/** The response to a one-shot request for changes. */
 export interface ChangesResult<T extends object = AnyFields> {
+  /** The sequence to pass as `since` in the next request. */
   readonly lastSeq: Sequence;
-  /** How many changes come after these; null where the server does not say. */
+  /** The number of changes after these; null if the server does not report it. */
   readonly pending: number | null;
   readonly results: readonly Change<T>[];
 }

@@ -1,8 +1,8 @@
 /**
- * The model room: values as CouchDB has them, and pure functions on them. It imports no other room.
+ * The model layer: CouchDB's values, and pure functions on them. It imports no other layer.
  */
 
-/** An attachment as it stands in a document that was read without `attachments: true`. */
+/** An attachment in a document that was read without `attachments: true`: metadata, no bytes. */
 export interface AttachmentStub {
   readonly content_type: string;
   readonly digest?: string;
@@ -22,29 +22,30 @@ export interface InlineAttachment {
 /** The attachments of a document, by name. */
 export type Attachments = Readonly<Record<string, AttachmentStub | InlineAttachment>>;
 
-/** The body of a document whose fields are not described by a type. */
+/** The fields of a document without a declared type. */
 export type AnyFields = Record<string, unknown>;
 
-/** The fields of CouchDB's own that every stored document has, or can be asked to have. */
+/** The fields that CouchDB adds to every stored document, always or on request. */
 export interface StoredFields {
   _id: string;
   _rev: string;
   _attachments?: Attachments;
-  /** Leaf revisions in conflict with this one; present when asked for with `conflicts: true`. */
+  /** The leaf revisions in conflict with this one; present with `conflicts: true`. */
   _conflicts?: readonly string[];
-  /** Deleted leaf revisions; present when asked for with `deletedConflicts: true`. */
+  /** The deleted leaf revisions; present with `deletedConflicts: true`. */
   _deleted_conflicts?: readonly string[];
-  /** The revision's ancestry; present when asked for with `revs: true`. */
+  /** The revision's ancestry; present with `revs: true`. */
   _revisions?: { readonly start: number; readonly ids: readonly string[] };
-  /** The known revisions and whether their bodies are still there; with `revsInfo: true`. */
+  /** The known revisions and whether their bodies still exist; present with `revsInfo: true`. */
   _revs_info?: readonly { readonly rev: string; readonly status: string }[];
+  /** The document's local sequence; present with `localSeq: true`. */
   _local_seq?: string | number;
 }
 
-/** A document as the server has it: the fields of `T`, with an `_id` and a `_rev`. */
+/** A stored document: the fields of `T`, with an `_id` and a `_rev`. */
 export type Document<T extends object = AnyFields> = T & StoredFields;
 
-/** What can be saved: the fields of `T`, with or without an `_id` and a `_rev`. */
+/** A document to save: the fields of `T`, with or without an `_id` and a `_rev`. */
 export type Draft<T extends object = AnyFields> = T & {
   _id?: string;
   _rev?: string;
@@ -52,7 +53,7 @@ export type Draft<T extends object = AnyFields> = T & {
   _attachments?: Attachments;
 };
 
-/** A deleted document: its last revision, which has lost the fields of its type. */
+/** A deleted document: its last revision, without the fields of its type. */
 export interface Tombstone {
   readonly _id: string;
   readonly _rev: string;
@@ -71,24 +72,24 @@ export function isTombstone(doc: object): doc is Tombstone {
 }
 
 /**
- * Notes a successful write on the object that was saved, so that the next save of it works.
- * A frozen object, or a property that cannot be written, is left alone.
+ * Records a successful write on the object that was saved, so that its next save works.
+ * Leaves a frozen object, or a read-only property, unchanged.
  */
 export function recordRevision(doc: object, id: string, rev: string | undefined): void {
   Reflect.set(doc, '_id', id);
   if (rev !== undefined) Reflect.set(doc, '_rev', rev);
 }
 
-/** Returns the generation of a revision: 3 for `3-917fa…`. */
+/** Returns the generation of a revision: 3 for `3-917fa…`, 0 if there is none. */
 export function generation(rev: string): number {
-  const end = rev.indexOf('-');
-  const number = Number(end === -1 ? rev : rev.slice(0, end));
+  const dash = rev.indexOf('-');
+  const number = Number(dash === -1 ? rev : rev.slice(0, dash));
   return Number.isInteger(number) ? number : 0;
 }
 
 /**
- * Orders revisions as CouchDB does when it picks a winner among live leaves: the higher generation
- * first, then the hash that sorts later. For `Array.prototype.sort`: the winner comes first.
+ * Orders revisions by CouchDB's rule for the winner among live leaves. The higher generation comes
+ * first, then the hash that sorts later. As a comparator of `sort`, it puts the winner first.
  */
 export function byWinner(a: string, b: string): number {
   const difference = generation(b) - generation(a);
@@ -96,7 +97,7 @@ export function byWinner(a: string, b: string): number {
   return a === b ? 0 : a > b ? -1 : 1;
 }
 
-/** Orders ids by their bytes, as CouchDB does; JavaScript's own order differs beyond U+FFFF. */
+/** Orders ids by their bytes, as CouchDB does. JavaScript's `<` differs beyond U+FFFF. */
 export function byId(a: string, b: string): number {
   const length = Math.min(a.length, b.length);
   for (let i = 0; i < length; i++) {

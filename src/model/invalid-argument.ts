@@ -1,11 +1,16 @@
-/** Makes the error for an invalid argument: `name must be what (received value)`. */
+/**
+ * Makes the error for an invalid argument: `name must be expectation (received value)`.
+ *
+ * @param expectation - A noun phrase, as in `a whole number from 1`.
+ * @param ErrorClass - `TypeError`, or `RangeError` for a number out of range.
+ */
 export function invalidArgument(
   name: string,
-  what: string,
+  expectation: string,
   value: unknown,
-  Kind: new (message: string) => TypeError = TypeError,
+  ErrorClass: new (message: string) => TypeError = TypeError,
 ): TypeError {
-  return new Kind(`${name} must be ${what} (received ${describeValue(value)})`);
+  return new ErrorClass(`${name} must be ${expectation} (received ${describeValue(value)})`);
 }
 
 /** Describes a value for an error message: shortened, and without the userinfo of a URL. */

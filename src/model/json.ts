@@ -1,16 +1,21 @@
 /**
- * Refuses a value that JSON would lose or change in silence: NaN and Infinity (which become null),
- * BigInt and cycles (which throw without saying where), functions, symbols, Map, Set and binary
- * data (which vanish or turn into `{}`), and holes in arrays. `undefined` as a property is left
- * out, as everywhere in JavaScript.
+ * Throws for a value that JSON would lose or change without an error:
  *
- * @throws TypeError that names what was wrong and the path to it.
+ * - NaN and Infinity, which become null;
+ * - BigInt and cycles, which throw without a path;
+ * - functions, symbols, Map, Set and binary data, which vanish or become `{}`;
+ * - holes in arrays.
+ *
+ * An `undefined` property is left out, as `JSON.stringify` does.
+ *
+ * @param what - The name of the value in the error.
+ * @throws TypeError that names the problem and the path to it.
  */
 export function assertJson(value: unknown, what: ValueName): void {
   check(value, { what, ancestors: [], keys: [] });
 }
 
-/** What something is called in an error; a function where it is dear to say. */
+/** The name of a value in an error, or a function that returns it, if the name costs time to make. */
 export type ValueName = string | (() => string);
 
 /** Tells whether a string is well-formed Unicode, as JSON, URLs and CouchDB require. */
@@ -18,7 +23,7 @@ export function isWellFormed(text: string): boolean {
   return !/\p{Surrogate}/u.test(text);
 }
 
-/** Where a walk through a value is. Documents are saved by the thousand: paths are written last. */
+/** The state of a walk through a value. The path is built only for an error: bulk saves check often. */
 interface Walk {
   readonly what: ValueName;
   readonly ancestors: object[];
@@ -31,35 +36,35 @@ function check(value: unknown, walk: Walk): void {
     case 'boolean':
       return;
     case 'undefined':
-      throw refused(walk, 'undefined');
+      throw notJson(walk, 'undefined');
     case 'number':
       if (Number.isFinite(value)) return;
-      throw refused(walk, String(value));
+      throw notJson(walk, String(value));
     case 'object':
       if (value !== null) checkObject(value, walk);
       return;
     default:
-      throw refused(walk, `a ${typeof value}`);
+      throw notJson(walk, `a ${typeof value}`);
   }
 }
 
 function checkObject(value: object, walk: Walk): void {
   const { ancestors, keys } = walk;
-  if (ancestors.includes(value)) throw refused(walk, 'a cycle');
+  if (ancestors.includes(value)) throw notJson(walk, 'a cycle');
   if ('toJSON' in value && typeof value.toJSON === 'function') {
-    const replaced: unknown = value.toJSON();
+    const replacement: unknown = value.toJSON();
     // An invalid Date turns into null.
-    if (replaced === null) throw refused(walk, 'an invalid date');
+    if (replacement === null) throw notJson(walk, 'an invalid date');
     ancestors.push(value);
-    check(replaced, walk);
+    check(replacement, walk);
     ancestors.pop();
     return;
   }
   if (value instanceof Map || value instanceof Set) {
-    throw refused(walk, `a ${value.constructor.name}, which JSON has not`);
+    throw notJson(walk, `a ${value.constructor.name} (use an object or an array)`);
   }
   if (ArrayBuffer.isView(value) || value instanceof ArrayBuffer) {
-    throw refused(walk, 'binary data (save it as an attachment)');
+    throw notJson(walk, 'binary data (save it as an attachment)');
   }
   ancestors.push(value);
   if (Array.isArray(value)) {
@@ -80,27 +85,32 @@ function checkObject(value: object, walk: Walk): void {
   ancestors.pop();
 }
 
-function refused({ what, keys }: Walk, found: string): TypeError {
+function notJson({ what, keys }: Walk, problem: string): TypeError {
   const path = keys.map((key) => (typeof key === 'number' ? `[${key}]` : `.${key}`)).join('');
   const at = path === '' ? '' : ` at ${path.replace(/^\./, '')}`;
-  return new TypeError(`${nameOf(what)} cannot be written as JSON: ${found}${at}`);
+  return new TypeError(`${nameOf(what)} cannot be written as JSON: ${problem}${at}`);
 }
 
-/** Says what something is called. */
+/** Returns the name of a value. */
 export function nameOf(what: ValueName): string {
   return typeof what === 'string' ? what : what();
 }
 
-/** JSON with the names of objects in order: two values are equal where it is. */
+/** Writes a value as JSON with sorted keys, so that equal JSON values give equal strings. */
 export function canonical(value: unknown): string {
-  return JSON.stringify(value, (_name, one: unknown) =>
-    typeof one === 'object' && one !== null && !Array.isArray(one)
-      ? Object.fromEntries(Object.entries(one).sort(([a], [b]) => (a < b ? -1 : 1)))
-      : one,
+  return JSON.stringify(value, (_key, field: unknown) =>
+    typeof field === 'object' && field !== null && !Array.isArray(field)
+      ? Object.fromEntries(Object.entries(field).sort(([a], [b]) => (a < b ? -1 : 1)))
+      : field,
   );
 }
 
-/** Tells whether two JSON values are equal, whatever the order of the names in them. */
+/**
+ * Tells whether two JSON values are equal. The order of keys does not matter.
+ *
+ * The package `dequal` is no replacement: it compares the `constructor` property. It calls two equal
+ * documents different if a field of that name holds an object, or if they come from two realms.
+ */
 export function equal(a: unknown, b: unknown): boolean {
   if (a === b) return true;
   if (typeof a !== 'object' || typeof b !== 'object' || a === null || b === null) return false;
@@ -108,10 +118,10 @@ export function equal(a: unknown, b: unknown): boolean {
   const names = Object.keys(a);
   return (
     names.length === Object.keys(b).length &&
-    names.every((name) => Object.hasOwn(b, name) && equal(valueAt(a, name), valueAt(b, name)))
+    names.every((name) => Object.hasOwn(b, name) && equal(property(a, name), property(b, name)))
   );
 }
 
-function valueAt(of: object, name: string): unknown {
-  return (of as Readonly<Record<string, unknown>>)[name];
+function property(value: object, name: string): unknown {
+  return (value as Readonly<Record<string, unknown>>)[name];
 }

@@ -1,16 +1,20 @@
 import type { AnyFields, Document } from './document.ts';
 import type { Sequence } from './change.ts';
 
-/** One row of a view's answer. `doc` is null unless it was read with `includeDocs: true`. */
+/**
+ * One row of a view.
+ *
+ * @see https://docs.couchdb.org/en/stable/api/ddoc/views.html
+ */
 export class Row<Key = unknown, Value = unknown, Doc = null> {
   /** The id of the document that emitted the row; null for reduced rows and for errors. */
   readonly id: string | null;
   readonly key: Key;
-  /** What was emitted, or the reduction; null where `error` says why there is none. */
+  /** The emitted value, or the reduction; null if `error` is set. */
   readonly value: Value;
-  /** The document, or null where it is missing or deleted, or was not asked for. */
+  /** The document; null without `includeDocs: true`, or if it is missing or deleted. */
   readonly doc: Doc;
-  /** Why there is no row for this key (`'not_found'`), or null. */
+  /** The reason that this key has no row (`'not_found'`), or null. */
   readonly error: string | null;
 
   constructor(id: string | null, key: Key, value: Value, doc: Doc, error: string | null) {
@@ -21,6 +25,7 @@ export class Row<Key = unknown, Value = unknown, Doc = null> {
     this.error = error;
   }
 
+  /** Describes the row for logs. */
   toString(): string {
     const key = JSON.stringify(this.key);
     if (this.error !== null) return `<Row: ${key} error ${this.error}>`;
@@ -36,23 +41,27 @@ export type RowWithDoc<Key = unknown, Value = unknown, T extends object = AnyFie
   Document<T> | null
 >;
 
-/** What the server says of the rows it answered. */
+/** The metadata of a view's response. */
 export interface ViewHead {
-  /** How many rows the view has in all; null for reduced views. */
+  /** The number of rows in the whole view; null for reduced views. */
   readonly totalRows: number | null;
-  /** How many rows precede these; null where the server does not say. */
+  /** The number of rows before these; null if the server does not report it. */
   readonly offset: number | null;
-  /** The place of the index in the database's history; null unless asked for with `updateSeq`. */
+  /** The sequence up to which the index is built; null without `updateSeq: true`. */
   readonly updateSeq: Sequence | null;
 }
 
-/** The rows that a view answered: iterable, with what the server says of them. */
+/**
+ * The rows of a view's response, with their metadata. Iterable.
+ *
+ * @see https://docs.couchdb.org/en/stable/api/ddoc/views.html
+ */
 export class View<R = Row, Options extends object = object> implements Iterable<R>, ViewHead {
   readonly rows: readonly R[];
   readonly totalRows: number | null;
   readonly offset: number | null;
   readonly updateSeq: Sequence | null;
-  /** The options that gave these rows. */
+  /** The options of the request. */
   readonly options: Options;
 
   constructor(rows: readonly R[], head: ViewHead, options: Options) {
@@ -63,6 +72,7 @@ export class View<R = Row, Options extends object = object> implements Iterable<
     this.options = options;
   }
 
+  /** The number of rows in this response. */
   get length(): number {
     return this.rows.length;
   }
@@ -71,6 +81,7 @@ export class View<R = Row, Options extends object = object> implements Iterable<
     return this.rows[Symbol.iterator]();
   }
 
+  /** Describes the view for logs. */
   toString(): string {
     const rows = `${this.length} ${this.length === 1 ? 'row' : 'rows'}`;
     const total = this.totalRows;

@@ -1,22 +1,23 @@
 import { Observable, Subscription } from 'rxjs';
 import type { MonoTypeOperatorFunction, SchedulerLike, Subscriber } from 'rxjs';
 
-/** What became of one item of several that were sent together. */
+/** The result or error of one item of a batch. */
 export type BatchOutcome<Result> = { readonly value: Result } | { readonly error: unknown };
 
-/** How items are gathered, and sent. */
+/** Collects items into batches, and sends them. */
 export interface BatcherOptions<Item, Result> {
-  /** How long the first of them waits for others, in milliseconds. */
+  /** The time that the first item of a batch waits for others, in milliseconds. */
   readonly maxWait: number;
-  /** How many are sent together at most; when there are so many, nothing is waited for. */
+  /** The size of a batch that is sent without waiting any longer. */
   readonly maxSize: number;
   readonly scheduler: SchedulerLike;
+  /** Sends a batch of one item. */
   readonly alone: (item: Item) => Observable<Result>;
-  /** Emits what became of each, in their order. */
+  /** Sends a batch. Emits the outcome of each item, in the order of the items. */
   readonly together: (items: readonly Item[]) => Observable<readonly BatchOutcome<Result>[]>;
-  /** Tells whether a failure of all may be the fault of one, so that each is to be sent alone. */
+  /** Tells whether one item may have made the batch fail, so that each item is sent alone. */
   readonly separable: (error: unknown) => boolean;
-  /** What must not be twice among those that are sent together. */
+  /** Returns the key of an item. A batch holds each key once. */
   readonly identity?: (item: Item) => string;
 }
 
@@ -26,31 +27,31 @@ interface Member<Item, Result> {
 }
 
 /**
- * Makes one request of many: items that are asked for within a short while are sent together, and
- * each subscriber gets its own result or error.
+ * Combines many requests into one: items that are added within a short time are sent together.
+ * Each subscriber gets its own result or error.
  *
- * A subscriber that leaves disturbs no other; when all have left, the request is aborted.
+ * Unsubscribing removes one item. When all subscribers have unsubscribed, the request is aborted.
  */
 export class Batcher<Item, Result> {
-  readonly #gathering: BatcherOptions<Item, Result>;
+  readonly #options: BatcherOptions<Item, Result>;
   readonly #onIdle: () => void;
   #open: Batch<Item, Result> | null = null;
 
-  /** @param onIdle - Called when nothing is being gathered any more. */
-  constructor(gathering: BatcherOptions<Item, Result>, onIdle: () => void = () => {}) {
-    this.#gathering = gathering;
+  /** @param onIdle - Called when no batch is open any more. */
+  constructor(options: BatcherOptions<Item, Result>, onIdle: () => void = () => {}) {
+    this.#options = options;
     this.#onIdle = onIdle;
   }
 
-  /** Adds an item to those that are being gathered. */
+  /** Adds an item to the open batch, or opens a batch. */
   add(item: Item, subscriber: Subscriber<Result>): void {
-    const identity = this.#gathering.identity?.(item);
+    const identity = this.#options.identity?.(item);
     if (identity !== undefined && this.#open?.identities.has(identity)) {
-      const full = this.#open;
+      const previous = this.#open;
       this.#open = null;
-      full.send();
+      previous.send();
     }
-    const batch = (this.#open ??= new Batch(this.#gathering, (closed) => {
+    const batch = (this.#open ??= new Batch(this.#options, (closed) => {
       if (this.#open !== closed) return;
       this.#open = null;
       this.#onIdle();
@@ -62,31 +63,31 @@ export class Batcher<Item, Result> {
 
 class Batch<Item, Result> {
   readonly identities = new Set<string>();
-  readonly #gathering: BatcherOptions<Item, Result>;
+  readonly #options: BatcherOptions<Item, Result>;
   readonly #onClosed: (batch: Batch<Item, Result>) => void;
   readonly #members = new Set<Member<Item, Result>>();
-  #wait = Subscription.EMPTY;
+  #timer = Subscription.EMPTY;
   #request = Subscription.EMPTY;
 
   constructor(
-    gathering: BatcherOptions<Item, Result>,
+    options: BatcherOptions<Item, Result>,
     onClosed: (batch: Batch<Item, Result>) => void,
   ) {
-    this.#gathering = gathering;
+    this.#options = options;
     this.#onClosed = onClosed;
   }
 
   add(member: Member<Item, Result>): void {
     this.#members.add(member);
-    member.subscriber.add(() => this.#leave(member));
-    const { maxSize, maxWait, scheduler } = this.#gathering;
+    member.subscriber.add(() => this.#remove(member));
+    const { maxSize, maxWait, scheduler } = this.#options;
     const { size } = this.#members;
     if (size >= maxSize) this.send();
-    else if (size === 1) this.#wait = scheduler.schedule(() => this.send(), maxWait);
+    else if (size === 1) this.#timer = scheduler.schedule(() => this.send(), maxWait);
   }
 
   send(): void {
-    this.#wait.unsubscribe();
+    this.#timer.unsubscribe();
     this.#onClosed(this);
     const members = [...this.#members];
     const [first] = members;
@@ -95,12 +96,12 @@ class Batch<Item, Result> {
       this.#sendAlone(first);
       return;
     }
-    const { together, separable } = this.#gathering;
+    const { together, separable } = this.#options;
     this.#request = together(members.map(({ item }) => item)).subscribe({
-      next: (results) =>
-        members.forEach((member, i) => settle(member, results[i] as BatchOutcome<Result>)),
+      next: (outcomes) =>
+        members.forEach((member, i) => deliver(member, outcomes[i] as BatchOutcome<Result>)),
       error: (error: unknown) => {
-        // Those that have left are not sent again.
+        // `#members` no longer holds the subscribers that have unsubscribed.
         for (const member of this.#members) {
           if (separable(error)) this.#sendAlone(member);
           else member.subscriber.error(error);
@@ -110,60 +111,61 @@ class Batch<Item, Result> {
   }
 
   #sendAlone({ item, subscriber }: Member<Item, Result>): void {
-    subscriber.add(this.#gathering.alone(item).subscribe(subscriber));
+    subscriber.add(this.#options.alone(item).subscribe(subscriber));
   }
 
-  #leave(member: Member<Item, Result>): void {
+  #remove(member: Member<Item, Result>): void {
     this.#members.delete(member);
     if (this.#members.size > 0) return;
-    this.#wait.unsubscribe();
+    this.#timer.unsubscribe();
     this.#request.unsubscribe();
     this.#onClosed(this);
   }
 }
 
-function settle<Item, Result>(
+function deliver<Item, Result>(
   { subscriber }: Member<Item, Result>,
-  result: BatchOutcome<Result>,
+  outcome: BatchOutcome<Result>,
 ): void {
-  if ('error' in result) {
-    subscriber.error(result.error);
+  if ('error' in outcome) {
+    subscriber.error(outcome.error);
     return;
   }
-  subscriber.next(result.value);
+  subscriber.next(outcome.value);
   subscriber.complete();
 }
 
-/** Returns an Observable that adds an item to what is being gathered, at each subscription. */
+/** Returns an Observable that adds an item to a batch at each subscription. */
 export function batched<Item, Result>(
-  gatherer: () => Batcher<Item, Result>,
-  item: () => Item,
+  getBatcher: () => Batcher<Item, Result>,
+  getItem: () => Item,
 ): Observable<Result> {
-  return new Observable((subscriber) => gatherer().add(item(), subscriber));
+  return new Observable((subscriber) => getBatcher().add(getItem(), subscriber));
 }
 
 /**
- * Returns an operator that subscribes to its sources one after the other, in the order in which they
- * are subscribed to: those that go through the same one never overlap.
+ * Returns an operator that queues its sources. It subscribes to each source when the one before has
+ * ended, so that no two sources of the same operator overlap.
  *
  * - **Temperature:** that of the source.
- * - **Emits, completes, errors** as the source does, when its turn has come.
- * - **On unsubscribe** the source is left, or its place in the queue, and the next one's turn comes.
+ * - **Emits, completes, errors** as the source does, from its turn on.
+ * - **On unsubscribe** the source is unsubscribed, or leaves the queue, and the next source starts.
  */
 export function serialize<T>(): MonoTypeOperatorFunction<T> {
   const queue: (() => void)[] = [];
   return (source) =>
     new Observable((subscriber) => {
-      const begin = (): void => {
+      if (subscriber.closed) return;
+      const start = (): void => {
         subscriber.add(source.subscribe(subscriber));
       };
-      // Called when the source has ended as well as when it was left.
+      // Runs when the source ends, and on unsubscribe.
       subscriber.add(() => {
-        const place = queue.indexOf(begin);
-        queue.splice(place, 1);
-        if (place === 0) queue[0]?.();
+        const index = queue.indexOf(start);
+        queue.splice(index, 1);
+        if (index === 0) queue[0]?.();
       });
-      queue.push(begin);
-      if (queue.length === 1) begin();
+      queue.push(start);
+      if (queue.length === 1) start();
     });
 }

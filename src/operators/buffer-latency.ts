@@ -16,11 +16,15 @@ import {
 import type { MonoTypeOperatorFunction, Observable, SchedulerLike } from 'rxjs';
 
 /**
- * Gathers arrays of items into one array at most every `latency` milliseconds. The first item after
- * a silence opens a window; with a latency of 0 each item comes by itself, as soon as it is there.
+ * Collects arrays of items into one array at most every `latency` milliseconds. The first item after
+ * an idle period opens a window. With a latency of 0 each item is emitted alone and at once.
  *
- * What is in an open window when the source completes or errors is emitted before the end.
+ * - **Temperature:** that of the source.
+ * - **Emits** no empty array.
+ * - **Completes, errors** with the source, after it has emitted the items of the open window.
+ * - **On unsubscribe** the items of the open window are dropped, and the timer stops.
  *
+ * @param latency - The length of a window, in milliseconds.
  * ```
  * source:                 -a--b---------c-#
  * bufferLatency(5):       ------x---------(y#)    x: ab, y: c
@@ -37,7 +41,7 @@ export function bufferLatency<T>(
         filter((items) => items.length > 0),
         connect((shared$) =>
           shared$.pipe(
-            // `bufferTime` alone would tick for ever, at rest as well, and keep virtual time running.
+            // `bufferTime` alone would tick for ever, even without items, and never end virtual time.
             exhaustMap((first) =>
               shared$.pipe(
                 startWith(first),
@@ -47,12 +51,12 @@ export function bufferLatency<T>(
             ),
           ),
         ),
-        map(flattened),
+        map(flatten),
       ),
     );
 }
 
-/** Lets a stream end as if there were no error, and errors then: `bufferTime` drops its window. */
+/** Completes the projected stream before it errors, because `bufferTime` drops its window on an error. */
 function afterError<T, R>(
   source: Observable<T>,
   project: (withoutError: Observable<T>) => Observable<R>,
@@ -65,16 +69,16 @@ function afterError<T, R>(
         return EMPTY;
       }),
     );
-    const end = defer(() => {
-      const failed = failure;
-      return failed === undefined ? EMPTY : throwError(() => failed.error);
+    const failure$ = defer(() => {
+      const caught = failure;
+      return caught === undefined ? EMPTY : throwError(() => caught.error);
     });
-    return concat(project(withoutError), end);
+    return concat(project(withoutError), failure$);
   });
 }
 
-/** The items of several arrays; those of one are not copied. */
-function flattened<T>(window: readonly (readonly T[])[]): readonly T[] {
+/** Concatenates arrays. Returns a single array as it is. */
+function flatten<T>(window: readonly (readonly T[])[]): readonly T[] {
   const [first] = window;
   if (window.length === 1 && first !== undefined) return first;
   const all: T[] = [];

@@ -1,7 +1,10 @@
+/**
+ * The operators layer: RxJS operators without HTTP. It imports only the model and the errors.
+ */
 import { Observable } from 'rxjs';
 import type { OperatorFunction } from 'rxjs';
 
-/** Joins chunks; a single one is not copied. */
+/** Concatenates chunks of bytes. Returns a single chunk as it is. */
 export function concatenate(parts: readonly Uint8Array[]): Uint8Array {
   const [first] = parts;
   if (parts.length === 1 && first !== undefined) return first;
@@ -16,27 +19,23 @@ export function concatenate(parts: readonly Uint8Array[]): Uint8Array {
   return joined;
 }
 
-/**
- * The operators room: pure Rx, without HTTP. It sees only the model and the errors.
- */
-
 const NEWLINE = 10;
 
 /**
- * Splits chunks of bytes into lines: each chunk that ends one or more lines gives one array of
- * them, without their line ends. UTF-8 characters and CR LF may be split across chunks anywhere.
+ * Splits chunks of bytes into lines. Each chunk that ends at least one line emits one array of lines,
+ * without line ends. Chunks may split UTF-8 characters and CR LF anywhere.
  *
- * @param rest - What becomes of what stands after the last newline: a line of a feed that was cut must
- * never be parsed, so it is dropped; a body may well end without a newline.
+ * @param rest - The treatment of text after the last newline. `'drop'` is for a feed, where the last
+ * line may be truncated; `'keep'` is for a body, which may end without a newline.
  */
 export function lines(
   rest: 'drop' | 'keep' = 'drop',
 ): OperatorFunction<Uint8Array, readonly string[]> {
   return (source) =>
     new Observable((subscriber) => {
-      // Never told to stream: whole lines need no memory, and without one Node decodes seven times as fast.
+      // Without `stream: true`, because lines are whole, and Node then decodes seven times as fast.
       const decoder = new TextDecoder('utf-8', { ignoreBOM: true });
-      // The beginning of a line that has not ended yet, in pieces: a line of 20 MB is joined once.
+      // The start of an open line, in pieces, so that a line of 20 MB is joined only once.
       let pieces: Uint8Array[] = [];
       return source.subscribe({
         next: (chunk) => {
@@ -53,7 +52,7 @@ export function lines(
             first = withoutReturn(decoder.decode(concatenate(pieces)));
             pieces = [];
           }
-          // A newline is never part of a longer character, so the text before it is whole.
+          // In UTF-8 a newline byte is never part of another character.
           const split = begin <= end ? splitLines(decoder.decode(chunk.subarray(begin, end))) : [];
           if (first !== undefined) split.unshift(first);
           if (end + 1 < chunk.length) pieces.push(chunk.subarray(end + 1));

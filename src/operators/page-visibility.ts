@@ -1,48 +1,61 @@
 import { Observable } from 'rxjs';
 
-/** What is needed of a page: an object with events, as `document` and `window` are. */
-type Listened = Pick<EventTarget, 'addEventListener' | 'removeEventListener'>;
+/** The methods of `document` and `window` that are used here. */
+type Listenable = Pick<EventTarget, 'addEventListener' | 'removeEventListener'>;
 
 /**
- * Emits whether the page is hidden, now and whenever that changes: for `pauseWhile`. A page that
- * nobody sees then holds no connection.
+ * Emits whether the page is hidden, at once and at each change. Pass it as `pauseWhile` to close the
+ * connection of a hidden page.
  *
- * Hot. Where there is no document, as in a worker or in Node, it emits false and completes.
+ * - **Temperature:** hot. Each subscription adds its own listener.
+ * - **Emits** a boolean at subscription, then one for each `visibilitychange` event.
+ * - **Completes** after `false` if there is no document, as in a worker or in Node; else never.
+ * - **Errors** never.
+ * - **On unsubscribe** the listener is removed.
+ *
+ * @param page - The document, or a replacement for tests. @defaultValue `globalThis.document`
  */
 export function pageHidden(
-  page: (Listened & { readonly hidden: boolean }) | undefined = globalThis.document,
+  page: (Listenable & { readonly hidden: boolean }) | undefined = globalThis.document,
 ): Observable<boolean> {
-  return watch(page, ['visibilitychange'], () => page?.hidden ?? false);
+  return fromEvents(page, ['visibilitychange'], () => page?.hidden ?? false);
 }
 
 /**
- * Emits whether the browser is offline, now and whenever that changes: for `pauseWhile`. A feed then
- * comes back with the network, and does not wait for its next attempt.
+ * Emits whether the browser is offline, at once and at each change. Pass it as `pauseWhile`, so that
+ * a feed reconnects as soon as the network is back.
  *
- * Hot. Where nothing tells, as in Node, it emits false.
+ * - **Temperature:** hot. Each subscription adds its own listeners.
+ * - **Emits** a boolean at subscription, then one for each `online` or `offline` event.
+ * - **Completes** after its first value if there is no window, as in Node; else never.
+ * - **Errors** never.
+ * - **On unsubscribe** the listeners are removed.
+ *
+ * @param target - The source of the events. @defaultValue `globalThis.window`
+ * @param network - The source of the state. @defaultValue `globalThis.navigator`
  */
 export function offline(
-  target: Listened | undefined = globalThis.window,
+  target: Listenable | undefined = globalThis.window,
   network: { readonly onLine?: boolean } | undefined = globalThis.navigator,
 ): Observable<boolean> {
-  return watch(target, ['online', 'offline'], () => network?.onLine === false);
+  return fromEvents(target, ['online', 'offline'], () => network?.onLine === false);
 }
 
-function watch(
-  target: Listened | undefined,
+function fromEvents(
+  target: Listenable | undefined,
   events: readonly string[],
   read: () => boolean,
 ): Observable<boolean> {
   return new Observable((subscriber) => {
-    const tell = (): void => subscriber.next(read());
-    tell();
+    const emit = (): void => subscriber.next(read());
+    emit();
     if (target === undefined) {
       subscriber.complete();
       return undefined;
     }
-    for (const event of events) target.addEventListener(event, tell);
+    for (const event of events) target.addEventListener(event, emit);
     return () => {
-      for (const event of events) target.removeEventListener(event, tell);
+      for (const event of events) target.removeEventListener(event, emit);
     };
   });
 }

@@ -2,30 +2,30 @@ import { isProtocolError } from '../errors/connection-error.ts';
 import { isTransient } from '../errors/corduroy-error.ts';
 import { isHTTPError } from '../errors/http-error.ts';
 
-/** How long to wait between attempts. */
+/** The delays between retries: exponential backoff with full jitter. */
 export interface BackoffOptions {
   /**
-   * The longest wait before the first new attempt, in milliseconds; it doubles each time.
+   * The longest delay before the first retry, in milliseconds. It doubles with each retry.
    * @defaultValue 100
    */
   readonly initialDelay?: number;
   /**
-   * The longest wait of all, in milliseconds.
+   * The upper limit of all delays, in milliseconds.
    * @defaultValue 30000
    */
   readonly maxDelay?: number;
   /**
-   * Where chance comes from: a function like `Math.random`.
+   * The source of the jitter: a function that returns a number from 0 up to 1, without 1.
    * @defaultValue `Math.random`
    */
   readonly random?: () => number;
 }
 
 /**
- * Returns the wait before an attempt, with full jitter: anything from 1 ms to the cap, so that a
- * thousand clients that were cut at once do not come back at once.
+ * Returns the delay before a retry, in milliseconds: a random number from 1 to the cap. The jitter
+ * keeps clients that lost their connections together from reconnecting together.
  *
- * @param attempt - 1 for the first new attempt.
+ * @param attempt - 1 for the first retry.
  */
 export function backoff(attempt: number, options: BackoffOptions = {}): number {
   const { initialDelay = 100, maxDelay = 30_000, random = Math.random } = options;
@@ -34,14 +34,14 @@ export function backoff(attempt: number, options: BackoffOptions = {}): number {
 }
 
 /**
- * How long a feed puts up with failures: for ever, for so many milliseconds since its last success,
- * or (0) not at all. Failures that cannot pass by themselves are never put up with.
+ * The time for which a feed retries transient errors: `'always'`, or a number of milliseconds since
+ * its last success. 0 means no retry. Permanent errors are never retried.
  */
 export type ErrorTolerance = 'always' | number;
 
-/** Keeps count of what went wrong, and says when to try again. */
+/** Counts failures, and decides whether and when to retry. */
 export class RetryPolicy {
-  /** How long failures are put up with, in milliseconds. */
+  /** The time for which failures are retried, in milliseconds since the last success. */
   readonly tolerance: number;
   readonly #options: BackoffOptions;
   readonly #now: () => number;
@@ -55,37 +55,38 @@ export class RetryPolicy {
     this.#lastSuccess = now();
   }
 
-  /** How many attempts have failed since the last success. */
+  /** The number of failures since the last success. */
   get attempt(): number {
     return this.#attempt;
   }
 
+  /** Records a success: the next failure counts as the first. */
   succeeded(): void {
     this.#attempt = 0;
     this.#lastSuccess = this.#now();
   }
 
   /**
-   * Returns the wait before the next attempt, in milliseconds; or null where there is to be none,
-   * because the error cannot pass by itself or has been put up with for long enough.
+   * Records a failure. Returns the delay before the retry, in milliseconds. Returns null if the error
+   * is permanent, or if failures have lasted longer than `tolerance`.
    */
   failed(error: unknown): number | null {
-    // An answer that makes no sense is not the server's own: something between gave it, for now.
+    // An unusable response is likely to come from a proxy, and so to be temporary.
     if (!isTransient(error) && !isProtocolError(error)) return null;
     if (this.tolerance === 0 || this.#now() - this.#lastSuccess > this.tolerance) return null;
     this.#attempt += 1;
-    return Math.max(backoff(this.#attempt, this.#options), this.#askedFor(error));
+    return Math.max(backoff(this.#attempt, this.#options), this.#retryAfter(error));
   }
 
-  /** What a server that throttles asks for: a number of seconds, or a date. */
-  #askedFor(error: unknown): number {
-    const after = isHTTPError(error) ? error.headers['retry-after'] : undefined;
-    if (after === undefined) return 0;
-    const seconds = Number(after);
-    const wait = Number.isFinite(seconds) ? seconds * 1000 : Date.parse(after) - this.#now();
-    return wait > 0 ? Math.min(wait, LONGEST) : 0;
+  /** Returns the delay that a `retry-after` header requests: a number of seconds, or a date. */
+  #retryAfter(error: unknown): number {
+    const value = isHTTPError(error) ? error.headers['retry-after'] : undefined;
+    if (value === undefined) return 0;
+    const seconds = Number(value);
+    const delay = Number.isFinite(seconds) ? seconds * 1000 : Date.parse(value) - this.#now();
+    return delay > 0 ? Math.min(delay, MAX_RETRY_AFTER) : 0;
   }
 }
 
-/** A server that asks for more than this is asked again all the same, after ten minutes. */
-const LONGEST = 600_000;
+/** The longest `retry-after` that is obeyed, in milliseconds. */
+const MAX_RETRY_AFTER = 600_000;

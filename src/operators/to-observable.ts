@@ -2,15 +2,20 @@ import { Subject, defer, from, isObservable, of, takeUntil } from 'rxjs';
 import type { Observable } from 'rxjs';
 import { eachValueFrom } from 'rxjs-for-await';
 
-/** Something that is there at once, or comes later. */
+/** A value, or a Promise or an Observable of it. */
 export type ValueOrAsync<T> = T | Promise<T> | Observable<T>;
 
-/** Waits for what a function answers. Cold: it is asked at each subscription. */
-export function toObservable<T>(ask: () => ValueOrAsync<T>): Observable<T> {
+/**
+ * Converts the result of a function to an Observable.
+ *
+ * - **Temperature:** cold. Each subscription calls the function.
+ * - **Emits, completes, errors** as the result does; a plain value is emitted once.
+ */
+export function toObservable<T>(produce: () => ValueOrAsync<T>): Observable<T> {
   return defer(() => {
-    const answer = ask();
-    if (isObservable(answer)) return answer;
-    return isPromise(answer) ? from(answer) : of(answer);
+    const result = produce();
+    if (isObservable(result)) return result;
+    return isPromise(result) ? from(result) : of(result);
   });
 }
 
@@ -19,9 +24,10 @@ function isPromise<T>(value: T | Promise<T>): value is Promise<T> {
 }
 
 /**
- * Lets `for await` read an Observable: subscribes at the first `next()`, unsubscribes when the loop
- * is left. `return()` also works from outside, while a `next()` waits for a silent source, where
- * that of the library would wait with it.
+ * Adapts an Observable to `for await`. Subscribes at the first `next()`, and unsubscribes when the
+ * loop ends. Values that arrive while the loop is busy wait in memory.
+ *
+ * `return()` also ends a `next()` that waits for a silent source; rxjs-for-await would wait as well.
  */
 export function toAsyncIterator<T>(source: Observable<T>): AsyncIterableIterator<T> {
   const stop$ = new Subject<void>();
