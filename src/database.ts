@@ -146,7 +146,7 @@ export class Database<T extends object = AnyFields> extends CoreDatabase<T> {
 
   /**
    * Reads a document, applies `change`, and saves it. Retries on conflict. Emits the saved
-   * document, or null if `change` returned null for a missing document.
+   * document. If `change` returns null, emits the document as it was read.
    *
    * With a list of ids, each round sends one request to read and one to write. It emits the outcome
    * of each document; `pending` includes those for which `change` returned null.
@@ -313,8 +313,9 @@ export class Database<T extends object = AnyFields> extends CoreDatabase<T> {
    *
    * **CouchDB returns at most 25 documents unless the query has a `limit`.**
    *
-   * Cold; {@link RowStream} documents when it completes and errors. Takes the queries of {@link
-   * Database.find}. On completion its `info` contains the `bookmark`, the `warning` and the statistics.
+   * Cold; {@link RowStream} documents when it completes and errors. Unsubscribing aborts the
+   * download. Takes the queries of {@link Database.find}. On completion its `info` contains the
+   * `bookmark`, the `warning` and the statistics.
    *
    * @see https://docs.couchdb.org/en/stable/api/database/find.html
    */
@@ -498,7 +499,7 @@ export class Database<T extends object = AnyFields> extends CoreDatabase<T> {
    * Streams the existing changes after `since` as they arrive, and completes.
    *
    * Cold; {@link RowStream} documents when it completes and errors. Unsubscribing aborts the
-   * download. Its `info` emits the last sequence at the end: pass it as `since` to continue.
+   * download. On completion its `info` contains the last sequence: pass it as `since` to continue.
    *
    * @see https://docs.couchdb.org/en/stable/api/database/changes.html
    */
