@@ -85,7 +85,7 @@ describe('provideCorduroy', () => {
   it('says which provider is missing', () => {
     testBed();
     const inContext = (work: () => unknown) => () => TestBed.runInInjectionContext(work);
-    expect(inContext(() => injectCouch())).toThrow(/provideCorduroy\(\) is missing/);
+    expect(inContext(() => injectCouch())).toThrow(/No Couch is provided: add provideCorduroy\(\)/);
     const OTHER = new InjectionToken<Couch>('the other one');
     expect(inContext(() => injectCouch(OTHER))).toThrow(/for InjectionToken the other one/);
   });

@@ -368,8 +368,8 @@ export class CoreDatabase<T extends object = AnyFields> {
   /**
    * Returns the changes feed: emits changes in batches as they happen.
    *
-   * Hot and shared: feeds with the same server-side options share one connection. {@link
-   * ChangesFeed} documents what it emits, when it ends, and how it resumes.
+   * Hot and shared: feeds with the same server-side options share one connection.
+   * {@link ChangesFeed} documents what it emits, when it ends, and how it resumes.
    *
    * @param options - `since` is `'now'` by default, `latency` 1000 milliseconds.
    * @throws TypeError or RangeError for invalid options, and for options that exclude each other.
@@ -380,8 +380,8 @@ export class CoreDatabase<T extends object = AnyFields> {
   }
 
   /**
-   * Sends any request to this database, for endpoints without a method. Otherwise as {@link
-   * Couch.request}.
+   * Sends any request to this database, for endpoints without a method. Otherwise as
+   * {@link Couch.request}.
    *
    * Cold. Emits once and completes; unsubscribing aborts the request.
    *

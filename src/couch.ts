@@ -211,8 +211,8 @@ export class Couch extends CoreCouch {
   }
 
   /**
-   * Reads the statistics of the node that answers: all of them, a branch, or a leaf `{ value, type,
-   * desc }`.
+   * Reads the statistics of the node that answers: all of them, a branch, or a leaf
+   * `{ value, type, desc }`.
    *
    * Cold. Emits once and completes; unsubscribing aborts the request. Errors with `NotFound` for an
    * unknown name.
@@ -255,8 +255,8 @@ export class Couch extends CoreCouch {
    * Reads the database events of the server in one response: created, updated, deleted.
    *
    * Cold. Emits once and completes; unsubscribing aborts the request. Errors with `NotFound` if the
-   * server has no `_global_changes` database. For events as they happen, use {@link
-   * Couch.dbUpdates$}.
+   * server has no `_global_changes` database. For events as they happen, use
+   * {@link Couch.dbUpdates$}.
    *
    * @see https://docs.couchdb.org/en/stable/api/server/common.html#db-updates
    */

@@ -285,8 +285,8 @@ export class Database<T extends object = AnyFields> extends CoreDatabase<T> {
    * Cold. Emits once and completes; unsubscribing aborts the request. Errors with `Unauthorized` or
    * `Forbidden` if the user may not write design documents.
    *
-   * @param map - The text of a map function, for example `'function (doc) { emit(doc.name, null);
-   * }'`.
+   * @param map - The text of a map function, for example
+   * `'function (doc) { emit(doc.name, null); }'`.
    * @param reduce - The text of a reduce function, or `'_sum'`, `'_count'` or `'_stats'`.
    * @see https://docs.couchdb.org/en/stable/ddocs/views/intro.html
    */

@@ -190,8 +190,8 @@ export class Upkeep {
   }
 
   /**
-   * Removes users and roles from the members or the administrators. Otherwise as {@link
-   * Upkeep.grant}.
+   * Removes users and roles from the members or the administrators. Otherwise as
+   * {@link Upkeep.grant}.
    *
    * A database without members is open to everyone.
    */
