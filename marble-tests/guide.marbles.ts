@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url';
 const read = (path: string): Promise<string> =>
   readFile(fileURLToPath(new URL(`../${path}`, import.meta.url)), 'utf8');
 
-/** The lines of a text without their indentation, which differs between a page and a file. */
+/** Removes the indentation of a text, which differs between a page and a file. */
 const flush = (text: string): string => text.replace(/^[ \t]+/gm, '').trim();
 
 const guide = await read('docs/testing.md');
@@ -16,7 +16,7 @@ describe('docs/testing.md', () => {
   it('has snippets', () => expect(snippets.length).toBeGreaterThan(12));
 
   it.each(snippets.map((snippet, i) => [i + 1, snippet] as const))(
-    'snippet %d is a fragment of what runs',
+    'snippet %d is part of a file that runs',
     (_, snippet) => {
       expect(program).toContain(flush(snippet));
     },
