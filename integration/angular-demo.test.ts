@@ -8,7 +8,7 @@ import { Couch } from 'corduroy';
 import { firstValueFrom } from 'rxjs';
 import type { Browser, Page } from 'playwright-core';
 import { hasChromium, launchChromium } from './helpers/chromium.ts';
-import { Demo, toObservable, temporary } from './helpers/demo.ts';
+import { Demo, waitUntil, temporary } from './helpers/demo.ts';
 import { server } from './helpers/server.ts';
 import { openGate } from './helpers/gate.ts';
 import type { Gate } from './helpers/gate.ts';
@@ -186,7 +186,7 @@ describe('the example in Angular', () => {
         await page.click('dialog label:has-text("Theirs")');
         await page.click('dialog button');
         await page.waitForSelector('dialog:not([open])', { state: 'attached' });
-        expect(await toObservable(async () => (await note(page)) === 'On the terrace')).toBe(true);
+        expect(await waitUntil(async () => (await note(page)) === 'On the terrace')).toBe(true);
         expect(await page.inputValue('[name=dishes]')).toBe('Espresso');
 
         // Once more, and this time one's own stays, on both pages.
@@ -196,7 +196,7 @@ describe('the example in Angular', () => {
         await page.waitForSelector('dialog[open]');
         await page.click('dialog button');
         await page.click('button[type=submit]');
-        expect(await toObservable(async () => (await note(other)) === 'Under the tree')).toBe(true);
+        expect(await waitUntil(async () => (await note(other)) === 'Under the tree')).toBe(true);
         await page.waitForSelector('.saved:text-is("Saved")');
         expect(await noteOnServer(page)).toMatch(/revision [4-9]/);
         expect([...errors, ...complaints]).toEqual([]);
@@ -214,13 +214,13 @@ describe('the example in Angular', () => {
           orders.upsert('order-001', (order) => order && { ...order, note: 'Meanwhile' }),
         );
         await page.waitForSelector('.badge[data-status=live]', { timeout: 40_000 });
-        expect(
-          await toObservable(async () => (await note(other)) === 'Written offline', 40_000),
-        ).toBe(true);
+        expect(await waitUntil(async () => (await note(other)) === 'Written offline', 40_000)).toBe(
+          true,
+        );
         await other.click('.back');
         await other.click('.filter button:text-is("all")');
         await other.click('.orders li:last-child a');
-        expect(await toObservable(async () => (await note(other)) === 'Meanwhile')).toBe(true);
+        expect(await waitUntil(async () => (await note(other)) === 'Meanwhile')).toBe(true);
         await shoot(other, 'caught-up');
         const noted = /^Failed to load resource: |net::ERR_/;
         expect([...errors, ...complaints].filter((line) => !noted.test(line))).toEqual([]);

@@ -2,7 +2,7 @@ import { describe, expect, it } from '@jest/globals';
 import { readdirSync } from 'node:fs';
 import type { Page } from 'playwright-core';
 import { hasChromium, launchChromium } from './helpers/chromium.ts';
-import { Demo, toObservable, temporary } from './helpers/demo.ts';
+import { Demo, waitUntil, temporary } from './helpers/demo.ts';
 
 /** The first of them may have to build the package. */
 const PATIENCE = 90_000;
@@ -84,9 +84,9 @@ describe('npm run demo', () => {
       const run = new Demo('npm', ['run', 'demo']);
       const [page, database] = [await run.page(), await run.database()];
       run.child.kill(signal);
-      expect(await toObservable(async () => !(await answers(page)))).toBe(true);
-      expect(await toObservable(async () => !(await answers(database)))).toBe(true);
-      expect(await toObservable(async () => readdirSync(temporary).length === 0)).toBe(true);
+      expect(await waitUntil(async () => !(await answers(page)))).toBe(true);
+      expect(await waitUntil(async () => !(await answers(database)))).toBe(true);
+      expect(await waitUntil(async () => readdirSync(temporary).length === 0)).toBe(true);
     },
     PATIENCE,
   );
@@ -206,9 +206,9 @@ describe('the page', () => {
         const row = page.locator('#airports tr').first();
         await row.waitFor();
         expect(await row.locator('th').innerText()).toMatch(/^[A-Z]{3}$/);
-        expect(await toObservable(async () => (await text('documents')) === '3,376')).toBe(true);
+        expect(await waitUntil(async () => (await text('documents')) === '3,376')).toBe(true);
         const early = await changes();
-        expect(await toObservable(async () => (await changes()) > early + 20)).toBe(true);
+        expect(await waitUntil(async () => (await changes()) > early + 20)).toBe(true);
         expect(await page.evaluate(() => document.body.scrollWidth <= innerWidth)).toBe(true);
 
         // One for the terminal, one for the page: with one subscriber, and with two.
@@ -235,8 +235,8 @@ describe('the page', () => {
         const atCut = await changes();
         await badge('live');
         expect(await text('reconnections')).toBe('1');
-        expect(await toObservable(async () => (await changes()) > atCut + 20)).toBe(true);
-        expect(await toObservable(async () => (await stats()).openFeeds === 2)).toBe(true);
+        expect(await waitUntil(async () => (await changes()) > atCut + 20)).toBe(true);
+        expect(await waitUntil(async () => (await stats()).openFeeds === 2)).toBe(true);
         // The browser itself notes each request that failed, whoever handles it.
         const noted = 'Failed to load resource: net::ERR_';
         expect(errors.filter((line) => !line.startsWith(noted))).toEqual([]);
