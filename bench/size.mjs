@@ -1,6 +1,6 @@
 /**
- * What a page pays: typical imports through the browser door, bundled, minified and compressed
- * with brotli, without rxjs, which the page has already. Exits with 1 where a budget is exceeded.
+ * Measures the size of typical imports from the browser entry point: bundled, minified and compressed with
+ * brotli, without rxjs. Exits with 1 if an import exceeds its budget.
  */
 import { brotliCompressSync } from 'node:zlib';
 import { fileURLToPath } from 'node:url';
@@ -8,13 +8,13 @@ import { minify } from '@swc/core';
 import { build } from 'esbuild';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
-const door = './src/index.browser.ts';
+const entryPoint = './src/index.browser.ts';
 const core = './src/core.ts';
 
-/** Budgets in bytes; what an import must not bring, by its path. */
+/** The budgets in bytes, and the modules that an import must not include. */
 const imports = [
-  { name: 'everything', code: `export * from '${door}'`, budget: 44_500 },
-  { name: 'Couch', code: `export { Couch } from '${door}'`, budget: 42_000 },
+  { name: 'everything', code: `export * from '${entryPoint}'`, budget: 44_500 },
+  { name: 'Couch', code: `export { Couch } from '${entryPoint}'`, budget: 42_000 },
   {
     name: 'Couch of corduroy/core',
     code: `export { Couch } from '${core}'`,
@@ -23,19 +23,19 @@ const imports = [
   },
   {
     name: 'a live document',
-    code: `import { Database } from '${door}'; new Database('a').doc$('b').subscribe()`,
+    code: `import { Database } from '${entryPoint}'; new Database('a').doc$('b').subscribe()`,
     budget: 37_500,
   },
   {
     name: 'relax and the guards',
-    code: `export { relax, lastOf, isNotFound, isConflict } from '${door}'`,
+    code: `export { relax, lastOf, isNotFound, isConflict } from '${entryPoint}'`,
     budget: 1_200,
     without: /^src.(http|changes|live)/,
   },
 ];
 
-/** What `crossTab: true` loads when it is wanted, beside what the page has already. */
-const later = { name: 'crossTab, when wanted', budget: 3_200 };
+/** The chunk that `crossTab: true` loads on demand. */
+const lazyChunk = { name: 'crossTab, on demand', budget: 3_200 };
 
 async function bundle(code) {
   const { outputFiles, metafile } = await build({
@@ -51,7 +51,7 @@ async function bundle(code) {
     write: false,
   });
   const pieces = Object.entries(metafile.outputs).map(([path, { inputs }], i) => ({
-    // One piece is loaded by nobody but who wants it: the others make up the page.
+    // One chunk is loaded on demand; all others belong to the page.
     isLater: /^bundle\/cross-tab/.test(path),
     inputs: Object.keys(inputs).filter((input) => inputs[input].bytesInOutput > 0),
     text: outputFiles[i].text,
@@ -62,7 +62,7 @@ async function bundle(code) {
   };
 }
 
-/** The pieces are minified and compressed one by one, as they are served. */
+/** Each chunk is minified and compressed separately, as servers do. */
 async function sizeOf(pieces) {
   let minified = 0;
   let compressed = 0;
@@ -72,7 +72,7 @@ async function sizeOf(pieces) {
       compress: { passes: 3, ecma: 2020, toplevel: true },
       mangle: { toplevel: true },
     });
-    // In a page these statements are gone, and with them the modules that they name.
+    // Minification removes these statements, and with them the modules that they name.
     const own = small.replace(/import\s*\{[^}]*\}\s*from\s*"rxjs(-for-await)?";/g, '');
     minified += own.length;
     compressed += brotliCompressSync(own).length;
@@ -102,5 +102,5 @@ for (const one of imports) {
   lazy ??= crossTab;
   await judge(one, page);
 }
-await judge(later, lazy === undefined ? [] : [lazy]);
+await judge(lazyChunk, lazy === undefined ? [] : [lazy]);
 process.exitCode = failed ? 1 : 0;

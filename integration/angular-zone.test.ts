@@ -1,4 +1,5 @@
-// These imports come first: zone.js patches globals, and Angular's packages are compiled as they load.
+// These imports come first: zone.js patches globals, and Angular's packages are compiled as they
+// load.
 import 'zone.js';
 import '@angular/compiler';
 import { describe, expect, it } from '@jest/globals';

@@ -2,8 +2,8 @@ import { describe, expect, it } from '@jest/globals';
 import { type Answer, call, del, newDatabase, post, put } from './helpers/call.ts';
 import { deleteAtEnd, needs, rawFetch, server, uniqueName } from './helpers/server.ts';
 
-// Behaviour of CouchDB 3.5 on which the suite relies. The packages behind the embedded server differ in
-// each point, and its own layers correct them. These tests pass on both servers.
+// Behaviour of CouchDB 3.5 on which the suite relies. The packages behind the embedded server
+// differ in each point, and its own layers correct them. These tests pass on both servers.
 
 describe('the server itself', () => {
   it('answers with a welcome, is up, and sends JSON', async () => {

@@ -40,7 +40,9 @@ afterEach(async () => {
 
 const get = async (path: string): Promise<string> => (await fetch(`${proxy.url}${path}`)).text();
 
-/** Sends a request over a socket. Returns every byte of the response, and whether it ended cleanly. */
+/**
+ * Sends a request over a socket. Returns every byte of the response, and whether it ended cleanly.
+ */
 async function raw(path: string): Promise<{ text: string; error?: string }> {
   const { port } = new URL(proxy.url);
   const socket = connect(Number(port), '127.0.0.1');

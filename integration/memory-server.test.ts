@@ -4,8 +4,8 @@ import { firstValueFrom, map, mergeMap, reduce } from 'rxjs';
 import { call } from './helpers/call.ts';
 import { deleteAtEnd, server, uniqueName } from './helpers/server.ts';
 
-// The in-memory server of corduroy/testing and the server of this run receive the same requests, and must
-// answer with the same status and body, except for server-specific fields.
+// The in-memory server of corduroy/testing and the server of this run receive the same requests,
+// and must answer with the same status and body, except for server-specific fields.
 
 interface Heard {
   readonly status: number;
@@ -89,7 +89,10 @@ const branches = {
   ],
 };
 
-/** Requests for both servers. Responses of `askUnlessEmbedded` are not compared with the embedded server. */
+/**
+ * Requests for both servers. Responses of `askUnlessEmbedded` are not compared with the embedded
+ * server.
+ */
 type Scenario = (ask: Ask, db: string, askUnlessEmbedded: Ask) => Promise<unknown>;
 
 const scenarios: Record<string, Scenario> = {

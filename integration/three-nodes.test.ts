@@ -76,7 +76,9 @@ class Listener {
     if (!isAll()) await soon(this.#came$.pipe(filter(isAll)));
   }
 
-  /** Resolves when it has received all documents of the cluster, including unacknowledged writes. */
+  /**
+   * Resolves when it has received all documents of the cluster, including unacknowledged writes.
+   */
   async knowsAll(db: Database): Promise<void> {
     for (const deadline = Date.now() + PATIENCE; ; await sleep(100)) {
       const rows = (await soon(db.changes())).results;

@@ -53,7 +53,7 @@ const letters = { i: 'i', r: 'r', a: 'r1', b: 'r2', k: 'c', c: 'c2', f: 'f', e: 
 
 describe('replication$', () => {
   it(
-    'polls at once and a second after each response, emits changes, and completes with a final state',
+    'polls at once and 1 s after each response, emits changes, completes with a final state',
     marbles(({ expectObservable, flush }, scheduler) => {
       const answers = [
         responseWith(null),

@@ -42,7 +42,7 @@ export function relax<This, R>(
   // oxlint-disable-next-line typescript/no-explicit-any -- the method's arguments can have any type
   method: (this: This, ...args: any[]) => RelaxedMethod<R>,
   context: ClassMethodDecoratorContext<This>,
-  // oxlint-disable-next-line typescript/no-explicit-any -- TypeScript requires the method's own type here
+  // oxlint-disable-next-line typescript/no-explicit-any -- this must be the method's own type
 ): any;
 export function relax<R>(
   body: (...args: unknown[]) => RelaxedMethod<R>,
@@ -81,7 +81,10 @@ function run<R>(generate: () => RelaxGenerator<R>, outcome: Outcome<R>): () => v
   let finished = false;
   let unsubscribed = false;
 
-  /** Runs the generator until it waits. A loop, because synchronous sources must not deepen the stack. */
+  /**
+   * Runs the generator until it waits. A loop, because synchronous sources must not deepen the
+   * stack.
+   */
   const drive = (first: Step): void => {
     let step: Step | undefined = first;
     while (step !== undefined) {
@@ -106,7 +109,10 @@ function run<R>(generate: () => RelaxGenerator<R>, outcome: Outcome<R>): () => v
     }
   };
 
-  /** Subscribes to a yielded source. Returns the next step if the source has completed synchronously. */
+  /**
+   * Subscribes to a yielded source. Returns the next step if the source has completed
+   * synchronously.
+   */
   const subscribeTo = (source: unknown): Step | undefined => {
     if (!isSubscribable(source)) {
       const help =

@@ -98,7 +98,9 @@ async function cleanEnd(response: ServerResponse): Promise<void> {
   });
 }
 
-/** Forwards the request. Resolves with undefined if the server is unreachable or the client leaves. */
+/**
+ * Forwards the request. Resolves with undefined if the server is unreachable or the client leaves.
+ */
 function sendUpstream(
   { method, url, headers, body }: SeenRequest,
   target: URL,

@@ -1,5 +1,5 @@
-// Owns one installed CouchDB, with its folder and its processes. installed-server.ts forks it. When the
-// parent disconnects or ends, it stops the server and deletes the folder.
+// Owns one installed CouchDB, with its folder and its processes. installed-server.ts forks it. When
+// the parent disconnects or ends, it stops the server and deletes the folder.
 
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -74,8 +74,8 @@ level = warning
 ${username} = ${member === undefined ? password : member.passwordHash}
 `,
   );
-  // Without a node name the Erlang node is not distributed: it cannot conflict with others, opens no
-  // other port, and needs no epmd, which would outlive it.
+  // Without a node name the Erlang node is not distributed: it cannot conflict with others, opens
+  // no other port, and needs no epmd, which would outlive it.
   const args = readFileSync(join(home, 'etc', 'vm.args'), 'utf8');
   writeFileSync(
     join(folder, 'vm.args'),
@@ -86,9 +86,9 @@ ${username} = ${member === undefined ? password : member.passwordHash}
 }
 
 /**
- * Returns the arguments of a cluster node. Each node has its own loopback address, and all have the same
- * port, so that they connect without an epmd. The other nodes drop a frozen node after 5 seconds instead
- * of a minute, because until then they wait for it if a sequence names it.
+ * Returns the arguments of a cluster node. Each node has its own loopback address, and all have the
+ * same port, so that they connect without an epmd. The other nodes drop a frozen node after 5
+ * seconds instead of a minute, because until then they wait for it if a sequence names it.
  */
 function distribution({ address, port, secret }) {
   return `

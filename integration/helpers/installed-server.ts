@@ -39,13 +39,16 @@ export interface ClusterMember {
   readonly port: number;
   /** The secret that all nodes share. */
   readonly secret: string;
-  /** The hash of the administrator's password. All nodes need the same salt, because cookies depend on it. */
+  /**
+   * The hash of the administrator's password. All nodes need the same salt, because cookies depend
+   * on it.
+   */
   readonly passwordHash: string;
 }
 
 /**
- * Starts an installed CouchDB on a free port, with a separate configuration, data folder and admin. A
- * keeper process owns it, and ends it even if this process is killed.
+ * Starts an installed CouchDB on a free port, with a separate configuration, data folder and admin.
+ * A keeper process owns it, and ends it even if this process is killed.
  */
 export async function startInstalled(
   admin: { readonly username: string; readonly password: string },
@@ -117,8 +120,8 @@ export async function freePort(): Promise<number> {
 }
 
 /**
- * Creates the system databases. A single node creates them itself, but only after it answers. During
- * that time a test could miss them, or receive a 500.
+ * Creates the system databases. A single node creates them itself, but only after it answers.
+ * During that time a test could miss them, or receive a 500.
  */
 export async function createSystemDatabases(url: string, authorization: string): Promise<void> {
   for (const name of ['_users', '_replicator']) {

@@ -39,8 +39,8 @@ export function uniqueName(prefix = 'test'): string {
 type Spec = Parameters<typeof it>[1];
 
 /**
- * Returns an `it` for a test that needs capabilities: `needs('purge')('purges a document', ...)`. If the
- * server lacks one, the test is skipped, and its name contains the reason.
+ * Returns an `it` for a test that needs capabilities: `needs('purge')('purges a document', ...)`.
+ * If the server lacks one, the test is skipped, and its name contains the reason.
  */
 export function needs(
   ...capabilities: [Capability, ...Capability[]]

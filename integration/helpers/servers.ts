@@ -12,8 +12,8 @@ export { startEmbedded } from './embedded-server.ts';
 export type { RunningServer, ServerKind, ServerSignal } from './running-server.ts';
 
 /**
- * Starts the server of the suite: the one in $COUCHDB_URL, else an installed CouchDB, else the embedded
- * server. $CORDUROY_SERVER forces a kind.
+ * Starts the server of the suite: the one in $COUCHDB_URL, else an installed CouchDB, else the
+ * embedded server. $CORDUROY_SERVER forces a kind.
  */
 export async function startServer(kind: ServerKind = chosenKind()): Promise<RunningServer> {
   if (kind === 'given') return useGiven();

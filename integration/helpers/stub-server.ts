@@ -14,8 +14,8 @@ export interface StubRequest {
 export type StubHandler = (request: StubRequest, response: ServerResponse) => void;
 
 /**
- * An HTTP server with scripted responses: for tests of the requests on the wire, and of responses that a
- * CouchDB does not send.
+ * An HTTP server with scripted responses: for tests of the requests on the wire, and of responses
+ * that a CouchDB does not send.
  */
 export interface StubServer {
   readonly url: string;

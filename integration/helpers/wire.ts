@@ -22,7 +22,9 @@ export type WireCall = (couch: Couch, db: Database) => Observable<unknown>;
 /** Rows for `it.each`: a name, the operation, and its exchange. */
 export type WireTable = [name: string, call: WireCall, exchange: WireExchange][];
 
-/** Subscribes to an operation, and compares its exchange. `{url}` in `sends` is the server's URL. */
+/**
+ * Subscribes to an operation, and compares its exchange. `{url}` in `sends` is the server's URL.
+ */
 export async function expectExchange(
   stub: StubServer,
   call: WireCall,

@@ -54,7 +54,8 @@ function exchange(http: HttpClient, request: TransportRequest): Observable<Trans
         headers: { ...headers },
         observe: 'response',
         withCredentials: cookies,
-        // Such credentials must not reach another origin. Angular needs `withFetch()` for this option.
+        // Such credentials must not reach another origin. Angular needs `withFetch()` for this
+        // option.
         ...(hasForeignCredentials(headers) && { redirect: 'error' as const }),
         // Corduroy writes responses into the page itself, so Angular must not write them again.
         transferCache: false,

@@ -105,7 +105,8 @@ export function applicationTransport(
       }
       return new Observable((subscriber) => {
         const done = tasks.add();
-        // The next read often starts one turn later; the application must not become stable in between.
+        // The next read often starts one turn later; the application must not become stable in
+        // between.
         subscriber.add(() => {
           scheduler.schedule(done);
         });
@@ -151,7 +152,8 @@ export interface CorduroyOptions extends CouchOptions {
  * injection context when the `Couch` is first injected. If you provide several servers, pass the
  * options of those with a `token` as an object.
  * @example
- * bootstrapApplication(App, { providers: [provideCorduroy({ url: 'https://couch.example.org' })] });
+ * bootstrapApplication(App, { providers: [provideCorduroy({ url: 'https://couch.example.org' })]
+ * });
  * @throws TypeError for invalid options, when the `Couch` is first injected.
  */
 export function provideCorduroy(
