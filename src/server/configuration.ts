@@ -51,9 +51,9 @@ export function configuration(
   if (typeof value === 'object' && value !== null) {
     if (section === '' || key !== undefined)
       throw invalidArgument('config: name', "'section'", name);
-    const texts = Object.entries(value).map(([name, one]) => [name, toText(one)] as const);
+    const texts = Object.entries(value).map(([each, one]) => [each, toText(one)] as const);
     return writeInOrder(
-      texts.map(([name, text]) => [name, request('PUT', text, `/${segment(name)}`)]),
+      texts.map(([each, text]) => [each, request('PUT', text, `/${segment(each)}`)]),
     );
   }
   requireKey(name, key, 'write');

@@ -163,7 +163,7 @@ export class MarbleServer {
         : `This server answers:${routes.map((route) => `\n  ${route}`).join('')}`;
     const line = `${request.method} ${request.path}`;
     const error = new Error(
-      `No route matches ${requestLine(request)}. ${known}\n` + `Add server.on('${line}', …).`,
+      `No route matches ${requestLine(request)}. ${known}\nAdd server.on('${line}', …).`,
     );
     fail(error);
     return error;
