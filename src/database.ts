@@ -581,9 +581,12 @@ export class Database<T extends object = AnyFields> extends CoreDatabase<T> {
    *
    * A live query: {@link LiveQuery} documents what it emits, and when it errors.
    *
-   * Corduroy evaluates changed documents itself, and repeats the request only if it cannot. That is
-   * the case for `$text`, most `$regex`, newer operators, the order of strings beyond ASCII,
-   * `useIndex`, and if a `limit` or `skip` moves documents into or out of the result.
+   * Corduroy evaluates changed documents itself. It repeats the request only in these cases:
+   *
+   * - operators that it cannot evaluate: `$text`, most `$regex`, and newer ones;
+   * - a `sort` by strings beyond ASCII;
+   * - a `limit` or `skip` that moves documents into or out of the result;
+   * - `useIndex`.
    *
    * @example
    * orders.find$({ selector: { open: true }, sort: ['date'] }).subscribe(show);

@@ -56,7 +56,7 @@ export interface SchedulerJobsOptions {
 
 /** The options of `scheduler.docs`. */
 export interface SchedulerDocsOptions {
-  /** The database, as in `'team/_replicator'`. @defaultValue '_replicator' */
+  /** The database, for example `'team/_replicator'`. @defaultValue '_replicator' */
   readonly replicator?: string;
   /** Lists only these states. The server filters after `limit` and `skip`. */
   readonly states?: readonly ReplicationState[];

@@ -54,7 +54,7 @@ async function page(request, engine, { bookmark, skip = 0, limit = 25, ...query 
 async function removeIndex(request, engine, name, rest) {
   const path = rest[0] === '_design' ? [`_design/${rest[1]}`, ...rest.slice(2)] : rest;
   const answer = await engine.ask(request.with({ segments: [name, '_index', ...path] }));
-  // pouchdb-find answers 500 for a missing index.
+  // pouchdb-find reports a missing index with another error.
   if (answer.status >= 400) throw missing();
   return answer;
 }
