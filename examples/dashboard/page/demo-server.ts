@@ -13,7 +13,7 @@ import {
 import { fromFetch } from 'rxjs/fetch';
 import { client } from './feed.ts';
 
-/** What the demo's own server reports. A cut of the connection to the database does not affect it. */
+/** The report of the demo server. A cut of the connection to the database does not affect it. */
 export interface ServerStats {
   /** The open feeds of the page and the terminal together. */
   readonly openFeeds: number;
