@@ -1,6 +1,5 @@
 import { EmptyError, Observable, from } from 'rxjs';
 import type { ObservableInput, Subscription } from 'rxjs';
-import { invalidArgument } from './model/invalid-argument.ts';
 
 /** A generator that `relax` runs: it yields operations, and receives their values. */
 export type RelaxGenerator<R> = Generator<unknown, R>;
@@ -49,7 +48,7 @@ export function relax<R>(
   context?: ClassMethodDecoratorContext,
 ): Observable<R> | ((...args: unknown[]) => Observable<R>) {
   if (typeof body !== 'function')
-    throw invalidArgument('relax: body', 'a generator function', body);
+    throw new TypeError(`relax: body must be a generator function (received ${typeof body})`);
   const generate = body as (...args: unknown[]) => RelaxGenerator<R>;
   if (context === undefined) return new Observable((subscriber) => run(generate, subscriber));
   return function relaxed(this: unknown, ...args: unknown[]) {
