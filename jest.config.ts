@@ -39,7 +39,7 @@ const config: Config = {
       ...shared,
       displayName: 'integration',
       testMatch: ['<rootDir>/integration/**/*.test.ts'],
-      // zone.js keeps what it has patched, and looks at it once more when its file has ended.
+      // zone.js uses the globals that it has patched after its test file has ended.
       testEnvironmentOptions: { globalsCleanup: 'off' },
       globalSetup: '<rootDir>/integration/helpers/global-setup.ts',
       globalTeardown: '<rootDir>/integration/helpers/global-teardown.ts',

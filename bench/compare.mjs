@@ -1,5 +1,5 @@
 /**
- * Sets two runs of the benchmark side by side, the second as a multiple of the first; refuses those of
+ * Compares two runs of the benchmark: prints the second as a multiple of the first. Rejects runs of
  * different machines.
  *
  *   node bench/compare.mjs before.json after.json
@@ -8,7 +8,7 @@ import { readFileSync } from 'node:fs';
 import { requireSameMachine } from './suite/machine.mjs';
 
 const [before, after] = process.argv.slice(2).map((file) => JSON.parse(readFileSync(file, 'utf8')));
-if (after === undefined) throw new Error('Two files are needed: before and after');
+if (after === undefined) throw new Error('Usage: node bench/compare.mjs before.json after.json');
 requireSameMachine(before.machine, after.machine);
 for (const { server, case: name, client, figures } of after.results) {
   const old = before.results.find(

@@ -1,6 +1,6 @@
 /**
- * Shows that a consumer holds no more than a batch in memory, however far behind it is: a stub of a
- * database offers changes as fast as they are asked for, and a slow handler takes them.
+ * Shows that a consumer keeps at most one batch in memory, however far behind it is. A stub serves
+ * changes as fast as the consumer requests them, and the handler is slow.
  *
  *   npm run build && node --expose-gc bench/consume.mjs [changes]
  */

@@ -1,5 +1,5 @@
 /**
- * Puts runs of one machine together: their tables, and a picture of them.
+ * Prints the tables of runs of one machine, and optionally draws a chart.
  *
  *   node bench/draw.mjs stub.json couchdb.json [--chart docs/performance.svg]
  */
@@ -14,7 +14,7 @@ const { values: options, positionals: files } = parseArgs({
   allowPositionals: true,
 });
 const [first, ...others] = files.map((file) => JSON.parse(readFileSync(file, 'utf8')));
-if (first === undefined) throw new Error('The file of a run is needed');
+if (first === undefined) throw new Error('Usage: node bench/draw.mjs run.json… [--chart file.svg]');
 for (const other of others) requireSameMachine(first.machine, other.machine);
 const run = {
   ...first,

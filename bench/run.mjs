@@ -1,13 +1,13 @@
 /**
- * Measures Corduroy beside what people use now, over a stub (what the client costs) and over the
- * server in $COUCHDB_URL, where there is one.
+ * Measures Corduroy and other clients: with a stub, which shows the cost of the client, and with
+ * the server in $COUCHDB_URL if it is set.
  *
  *   npm run bench -- [--rounds 7] [--case 'get, 64'] [--client nano] [--rows 200000] [--server stub]
  *     [--out file.json] [--chart file.svg]
  *
- * Every measurement is a process of its own. A round measures each client once, every other round in
- * the opposite order; what is told is the median. Compare within one run: `bench/compare.mjs`
- * compares two, and refuses those of different machines.
+ * Every measurement runs in a separate process. A round measures each client once, and every second
+ * round reverses the order. The results are medians. Compare figures of one run only;
+ * `bench/compare.mjs` compares two runs of the same machine.
  */
 import { fork } from 'node:child_process';
 import { mkdirSync, writeFileSync } from 'node:fs';
@@ -37,7 +37,7 @@ const { values: options } = parseArgs({
 const rounds = Number(options.rounds);
 const rows = Number(options.rows);
 const wanted = options.case;
-/** The cases that begin so; a whole name means that case alone. */
+/** The cases whose name begins with the option; a complete name selects only that case. */
 const chosen = (name, choice) =>
   choice.length === 0 ||
   choice.some((one) => (Object.hasOwn(cases, one) ? name === one : name.startsWith(one)));
@@ -64,7 +64,7 @@ function measure(client, name, context) {
   return new Promise((resolve, reject) => {
     const child = fork(path('suite/child.mjs'), [], { execArgv: ['--expose-gc'] });
     const late = setTimeout(() => child.kill('SIGKILL'), 300_000);
-    let answer = { error: 'it gave no answer' };
+    let answer = { error: 'the process sent no result' };
     child.on('message', (message) => (answer = message));
     child.on('error', reject);
     child.on('exit', () => {
@@ -102,7 +102,7 @@ try {
           results.push({ server: server.server, case: name, client, ...summary(all) });
         else if (failed.has(client)) process.stderr.write(`${client}: ${failed.get(client)}\n`);
       }
-      // A run takes long, and may be broken off.
+      // Save after each case, because a run takes long and may be interrupted.
       write();
     }
   }

@@ -1,14 +1,14 @@
-/* eslint-disable max-lines -- one program, to be read from top to bottom */
+/* eslint-disable max-lines -- one program, read from top to bottom */
 /**
- * A feed that is left running while the network breaks: one `changes$` through a proxy that cuts,
- * resets, stalls, delays, refuses, truncates and answers 503, with a writer that goes on meanwhile.
+ * Runs one `changes$` feed through a proxy that cuts, resets, stalls, delays, refuses, truncates
+ * and answers 503, while a writer changes documents.
  *
  *     node --expose-gc bench/soak.mjs [--minutes 10] [--faults 100] [--changes 50000]
  *                                     [--seed 1] [--url http://admin:password@127.0.0.1:5984]
  *
- * Without `--url` it starts a server of its own: an installed CouchDB, or the embedded one. It is run
- * on the package as it is built, in a folder of its own. Exits with 1 where a change was lost, or
- * where more than one socket of the feed was open at once.
+ * Without `--url` it starts an installed CouchDB or the embedded server. It builds the package into
+ * a temporary folder and tests that build. Exits with 1 if a change was lost, or if more than one
+ * socket of the feed was open at the same time.
  */
 import { execFileSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
@@ -49,7 +49,7 @@ const duration = minutes * 60_000;
 const random = seeded(seed);
 const between = (from, to) => from + random() * (to - from);
 
-/** Builds the package and the helpers into a folder from which their imports can be found. */
+/** Builds the package and the helpers into a folder in which their imports resolve. */
 async function prepare() {
   const cache = join(root, 'node_modules/.cache');
   mkdirSync(cache, { recursive: true });
@@ -69,7 +69,7 @@ async function prepare() {
     format: 'esm',
     platform: 'node',
     packages: 'external',
-    // The helpers find their programs beside themselves.
+    // The helpers resolve their programs relative to their source files.
     define: { 'import.meta.url': JSON.stringify(new URL('servers.ts', helpers).href) },
     outfile: bundle,
   });
@@ -80,7 +80,7 @@ function load(path) {
   return import(pathToFileURL(path).href);
 }
 
-/** The same numbers each time for the same seed. */
+/** A random number generator with a seed. */
 function seeded(start) {
   let state = start >>> 0;
   return () => {
@@ -92,8 +92,9 @@ function seeded(start) {
 }
 
 /**
- * What was written and what came, by number of the document, outside the heap that is measured: a
- * revision is kept as its generation and the beginning of its hash.
+ * The written and the received revisions, by document number. It uses typed arrays, so that the
+ * measured heap does not include it. It stores the generation and the beginning of the hash of a
+ * revision.
  */
 class Ledger {
   #written = new Uint32Array(changes);
@@ -104,7 +105,7 @@ class Ledger {
   writes = 0;
   deliveries = 0;
   twice = 0;
-  /** Deliveries of an older revision than one that had come: never the server's answer. */
+  /** The number of changes with an older revision than an earlier change of the document. */
   backwards = 0;
 
   write(number, rev) {
@@ -123,7 +124,7 @@ class Ledger {
     [this.#cameGeneration[number], this.#came[number]] = [generation, hash];
   }
 
-  /** How many documents were not delivered as they are now. */
+  /** The number of documents whose current revision was not received. */
   get lost() {
     let count = 0;
     for (let number = 0; number < changes; number += 1) {
@@ -141,7 +142,7 @@ function parseRev(rev) {
   return [Number(rev.slice(0, dash)), Number.parseInt(rev.slice(dash + 1, dash + 9), 16)];
 }
 
-/** Counts the sockets that requests for the feed go out on: one would be ideal. */
+/** Counts the sockets of feed requests. One is ideal. */
 function countFeedSockets(port) {
   const open = new Set();
   const count = { most: 0, requests: 0, open };
@@ -149,7 +150,8 @@ function countFeedSockets(port) {
     if (!request.path.includes('feed=continuous')) return;
     if (!request.getHeader('host')?.toString().endsWith(`:${port}`)) return;
     if (request.agent === false || request.getHeader('connection') === 'close') {
-      // The proxy's own requests pass the client's host header on, and ask for no connection more.
+      // The proxy forwards the client's host header, but disables keep-alive; so ignore its
+      // requests.
       if (request.getHeader('content-length') !== undefined) return;
     }
     count.requests += 1;
@@ -166,7 +168,7 @@ function countFeedSockets(port) {
 
 const isFeed = ({ url }) => url.includes('feed=continuous');
 
-/** Every way in which the network breaks; each mends it before it is over. */
+/** The network faults. Each repairs the network before it returns. */
 function faultsOf(proxy) {
   const withCut = (plan) => async () => {
     const off = plan();
@@ -220,7 +222,7 @@ try {
   const password = server?.password ?? decodeURIComponent(address.password);
   proxy = await helpers.startFaultyProxy(address.origin);
   const authorization = `Basic ${Buffer.from(`${username}:${password}`).toString('base64')}`;
-  /** Straight to the server: what writes is not to be disturbed. */
+  /** Sends directly to the server, because faults must not affect the writer. */
   const ask = async (method, path, body) => {
     const response = await fetch(address.origin + path, {
       method,
@@ -283,7 +285,7 @@ async function soak({ ask, name, version, username, password }) {
       const docs = [];
       const numbers = new Set();
       for (let left = Math.min(due - ledger.writes, 500); left > 0; left -= 1) {
-        // One in five is an update of one of the hundred latest.
+        // One in five writes updates one of the last hundred documents.
         const latest = revs.length > 0 && random() < 0.2;
         const known = latest ? revs[Math.floor(random() * revs.length)] : undefined;
         if (known && !numbers.has(known.number)) {
@@ -315,7 +317,7 @@ async function soak({ ask, name, version, username, password }) {
     const slot = (duration * 0.97) / Math.max(faults, 1);
     for (let i = 0; i < faults && ended.error === undefined; i += 1) {
       await sleep(Math.max(0, (i + random() * 0.4) * slot - elapsed()));
-      // Each kind comes, in an order left to chance.
+      // Each kind of fault occurs, in random order.
       const [kind, strike] = kinds[Math.floor(random() * kinds.length)];
       struck[kind] = (struck[kind] ?? 0) + 1;
       await strike();
@@ -344,7 +346,7 @@ async function soak({ ask, name, version, username, password }) {
         .map(([key, value]) => `${key} ${value}`)
         .join('  '),
     );
-    // The proxy remembers every request for the tests' sake.
+    // The proxy records every request, which would grow the heap.
     proxy.requests.length = 0;
   };
   const sampler = async () => {
@@ -379,15 +381,15 @@ async function soak({ ask, name, version, username, password }) {
     'changes delivered': ledger.deliveries,
     lost,
     'came twice': ledger.twice,
-    'came in the wrong order': ledger.backwards,
+    'received in the wrong order': ledger.backwards,
     'faults struck': Object.values(struck).reduce((sum, count) => sum + count, 0),
     reconnections: connections - 1,
-    'attempts that failed': failures,
+    'failed attempts': failures,
     'heap first minute (MB)': first['heap MB'],
     'heap last minute (MB)': last['heap MB'],
     'most feed sockets at once': sockets.most,
     'feed sockets after unsubscribing': open.size,
-    'seconds in all': +(settled / 1000).toFixed(1),
+    'total seconds': +(settled / 1000).toFixed(1),
     'feed failed': ended.error === undefined ? 'no' : String(ended.error),
   };
   for (const [key, value] of Object.entries(summary)) console.log(`${key.padEnd(34)} ${value}`);

@@ -1,4 +1,5 @@
-// zone.js patches what it finds, and Angular's packages are compiled as they are loaded: these first.
+// These imports come first: zone.js patches globals, and Angular's packages are compiled as they
+// load.
 import 'zone.js';
 import '@angular/compiler';
 import { describe, expect, it } from '@jest/globals';
@@ -16,7 +17,7 @@ interface Order {
 
 const ORDERS = databaseToken<Order>('orders');
 
-/** An application with zone.js; where its requests are sent is noted. */
+/** An application with zone.js. It records the zone of each request. */
 function application(): { feedsInside: boolean[] } {
   const server = memoryServer({ databases: { orders: [{ _id: 'a', total: 1 }] } });
   const feedsInside: boolean[] = [];
@@ -31,12 +32,12 @@ function application(): { feedsInside: boolean[] } {
 }
 
 describe('with zone.js', () => {
-  it('is at work', () => {
+  it('zone.js is active', () => {
     application();
     expect(TestBed.inject(NgZone).run(() => NgZone.isInAngularZone())).toBe(true);
   });
 
-  it('a live signal runs outside the zone, and the page is stable and shows what comes', async () => {
+  it('a live signal runs outside the zone, and the stable page shows its values', async () => {
     const { feedsInside } = application();
     const zone = TestBed.inject(NgZone);
     const page = zone.run(() =>
@@ -67,7 +68,7 @@ describe('with zone.js', () => {
     page.destroy();
   });
 
-  it('a feed that is subscribed to inside the zone runs outside it all the same', async () => {
+  it('a feed runs outside the zone, even with a subscription inside it', async () => {
     const { feedsInside } = application();
     const zone = TestBed.inject(NgZone);
     const feed = TestBed.inject(ORDERS).changes$({ since: 0, latency: 0 });
@@ -79,7 +80,7 @@ describe('with zone.js', () => {
     subscription.unsubscribe();
   });
 
-  it('deliverInZone delivers inside to those who subscribe by hand', async () => {
+  it('deliverInZone emits inside the zone', async () => {
     application();
     const zone = TestBed.inject(NgZone);
     const order$ = TestBed.inject(ORDERS).doc$('a');

@@ -1,4 +1,4 @@
-// Angular's packages are compiled as they are loaded: the compiler comes first.
+// The compiler must be imported first, because Angular's packages are compiled as they load.
 import '@angular/compiler';
 import { describe, expect, it } from '@jest/globals';
 import { HttpResponse, provideHttpClient, withInterceptors } from '@angular/common/http';
@@ -38,14 +38,14 @@ interface Order {
 
 const ORDERS = databaseToken<Order>('orders');
 
-/** Lets what was answered come to pass. */
+/** Waits until the responses are processed. */
 const settled = (): Promise<void> => TestBed.inject(ApplicationRef).whenStable();
 
 describe('provideCorduroy', () => {
   const server = memoryServer({ databases: { orders: [{ _id: 'a', total: 1 }] } });
   const options = { url: 'http://couch.test', transport: server.transport };
 
-  it('gives a Couch and its databases, by name and by token, and sends nothing', () => {
+  it('provides a Couch and its databases, by name and by token, and sends nothing', () => {
     const asked: string[] = [];
     const watching = server.requestLines$.subscribe((line) => asked.push(line));
     testBed(provideCorduroy(options));
@@ -59,7 +59,7 @@ describe('provideCorduroy', () => {
     watching.unsubscribe();
   });
 
-  it('takes a function, which may inject what it needs', () => {
+  it('accepts a function that may inject dependencies', () => {
     const URL_OF_COUCH = new InjectionToken<string>('where the server is');
     testBed(
       { provide: URL_OF_COUCH, useValue: 'http://elsewhere.test' },
@@ -68,7 +68,7 @@ describe('provideCorduroy', () => {
     expect(TestBed.inject(Couch).url).toBe('http://elsewhere.test');
   });
 
-  it('provides several servers, each under its token', () => {
+  it('provides several servers, each with its token', () => {
     const ARCHIVE = new InjectionToken<Couch>('the archive');
     const OLD_ORDERS = databaseToken<Order>('orders', ARCHIVE);
     testBed(
@@ -82,22 +82,22 @@ describe('provideCorduroy', () => {
     });
   });
 
-  it('says which provider is missing', () => {
+  it('throws an error that names the missing provider', () => {
     testBed();
     const inContext = (work: () => unknown) => () => TestBed.runInInjectionContext(work);
-    expect(inContext(() => injectCouch())).toThrow(/provideCorduroy\(\) is missing/);
+    expect(inContext(() => injectCouch())).toThrow(/No Couch is provided: add provideCorduroy\(\)/);
     const OTHER = new InjectionToken<Couch>('the other one');
     expect(inContext(() => injectCouch(OTHER))).toThrow(/for InjectionToken the other one/);
   });
 
-  it('refuses options that cannot be right, when the Couch is asked for', () => {
+  it('throws for invalid options when the Couch is injected', () => {
     testBed(provideCorduroy({ ...options, transfer: 'some' as 'all' }));
     expect(() => TestBed.inject(Couch)).toThrow(
       `provideCorduroy: transfer must be 'public', 'all' or 'none' (received "some")`,
     );
   });
 
-  it('has the application wait for what is read, and for no feed', async () => {
+  it('keeps the application unstable during a read, but not during a feed', async () => {
     testBed(provideCorduroy(options));
     const { isStable } = TestBed.inject(ApplicationRef);
     let total: number | undefined;
@@ -118,7 +118,7 @@ describe('provideCorduroy', () => {
 });
 
 describe('the application is stable', () => {
-  it('when a live signal has its first value, or is left before it', async () => {
+  it('when a live signal has its first value, or is destroyed before', async () => {
     testBed();
     const injector = TestBed.inject(Injector);
     const { isStable } = TestBed.inject(ApplicationRef);
@@ -139,7 +139,7 @@ describe('the application is stable', () => {
 });
 
 describe('liveResource', () => {
-  it('follows its parameters, and what they lead to', async () => {
+  it('follows its parameters and the stream that they select', async () => {
     const server = memoryServer({
       databases: {
         orders: [
@@ -177,7 +177,7 @@ describe('liveResource', () => {
     page.destroy();
   });
 
-  it('has an error, and is stale then', async () => {
+  it('has an error, and is then stale', async () => {
     testBed();
     const injector = TestBed.inject(Injector);
     const failed = new Error('gone');
@@ -190,7 +190,7 @@ describe('liveResource', () => {
 });
 
 describe('httpClientTransport', () => {
-  /** What a browser makes of a broken connection; Node has no such event. */
+  /** The event with which browsers report a broken connection. Node has no such class. */
   const broke = new Event('error') as ProgressEvent;
   const get = (path: string): TransportRequest => ({
     method: 'GET',
@@ -201,7 +201,7 @@ describe('httpClientTransport', () => {
     return () => ({ url: 'http://couch.test', transport: httpClientTransport({ feeds }) });
   };
 
-  it('asks through HttpClient, where HttpTestingController answers', async () => {
+  it('sends through HttpClient, so that HttpTestingController answers', async () => {
     testBed(provideHttpClient(), provideHttpClientTesting(), provideCorduroy(overHttpClient()));
     const http = TestBed.inject(HttpTestingController);
     const order = firstValueFrom(TestBed.inject(ORDERS).get('a'));
@@ -218,7 +218,7 @@ describe('httpClientTransport', () => {
     http.verify();
   });
 
-  it('makes of errors what they are: answers, or that nobody answered', async () => {
+  it('distinguishes error responses from connection errors', async () => {
     testBed(provideHttpClient(), provideHttpClientTesting(), provideCorduroy(overHttpClient()));
     const http = TestBed.inject(HttpTestingController);
     const failure = (): Promise<unknown> =>
@@ -236,13 +236,13 @@ describe('httpClientTransport', () => {
     const broken = failure();
     http.expectOne(() => true).error(broke);
     expect(isConnectionError(await broken)).toBe(true);
-    // The head said 200; what came of the body is no answer.
+    // The head has status 200, but the body is not usable.
     const cut = failure();
     http.expectOne(() => true).error(broke, { status: 200 });
     expect(await cut).toMatchObject({ name: 'ProtocolError', transient: true });
   });
 
-  it('cancels the request when it is left', () => {
+  it('cancels the request on unsubscribe', () => {
     testBed(provideHttpClient(), provideHttpClientTesting(), provideCorduroy(overHttpClient()));
     const http = TestBed.inject(HttpTestingController);
     const leaving = TestBed.inject(ORDERS).get('a').subscribe();
@@ -251,7 +251,7 @@ describe('httpClientTransport', () => {
     expect(asked.cancelled).toBe(true);
   });
 
-  it('lets interceptors see what is asked and answered, and change it', async () => {
+  it('lets interceptors read and change requests and responses', async () => {
     const seen: string[] = [];
     const interceptor: HttpInterceptorFn = (request, next) => {
       seen.push(`${request.method} ${request.urlWithParams}`);
@@ -270,7 +270,7 @@ describe('httpClientTransport', () => {
     expect(seen).toEqual(['GET http://couch.test/']);
   });
 
-  it('has feeds go over another transport', async () => {
+  it('sends feeds over the other transport', async () => {
     const server = memoryServer({ databases: { orders: [{ _id: 'a', total: 1 }] } });
     const feeds: string[] = [];
     const carrier: Transport = {
@@ -306,7 +306,7 @@ describe('httpClientTransport', () => {
     expect(feeds.every((url) => url.includes('/_changes?'))).toBe(true);
   });
 
-  it('takes whatever an interceptor makes of a body', async () => {
+  it('accepts a body of any type from an interceptor', async () => {
     const bodies: unknown[] = ['{"a":1}', { a: 1 }, null, new TextEncoder().encode('{"a":1}')];
     const answers: HttpInterceptorFn = () =>
       of(new HttpResponse({ status: 200, body: bodies.shift() }));
@@ -322,7 +322,7 @@ describe('httpClientTransport', () => {
   });
 });
 
-/** So that it may be taken apart. */
+/** A function type that allows destructuring. */
 function bound(asked: TestRequest): Pick<TestRequest, 'request' | 'flush'> {
   return { request: asked.request, flush: asked.flush.bind(asked) };
 }

@@ -7,7 +7,7 @@ import { startIsolatedServer } from './helpers/servers.ts';
 import type { RunningServer } from './helpers/servers.ts';
 import { waitFor, failure, value } from './seed/steps.ts';
 
-// What changes a server as a whole happens on one of its own, where it disturbs nobody.
+// These tests change a whole server, so they run on an isolated one.
 
 const alone = server.kind === 'installed';
 let own: RunningServer;
@@ -59,7 +59,7 @@ describe('a cluster', () => {
       expect(await failure(couch.dbUpdates())).toBeInstanceOf(NotFound);
       await value(couch.create('_global_changes'));
       const name = uniqueName();
-      // It takes the server a moment to notice that it is to write.
+      // The server notices the request to write after a moment.
       const result = await waitFor(async () => {
         const db = await value(couch.create(name));
         await value(couch.delete(db.name));
@@ -173,7 +173,7 @@ describe('resharding', () => {
   });
 });
 
-describe('a node of its own', () => {
+describe('an isolated node', () => {
   specify('reads its configuration from disk again', async () => {
     const section = uniqueName('corduroy');
     await value(couch.node().config(`${section}/kept`, 'before'));

@@ -4,7 +4,7 @@ import type { Database } from 'corduroy';
 import { firstValueFrom, map } from 'rxjs';
 import { createDatabase, server } from './helpers/server.ts';
 
-// What is sent together must have the very results of what is sent alone.
+// Coalesced requests must have the same results as single requests.
 
 let alone: Database;
 let together: Database;
@@ -49,14 +49,14 @@ const outcome = (db: Database, id: string): Promise<unknown> =>
   }));
 
 describe('coalesced reads', () => {
-  it('have the results of single ones', async () => {
+  it('have the results of single requests', async () => {
     const ids = ['plain', 'file', 'deleted', 'conflict', 'half', 'gone', 'with/slash ü', 'nobody'];
     const expected = [];
     for (const id of ids) expected.push(await outcome(alone, id));
     expect(await Promise.all(ids.map((id) => outcome(together, id)))).toEqual(expected);
   });
 
-  it('of a database that is not there are NotFound', async () => {
+  it('error with NotFound if the database does not exist', async () => {
     const nowhere = new Couch(server.authenticatedUrl, { coalesce: true }).use(`${name}-not`);
     const failures = await Promise.all(['a', 'b'].map((id) => outcome(nowhere, id)));
     expect(failures).toMatchObject([{ name: 'NotFound' }, { name: 'NotFound' }]);
@@ -67,7 +67,7 @@ describe('coalesced writes', () => {
   const save = (db: Database, doc: Record<string, unknown>): Promise<unknown> =>
     firstValueFrom(db.save(doc).pipe(map(() => 'saved'))).catch((error: Error) => error.message);
 
-  it('have the results of single ones', async () => {
+  it('have the results of single requests', async () => {
     const docs = (suffix: string): Record<string, unknown>[] => [
       { _id: `new-${suffix}`, n: 1 },
       { _id: 'plain', n: 2 },
@@ -81,7 +81,7 @@ describe('coalesced writes', () => {
     expect(await firstValueFrom(alone.get('new-x2'))).toMatchObject({ n: 1 });
   });
 
-  it('note the revision, so that the next save works', async () => {
+  it('record the revision, so that the next save works', async () => {
     const docs = Array.from({ length: 250 }, (_, n) => ({ _id: `many-${n}`, n }));
     for (let round = 1; round <= 2; round++) {
       await Promise.all(docs.map((doc) => firstValueFrom(together.save(doc))));

@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { startLanguageServer } from './helpers/language-server.ts';
 import type { LanguageServer } from './helpers/language-server.ts';
 
-// What an editor offers while a query is being written.
+// The completions that an editor offers in a query.
 
 let editor: LanguageServer;
 beforeAll(async () => {

@@ -31,11 +31,11 @@ const fails = async (source: Parameters<typeof firstValueFrom>[0]): Promise<unkn
   );
 
 describe('a server', () => {
-  it('tells its version', async () => {
+  it('returns its version', async () => {
     expect(await firstValueFrom(couch.version())).toBe(server.version);
   });
 
-  it('makes ids, more than it makes at once as well', async () => {
+  it('generates UUIDs, also more than one request allows', async () => {
     expect(await firstValueFrom(couch.uuids())).toEqual([expect.stringMatching(/^[0-9a-f]{32}$/)]);
     const many = await firstValueFrom(couch.uuids(2500));
     expect(new Set(many).size).toBe(2500);
@@ -51,7 +51,7 @@ describe('a server', () => {
     expect(await firstValueFrom(couch.allDbs({ startKey: name, limit: 1 }))).toEqual([name]);
   });
 
-  it('takes credentials from the URL, percent-decoded, or from auth, as a pair or an object', async () => {
+  it('accepts credentials in the URL, percent-encoded, or in auth, as a pair or an object', async () => {
     for (const one of [
       new Couch(server.authenticatedUrl),
       new Couch(server.url, { auth: { username: server.username, password: server.password } }),
@@ -67,7 +67,7 @@ describe('a server', () => {
     expect(await fails(stranger.allDbs())).toBeInstanceOf(Unauthorized);
   });
 
-  it('errors with a ConnectionError where nobody listens', async () => {
+  it('errors with a ConnectionError if the port is closed', async () => {
     expect(await fails(new Couch('http://127.0.0.1:1').version())).toMatchObject({
       name: 'ConnectionError',
       code: 'ECONNREFUSED',
@@ -79,7 +79,7 @@ describe('a server', () => {
     );
   });
 
-  it('errors with a TimeoutError where somebody listens and says nothing', async () => {
+  it('errors with a TimeoutError if the server accepts and does not answer', async () => {
     const stub = await startStub(() => {});
     expect(await fails(new Couch(stub.url, { timeout: 30 }).version())).toBeInstanceOf(
       TimeoutError,
@@ -90,7 +90,7 @@ describe('a server', () => {
   it.each([
     ['no URL', () => new Couch('localhost:5984'), /must begin with http/],
     ['no URL at all', () => new Couch('nonsense'), /^Not a URL: "nonsense"/],
-    ['a query', () => new Couch('http://h/?a=1'), /has no query/],
+    ['a query', () => new Couch('http://h/?a=1'), /must not have a query/],
     ['a negative timeout', () => new Couch(undefined, { timeout: -1 }), /timeout must be/],
     ['NaN as timeout', () => new Couch(undefined, { timeout: Number.NaN }), /timeout must be/],
     ['no username', () => new Couch(undefined, { auth: ['', 'x'] }), /auth\.username must be/],
@@ -130,10 +130,10 @@ describe('a database', () => {
     expect(await fails(couch.create(name))).toBeInstanceOf(PreconditionFailed);
   });
 
-  it('is opened, and created if it is missing and that is wanted', async () => {
+  it('is opened, and created if it is missing and createIfMissing is set', async () => {
     const name = fresh();
     expect(await fails(couch.db(name))).toBeInstanceOf(NotFound);
-    // Two at the same moment: the one that comes second is content as well.
+    // Of two at the same moment, the second succeeds too.
     const both = [
       couch.db(name, { createIfMissing: true }),
       couch.db(name, { createIfMissing: true }),
@@ -144,7 +144,7 @@ describe('a database', () => {
     expect((await firstValueFrom(couch.db(name).status())).code).toBe(200);
   });
 
-  it('exists() errors where the server does not say', async () => {
+  it('exists() errors if the server does not tell', async () => {
     const stranger = new Couch(server.url, { auth: ['somebody-else', 'wrong-password'] });
     expect(await fails(stranger.use('anything').exists())).toBeInstanceOf(Unauthorized);
   });

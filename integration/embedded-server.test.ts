@@ -2,11 +2,11 @@ import { describe, expect, it } from '@jest/globals';
 import { type Answer, call, del, newDatabase, post, put } from './helpers/call.ts';
 import { deleteAtEnd, needs, rawFetch, server, uniqueName } from './helpers/server.ts';
 
-// What the rest of the suite relies on a server for. Each of these was wrong in the embedded server
-// before its layer of fix-ups, and each is what a CouchDB 3.5 does: this file passes on both.
+// Behaviour of CouchDB 3.5 on which the suite relies. The packages behind the embedded server
+// differ in each point, and its own layers correct them. These tests pass on both servers.
 
 describe('the server itself', () => {
-  it('welcomes, is up, and speaks JSON', async () => {
+  it('answers with a welcome, is up, and sends JSON', async () => {
     const { body, headers } = await call('/');
     expect(body).toMatchObject({ couchdb: 'Welcome', version: server.version });
     expect(body).toHaveProperty('vendor.name');
@@ -14,14 +14,14 @@ describe('the server itself', () => {
     expect((await call('/_up')).body).toMatchObject({ status: 'ok' });
   });
 
-  it('makes uuids of 32 hex digits, at most 1000', async () => {
+  it('generates UUIDs of 32 hex digits, at most 1000', async () => {
     const { body } = await call('/_uuids?count=3');
     expect(body['uuids']).toHaveLength(3);
     for (const id of body['uuids'] as string[]) expect(id).toMatch(/^[0-9a-f]{32}$/);
     expect((await call('/_uuids?count=1001')).status).toBe(400);
   });
 
-  it('keeps configuration values and tells the old one', async () => {
+  it('stores configuration values, and returns the previous one', async () => {
     const path = `/_node/_local/_config/${uniqueName('section')}/key`;
     expect(await call(path)).toMatchObject({
       status: 404,
@@ -35,7 +35,7 @@ describe('the server itself', () => {
     expect((await put(path, '5')).status).toBe(400);
   });
 
-  it('tells statistics by path, and null off it', async () => {
+  it('returns statistics by path, and null for an unknown path', async () => {
     const { body } = await call('/_node/_local/_stats/couchdb/httpd/requests');
     expect(body).toEqual({
       value: expect.any(Number),
@@ -52,7 +52,7 @@ const login = (name: string, password: string): Promise<Answer> =>
   call('/_session', { method: 'POST', body: { name, password }, anonymous: true });
 
 describe('credentials', () => {
-  it('are asked for, except at the door', async () => {
+  it('are required, except at /', async () => {
     const refused = await call('/_all_dbs', { anonymous: true });
     expect(refused).toMatchObject({ status: 401, body: { error: 'unauthorized' } });
     expect(await call(await newDatabase(), { anonymous: true })).toMatchObject({
@@ -66,7 +66,7 @@ describe('credentials', () => {
     });
   });
 
-  it('are refused when wrong, and the server goes on', async () => {
+  it('are rejected if wrong, and the server continues', async () => {
     const wrong = { authorization: `Basic ${btoa('somebody-else:wrong')}` };
     const path = await newDatabase();
     for (const method of ['GET', 'DELETE']) {
@@ -78,7 +78,7 @@ describe('credentials', () => {
     expect((await call(path)).status).toBe(200);
   });
 
-  it('become a cookie, from JSON and from a form', async () => {
+  it('create a cookie, from JSON and from a form', async () => {
     const { username, password } = server;
     const byJson = await login(username, password);
     expect(byJson).toMatchObject({ status: 200, body: { ok: true, name: username } });
@@ -96,7 +96,7 @@ describe('credentials', () => {
     expect(out.headers.get('set-cookie')).toMatch(/^AuthSession=;/);
   });
 
-  it('of a user open what the security object lets', async () => {
+  it('of a user give access according to the security object', async () => {
     const name = uniqueName('user');
     const id = `org.couchdb.user:${name}`;
     const user = { name, password: 'a pear', roles: ['fruit'], type: 'user' };
@@ -118,7 +118,7 @@ describe('credentials', () => {
 });
 
 describe('databases', () => {
-  it('have legal names, and may have a slash in them', async () => {
+  it('have valid names, which may contain a slash', async () => {
     expect(await put('/Bad%20Name', undefined)).toMatchObject({
       status: 400,
       body: { error: 'illegal_database_name' },
@@ -138,7 +138,7 @@ describe('databases', () => {
     expect(await del(path)).toMatchObject({ status: 404, body: { error: 'not_found' } });
   });
 
-  it('tell about themselves', async () => {
+  it('return their information', async () => {
     const path = await newDatabase();
     const { body: gone } = await put(`${path}/gone`, {});
     await put(`${path}/here`, {});
@@ -160,7 +160,7 @@ describe('databases', () => {
     });
   });
 
-  it('are kept up', async () => {
+  it('are compacted and cleaned up', async () => {
     const path = await newDatabase();
     expect((await call(`${path}/_compact`, { method: 'POST' })).status).toBe(415);
     expect((await post(`${path}/_compact`, {})).status).toBe(202);
@@ -192,7 +192,7 @@ describe('databases', () => {
 });
 
 describe('documents', () => {
-  it('come with their identity first and a tag that spares reading them again', async () => {
+  it('start with _id and _rev, and have an ETag for conditional reads', async () => {
     const path = await newDatabase();
     const { body, headers, status } = await put(`${path}/doc`, { a: 1 });
     const rev = String(body['rev']);
@@ -206,7 +206,7 @@ describe('documents', () => {
     expect((await call(`${path}/doc`, { method: 'HEAD' })).headers.get('etag')).toBe(`"${rev}"`);
   });
 
-  it('are written only over the revision named, in whichever place', async () => {
+  it('are written only over the given revision, in the body, query or header', async () => {
     const path = await newDatabase();
     const { body } = await put(`${path}/doc`, {});
     const conflict = {
@@ -225,7 +225,7 @@ describe('documents', () => {
     expect((await del(`${path}/none`)).status).toBe(404);
   });
 
-  it('are refused when they are none', async () => {
+  it('are rejected if they are not objects', async () => {
     const path = await newDatabase();
     expect((await put(`${path}/doc`, { _foo: 1 })).body).toMatchObject({ error: 'doc_validation' });
     expect((await put(`${path}/doc`, '[]')).status).toBe(400);
@@ -236,7 +236,7 @@ describe('documents', () => {
     expect((await put(`${path}/doc`, { _id: 'other' })).body).toMatchObject({ id: 'doc' });
   });
 
-  it('are posted as JSON, and in a batch without a revision', async () => {
+  it('are posted as JSON, and with batch=ok without a revision', async () => {
     const path = await newDatabase();
     const plain = { 'content-type': 'text/plain' };
     for (const route of ['', '/_bulk_docs', '/_all_docs', '/_find', '/_changes']) {
@@ -250,7 +250,7 @@ describe('documents', () => {
     expect((await post(path, {})).body['id']).toMatch(/^[0-9a-f]{32}$/);
   });
 
-  it('are copied to an encoded name', async () => {
+  it('are copied to an encoded id', async () => {
     const path = await newDatabase();
     await put(`${path}/doc`, { a: 1 });
     const copy = (destination: string): Promise<Answer> =>
@@ -263,7 +263,7 @@ describe('documents', () => {
     expect((await call(`${path}/doc`, { method: 'COPY' })).status).toBe(400);
   });
 
-  it('keep attachments, byte for byte', async () => {
+  it('keep attachments byte for byte', async () => {
     const path = await newDatabase();
     const bytes = new Uint8Array([0, 255, 13, 10, 128]);
     const type = { 'content-type': 'application/x-bytes' };
@@ -280,14 +280,14 @@ describe('documents', () => {
     expect((await del(`${path}/doc/a%2Fb?rev=${String(body['rev'])}`)).status).toBe(200);
   });
 
-  it('have local companions', async () => {
+  it('can be local', async () => {
     const path = await newDatabase();
     expect((await put(`${path}/_local/mark`, { n: 1 })).body).toMatchObject({ id: '_local/mark' });
     expect((await call(`${path}/_local/mark`)).body).toMatchObject({ _id: '_local/mark', n: 1 });
   });
 });
 
-it('answers no page of another origin unless it is told to', async () => {
+it('answers cross-origin requests only with the cors option', async () => {
   const { headers } = await call('/', { headers: { origin: 'http://example.com' } });
   expect(headers.get('access-control-allow-origin')).toBeNull();
 });

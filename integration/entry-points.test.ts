@@ -1,4 +1,4 @@
-// Angular's packages are compiled as they are loaded: the compiler comes first.
+// The compiler must be imported first, because Angular's packages are compiled as they load.
 import '@angular/compiler';
 import { describe, expect, it } from '@jest/globals';
 import { build } from 'esbuild';
@@ -14,7 +14,7 @@ import * as testing from '../src/testing/index.ts';
 
 const source = (path: string): string => fileURLToPath(new URL(`../${path}`, import.meta.url));
 
-/** Bundles as a page's bundler would; anything of Node's own fails the build. */
+/** Bundles for browsers. A Node built-in fails the build. */
 function bundle(code: string): Promise<BuildResult<{ metafile: true; write: false }>> {
   return build({
     stdin: { contents: code, resolveDir: source('.'), loader: 'ts' },
@@ -31,7 +31,7 @@ function bundle(code: string): Promise<BuildResult<{ metafile: true; write: fals
 }
 
 describe('the entry points', () => {
-  it('have the same names, but for what only Node can have', () => {
+  it('export the same names, except for those that need Node', () => {
     const only = Object.keys(node)
       .filter((name) => !(name in browser))
       .sort();
@@ -39,15 +39,15 @@ describe('the entry points', () => {
     expect(Object.keys(browser).filter((name) => !(name in node))).toEqual([]);
   });
 
-  it('have these names', () => {
+  it('export these names', () => {
     expect(Object.keys(node).sort()).toMatchSnapshot();
   });
 
-  it('have these names for tests', () => {
+  it('export these names for tests', () => {
     expect(Object.keys(testing).sort()).toMatchSnapshot();
   });
 
-  it('have the same names where a page counts bytes, of which two are less', () => {
+  it('export the same names from corduroy/core, with a smaller Couch and Database', () => {
     expect(Object.keys(core).sort()).toEqual(Object.keys(browser).sort());
     const others = Object.entries(core).filter(([name, value]) => Object(browser)[name] !== value);
     expect(others.map(([name]) => name).sort()).toEqual(['Couch', 'Database']);
@@ -61,11 +61,11 @@ describe('the entry points', () => {
     expect(Object.keys(tabs)).toEqual(['crossTab']);
   });
 
-  it('have these names for Angular', () => {
+  it('export these names for Angular', () => {
     expect(Object.keys(angular).sort()).toMatchSnapshot();
   });
 
-  it('law 8: the door for Angular knows of no platform, and is the one that imports Angular', async () => {
+  it('law 8: only corduroy/angular imports Angular, and it depends on no platform', async () => {
     const { metafile, outputFiles } = await bundle(`export * from './src/angular/index.ts'`);
     const imported = Object.values(metafile.outputs).flatMap(({ imports }) =>
       imports.map(({ path }) => path),
@@ -83,7 +83,7 @@ describe('the entry points', () => {
     expect(outputFiles[0]?.text).not.toMatch(/\bBuffer\b|\bprocess\.|\brequire\(/);
   });
 
-  it('law 8: the door for tests knows of no platform and of no runner', async () => {
+  it('law 8: corduroy/testing depends on no platform and on no test runner', async () => {
     const { metafile, outputFiles } = await bundle(`export * from './src/testing/index.ts'`);
     const imported = Object.values(metafile.outputs).flatMap(({ imports }) =>
       imports.map(({ path }) => path),

@@ -4,7 +4,7 @@ import { createServer, type Server } from 'node:http';
 import { type AddressInfo, connect } from 'node:net';
 import { type FaultyProxy, startFaultyProxy } from './helpers/faulty-proxy.ts';
 
-// The proxy is what the suite breaks networks with, so it must break them exactly as told.
+// The suite breaks networks with this proxy, so its faults must be exact.
 
 let origin: Server;
 let proxy: FaultyProxy;
@@ -40,7 +40,9 @@ afterEach(async () => {
 
 const get = async (path: string): Promise<string> => (await fetch(`${proxy.url}${path}`)).text();
 
-/** A request over a bare socket: every byte that comes, and whether the end was clean. */
+/**
+ * Sends a request over a socket. Returns every byte of the response, and whether it ended cleanly.
+ */
 async function raw(path: string): Promise<{ text: string; error?: string }> {
   const { port } = new URL(proxy.url);
   const socket = connect(Number(port), '127.0.0.1');
@@ -59,7 +61,7 @@ const causeOf = (promise: Promise<unknown>): Promise<string | undefined> =>
     (error: { cause?: { code?: string } }) => error.cause?.code,
   );
 
-it('forwards, and remembers what it saw', async () => {
+it('forwards and records requests', async () => {
   const next = proxy.nextRequest(({ url }) => url.startsWith('/b'));
   expect(await get('/a')).toBe('GET /a 0123456789');
   await (await fetch(`${proxy.url}/b?c=d`, { method: 'POST', body: '{"x":1}' })).text();
@@ -69,7 +71,7 @@ it('forwards, and remembers what it saw', async () => {
 });
 
 describe('connections', () => {
-  it('are refused, and taken again on the same port', async () => {
+  it('are refused, and later accepted on the same port', async () => {
     const { url } = proxy;
     await get('/a');
     proxy.refuse();
@@ -80,7 +82,7 @@ describe('connections', () => {
     expect(await get('/c')).toContain('GET /c');
   });
 
-  it('end at the server when the client leaves', async () => {
+  it('close at the server when the client disconnects', async () => {
     const controller = new AbortController();
     const response = await fetch(`${proxy.url}/feed`, { signal: controller.signal });
     const reading = response.text().catch(() => 'aborted');
@@ -103,7 +105,7 @@ describe('connections', () => {
     expect(error).toBe(fault === 'reset' ? 'ECONNRESET' : undefined);
   });
 
-  it('break only where told', async () => {
+  it('break only for matching requests', async () => {
     const feed = raw('/feed');
     await proxy.nextRequest();
     proxy.cut(({ url }) => url === '/other');
@@ -137,7 +139,7 @@ describe('answers', () => {
     expect(await get('/b')).toBe('GET /b 0123456789');
   });
 
-  it('are made up, so many times', async () => {
+  it('are replaced, a given number of times', async () => {
     const headers = { 'retry-after': '1', 'content-type': 'text/html' };
     proxy.answer({
       status: 503,
@@ -154,7 +156,7 @@ describe('answers', () => {
     expect(await get('/a')).toContain('GET /a');
   });
 
-  it('wait', async () => {
+  it('are delayed', async () => {
     const undo = proxy.delay(80, { match: ({ url }) => url === '/a' });
     const started = performance.now();
     await get('/b');
@@ -180,7 +182,7 @@ describe('answers', () => {
     await reader?.read();
     proxy.stall(({ url }) => url === '/feed');
     await new Promise((resolve) => setTimeout(resolve, 40));
-    // What was under way may still come; after that there is silence.
+    // Bytes in flight may still arrive; afterwards there must be none.
     const silent = new Promise((resolve) => setTimeout(resolve, 100, 'silence'));
     const rest = (async () => {
       for (;;) if ((await reader?.read())?.done) return 'end';

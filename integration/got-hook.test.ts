@@ -5,34 +5,34 @@ import { lastValueFrom, mergeMap } from 'rxjs';
 import { startStub } from './helpers/stub-server.ts';
 import type { StubServer } from './helpers/stub-server.ts';
 
-// gotTransport replaces the costliest step of got, by a hook of got's own. Should got take that step
-// elsewhere, or begin to need another option for it, this is where one hears of it.
+// gotTransport replaces the most expensive step of got, in one of got's hooks. These tests fail if got
+// moves that step, or needs another option for it.
 
-// oxlint-disable-next-line typescript/unbound-method -- it is called on what it belongs to
-const own = Options.prototype.createNativeRequestOptions;
+// oxlint-disable-next-line typescript/unbound-method -- it is called on its own object
+const original = Options.prototype.createNativeRequestOptions;
 let stub: StubServer;
 beforeAll(async () => {
   stub = await startStub();
 });
 afterEach(() => {
-  Options.prototype.createNativeRequestOptions = own;
+  Options.prototype.createNativeRequestOptions = original;
 });
 afterAll(() => stub.close());
 
-const ask = (): Promise<unknown> =>
+const send = (): Promise<unknown> =>
   lastValueFrom(
     gotTransport()
       .send({ method: 'GET', url: stub.url, headers: { 'x-one': '1' } })
       .pipe(mergeMap(({ body }) => body)),
   );
 
-describe('the step of got that is replaced', () => {
-  it('is there, and makes options of which plain http needs none but those that are made here', () => {
+describe('the replaced step of got', () => {
+  it('exists, and makes no new options that plain http could need', () => {
     const made = new Options('http://localhost').createNativeRequestOptions() as object;
     const forTls =
       /^(?:ALPN|alpn|ca$|cert|checkServerIdentity|ciphers|crl|dhparam|ecdhCurve|honorCipherOrder|key$|max(?:Version)|min(?:Version)|passphrase|pfx|rejectUnauthorized|secureOptions|sigalgs|sessionTimeout)/;
-    const left = Object.keys(made).filter((name) => !forTls.test(name));
-    expect(left.sort()).toMatchInlineSnapshot(`
+    const others = Object.keys(made).filter((name) => !forTls.test(name));
+    expect(others.sort()).toMatchInlineSnapshot(`
       [
         "agent",
         "cacheHeuristic",
@@ -54,14 +54,14 @@ describe('the step of got that is replaced', () => {
     `);
   });
 
-  it('is not taken over plain http, and the request is the same', async () => {
-    let taken = 0;
+  it('is skipped over plain http, without a change to the request', async () => {
+    let calls = 0;
     Options.prototype.createNativeRequestOptions = function (this: Options) {
-      taken += 1;
-      return own.call(this);
+      calls += 1;
+      return original.call(this);
     };
-    await ask();
-    expect(taken).toBe(0);
+    await send();
+    expect(calls).toBe(0);
     expect(stub.requests[0]).toMatchObject({ method: 'GET', headers: { 'x-one': '1' } });
   });
 });

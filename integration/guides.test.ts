@@ -6,7 +6,7 @@ import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { runProgram } from './helpers/run-program.ts';
-import type { Ran } from './helpers/run-program.ts';
+import type { ProgramRun } from './helpers/run-program.ts';
 import { deleteAtEnd, uniqueName } from './helpers/server.ts';
 
 // Every program of the README and the guide runs as a reader would run it: in a process, twice in a
@@ -60,16 +60,16 @@ function withFreshDatabases(code: string): string {
   });
 }
 
-async function runTwice({ name, code }: Program): Promise<readonly Ran[]> {
+async function runTwice({ name, code }: Program): Promise<readonly ProgramRun[]> {
   const file = name.replace(/\W+/g, '-');
   const program = withFreshDatabases(code);
   return [await runProgram(file, program), await runProgram(file, program)];
 }
 
-const runs = new Map<number, Promise<readonly Ran[]>>();
+const runs = new Map<number, Promise<readonly ProgramRun[]>>();
 
 /** Starts a program, and the next one beside it. */
-async function run(place: number): Promise<readonly Ran[]> {
+async function run(place: number): Promise<readonly ProgramRun[]> {
   for (const at of [place, place + 1]) {
     const program = programs[at];
     if (program === undefined || runs.has(at)) continue;

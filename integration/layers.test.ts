@@ -6,8 +6,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
-// The layers of docs/architecture.md, as the linter enforces them: each folder of `src` imports only
-// what is below it, type imports included.
+// The linter enforces the layers: each folder of `src` imports only lower layers, also for types.
 
 const root = fileURLToPath(new URL('../', import.meta.url));
 
@@ -30,7 +29,7 @@ interface Diagnostic {
   readonly filename: string;
 }
 
-/** Lints files below a folder of its own with the project's configuration. */
+/** Lints files in a temporary folder with the project's configuration. */
 async function lint(files: Readonly<Record<string, string>>): Promise<readonly Diagnostic[]> {
   const folder = await mkdtemp(join(tmpdir(), 'corduroy-layers-'));
   folders.push(folder);
@@ -44,7 +43,7 @@ async function lint(files: Readonly<Record<string, string>>): Promise<readonly D
   const output = await new Promise<string>((resolve) => {
     const command = join(root, 'node_modules/oxlint/bin/oxlint');
     const options = ['-c', '.oxlintrc.json', '--format', 'json', 'src'];
-    // A finding makes the exit code 1: the findings are read, whatever the code is.
+    // Findings make the exit code 1, so the code is ignored.
     execFile(process.execPath, [command, ...options], { cwd: folder }, (_, text) => resolve(text));
   });
   return (JSON.parse(output) as { readonly diagnostics: readonly Diagnostic[] }).diagnostics;
@@ -90,7 +89,7 @@ describe('the layers', () => {
     expect(refused.has(`src/${from}/value-facade.ts`)).toBe(true);
   });
 
-  it('have no circle of files, not even of types', async () => {
+  it('have no import cycle, not even of types', async () => {
     const found = await lint({
       'src/model/one.ts': `import type { Two } from './two.ts';\nexport type One = Two[];\n`,
       'src/model/two.ts': `import type { One } from './one.ts';\nexport type Two = One[];\n`,
@@ -126,7 +125,7 @@ describe('docs/architecture.md', () => {
 });
 
 describe('the facades', () => {
-  /** The methods and getters of an object, those of its superclasses included. */
+  /** The methods and getters of an object, including inherited ones. */
   function members(object: object): readonly string[] {
     const names = new Set<string>();
     for (
@@ -152,7 +151,7 @@ describe('the facades', () => {
     expect(names.length).toBeLessThanOrEqual(32);
   });
 
-  it('return the same group of calls each time', () => {
+  it('return the same group object each time', () => {
     const [couch, db] = [new Couch(), new Database('pets')];
     for (const name of ['local', 'designs', 'indexes', 'revs', 'search', 'upkeep'] as const) {
       expect(db[name]).toBe(db[name]);

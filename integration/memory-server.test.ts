@@ -4,8 +4,8 @@ import { firstValueFrom, map, mergeMap, reduce } from 'rxjs';
 import { call } from './helpers/call.ts';
 import { deleteAtEnd, server, uniqueName } from './helpers/server.ts';
 
-// The in-memory server of corduroy/testing is asked the same as the server of this run, and has to
-// answer the same: the status, and the body but for what each server makes up for itself.
+// The in-memory server of corduroy/testing and the server of this run receive the same requests,
+// and must answer with the same status and body, except for server-specific fields.
 
 interface Heard {
   readonly status: number;
@@ -45,8 +45,8 @@ function inMemory(): Ask {
     );
 }
 
-/** What every server makes up for itself. */
-const OWN = new Set([
+/** The fields whose values every server chooses. */
+const SERVER_SPECIFIC = new Set([
   'bookmark',
   'cluster',
   'db_name',
@@ -68,7 +68,7 @@ function common(value: unknown): unknown {
   if (typeof value !== 'object' || value === null) return value;
   return Object.fromEntries(
     Object.entries(value)
-      .filter(([name]) => !OWN.has(name))
+      .filter(([name]) => !SERVER_SPECIFIC.has(name))
       .map(([name, field]) => [name, common(field)] as const)
       .sort(([a], [b]) => (a < b ? -1 : 1)),
   );
@@ -78,7 +78,7 @@ const revOf = ({ body }: Heard): string => String((body as { rev?: string }).rev
 const lastSeq = ({ body }: Heard): string =>
   encodeURIComponent(String((body as { last_seq?: unknown }).last_seq));
 
-/** Four documents in conflict: the revisions are those of the test, and so is the winner. */
+/** Four revisions in conflict, with a fixed winner. */
 const branches = {
   new_edits: false,
   docs: [
@@ -89,11 +89,14 @@ const branches = {
   ],
 };
 
-/** Asks one server what the other is asked; `odd` asks where the embedded server is odd. */
-type Chapter = (ask: Ask, db: string, odd: Ask) => Promise<unknown>;
+/**
+ * Requests for both servers. Responses of `askUnlessEmbedded` are not compared with the embedded
+ * server.
+ */
+type Scenario = (ask: Ask, db: string, askUnlessEmbedded: Ask) => Promise<unknown>;
 
-const chapters: Record<string, Chapter> = {
-  'databases are made, described and deleted': async (ask, db) => {
+const scenarios: Record<string, Scenario> = {
+  'databases are created, described and deleted': async (ask, db) => {
     await ask('PUT', db);
     await ask('GET', db);
     await ask('HEAD', db);
@@ -103,7 +106,7 @@ const chapters: Record<string, Chapter> = {
     await ask('GET', `${db}/a`);
     await ask('PUT', '/Not-A-Name');
   },
-  'a document lives and dies': async (ask, db, odd) => {
+  'a document is created, changed and deleted': async (ask, db, askUnlessEmbedded) => {
     await ask('GET', `${db}/a`);
     const first = await ask('PUT', `${db}/a`, { n: 1 });
     await ask('GET', `${db}/a`);
@@ -122,11 +125,11 @@ const chapters: Record<string, Chapter> = {
     await ask('GET', `${db}/a?rev=${revOf(gone)}`);
     await ask('DELETE', `${db}/a?rev=${revOf(gone)}`);
     await ask('PUT', `${db}/a`, { n: 4 });
-    await odd('GET', `${db}/a?revs_info=true`);
+    await askUnlessEmbedded('GET', `${db}/a?revs_info=true`);
     await ask('DELETE', `${db}/never`);
     await ask('GET', db);
   },
-  'what is no document is refused': async (ask, db) => {
+  'invalid documents are rejected': async (ask, db) => {
     await ask('PUT', `${db}/a`, { _foo: 1 });
     await ask('PUT', `${db}/a`, [1]);
     await ask('PUT', `${db}/_a`, {});
@@ -134,7 +137,7 @@ const chapters: Record<string, Chapter> = {
     await ask('POST', `${db}/_bulk_docs`, {});
     await ask('GET', `${db}/a`);
   },
-  'ids may hold anything': async (ask, db) => {
+  'ids may contain any character': async (ask, db) => {
     for (const id of ['a/b', '100%', 'ü +?#', '_design/d', 'a:b@c']) {
       const path = id.startsWith('_design/') ? id : encodeURIComponent(id);
       await ask('PUT', `${db}/${path}`, { n: 1 });
@@ -143,22 +146,25 @@ const chapters: Record<string, Chapter> = {
     await ask('POST', db, { _id: 'posted' });
     await ask('GET', `${db}/_all_docs`);
   },
-  'conflicts have a winner': async (ask, db, odd) => {
+  'conflicts have a winner': async (ask, db, askUnlessEmbedded) => {
     await ask('POST', `${db}/_bulk_docs`, branches);
-    await odd('GET', `${db}/c?conflicts=true&deleted_conflicts=true`);
+    await askUnlessEmbedded('GET', `${db}/c?conflicts=true&deleted_conflicts=true`);
     await ask('GET', `${db}/c?rev=2-b&revs=true`);
-    await odd('GET', `${db}/c?rev=1-a&latest=true`);
+    await askUnlessEmbedded('GET', `${db}/c?rev=1-a&latest=true`);
     await ask('GET', `${db}/c?rev=1-a`);
-    await odd('GET', `${db}/c?rev=2-x`);
+    await askUnlessEmbedded('GET', `${db}/c?rev=2-x`);
     await ask('GET', `${db}/c?open_revs=${encodeURIComponent('["2-b","9-z"]')}`);
-    await odd('GET', `${db}/_changes?style=all_docs&include_docs=true&conflicts=true`);
+    await askUnlessEmbedded(
+      'GET',
+      `${db}/_changes?style=all_docs&include_docs=true&conflicts=true`,
+    );
     await ask('DELETE', `${db}/c?rev=2-c`);
     await ask('GET', `${db}/c?conflicts=true`);
     await ask('DELETE', `${db}/c?rev=2-b`);
     await ask('GET', `${db}/c`);
     await ask('GET', `${db}/_changes`);
   },
-  'many are written at once, and each fails for itself': async (ask, db) => {
+  'bulk writes fail per document': async (ask, db) => {
     await ask('PUT', `${db}/b`, { n: 0 });
     await ask('POST', `${db}/_bulk_docs`, {
       docs: [{ _id: 'a', n: 1 }, { _id: 'b' }, { _id: 'c' }],
@@ -167,12 +173,12 @@ const chapters: Record<string, Chapter> = {
     await ask('POST', `${db}/_bulk_docs`, { docs: [] });
     await ask('GET', `${db}/_all_docs?include_docs=true`);
   },
-  'many revisions are read at once': async (ask, db) => {
+  'bulk reads return many revisions': async (ask, db) => {
     await ask('POST', `${db}/_bulk_docs`, branches);
     await ask('POST', `${db}/_bulk_get`, { docs: [{ id: 'c', rev: '2-b' }] });
     await ask('POST', `${db}/_bulk_get?revs=true`, { docs: [{ id: 'c', rev: '2-b' }] });
   },
-  'documents are listed by id': async (ask, db, odd) => {
+  'documents are listed by id': async (ask, db, askUnlessEmbedded) => {
     const docs = ['a', 'b', 'c', 'd', 'e', 'Z', 'ä'].map((_id) => ({ _id, of: _id }));
     await ask('POST', `${db}/_bulk_docs`, { docs });
     const { body } = await ask('GET', `${db}/d`);
@@ -194,12 +200,12 @@ const chapters: Record<string, Chapter> = {
     ]) {
       await ask('GET', `${db}/_all_docs${query.replaceAll('"', '%22')}`);
     }
-    await odd('POST', `${db}/_all_docs`, { keys: ['c', 'none', 'd', 'a'] });
+    await askUnlessEmbedded('POST', `${db}/_all_docs`, { keys: ['c', 'none', 'd', 'a'] });
     await ask('POST', `${db}/_all_docs?include_docs=true`, { keys: ['c', 'none', 'd', 'a'] });
     await ask('POST', `${db}/_all_docs?limit=1&skip=1`, { keys: ['c', 'none', 'd', 'a'] });
     await ask('GET', `${db}/_all_docs?startkey=b`);
   },
-  'changes are told since a place': async (ask, db) => {
+  'changes are listed since a sequence': async (ask, db) => {
     const empty = await ask('GET', `${db}/_changes`);
     const a = await ask('PUT', `${db}/a`, { n: 1 });
     const once = await ask('GET', `${db}/_changes?since=${lastSeq(empty)}`);
@@ -217,7 +223,7 @@ const chapters: Record<string, Chapter> = {
     await ask('POST', `${db}/_changes?filter=_selector`, { selector: { n: 2 } });
     await ask('GET', `${db}/_changes?filter=_design&limit=1`);
   },
-  'documents are found by a selector': async (ask, db, odd) => {
+  'documents are found by a selector': async (ask, db, askUnlessEmbedded) => {
     const docs = [
       { _id: 'a', n: 1, tags: ['x', 'y'], at: { city: 'Bern' } },
       { _id: 'b', n: 2, tags: [], at: { city: 'Basel' }, text: null },
@@ -265,14 +271,14 @@ const chapters: Record<string, Chapter> = {
       { at: { $keyMapMatch: { $eq: 'city' } } },
       n({ $not: { $gt: 1 } }),
     ]) {
-      await odd('POST', `${db}/_find`, { selector });
+      await askUnlessEmbedded('POST', `${db}/_find`, { selector });
     }
     await ask('POST', `${db}/_find`, { selector: {}, fields: ['_id', 'at.city'] });
-    await odd('POST', `${db}/_find`, { selector: {}, limit: 1, skip: 1 });
+    await askUnlessEmbedded('POST', `${db}/_find`, { selector: {}, limit: 1, skip: 1 });
     await ask('POST', `${db}/_find`, { selector: n({ $nonsense: 1 }) });
     await ask('POST', `${db}/_find`, {});
   },
-  'what is sorted needs an index': async (ask, db, odd) => {
+  'a sort needs an index': async (ask, db, askUnlessEmbedded) => {
     const docs = [
       { _id: 'a', n: 2, m: 1 },
       { _id: 'b', n: 1, m: 2 },
@@ -284,43 +290,47 @@ const chapters: Record<string, Chapter> = {
     const selector = { n: { $gt: null } };
     await ask('POST', `${db}/_find`, { selector, sort: ['n'] });
     await ask('POST', `${db}/_index`, { index: { fields: ['n', 'm'] }, ddoc: 'by', name: 'n' });
-    await odd('POST', `${db}/_index`, { index: { fields: ['n', 'm'] }, ddoc: 'by', name: 'n' });
-    await odd('GET', `${db}/_index`);
-    await odd('POST', `${db}/_find`, { selector, sort: ['n'] });
-    await odd('POST', `${db}/_find`, { selector, sort: [{ n: 'desc' }] });
+    await askUnlessEmbedded('POST', `${db}/_index`, {
+      index: { fields: ['n', 'm'] },
+      ddoc: 'by',
+      name: 'n',
+    });
+    await askUnlessEmbedded('GET', `${db}/_index`);
+    await askUnlessEmbedded('POST', `${db}/_find`, { selector, sort: ['n'] });
+    await askUnlessEmbedded('POST', `${db}/_find`, { selector, sort: [{ n: 'desc' }] });
     const both = { $and: [selector, { m: { $gt: 0 } }] };
-    await odd('POST', `${db}/_find`, { selector: both, sort: ['n'] });
-    await odd('POST', `${db}/_find`, { selector: both, sort: [{ n: 'desc' }] });
-    await odd('POST', `${db}/_find`, { selector: { m: { $gt: 0 } }, sort: ['n'] });
-    await odd('POST', `${db}/_find`, { selector: { m: { $gt: 0 } }, sort: ['m'] });
-    await odd('DELETE', `${db}/_index/_design/by/json/n`);
-    await odd('DELETE', `${db}/_index/_design/by/json/n`);
+    await askUnlessEmbedded('POST', `${db}/_find`, { selector: both, sort: ['n'] });
+    await askUnlessEmbedded('POST', `${db}/_find`, { selector: both, sort: [{ n: 'desc' }] });
+    await askUnlessEmbedded('POST', `${db}/_find`, { selector: { m: { $gt: 0 } }, sort: ['n'] });
+    await askUnlessEmbedded('POST', `${db}/_find`, { selector: { m: { $gt: 0 } }, sort: ['m'] });
+    await askUnlessEmbedded('DELETE', `${db}/_index/_design/by/json/n`);
+    await askUnlessEmbedded('DELETE', `${db}/_index/_design/by/json/n`);
     await ask('POST', `${db}/_find`, { selector, sort: ['n'] });
   },
-  'local documents are kept apart': async (ask, db, odd) => {
+  'local documents are separate': async (ask, db, askUnlessEmbedded) => {
     await ask('GET', `${db}/_local/a`);
     await ask('PUT', `${db}/_local/a`, { n: 1 });
-    await odd('PUT', `${db}/_local/a`, { n: 2 });
-    await odd('PUT', `${db}/_local/a`, { n: 2, _rev: '0-1' });
-    await odd('PUT', `${db}/_local/a`, { n: 3, _rev: '0-7' });
-    await odd('PUT', `${db}/_local/b`, { n: 3, _rev: '0-7' });
-    await odd('PUT', `${db}/_local/c`, { n: 3, _rev: '1-7' });
-    await odd('GET', `${db}/_local/a`);
+    await askUnlessEmbedded('PUT', `${db}/_local/a`, { n: 2 });
+    await askUnlessEmbedded('PUT', `${db}/_local/a`, { n: 2, _rev: '0-1' });
+    await askUnlessEmbedded('PUT', `${db}/_local/a`, { n: 3, _rev: '0-7' });
+    await askUnlessEmbedded('PUT', `${db}/_local/b`, { n: 3, _rev: '0-7' });
+    await askUnlessEmbedded('PUT', `${db}/_local/c`, { n: 3, _rev: '1-7' });
+    await askUnlessEmbedded('GET', `${db}/_local/a`);
     await ask('GET', `${db}/_all_docs`);
     await ask('GET', `${db}/_changes`);
-    await odd('DELETE', `${db}/_local/a?rev=0-9`);
-    await odd('DELETE', `${db}/_local/a`);
-    await odd('GET', `${db}/_local/a`);
-    await odd('DELETE', `${db}/_local/a`);
+    await askUnlessEmbedded('DELETE', `${db}/_local/a?rev=0-9`);
+    await askUnlessEmbedded('DELETE', `${db}/_local/a`);
+    await askUnlessEmbedded('GET', `${db}/_local/a`);
+    await askUnlessEmbedded('DELETE', `${db}/_local/a`);
   },
 };
 
-/** Tells a chapter to a server, and what it answered each time. */
-async function tell(chapter: Chapter, ask: Ask, db: string): Promise<readonly string[]> {
-  const heard: string[] = [];
-  if (chapter !== chapters['databases are made, described and deleted'])
+/** Runs a scenario on a server. Returns each request with its response. */
+async function run(scenario: Scenario, ask: Ask, db: string): Promise<readonly string[]> {
+  const exchanges: string[] = [];
+  if (scenario !== scenarios['databases are created, described and deleted'])
     await ask('PUT', `${db}?q=1`);
-  const asking =
+  const recording =
     (isCompared: boolean): Ask =>
     async (method, path, body) => {
       const answer = await ask(method, path, body);
@@ -329,18 +339,18 @@ async function tell(chapter: Chapter, ask: Ask, db: string): Promise<readonly st
         .replace(/\d+-[^&"]{20,}/g, '…');
       const sent = body === undefined ? '' : ` ${JSON.stringify(common(body))}`;
       let answered = `${answer.status} ${JSON.stringify(common(answer.body))}`;
-      // CouchDB counts as pending what these two filters have passed over already.
+      // CouchDB counts changes that these two filters have already excluded as pending.
       if (/filter=_d/.test(path)) answered = answered.replace(/"pending":\d+,/, '');
-      if (isCompared) heard.push(`${request}${sent}: ${answered}`);
+      if (isCompared) exchanges.push(`${request}${sent}: ${answered}`);
       return answer;
     };
-  await chapter(asking(true), db, asking(server.kind !== 'embedded'));
-  return heard;
+  await scenario(recording(true), db, recording(server.kind !== 'embedded'));
+  return exchanges;
 }
 
 describe('the in-memory server answers as CouchDB does', () => {
-  it.each(Object.entries(chapters))('%s', async (_, chapter) => {
+  it.each(Object.entries(scenarios))('%s', async (_, scenario) => {
     const db = `/${deleteAtEnd(uniqueName())}`;
-    expect(await tell(chapter, inMemory(), db)).toEqual(await tell(chapter, onServer, db));
+    expect(await run(scenario, inMemory(), db)).toEqual(await run(scenario, onServer, db));
   });
 });

@@ -15,12 +15,12 @@ describe('a node', () => {
     expect(allNodes).toContain(name);
   });
 
-  it('is NotFound where nobody knows it', async () => {
+  it('errors with NotFound for an unknown name', async () => {
     expect(await failure(couch.node('nobody@nowhere').stats())).toBeInstanceOf(NotFound);
     expect(await failure(couch.node('nobody@nowhere').config())).toBeInstanceOf(NotFound);
   });
 
-  it('has a configuration, which is that of the server', async () => {
+  it('has the same configuration as the server', async () => {
     const section = uniqueName('corduroy');
     expect(await value(node.config(`${section}/key`, 1))).toBe('');
     expect(await value(node.config(section))).toEqual({ key: '1' });
@@ -30,17 +30,17 @@ describe('a node', () => {
     expect(await failure(node.config(`${section}/key`))).toBeInstanceOf(NotFound);
   });
 
-  it('has statistics, by their old names too', async () => {
+  it('returns statistics, also by their old names', async () => {
     expect(await value(node.stats())).toHaveProperty(['couchdb', 'httpd', 'requests', 'value']);
     expect(await value(node.stats('httpd/requests'))).toMatchObject({ type: 'counter' });
     expect(await failure(node.stats('nonsense'))).toBeInstanceOf(NotFound);
   });
 
-  needs('node')('tells its statistics to Prometheus', async () => {
+  needs('node')('returns its statistics in the Prometheus format', async () => {
     expect(await value(node.prometheus())).toMatch(/^couchdb_uptime_seconds \d+$/m);
   });
 
-  needs('node')('tells how its virtual machine is', async () => {
+  needs('node')('returns the state of its virtual machine', async () => {
     const system = await value(node.system());
     expect(system.memory['processes']).toBeGreaterThan(0);
     expect(system.processCount).toBeGreaterThan(0);
@@ -53,7 +53,7 @@ describe('a node', () => {
     });
   });
 
-  needs('node')('tells what it compacts by itself', async () => {
+  needs('node')('returns the state of its automatic compaction', async () => {
     const channels = await value(node.smoosh());
     expect(channels['ratio_dbs']).toEqual({
       active: expect.any(Number),
@@ -62,14 +62,14 @@ describe('a node', () => {
     });
   });
 
-  needs('node')('is asked anything that is its own, and its own alone', async () => {
+  needs('node')('answers any request below its path, and no other', async () => {
     const own = await value(node.request<{ db_name: string }>({ path: '/_dbs' }));
     expect(own.db_name).toBe('_dbs');
     const missing = await failure(node.request({ path: `/${uniqueName()}` }));
     expect(missing).toMatchObject({ name: 'NotFound', reason: 'no_db_file' });
   });
 
-  needs('node')('tells administrators only', async () => {
+  needs('node')('answers only administrators', async () => {
     expect(await failure(new Couch(server.url).node().system())).toBeInstanceOf(Unauthorized);
   });
 });

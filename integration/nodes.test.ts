@@ -6,16 +6,16 @@ import type { Observable } from 'rxjs';
 import { type FaultyProxy, startFaultyProxy } from './helpers/faulty-proxy.ts';
 import { createDatabase, rawFetch, server } from './helpers/server.ts';
 
-// One server behind three addresses, each of which can fail: to a client they are the nodes of a
-// cluster, whose sequences are valid on all of them.
+// One server behind three addresses, each of which can fail. A client sees the nodes of a cluster, with
+// sequences that are valid on all of them.
 
 jest.setTimeout(30_000);
 
-const PATIENCE = 10_000;
+const TIMEOUT = 10_000;
 const NODES = 3;
 const auth = { username: server.username, password: server.password };
 const soon = <T>(source: Observable<T>): Promise<T> =>
-  firstValueFrom(source.pipe(timeout({ first: PATIENCE })));
+  firstValueFrom(source.pipe(timeout({ first: TIMEOUT })));
 const failure = (source: Observable<unknown>): Promise<unknown> =>
   soon(source).then(
     (value) => ({ unexpected: value }),
@@ -55,7 +55,7 @@ describe.each([
     expect(counts(nodes)).toEqual([3, 3, 3]);
   });
 
-  it('stand in for one that is gone, and for one that is throttled by a proxy, writes included', async () => {
+  it('take over from an unreachable node, and from a failing one, also for writes', async () => {
     const nodes = await startNodes();
     const db = couchOf(nodes).use(await createDatabase());
     nodes[0]?.refuse();
@@ -66,7 +66,7 @@ describe.each([
     expect(counts(nodes)[0]).toBe(0);
   });
 
-  it('are asked again when their time is up', async () => {
+  it('receive requests again after their delay', async () => {
     const nodes = await startNodes();
     const couch = couchOf(nodes, { nodeBackoff: { initialDelay: 1, maxDelay: 1 } });
     nodes[0]?.refuse();
@@ -77,7 +77,7 @@ describe.each([
     expect(counts(nodes)[0]).toBeGreaterThan(0);
   });
 
-  it('are not sent a write again that may have arrived', async () => {
+  it('receive no write again that may have arrived', async () => {
     const nodes = await startNodes();
     const name = await createDatabase();
     for (const node of nodes)
@@ -86,11 +86,11 @@ describe.each([
     expect(isConnectionError(await failure(db.save({ _id: 'a' })))).toBe(true);
     const puts = nodes.flatMap(({ requests }) => requests.filter(({ method }) => method === 'PUT'));
     expect(puts).toHaveLength(1);
-    // It had.
+    // It had arrived.
     expect(await soon(db.get('a'))).toMatchObject({ _id: 'a' });
   });
 
-  it('name the one that failed last', async () => {
+  it('are named in errors by the node that failed last', async () => {
     const nodes = await startNodes();
     const couch = couchOf(nodes);
     for (const node of nodes) node.answer({ status: 502, body: '<h1>Bad gateway</h1>' });
@@ -101,7 +101,7 @@ describe.each([
     expect(counts(nodes)).toEqual([1, 1, 1]);
   });
 
-  it('keep up one cookie session', async () => {
+  it('share one cookie session', async () => {
     const nodes = await startNodes();
     const couch = couchOf(nodes, { auth: { session: auth } });
     nodes[1]?.refuse();
@@ -115,7 +115,7 @@ describe.each([
 });
 
 describe.each(['continuous', 'longpoll'] as const)('a %s feed of three nodes', (feed) => {
-  it('goes from one to another that lives, and loses nothing', async () => {
+  it('fails over to another node, and loses no change', async () => {
     const nodes = await startNodes();
     const name = await createDatabase();
     const couch = new Couch(
@@ -148,7 +148,7 @@ describe.each(['continuous', 'longpoll'] as const)('a %s feed of three nodes', (
     };
     for (let round = 0; round < 9; round++) {
       await write(`${round}-before`);
-      // Each in turn goes away, with whatever was under way on it, and comes back.
+      // Each node in turn fails, with its requests in flight, and recovers.
       const victim = nodes[round % NODES];
       victim?.refuse();
       victim?.cut();

@@ -20,9 +20,9 @@ beforeAll(async () => {
 });
 afterAll(() => stub.close());
 
-/** Every way in which a request can fail; each echoes the secrets as badly as it can. */
+/** All ways in which a request can fail. Each response echoes the secrets. */
 const failures: Record<string, StubHandler> = {
-  'an error that echoes': (request, response) => {
+  'an error with the secrets': (request, response) => {
     response.writeHead(500, {
       'content-type': 'application/json',
       'set-cookie': 'AuthSession=cookie-secret',
@@ -30,20 +30,20 @@ const failures: Record<string, StubHandler> = {
     });
     response.end(JSON.stringify({ error: 'echo', reason: echo(request.headers) }));
   },
-  'HTML that echoes': (request, response) => {
+  'HTML with the secrets': (request, response) => {
     response.writeHead(502, { 'content-type': 'text/html' });
     response.end(`<h1>Bad gateway</h1> ${echo(request.headers)}`);
   },
-  'no JSON under 200': (request, response) => response.end(echo(request.headers)),
-  'not what CouchDB answers': (_, response) => response.end('{"wrong":true}'),
-  'a body that is cut': (request, response) => {
+  'a 200 that is not JSON': (request, response) => response.end(echo(request.headers)),
+  'a 200 that is not in the expected format': (_, response) => response.end('{"wrong":true}'),
+  'a body that ends early': (request, response) => {
     response.writeHead(200, { 'content-length': '5000' });
     response.write(echo(request.headers));
     setImmediate(() => response.destroy());
   },
   'no answer': (_, response) => response.socket?.destroy(),
   'no HTTP': (request, response) => response.socket?.end(`${echo(request.headers)}\r\n\r\n`),
-  'a redirect to nowhere': (_, response) =>
+  'a redirect to an unknown host': (_, response) =>
     response.writeHead(302, { location: 'http://user:cookie-secret@127.0.0.1:1/' }).end(),
   silence: () => {},
 };
@@ -55,7 +55,7 @@ const echo = (headers: object): string => {
 };
 const latin1 = (text: string): string => text.replace(/[^\u0020-\u007e]/g, '?');
 
-/** Everything of an error that somebody may see or log. */
+/** All parts of an error that can be printed or logged. */
 function shown(error: unknown): string {
   const parts = [
     String(error),
@@ -71,7 +71,7 @@ function shown(error: unknown): string {
   return parts.join('\n');
 }
 
-/** Long enough that finding it is no chance, and with what URLs and JSON have to escape. */
+/** Secrets that are too long to be found by chance, with characters that URLs and JSON escape. */
 const secret = fc
   .string({
     unit: fc.constantFrom(...Array.from('abcXYZ019:/?#[]@!$&\'()*+,;=%" \\ßé世')),
@@ -103,7 +103,7 @@ const transports: [string, Transport][] = [
   ['fetchTransport', fetchTransport()],
 ];
 
-describe.each(transports)('no credential is shown by an error over %s', (_, transport) => {
+describe.each(transports)('errors over %s contain no credential', (_, transport) => {
   it.each(Object.keys(failures))('of %s', async (kind) => {
     stub.answer(failures[kind] as StubHandler);
     const numRuns = kind === 'silence' ? 3 : 15;
@@ -128,7 +128,7 @@ describe.each(transports)('no credential is shown by an error over %s', (_, tran
     );
   });
 
-  it('of a refused connection, an unknown host and a bearer token', async () => {
+  it('after a refused connection, for an unknown host, and with a bearer token', async () => {
     await fc.assert(
       fc.asyncProperty(secret, async (password) => {
         const token = Buffer.from(password).toString('base64url');
@@ -140,7 +140,7 @@ describe.each(transports)('no credential is shown by an error over %s', (_, tran
           auth: ['ada', password],
         });
         expectHidden(await failureOf(unknown.version()), password);
-        stub.answer(failures['an error that echoes'] as StubHandler);
+        stub.answer(failures['an error with the secrets'] as StubHandler);
         const echoed = new Couch(stub.url, { transport, auth, headers: { 'X-Api-Key': token } });
         expectHidden(await failureOf(echoed.version()), token, 'cookie-secret=');
       }),
@@ -149,8 +149,8 @@ describe.each(transports)('no credential is shown by an error over %s', (_, tran
   });
 });
 
-describe('no credential that changes is shown', () => {
-  /** Lets in whoever logs in, with a cookie that holds the password, and fails at anything else. */
+describe('errors contain no credential that changes', () => {
+  /** Accepts each login, with a cookie that contains the password, and fails all other requests. */
   const letIn =
     (fail: StubHandler): StubHandler =>
     (request, response) => {
@@ -182,7 +182,7 @@ describe('no credential that changes is shown', () => {
         expectHidden(await failureOf(couch.version()), ...secrets);
         await firstValueFrom(couch.login('ada', second));
         expectHidden(await failureOf(couch.version()), ...secrets);
-        // A login that fails, and a password that is set, show it no more than others.
+        // A failed login and a new password must not appear either.
         stub.answer(fail);
         expectHidden(await failureOf(couch.login('ada', first)), ...secrets);
         expectHidden(await failureOf(couch.users.create('ada', first)), ...secrets);
@@ -194,7 +194,7 @@ describe('no credential that changes is shown', () => {
     );
   });
 
-  it('in what is said of credentials that cannot be used', async () => {
+  it('if the credentials are invalid', async () => {
     const auths: Auth[] = [
       () => ({ session: ['a:da', 'hunter22'] }),
       () => ({ proxy: { username: 'ada', roles: ['a b'], secret: 'hunter22' } }),
@@ -211,7 +211,7 @@ describe('no credential that changes is shown', () => {
   });
 });
 
-it('a transport that throws all it was given does not get it shown', async () => {
+it('no credential is shown if a transport throws the whole request', async () => {
   await fc.assert(
     fc.asyncProperty(secret, fc.boolean(), async (password, inBody) => {
       const thrown = (request: TransportRequest): Error =>
@@ -230,7 +230,7 @@ it('a transport that throws all it was given does not get it shown', async () =>
   );
 });
 
-it('a server that reports a URL with credentials of its own does not get them shown', async () => {
+it('no credential is shown if a server reports a URL that contains some', async () => {
   stub.answer((_, response) => {
     response
       .writeHead(404)
@@ -241,7 +241,7 @@ it('a server that reports a URL with credentials of its own does not get them sh
   expect(error.message).toContain('http://***@other:5984/x/');
 });
 
-it('what is wrong with a URL or with credentials is said without them', () => {
+it('errors for an invalid URL or invalid credentials contain no credential', () => {
   const attempts = [
     () => new Couch('http//ada:hunter22@host'),
     () => new Couch('ftp://ada:hunter22@host'),
@@ -262,7 +262,7 @@ it('what is wrong with a URL or with credentials is said without them', () => {
   }
 });
 
-describe('what is secret in one request alone', () => {
+describe('a secret of a single request', () => {
   it.each<[name: string, ask: (couch: Couch) => Operation<unknown>]>([
     ['a header', (couch) => couch.request({ path: '/x', headers: { 'x-key': 'secret-of-one' } })],
     [
@@ -274,7 +274,7 @@ describe('what is secret in one request alone', () => {
           password: 'secret-of-one',
         }),
     ],
-  ])('%s is not shown', async (_, ask) => {
+  ])('is not shown: %s', async (_, ask) => {
     stub.answer((request, response) => {
       response.writeHead(500, { 'content-type': 'application/json' });
       const reason = `${JSON.stringify(request.headers)} ${String(request.body)}`;

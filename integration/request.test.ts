@@ -8,7 +8,7 @@ import type { StubServer } from './helpers/stub-server.ts';
 import { needs } from './helpers/server.ts';
 import { couch, emptyDatabase, failure, value } from './seed/steps.ts';
 
-// couch.request(), the way to whatever has no method: on the wire, and on the server of this run.
+// couch.request(), for endpoints without a method: on the wire, and with the server of this run.
 
 let stub: StubServer;
 beforeAll(async () => {
@@ -58,7 +58,7 @@ describe.each(transports)('a request over %s', (_, make) => {
     expect(stub.requests[0]?.headers.authorization).toBe(`Basic ${btoa('ada:secret')}`);
   });
 
-  it('sends its headers, beside those of every request, and the type of JSON', async () => {
+  it('sends its headers in addition to those of every request, and the content type of JSON', async () => {
     stub.answer(json({}));
     await sent({
       method: 'PUT',
@@ -88,7 +88,7 @@ describe.each(transports)('a request over %s', (_, make) => {
     expect(await value(asked().request({ path: '/a' }))).toEqual(expected);
   });
 
-  it('has its code and headers in its status, and is null for HEAD', async () => {
+  it('emits its code and headers with status(), and null for HEAD', async () => {
     stub.answer((_request, response) => response.writeHead(202, { etag: '"1-a"' }).end());
     const head = asked().request({ method: 'HEAD', path: '/db/a' });
     expect(await firstValueFrom(head.status())).toMatchObject({
@@ -99,7 +99,7 @@ describe.each(transports)('a request over %s', (_, make) => {
     });
   });
 
-  it('fails as every operation does, and shows no credentials', async () => {
+  it('errors as every operation does, without credentials', async () => {
     stub.answer(({ headers }, response) => {
       const reason = `you sent ${headers.authorization} for secret`;
       response.writeHead(409, { 'x-echo': reason }).end(JSON.stringify({ error: 'x', reason }));
@@ -119,13 +119,13 @@ describe.each(transports)('a request over %s', (_, make) => {
     expect(isCorduroyError(await failure(asked().request({ path: '/a' })))).toBe(true);
   });
 
-  it('has a patience of its own', async () => {
+  it('has a separate timeout', async () => {
     stub.answer(() => {});
     const slow = asked().request({ path: '/a', timeout: 20 });
     expect(await failure(slow)).toMatchObject({ name: 'TimeoutError' });
   });
 
-  it('stays below the database or the node that is asked', async () => {
+  it('stays below the path of its database or node', async () => {
     stub.answer(json({}));
     await value(asked().use('a/b').request({ path: '/_shards' }));
     await value(asked().node('n@h').request({ path: '/_dbs' }));
@@ -133,7 +133,7 @@ describe.each(transports)('a request over %s', (_, make) => {
   });
 });
 
-describe('a request that would lead elsewhere', () => {
+describe('a request to another place', () => {
   it.each([
     'http://elsewhere/db',
     'HTTP://elsewhere',
@@ -162,7 +162,7 @@ describe('a request that would lead elsewhere', () => {
   });
 
   it.each(['Authorization', 'cookie', 'X-Auth-CouchDB-Token'])(
-    'has no credentials of its own: %s',
+    'cannot carry credentials: %s',
     (name) => {
       const ask = (): unknown => couch.request({ path: '/', headers: { [name]: 'hunter22' } });
       expect(ask).toThrow(/give credentials to the Couch/);
@@ -170,7 +170,7 @@ describe('a request that would lead elsewhere', () => {
     },
   );
 
-  it('names the option that was meant', () => {
+  it('names the option that is similar to an unknown one', () => {
     expect(() => couch.request({ path: '/', Method: 'PUT' } as never)).toThrow(
       "request: unknown option 'Method'; did you mean 'method'?",
     );
@@ -178,7 +178,7 @@ describe('a request that would lead elsewhere', () => {
 });
 
 describe('on a server', () => {
-  it('reads and writes documents, as anybody would by hand', async () => {
+  it('reads and writes documents', async () => {
     const db = await emptyDatabase<{ n: number }>();
     const put = db.request<{ rev: string }>({ method: 'PUT', path: '/a%2Fb', json: { n: 1 } });
     expect((await value(put)).rev).toMatch(/^1-/);

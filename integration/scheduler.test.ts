@@ -14,7 +14,7 @@ async function filled(): Promise<Database> {
   return db;
 }
 
-/** Begins a replication that has a document, and gives its id. */
+/** Starts a replication with a document. Returns the document's id. */
 async function begin(source: Database, target: Database, continuous: boolean): Promise<string> {
   const _id = uniqueName('replication');
   await value(couch.replicate(source, target, { _id, continuous }));
@@ -23,7 +23,7 @@ async function begin(source: Database, target: Database, continuous: boolean): P
 const cancel = async (_id: string): Promise<void> => {
   await value(couch.replicator.delete(await value(couch.replicator.get(_id))));
 };
-/** The scheduler hears of a deletion a moment later. */
+/** Waits, because the scheduler notices a deletion a moment later. */
 const untilGone = (operation: Observable<unknown>): Promise<true> =>
   waitFor(async () => {
     const error = await value(operation).catch((thrown: unknown) => thrown);
@@ -33,7 +33,7 @@ const interval = 100;
 
 describe('a replication, watched', () => {
   specify(
-    'goes through its states to its end, with its counts',
+    'emits its states until the final one, with its counts',
     async () => {
       const [source, target] = [await filled(), await emptyDatabase()];
       const id = await begin(source, target, false);
@@ -57,7 +57,7 @@ describe('a replication, watched', () => {
   );
 
   specify(
-    'that is continuous goes on until its document is deleted',
+    'that is continuous does not end until its document is deleted',
     async () => {
       const [source, target] = [await filled(), await emptyDatabase()];
       const id = await begin(source, target, true);
@@ -83,7 +83,7 @@ describe('a replication, watched', () => {
   );
 
   specify(
-    'that has nothing to copy from is crashing, says why, and is tried again',
+    'without a source is crashing, emits the cause, and is retried',
     async () => {
       const target = await emptyDatabase();
       const id = await begin(couch.use(uniqueName()), target, true);
@@ -117,7 +117,7 @@ describe('a replication, watched', () => {
 
 describe('the scheduler', () => {
   specify(
-    'tells of a document, and lists those of a database in the order of their ids',
+    'reads a document, and lists those of a database in the order of their ids',
     async () => {
       const [source, target] = [await filled(), await emptyDatabase()];
       const id = await begin(source, target, true);
@@ -138,7 +138,7 @@ describe('the scheduler', () => {
   );
 
   specify(
-    'knows those of replicate too, which have no document',
+    'lists replications of replicate too, which have no document',
     async () => {
       const [source, target] = [await filled(), await emptyDatabase()];
       const { localId } = await value(couch.replicate(source, target, { continuous: true }));

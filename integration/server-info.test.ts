@@ -5,14 +5,14 @@ import { couch, emptyDatabase, failure, look, value } from './seed/steps.ts';
 
 const nobody = new Couch(server.url);
 
-describe('what a server says of itself', () => {
-  it('is its version, as version() says, and the answer as it came', async () => {
+describe('the information of a server', () => {
+  it('contains its version, equal to version(), and the whole response', async () => {
     const info = await value(couch.info());
     expect(info.version).toBe(await value(couch.version()));
     expect(info.raw).toMatchObject({ couchdb: 'Welcome', version: info.version });
   });
 
-  needs('dbs-info')('is its id and what it can do, and needs no credentials', async () => {
+  needs('dbs-info')('contains its UUID and its features, without credentials', async () => {
     const info = await value(nobody.info());
     expect(info).toMatchObject({
       uuid: expect.stringMatching(/^[0-9a-f]{32}$/),
@@ -22,11 +22,11 @@ describe('what a server says of itself', () => {
     expect((await look('/'))['uuid']).toBe(info.uuid);
   });
 
-  it('is whether it is up, to everybody', async () => {
+  it('contains whether it is up, without credentials', async () => {
     expect(await value(nobody.up())).toBe(true);
   });
 
-  needs('query-servers')('query servers are started anew, and work then', async () => {
+  needs('query-servers')('reloadQueryServers restarts the query servers', async () => {
     const db = await emptyDatabase();
     await value(db.save([{ _id: 'a' }, { _id: 'b' }]));
     expect(await value(couch.reloadQueryServers())).toBe(true);
@@ -36,8 +36,8 @@ describe('what a server says of itself', () => {
   });
 });
 
-describe('what a server knows of its databases', () => {
-  needs('dbs-info')('is told by name, in order, with null for what is not there', async () => {
+describe('the information of databases', () => {
+  needs('dbs-info')('is read by name, in order, with null for a missing database', async () => {
     const [one, two] = [await emptyDatabase(), await emptyDatabase()];
     await value(two.save([{ _id: 'a' }]));
     const missing = uniqueName();
@@ -48,7 +48,7 @@ describe('what a server knows of its databases', () => {
     expect(infos[2]).toEqual(await value(one.info()));
   });
 
-  needs('dbs-info')('is told of more than the server tells at once', async () => {
+  needs('dbs-info')('is read for more names than one request allows', async () => {
     const { name } = await emptyDatabase();
     const missing = Array.from({ length: 200 }, (_, n) => `${name}-${n}`);
     const infos = await value(couch.dbsInfo([...missing, name]));
@@ -56,7 +56,7 @@ describe('what a server knows of its databases', () => {
     expect(infos.filter((info) => info !== null)).toEqual([expect.objectContaining({ name })]);
   });
 
-  needs('dbs-info')('is told by a range of names', async () => {
+  needs('dbs-info')('is read for a range of names', async () => {
     const prefix = uniqueName('range');
     for (const end of ['a', 'b', 'c']) await value(couch.create(deleteAtEnd(`${prefix}-${end}`)));
     const infos = await value(couch.dbsInfo({ startKey: `${prefix}-b`, endKey: `${prefix}-z` }));

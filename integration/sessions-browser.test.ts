@@ -11,11 +11,11 @@ import { server as shared } from './helpers/server.ts';
 import { startIsolatedServer } from './helpers/servers.ts';
 import { type StubServer, startStub } from './helpers/stub-server.ts';
 
-// A page of one origin, a CouchDB of another, and a session whose cookie only the browser ever sees.
+// A page of one origin, a CouchDB of another, and a session with a cookie that scripts cannot read.
 
 jest.setTimeout(60_000);
 
-const door = fileURLToPath(new URL('../src/index.browser.ts', import.meta.url));
+const entryPoint = fileURLToPath(new URL('../src/index.browser.ts', import.meta.url));
 
 async function startServer(origin: string): Promise<RunningServer> {
   if (shared.kind === 'embedded') {
@@ -54,7 +54,7 @@ describeIf('a session of a page', () => {
     proxy = await startFaultyProxy(server.url);
     browser = await launchChromium();
     const options = { bundle: true, write: false, format: 'iife', globalName: 'corduroy' } as const;
-    const { outputFiles } = await build({ entryPoints: [door], ...options });
+    const { outputFiles } = await build({ entryPoints: [entryPoint], ...options });
     bundle = outputFiles[0]?.text ?? '';
   });
   afterAll(async () => {
@@ -64,7 +64,7 @@ describeIf('a session of a page', () => {
     await pages?.close();
   });
 
-  /** A page with Corduroy in it, and a `Couch` for the server of another origin. */
+  /** Opens a page with Corduroy, and with a `Couch` for the server of another origin. */
   async function open(page: Page): Promise<void> {
     await page.goto(pages.url);
     await page.addScriptTag({ content: bundle });
@@ -85,12 +85,12 @@ describeIf('a session of a page', () => {
     );
   }
 
-  /** What a piece of the page's own code resolves to. */
+  /** Evaluates code in the page, and resolves to its result. */
   const run = (page: Page, code: string): Promise<unknown> => page.evaluate(code);
   const logins = (): number =>
     proxy.requests.filter(({ method, url }) => method === 'POST' && url === '/_session').length;
 
-  it('has a cookie that the browser keeps and sends, and that no script sees', async () => {
+  it('has a cookie that the browser keeps and sends, and hides from scripts', async () => {
     const context = await browser.newContext();
     const page = await context.newPage();
     await open(page);
@@ -111,12 +111,12 @@ describeIf('a session of a page', () => {
     for (const { headers } of asked.slice(1)) {
       expect(headers['cookie']).toMatch(/^AuthSession=./);
     }
-    // Who is not in a session does not take part in it.
+    // A `Couch` without a session does not send its cookie.
     expect(await run(page, 'promised(anonymous.session())')).toMatchObject({ name: null });
     await context.close();
   });
 
-  it('outlives the page, and ends with a logout', async () => {
+  it('survives a reload of the page, and ends with a logout', async () => {
     const context = await browser.newContext();
     const page = await context.newPage();
     await open(page);
@@ -133,7 +133,7 @@ describeIf('a session of a page', () => {
     await context.close();
   });
 
-  it('is renewed once when its cookie is gone', async () => {
+  it('is renewed once if its cookie is missing', async () => {
     const context = await browser.newContext();
     const page = await context.newPage();
     await open(page);
@@ -150,5 +150,5 @@ interface Subscribable {
   subscribe(observer: { next: (value: unknown) => void; error: (error: Error) => void }): unknown;
 }
 
-/** What the bundle puts in the page. */
+/** The globals that the bundle defines in the page. */
 declare const corduroy: typeof Corduroy;

@@ -19,11 +19,11 @@ import { startIsolatedServer } from './helpers/servers.ts';
 
 jest.setTimeout(30_000);
 
-const PATIENCE = 10_000;
+const TIMEOUT = 10_000;
 const admin = { username: server.username, password: server.password };
 const asAdmin = new Couch(server.url, { auth: admin });
 const soon = <T>(source: Observable<T>): Promise<T> =>
-  firstValueFrom(source.pipe(timeout({ first: PATIENCE })));
+  firstValueFrom(source.pipe(timeout({ first: TIMEOUT })));
 const failure = (source: Observable<unknown>): Promise<unknown> =>
   soon(source).then(
     (value) => ({ unexpected: value }),
@@ -41,7 +41,7 @@ async function proxied(url = server.url): Promise<FaultyProxy> {
   return proxy;
 }
 
-/** A user of the server with a password, who is removed at the end. */
+/** Creates a user with a password, and deletes it at the end. */
 async function newUser(roles: string[] = []): Promise<{ username: string; password: string }> {
   const user = { username: uniqueName('user'), password: `pw/${uniqueName()}` };
   await soon(asAdmin.users.create(user.username, user.password, { roles }));
@@ -57,7 +57,7 @@ describe.each([
   ['gotTransport', gotTransport],
   ['fetchTransport', fetchTransport],
 ])('a cookie session over %s', (_, transport) => {
-  it('logs in once for ten requests, and shows its cookie and nothing else', async () => {
+  it('logs in once for ten requests, which carry only its cookie', async () => {
     const proxy = await proxied();
     const couch = new Couch(proxy.url, { auth: { session: admin }, transport: transport() });
     const all = await soon(forkJoin(Array.from({ length: 10 }, () => couch.session())));
@@ -84,7 +84,7 @@ describe.each([
     expect(await soon(couch.session())).toMatchObject({ name: user.username, roles: ['staff'] });
   });
 
-  it('does not try a wrong password twice', async () => {
+  it('does not retry a wrong password', async () => {
     const proxy = await proxied();
     const user = await newUser();
     const auth = { session: { ...user, password: 'wrong' } };
@@ -92,13 +92,13 @@ describe.each([
     for (let i = 0; i < 10; i++) expect(isUnauthorized(await failure(couch.session()))).toBe(true);
     expect(logins(proxy)).toHaveLength(1);
     expect(proxy.requests).toHaveLength(1);
-    // And so the account is not locked.
+    // So the account is not locked.
     expect(await soon(new Couch(server.url, { auth: user }).session())).toMatchObject({
       name: user.username,
     });
   });
 
-  it('logs in again after a 401, once, and sends the request once more', async () => {
+  it('logs in again after a 401, and retries the request once', async () => {
     const proxy = await proxied();
     const auth = { session: admin, loginInterval: 0 };
     const couch = new Couch(proxy.url, { auth, transport: transport() });
@@ -116,7 +116,7 @@ describe.each([
     expect(proxy.requests.filter(({ url }) => url === '/_all_dbs')).toHaveLength(4);
   });
 
-  it('does not send again what it cannot read again', async () => {
+  it('does not retry an upload that can be read only once', async () => {
     const proxy = await proxied();
     const name = await createDatabase();
     const auth = { session: admin, loginInterval: 0 };
@@ -133,7 +133,7 @@ describe.each([
 });
 
 describe('login and logout', () => {
-  it('change who asks from then on', async () => {
+  it('replace the credentials of later requests', async () => {
     const user = await newUser();
     const couch = new Couch(server.url);
     expect(await soon(couch.session())).toEqual({ name: null, roles: [], authenticated: null });
@@ -147,7 +147,7 @@ describe('login and logout', () => {
     expect(await soon(couch.session())).toMatchObject({ name: null });
   });
 
-  it('leave everything as it is when the password is wrong', async () => {
+  it('change nothing if the password is wrong', async () => {
     const user = await newUser();
     const couch = new Couch(server.url, { auth: admin });
     const wrong = await failure(couch.login(user.username, 'wrong'));
@@ -159,7 +159,7 @@ describe('login and logout', () => {
     });
   });
 
-  it('are told by session$, to late subscribers too', async () => {
+  it('are emitted by session$, to late subscribers too', async () => {
     const user = await newUser();
     const couch = new Couch(server.url);
     const told: (string | null)[] = [];
@@ -182,7 +182,7 @@ describe('login and logout', () => {
     expect(told).toEqual([null, user.username, null]);
   });
 
-  it('are followed by a feed, which waits where it is let in by nobody, and misses nothing', async () => {
+  it('reconnect a feed, which waits while it is refused, and loses no change', async () => {
     const name = await createDatabase();
     const [one, other] = [await newUser(['staff']), await newUser(['staff'])];
     await soon(asAdmin.use(name).upkeep.grant({ members: { roles: ['staff'] } }));
@@ -219,7 +219,7 @@ describe('login and logout', () => {
 });
 
 describe('a feed in a cookie session', () => {
-  it('logs in again when it is refused, and goes on after the last change', async () => {
+  it('logs in again after a 401, and resumes after the last change', async () => {
     const name = await createDatabase();
     const proxy = await proxied();
     const couch = new Couch(proxy.url, { auth: { session: admin, loginInterval: 0 } });
@@ -248,7 +248,7 @@ describe('a feed in a cookie session', () => {
     expect(states).not.toContain('failed');
   });
 
-  it('ends when its name and password are no longer good', async () => {
+  it('errors if its name and password are no longer valid', async () => {
     const user = await newUser();
     const name = await createDatabase();
     await soon(asAdmin.use(name).upkeep.grant({ members: { names: [user.username] } }));
@@ -266,7 +266,7 @@ describe('a feed in a cookie session', () => {
     expect(logins(proxy)).toHaveLength(2);
   });
 
-  needs('process')('outlives a new secret of the server', async () => {
+  needs('process')('survives a new secret of the server', async () => {
     const own = await startIsolatedServer();
     cleanUps.push(() => own.stop());
     const { username, password } = own;
@@ -292,7 +292,7 @@ describe('a feed in a cookie session', () => {
 describe('credentials that change', () => {
   const wrong: Credentials = ['admin', 'wrong'];
 
-  it('come from a function, which is asked once more after a 401', async () => {
+  it('are read from a function, and again after a 401', async () => {
     const given: Credentials[] = [wrong, admin];
     let asked = 0;
     const couch = new Couch(server.url, { auth: () => Promise.resolve(given[asked++] ?? null) });
@@ -301,7 +301,7 @@ describe('credentials that change', () => {
     expect(asked).toBe(2);
   });
 
-  it('come from a Promise, which every request waits for', async () => {
+  it('are read from a Promise, which delays every request', async () => {
     const form = new Subject<Credentials>();
     const auth = firstValueFrom(form);
     const couch = new Couch(server.url, { auth });
@@ -310,7 +310,7 @@ describe('credentials that change', () => {
     expect((await both)[0]).toMatchObject({ name: 'admin', authenticated: 'default' });
   });
 
-  it('come from an Observable, like that of a login form', async () => {
+  it('are read from an Observable, such as that of a login form', async () => {
     const form = new BehaviorSubject<Credentials | null>(null);
     const couch = new Couch(server.url, { auth: form });
     expect(await soon(couch.session())).toMatchObject({ name: null });
@@ -322,14 +322,14 @@ describe('credentials that change', () => {
     expect((await sessions).map(({ name }) => name)).toEqual([null, 'admin', null]);
   });
 
-  it('fail with what their function fails with', async () => {
+  it('fail with the error of their function', async () => {
     const auth: Auth = () => Promise.reject(new RangeError('no token today'));
     expect(await failure(new Couch(server.url, { auth }).session())).toEqual(
       new RangeError('no token today'),
     );
   });
 
-  it('go with a replication, as they are when it is sent', async () => {
+  it('are sent with a replication, with their value at that time', async () => {
     const [source, target] = [await createDatabase(), await createDatabase()];
     await rawFetch(`/${source}/a`, { method: 'PUT', body: {} });
     const form = new BehaviorSubject<Credentials>(wrong);
@@ -341,46 +341,49 @@ describe('credentials that change', () => {
   });
 });
 
-describe('what others vouch for', () => {
-  needs('proxy-authentication')('is believed: a proxy with the secret, and a JWT', async () => {
-    const own = await startIsolatedServer();
-    cleanUps.push(() => own.stop());
-    const manager = new Couch(own.url, { auth: [own.username, own.password] });
-    const key = 'a key of thirty-two bytes and more';
-    const handlers = ['proxy', 'jwt', 'cookie', 'default']
-      .map((name) => `{chttpd_auth, ${name}_authentication_handler}`)
-      .join(', ');
-    await soon(manager.config('chttpd_auth', { secret: 'shared', proxy_use_secret: true }));
-    await soon(manager.config('jwt_keys/hmac:_default', btoa(key)));
-    await soon(manager.config('chttpd/authentication_handlers', handlers));
-    // Handlers are read when it starts.
-    await own.restart?.();
-    const whoIs = (auth: Auth): Promise<Session> => soon(new Couch(own.url, { auth }).session());
-    const proxy = { username: 'ada', roles: ['staff', 'night'] };
-    expect(await whoIs({ proxy: { ...proxy, secret: 'shared' } })).toEqual({
-      name: 'ada',
-      roles: ['staff', 'night'],
-      authenticated: 'proxy',
-    });
-    expect(await whoIs({ proxy: { ...proxy, secret: 'other' } })).toMatchObject({ name: null });
-    const part = (value: object): string =>
-      Buffer.from(JSON.stringify(value)).toString('base64url');
-    const tokenUntil = (exp: number): string => {
-      const claims = `${part({ alg: 'HS256', typ: 'JWT' })}.${part({ sub: 'bob', exp })}`;
-      return `${claims}.${createHmac('sha256', key).update(claims).digest('base64url')}`;
-    };
-    const now = Math.floor(Date.now() / 1000);
-    const token = tokenUntil(now + 600);
-    expect(await whoIs({ bearer: token })).toMatchObject({ name: 'bob', authenticated: 'jwt' });
-    // One that has expired is replaced by what its function answers next.
-    const tokens = [tokenUntil(now - 600), token];
-    const auth: Auth = () => ({ bearer: tokens.shift() ?? '' });
-    expect(await whoIs(auth)).toMatchObject({ name: 'bob' });
-  });
+describe('the word of a trusted third party', () => {
+  needs('proxy-authentication')(
+    'authenticates a user: a proxy with the secret, and a JWT',
+    async () => {
+      const own = await startIsolatedServer();
+      cleanUps.push(() => own.stop());
+      const manager = new Couch(own.url, { auth: [own.username, own.password] });
+      const key = 'a key of thirty-two bytes and more';
+      const handlers = ['proxy', 'jwt', 'cookie', 'default']
+        .map((name) => `{chttpd_auth, ${name}_authentication_handler}`)
+        .join(', ');
+      await soon(manager.config('chttpd_auth', { secret: 'shared', proxy_use_secret: true }));
+      await soon(manager.config('jwt_keys/hmac:_default', btoa(key)));
+      await soon(manager.config('chttpd/authentication_handlers', handlers));
+      // CouchDB reads its handlers when it starts.
+      await own.restart?.();
+      const whoIs = (auth: Auth): Promise<Session> => soon(new Couch(own.url, { auth }).session());
+      const proxy = { username: 'ada', roles: ['staff', 'night'] };
+      expect(await whoIs({ proxy: { ...proxy, secret: 'shared' } })).toEqual({
+        name: 'ada',
+        roles: ['staff', 'night'],
+        authenticated: 'proxy',
+      });
+      expect(await whoIs({ proxy: { ...proxy, secret: 'other' } })).toMatchObject({ name: null });
+      const part = (value: object): string =>
+        Buffer.from(JSON.stringify(value)).toString('base64url');
+      const tokenUntil = (exp: number): string => {
+        const claims = `${part({ alg: 'HS256', typ: 'JWT' })}.${part({ sub: 'bob', exp })}`;
+        return `${claims}.${createHmac('sha256', key).update(claims).digest('base64url')}`;
+      };
+      const now = Math.floor(Date.now() / 1000);
+      const token = tokenUntil(now + 600);
+      expect(await whoIs({ bearer: token })).toMatchObject({ name: 'bob', authenticated: 'jwt' });
+      // The next result of the function replaces an expired token.
+      const tokens = [tokenUntil(now - 600), token];
+      const auth: Auth = () => ({ bearer: tokens.shift() ?? '' });
+      expect(await whoIs(auth)).toMatchObject({ name: 'bob' });
+    },
+  );
 });
 
 describe('users', () => {
-  it('are created, found, listed, given roles and another password, and removed', async () => {
+  it('are created, read, listed, given roles and another password, and deleted', async () => {
     const { users } = asAdmin;
     const name = uniqueName('user');
     const created = await soon(
@@ -408,7 +411,7 @@ describe('users', () => {
     expect(await failure(users.changePassword(name, 'x'))).toMatchObject({ name: 'NotFound' });
   });
 
-  it('are changed however many write them at once', async () => {
+  it('are changed by ten concurrent writes', async () => {
     const { username } = await newUser();
     const changes = Array.from({ length: 10 }, (_, i) =>
       asAdmin.users.setRoles(username, [`${i}`]),
@@ -417,12 +420,12 @@ describe('users', () => {
     expect((await soon(asAdmin.users.get(username)))._rev).toMatch(/^11-/);
   });
 
-  needs('process')('who change their own password go on with the new one', async () => {
+  needs('process')('stay logged in after a change of their own password', async () => {
     const own = await startIsolatedServer();
     cleanUps.push(() => own.stop());
     const manager = new Couch(own.url, { auth: [own.username, own.password] });
     await soon(manager.create('_users').status());
-    // To others than administrators CouchDB 3 shows their own document only when it is told to.
+    // By default CouchDB 3 shows users other than administrators not even their own document.
     await soon(manager.config('couchdb/users_db_security_editable', true));
     await soon(manager.users.db.upkeep.security({ members: { roles: [] }, admins: { roles: [] } }));
     const password = 'first';
@@ -438,7 +441,7 @@ describe('users', () => {
 });
 
 describe('the rights of a database', () => {
-  it('are granted and revoked, one beside the other', async () => {
+  it('are granted and revoked, without a change to other rights', async () => {
     const db = asAdmin.use(await createDatabase());
     await soon(
       db.upkeep.security({ admins: { names: ['eve'] }, members: { roles: ['a'] }, note: 1 }),
@@ -465,7 +468,7 @@ describe('the rights of a database', () => {
     expect(await soon(db.upkeep.security())).toEqual(left);
   });
 
-  it('are written once more where somebody else wrote over them', async () => {
+  it('are written again if a concurrent write overwrote them', async () => {
     const proxy = await proxied();
     const name = await createDatabase();
     const other = asAdmin.use(name);
@@ -474,7 +477,7 @@ describe('the rights of a database', () => {
     const wrote = proxy.nextRequest(isWrite);
     const granted = soon(db.upkeep.grant({ members: { names: ['ada'] } }));
     await wrote;
-    // Between its writing and its reading again.
+    // Between the write and the read that checks it.
     proxy.stall(({ method }) => method === 'GET');
     await proxy.nextRequest(({ method }) => method === 'GET');
     await soon(other.upkeep.security({ members: { names: ['bob'] } }));

@@ -8,7 +8,7 @@ import { type Cluster, startCluster } from './helpers/cluster.ts';
 import type { RunningServer } from './helpers/running-server.ts';
 import { needs, server } from './helpers/server.ts';
 
-// A cluster of three nodes that have really joined, of which one at a time dies, freezes or leaves.
+// A real cluster of three nodes, in which one node at a time dies, freezes or leaves.
 
 jest.setTimeout(120_000);
 
@@ -32,7 +32,7 @@ function started(): Cluster {
   return cluster;
 }
 
-/** A transport that notes by which node each request was answered. */
+/** A transport that records which node answered each request. */
 function noting(answered: string[], cookies: (string | undefined)[] = []): Transport {
   const transport = gotTransport();
   return {
@@ -50,7 +50,7 @@ function couchOf(options: object = {}): Couch {
   return new Couch(urls, { auth: [username, password], nodeBackoff, ...options });
 }
 
-/** Follows a database, and knows what it has been told. */
+/** Follows a database, and records the changes that it receives. */
 class Listener {
   readonly came = new Map<string, string>();
   readonly #came$ = new Subject<void>();
@@ -70,13 +70,15 @@ class Listener {
     });
   }
 
-  /** Resolves when it has been told all of these. */
+  /** Resolves when it has received all of these. */
   async knows(revs: ReadonlyMap<string, string>): Promise<void> {
     const isAll = (): boolean => [...revs].every(([id, rev]) => this.came.get(id) === rev);
     if (!isAll()) await soon(this.#came$.pipe(filter(isAll)));
   }
 
-  /** Resolves when it knows what the cluster has, which may have heard more than it could answer. */
+  /**
+   * Resolves when it has received all documents of the cluster, including unacknowledged writes.
+   */
   async knowsAll(db: Database): Promise<void> {
     for (const deadline = Date.now() + PATIENCE; ; await sleep(100)) {
       const rows = (await soon(db.changes())).results;
@@ -92,7 +94,7 @@ class Listener {
 }
 
 describe('a cluster of three nodes', () => {
-  needs('several-nodes')('is asked as one, with one login for all nodes', async () => {
+  needs('several-nodes')('uses one login for all nodes', async () => {
     const { urls, username, password } = started();
     const answered: string[] = [];
     const cookies: (string | undefined)[] = [];
@@ -103,7 +105,7 @@ describe('a cluster of three nodes', () => {
     expect(await soon(forkJoin(saves))).toHaveLength(30);
     for (let i = 0; i < 30; i++) expect(await soon(db.get(`${i}`))).toMatchObject({ n: i });
     expect([...new Set(answered)].sort()).toEqual([...urls].sort());
-    // The login is what was sent without a cookie; every node took the same one.
+    // Only the login has no cookie. Every node accepts the same cookie.
     expect(cookies.filter((cookie) => cookie === undefined)).toHaveLength(1);
     expect(new Set(cookies).size).toBe(2);
   });
@@ -142,7 +144,7 @@ describe('a cluster of three nodes', () => {
             const doc = await soon(
               db.upsert(id, (found) => ({ n: Number(found?.['n'] ?? 0) + 1 }), {}),
             ).catch(() => null);
-            // What was not answered may have been written, or may yet be.
+            // A write without a response may have succeeded, or may still succeed.
             if (doc !== null) revs.set(id, doc._rev);
           };
           const ids = Array.from({ length: 8 }, (_, i) => `doc-${i}`);

@@ -1,4 +1,4 @@
-// Angular's packages are compiled as they are loaded: the compiler comes first.
+// Angular's packages are compiled when they are loaded, so the compiler must be imported first.
 import '@angular/compiler';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import { brotliCompressSync, deflateSync, gzipSync } from 'node:zlib';
@@ -30,7 +30,7 @@ beforeEach(() => {
   testBed(provideHttpClient(withFetch()));
 });
 
-/** `HttpClient` is the application's: there is another one in each test. */
+/** Looks `HttpClient` up at each request, because each test has another application. */
 function overHttpClient(): Transport {
   const send = (request: TransportRequest): Observable<TransportResponse> =>
     httpClientTransport({ http: TestBed.inject(HttpClient) }).send(request);
@@ -46,7 +46,7 @@ const transports: [string, () => Transport][] = [
 
 describe.each(transports)('%s', (kind, make) => {
   const transport = make();
-  // `HttpClient` reads answers whole, and has others read those that do not end.
+  // `HttpClient` buffers responses, so its transport sends endless requests by another one.
   const endless = kind === 'httpClientTransport';
 
   const get = (path: string, headers: Record<string, string> = {}): TransportRequest => ({
@@ -68,7 +68,7 @@ describe.each(transports)('%s', (kind, make) => {
         ),
     );
 
-  it('sends nothing until it is subscribed to, and then one request a subscription', async () => {
+  it('sends nothing before the subscription, then one request for each subscription', async () => {
     stub.answer((_, response) => response.end('x'));
     const exchange$ = transport.send(get('/cold')).pipe(mergeMap(read));
     expect(stub.requests).toHaveLength(0);
@@ -77,22 +77,19 @@ describe.each(transports)('%s', (kind, make) => {
     expect(stub.requests.map(({ url }) => url)).toEqual(['/cold', '/cold']);
   });
 
-  it.each([200, 201, 202, 304, 400, 404, 409, 412, 500, 503])(
-    'passes on status %d',
-    async (status) => {
-      stub.answer((_, response) => response.writeHead(status).end());
-      expect((await exchange(get('/status'))).status).toBe(status);
-    },
-  );
+  it.each([200, 201, 202, 304, 400, 404, 409, 412, 500, 503])('emits status %d', async (status) => {
+    stub.answer((_, response) => response.writeHead(status).end());
+    expect((await exchange(get('/status'))).status).toBe(status);
+  });
 
-  it('passes on headers by lower-case name', async () => {
+  it('emits headers by lower-case name', async () => {
     stub.answer((_, response) => response.setHeader('X-Couch-Request-ID', 'abc').end());
     expect((await exchange(get('/headers'))).headers).toMatchObject({
       'x-couch-request-id': 'abc',
     });
   });
 
-  it('sends method, path, query and headers as they are', async () => {
+  it('sends method, path, query and headers unchanged', async () => {
     stub.answer((_, response) => response.end());
     const path = '/a%2Fb/%2B%25%3F%23?key=%22x%20y%22&r=1%2B1';
     await exchange({ ...get(path, { 'x-one': '1' }), method: 'DELETE' });
@@ -115,7 +112,7 @@ describe.each(transports)('%s', (kind, make) => {
     expect((await exchange(get('/bytes'))).bytes.equals(bytes)).toBe(true);
   });
 
-  it('reads an empty body, and the one that HEAD has not', async () => {
+  it('reads an empty body, and a HEAD response without a body', async () => {
     stub.answer((_, response) => response.setHeader('content-length', 0).end());
     expect((await exchange(get('/empty'))).bytes).toHaveLength(0);
     stub.answer((_, response) => response.setHeader('content-length', 17).end());
@@ -140,7 +137,7 @@ describe.each(transports)('%s', (kind, make) => {
     expect((await exchange(get('/zipped'))).bytes.equals(bytes)).toBe(true);
   });
 
-  it('delivers chunks when they arrive, not when the body is whole', async () => {
+  it('emits chunks when they arrive, before the body is complete', async () => {
     let goOn = (): void => {};
     stub.answer((_, response) => {
       response.write('first');
@@ -188,7 +185,7 @@ describe.each(transports)('%s', (kind, make) => {
       },
     );
 
-    it('an upload whose source fails errors', async () => {
+    it('errors if the source of an upload fails', async () => {
       async function* failing(): AsyncGenerator<Uint8Array> {
         yield Buffer.from('a');
         throw new Error('disk gone');
@@ -220,7 +217,7 @@ describe.each(transports)('%s', (kind, make) => {
       },
     );
 
-    it('does not let credentials follow to another origin', async () => {
+    it('drops credentials on a redirect to another origin', async () => {
       redirect(`${other.url}/away`, 302);
       other.answer((_, response) => response.end('elsewhere'));
       const response = await exchange(get('/from', { authorization: 'Basic c2VjcmV0' }));
@@ -228,11 +225,11 @@ describe.each(transports)('%s', (kind, make) => {
       expect(other.requests[0]?.headers.authorization).toBeUndefined();
     });
 
-    it('does not let proxy credentials follow to another origin', async () => {
+    it('drops proxy credentials, or errors, on a redirect to another origin', async () => {
       redirect(`${other.url}/away`, 302);
       other.answer((_, response) => response.end('elsewhere'));
       const proxied = exchange(get('/from', { 'x-auth-couchdb-token': 'secret' }));
-      // got strips the header; fetch cannot, so it refuses.
+      // got removes the header. fetch cannot, so its transport refuses the redirect.
       await proxied.catch((error: unknown) => expect(error).toBeDefined());
       for (const { headers } of other.requests)
         expect(headers).not.toHaveProperty('x-auth-couchdb-token');
@@ -245,13 +242,13 @@ describe.each(transports)('%s', (kind, make) => {
     });
   });
 
-  it('does not follow redirects for ever', async () => {
+  it('errors after too many redirects', async () => {
     stub.answer((_, response) => response.writeHead(302, { location: '/round' }).end());
     await expect(exchange(get('/round'))).rejects.toHaveProperty('message');
     expect(stub.requests.length).toBeLessThan(25);
   });
 
-  it('goes to see other with GET and without the body', async () => {
+  it('follows 303 with GET and without the body', async () => {
     stub.answer((request, response) => {
       if (request.url === '/from') response.writeHead(303, { location: '/other' }).end();
       else response.end('there');
@@ -269,9 +266,9 @@ describe.each(transports)('%s', (kind, make) => {
         (error: unknown) => error,
       );
 
-    // Node's fetch puts up with it.
+    // Node's fetch reports no error here.
     if (kind !== 'fetchTransport' && kind !== 'httpClientTransport') {
-      it('a compressed body cut in the middle errors', async () => {
+      it('errors if a compressed body ends early', async () => {
         const whole = gzipSync('{"zipped":"yes"}'.repeat(1000));
         stub.answer((_, response) =>
           response.setHeader('content-encoding', 'gzip').end(whole.subarray(0, whole.length / 2)),
@@ -280,7 +277,7 @@ describe.each(transports)('%s', (kind, make) => {
       });
     }
 
-    it('a body cut in the middle errors, with and without a length', async () => {
+    it('errors if a body ends early, with and without a length', async () => {
       for (const length of [{}, { 'content-length': '100' }]) {
         stub.answer((_, response) => {
           response.writeHead(200, length);
@@ -291,7 +288,7 @@ describe.each(transports)('%s', (kind, make) => {
       }
     });
 
-    it('what fails after the head is told from what fails before it', async () => {
+    it('errors in the body after the head, and in the request before it', async () => {
       const couch = new Couch(stub.url, { transport });
       const name = (): Promise<string> =>
         firstValueFrom(couch.version()).catch((error: Error) => error.name);
@@ -300,31 +297,31 @@ describe.each(transports)('%s', (kind, make) => {
         response.write('{');
         setTimeout(() => response.destroy(), 20);
       });
-      // `HttpClient` does not tell, for it has no status then.
+      // `HttpClient` has no status then, so the two cannot be distinguished.
       expect(await name()).toBe(endless ? 'ConnectionError' : 'ProtocolError');
       stub.answer((_, response) => response.destroy());
       expect(await name()).toBe('ConnectionError');
     });
 
-    it('connection refused errors', async () => {
+    it('errors if the connection is refused', async () => {
       const gone = await startStub();
       await gone.close();
       expect(await failure({ ...get('/'), url: gone.url })).toHaveProperty('message');
     });
 
-    it('an unknown host errors', async () => {
+    it('errors for an unknown host', async () => {
       expect(await failure({ ...get('/'), url: 'http://no-such-host.invalid/' })).toHaveProperty(
         'message',
       );
     });
 
-    it('what is no HTTP errors', async () => {
+    it('errors if the response is not HTTP', async () => {
       stub.answer((_, response) => response.socket?.end('not http at all\r\n\r\n'));
       expect(await failure(get('/garbage'))).toHaveProperty('message');
     });
   });
 
-  describe('unsubscribing', () => {
+  describe('unsubscribe', () => {
     it('before the head closes the socket at once', async () => {
       stub.answer(() => {});
       const closed = stub.aborted();
@@ -335,7 +332,7 @@ describe.each(transports)('%s', (kind, make) => {
       expect(stub.requests).toHaveLength(1);
     });
 
-    it('in the middle of the body closes the socket at once, and nothing comes after', async () => {
+    it('in the middle of the body closes the socket at once, and nothing is emitted afterwards', async () => {
       stub.answer((_, response) => {
         response.write('one');
         const more = setInterval(() => response.write('more'), 1);
@@ -361,7 +358,7 @@ describe.each(transports)('%s', (kind, make) => {
       expect(events).toEqual(['chunk']);
     });
 
-    it('in the turn of the subscription sends nothing, or aborts', async () => {
+    it('in the turn of the subscription sends no request, or aborts it', async () => {
       stub.answer((_, response) => response.end());
       const errors: unknown[] = [];
       transport
@@ -373,7 +370,7 @@ describe.each(transports)('%s', (kind, make) => {
       expect(errors).toEqual([]);
     });
 
-    it('while an upload is under way releases its source', async () => {
+    it('during an upload releases its source', async () => {
       let begun = (): void => {};
       let released = (): void => {};
       const startSequence = new Promise<void>((resolve) => (begun = resolve));
@@ -398,7 +395,7 @@ describe.each(transports)('%s', (kind, make) => {
     });
   });
 
-  it('carries 100 requests at once', async () => {
+  it('sends 100 requests at the same time', async () => {
     stub.answer((request, response) => {
       setTimeout(() => response.end(request.url), 5);
     });
@@ -414,7 +411,7 @@ describe.each(transports)('%s', (kind, make) => {
 });
 
 describe('fetchTransport', () => {
-  it('aborts what it leaves, and not what has ended', async () => {
+  it('aborts a request in flight, but not one that has ended', async () => {
     const signals: (AbortSignal | null | undefined)[] = [];
     const fetch: typeof globalThis.fetch = (_url, init) => {
       signals.push(init?.signal);

@@ -10,12 +10,12 @@ beforeAll(async () => {
 });
 
 describe('upkeep', () => {
-  it('reads and writes how many revisions are remembered', async () => {
+  it('reads and sets the limit of revisions', async () => {
     expect(await firstValueFrom(db.upkeep.revsLimit())).toBeGreaterThan(0);
     expect(await firstValueFrom(db.upkeep.revsLimit(7))).toBe(7);
   });
 
-  needs('revs-limit')('has the server remember no more revisions than that', async () => {
+  needs('revs-limit')('makes the server keep only that number of revisions', async () => {
     expect(await firstValueFrom(db.upkeep.revsLimit(3))).toBe(3);
     expect(await firstValueFrom(db.upkeep.revsLimit())).toBe(3);
     const doc: Partial<DocumentRef> = { _id: 'edited' };
@@ -23,7 +23,7 @@ describe('upkeep', () => {
     expect(await firstValueFrom(db.revisions('edited'))).toHaveLength(3);
   });
 
-  needs('purge')('tells what was purged, and how many purges are remembered', async () => {
+  needs('purge')('lists purges, and reads and sets their limit', async () => {
     const doc: Partial<DocumentRef> = { _id: 'purged' };
     await firstValueFrom(db.save(doc as { _id: string }));
     await firstValueFrom(db.purge([doc as DocumentRef]));
@@ -34,7 +34,7 @@ describe('upkeep', () => {
     expect(await firstValueFrom(db.upkeep.purgedInfosLimit())).toBe(17);
   });
 
-  needs('cluster')('tells where the shards are, and has them synchronised', async () => {
+  needs('cluster')('locates the shards, and synchronizes them', async () => {
     const shards = await firstValueFrom(db.upkeep.shards());
     expect(shards.size).toBeGreaterThan(0);
     const { range, nodes } = await firstValueFrom(db.upkeep.shards('any/id'));
@@ -42,7 +42,7 @@ describe('upkeep', () => {
     expect(await firstValueFrom(db.upkeep.syncShards())).toEqual({ ok: true });
   });
 
-  needs('cluster')('removes the files of search indexes that are no more', async () => {
+  needs('cluster')('deletes the files of unused search indexes', async () => {
     expect(await firstValueFrom(db.search.nouveau.cleanup())).toEqual({ ok: true });
   });
 });

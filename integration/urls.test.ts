@@ -39,18 +39,18 @@ describe('on the wire', () => {
     expect(await asked((couch) => couch.use('db').get(id))).toBe(`GET /prefix/db/${encoded}`);
   });
 
-  it('the ids . and .. go through the bulk calls, for no URL can hold them', async () => {
+  it('sends the ids . and .. to the bulk endpoints, because no URL can contain them', async () => {
     expect(await asked((couch) => couch.use('db').save({ _id: '..' }))).toBe('POST /prefix/db');
     expect(await asked((couch) => couch.use('db').delete({ _id: '.', _rev: '1-a' }))).toBe(
       'POST /prefix/db',
     );
   });
 
-  it('a database name with a slash', async () => {
+  it('encodes a database name with a slash', async () => {
     expect(await asked((couch) => couch.use('a/b+c').exists())).toBe('HEAD /prefix/a%2Fb%2Bc');
   });
 
-  it('a view with odd names and falsy keys', async () => {
+  it('encodes a view with special characters and falsy keys', async () => {
     stub.answer((_, response) => response.end('{"rows":[]}'));
     expect(
       await asked((couch) =>
@@ -66,7 +66,7 @@ describe('on the wire', () => {
 });
 
 describe('the parts of a URL', () => {
-  it('a Database by URL: server, name and credentials', () => {
+  it('are read from the URL of a Database: server, name and credentials', () => {
     const db = new Database('https://ada:p%40ss@db.example:6984/couch/a%2Fb');
     expect([db.url, db.name]).toEqual(['https://db.example:6984/couch/a%2Fb', 'a/b']);
     expect(new Database('orders').url).toBe('http://127.0.0.1:5984/orders');
@@ -84,7 +84,7 @@ describe('the parts of a URL', () => {
     ['', 'must be a string that is not empty (received "")'],
     ['_x', 'must not begin with an underscore'],
     ['_design/', 'must not begin with an underscore'],
-    ['\ud800', 'not well-formed'],
+    ['\ud800', 'must be well-formed Unicode'],
     [null, 'must be a string that is not empty (received null)'],
     [undefined, 'must be a string that is not empty (received undefined)'],
     [7, 'must be a string that is not empty (received 7)'],
@@ -93,7 +93,7 @@ describe('the parts of a URL', () => {
   });
 });
 
-describe('any id a document can have', () => {
+describe('every valid id of a document', () => {
   let db: Database;
   beforeAll(async () => {
     db = new Couch(server.authenticatedUrl).use(await createDatabase());
@@ -110,7 +110,7 @@ describe('any id a document can have', () => {
     await firstValueFrom(db.delete(doc as { _id: string; _rev: string }));
     const gone = await firstValueFrom(db.get(id).status());
     expect(gone.error).toBe(NotFound);
-    // The bulk call of the embedded server does not tell the two apart.
+    // The embedded server's bulk endpoint does not distinguish a deleted document from a missing one.
     if (!/^\.{1,2}$/.test(id)) expect((gone.exception as NotFound).deleted).toBe(true);
   };
 
@@ -128,17 +128,17 @@ describe('any id a document can have', () => {
     ':',
     '_design/a+b',
     '~',
-  ])('%s: saved, read alone and in a list, deleted', roundTrip);
+  ])('is saved, read alone and in a list, and deleted: %s', roundTrip);
 
-  it('. and ..: saved, read, deleted', async () => {
+  it('is saved, read and deleted: . and ..', async () => {
     await roundTrip('.');
     await roundTrip('..');
   });
 
-  it('whatever else', async () => {
+  it('is saved, read and deleted: random text', async () => {
     const id = fc
       .string({ unit: 'binary', minLength: 1, maxLength: 30 })
-      // NUL is refused by CouchDB; a leading underscore is its own.
+      // CouchDB refuses NUL, and reserves a leading underscore.
       .filter((text) => !text.startsWith('_') && !text.includes('\0') && !/^\.{1,2}$/.test(text))
       .map((text) => text);
     let count = 0;
@@ -150,9 +150,9 @@ describe('any id a document can have', () => {
       { numRuns: 60 },
     );
     expect(count).toBeGreaterThanOrEqual(60);
-  });
+  }, 30_000);
 
-  it('database names with a slash and what else is allowed', async () => {
+  it('is stored in a database with every permitted character in its name', async () => {
     const couch = new Couch(server.authenticatedUrl);
     const name = uniqueName('a/b_$()+');
     const created = await firstValueFrom(couch.create(name));

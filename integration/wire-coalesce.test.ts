@@ -6,7 +6,7 @@ import type { Observable } from 'rxjs';
 import { json, startStub } from './helpers/stub-server.ts';
 import type { StubServer } from './helpers/stub-server.ts';
 
-// What is asked for one by one and sent together: the requests, and whose answer is whose.
+// Coalesced reads and writes: the requests, and the result of each subscriber.
 
 let stub: StubServer;
 let couch: Couch;
@@ -25,7 +25,7 @@ const sent = (): string[] =>
   stub.requests.map(
     ({ method, url, body }) => `${method} ${url}${body.length > 0 ? ` ${body.toString()}` : ''}`,
   );
-/** What became of each, as text. */
+/** Resolves to the result or the error of each call, as text. */
 const all = (calls: readonly Observable<unknown>[]): Promise<string[]> =>
   Promise.all(
     calls.map((call) =>
@@ -38,7 +38,7 @@ const saved = (doc: { _id?: string }, options = {}): Observable<unknown> =>
   db.save(doc, options).pipe(map(() => doc));
 
 describe('reads', () => {
-  it('become one _bulk_get, of which each has a result or an error of its own', async () => {
+  it('become one _bulk_get, with a separate result or error for each', async () => {
     stub.answer(
       json({
         results: [
@@ -63,7 +63,7 @@ describe('reads', () => {
       }),
     );
     const ids = ['a', 'b', 'c', 'd', 'e', 'a', 'f'];
-    // Other objects of the same database ask together.
+    // Several `Database` objects of one database share a batch.
     expect(await all(ids.map((id) => couch.use('db').get(id)))).toEqual([
       '{"_id":"a","_rev":"1-a"}',
       'NotFound: GET /db/b: 404 not_found: missing',
@@ -78,7 +78,7 @@ describe('reads', () => {
     ]);
   });
 
-  it('are no common objects, and have a status each', async () => {
+  it('share no objects, and have a status each', async () => {
     const ok = { id: 'a', docs: [{ ok: { _id: 'a', _rev: '1-a' } }] };
     stub.answer(json({ results: [ok, ok, { id: 'b', docs: [] }] }));
     const [one, two] = await firstValueFrom(
@@ -92,7 +92,7 @@ describe('reads', () => {
     expect(status).toMatchObject({ ok: false, code: 404 });
   });
 
-  it('with options, of design and local documents, of other databases, go alone', async () => {
+  it('stay single with options, for design and local documents, and for other databases', async () => {
     stub.answer((_, response) => response.end('{"_id":"x","_rev":"1-a"}'));
     await all([
       db.get('a', { conflicts: true }),
@@ -110,7 +110,7 @@ describe('reads', () => {
     ]);
   });
 
-  it.each([404, 405, 501])('each go alone where _bulk_get is %d', async (status) => {
+  it.each([404, 405, 501])('are sent one by one if _bulk_get answers %d', async (status) => {
     stub.answer(({ method, url }, response) => {
       if (method === 'POST') response.writeHead(status).end('{"error":"x","reason":"y"}');
       else if (url === '/db/a') response.end('{"_id":"a","_rev":"1-a"}');
@@ -122,7 +122,7 @@ describe('reads', () => {
     ]);
   });
 
-  it.each([401, 429, 500])('all fail where the common answer is %d', async (status) => {
+  it.each([401, 429, 500])('all error if the common response is %d', async (status) => {
     stub.answer((_, response) => response.writeHead(status).end('{"error":"x","reason":"y"}'));
     for (const failure of await all([db.get('a'), db.get('b')])) {
       expect(failure).toContain(`POST /db/_bulk_get: ${status}`);
@@ -130,7 +130,7 @@ describe('reads', () => {
     expect(stub.requests).toHaveLength(1);
   });
 
-  it('all fail where the answer is another', async () => {
+  it('all error if the common response has another format', async () => {
     stub.answer(json({ results: [] }));
     for (const failure of await all([db.get('a'), db.get('b')])) {
       expect(failure).toMatch(/^ProtocolError/);
@@ -139,7 +139,7 @@ describe('reads', () => {
 });
 
 describe('writes', () => {
-  it('become one _bulk_docs, of which each has a result or an error of its own', async () => {
+  it('become one _bulk_docs, with a separate result or error for each', async () => {
     stub.answer(
       json(
         [
@@ -159,7 +159,7 @@ describe('writes', () => {
     expect(stub.requests[0]?.headers['content-type']).toBe('application/json');
   });
 
-  it('have a way out of a conflict', async () => {
+  it('have a resolution for a conflict', async () => {
     stub.answer(
       json([
         { ok: true, id: 'a', rev: '1-a' },
@@ -173,7 +173,7 @@ describe('writes', () => {
     expect(failure).toMatchObject({ reason: { name: 'Conflict', resolution: expect.anything() } });
   });
 
-  it('with options of their own, with attachments, of design documents, go alone', async () => {
+  it('stay single with options, with attachments, and for design documents', async () => {
     stub.answer((_, response) => response.writeHead(201).end('{"ok":true,"id":"x","rev":"1-a"}'));
     const _attachments = { f: { content_type: 'text/plain', data: '' } };
     await all([
@@ -194,27 +194,30 @@ describe('writes', () => {
     );
   });
 
-  it.each([400, 413])('each go alone where one of them has all refused with %d', async (status) => {
-    stub.answer(({ method, url }, response) => {
-      if (method === 'POST' || url === '/db/b')
-        response.writeHead(status).end('{"error":"x","reason":"y"}');
-      else response.end('{"ok":true,"id":"a","rev":"1-a"}');
-    });
-    expect(await all([saved({ _id: 'a' }), saved({ _id: 'b' })])).toEqual([
-      '{"_id":"a","_rev":"1-a"}',
-      expect.stringContaining(`PUT /db/b: ${status} x: y`),
-    ]);
-  });
+  it.each([400, 413])(
+    'are sent one by one if one of them makes CouchDB refuse all with %d',
+    async (status) => {
+      stub.answer(({ method, url }, response) => {
+        if (method === 'POST' || url === '/db/b')
+          response.writeHead(status).end('{"error":"x","reason":"y"}');
+        else response.end('{"ok":true,"id":"a","rev":"1-a"}');
+      });
+      expect(await all([saved({ _id: 'a' }), saved({ _id: 'b' })])).toEqual([
+        '{"_id":"a","_rev":"1-a"}',
+        expect.stringContaining(`PUT /db/b: ${status} x: y`),
+      ]);
+    },
+  );
 });
 
-describe('misuse', () => {
+describe('an invalid option', () => {
   it.each([
-    ['no option', { wait: 1 }],
+    ['unknown', { wait: 1 }],
     ['a bad wait', { maxWait: -1 }],
     ['a bad size', { maxSize: 0 }],
     ['a bad flag', { reads: 1 }],
-    ['no options', 'yes'],
-  ])('%s is thrown when the Couch is made, and the database', (_, coalesce) => {
+    ['a string', 'yes'],
+  ])('throws when the Couch and the Database are made: %s', (_, coalesce) => {
     expect(() => new Couch(stub.url, { coalesce: coalesce as never })).toThrow(/^coalesce/);
     expect(() => couch.use('db', { coalesce: coalesce as never })).toThrow(/^coalesce/);
   });

@@ -6,7 +6,7 @@ import type { StubServer } from './helpers/stub-server.ts';
 import { expectExchange } from './helpers/wire.ts';
 import type { WireTable } from './helpers/wire.ts';
 
-// What the operations on a server, its nodes, its cluster and its replications send.
+// The requests of the operations on a server, its nodes, its cluster and its replications.
 
 let stub: StubServer;
 beforeAll(async () => {
@@ -111,7 +111,7 @@ const server: WireTable = [
     },
   ],
   [
-    'couch.info of a server that tells little',
+    'couch.info of a server that returns few fields',
     (c) => c.info(),
     {
       sends: 'GET /',
@@ -149,7 +149,7 @@ const server: WireTable = [
     },
   ],
   [
-    'couch.dbsInfo of none',
+    'couch.dbsInfo of no names',
     (c) => c.dbsInfo([]),
     { sends: 'POST /_dbs_info {"keys":[]}', answers: [[]], emits: [] },
   ],
@@ -373,7 +373,7 @@ const node: WireTable = [
     { sends: 'GET /_node/_local', answers: [{ name: 'n@h' }], emits: 'n@h' },
   ],
   [
-    'name of a node that is named',
+    'name of a named node',
     (c) => c.node('n@h').name(),
     { sends: 'GET /_node/n%40h', answers: [{ couchdb: 'Welcome' }], emits: 'n@h' },
   ],
@@ -556,7 +556,7 @@ const scheduler: WireTable = [
     { sends: 'GET /_scheduler/docs/_replicator/r%2F1', answers: [running], emits: status },
   ],
   [
-    'doc that fails',
+    'doc of a failed replication',
     (c) => c.scheduler.doc('_replicator', 'r'),
     {
       sends: 'GET /_scheduler/docs/_replicator/r',
@@ -570,7 +570,7 @@ const scheduler: WireTable = [
     },
   ],
   [
-    'doc that nobody has looked at',
+    'doc without a state',
     (c) => c.scheduler.doc('_replicator', 'r'),
     {
       sends: 'GET /_scheduler/docs/_replicator/r',
@@ -594,7 +594,7 @@ describe('on the wire', () => {
     it.each(table)('%s', (__, call, exchange) => expectExchange(stub, call, exchange));
   });
 
-  it('dbsInfo asks for 100 names at a time, and keeps their order', async () => {
+  it('dbsInfo requests 100 names at a time, and keeps their order', async () => {
     const names = Array.from({ length: 250 }, (_, n) => `db-${n}`);
     stub.requests.length = 0;
     stub.answer(({ body }, response) => {
@@ -610,7 +610,7 @@ describe('on the wire', () => {
   });
 
   it.each(['maintenance_mode', 'nolb', 'seeding'])(
-    'up is false under a 404 that says %s',
+    'up is false for a 404 with the error %s',
     async (said) => {
       stub.answer(json({ status: said }, 404));
       const couch = new Couch(stub.url);
@@ -619,7 +619,7 @@ describe('on the wire', () => {
     },
   );
 
-  it('up errors where it is not CouchDB that answers', async () => {
+  it('up errors if another server than CouchDB answers', async () => {
     stub.answer((_, response) => response.writeHead(404).end('<h1>Not found</h1>'));
     await expect(firstValueFrom(new Couch(stub.url).up())).rejects.toMatchObject({
       name: 'NotFound',
@@ -645,7 +645,7 @@ describe('on the wire', () => {
     expect(stub.requests[0]?.body).toHaveLength(0);
   });
 
-  it('replication$ errors with NotFound: for what never was, and for what is gone', async () => {
+  it('replication$ errors with NotFound for a missing document, and for a deleted one', async () => {
     stub.answer(json({ error: 'not_found', reason: 'missing' }, 404));
     const never = new Couch(stub.url).replication$('r', { interval: 1 });
     await expect(lastValueFrom(never)).rejects.toMatchObject({ name: 'NotFound', deleted: false });

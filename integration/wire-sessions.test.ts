@@ -7,7 +7,7 @@ import type { Observable } from 'rxjs';
 import { startStub } from './helpers/stub-server.ts';
 import type { StubServer } from './helpers/stub-server.ts';
 
-// What sessions, users and rights say over the wire, and how the answers are understood.
+// The requests of sessions, users and rights, and the decoding of their responses.
 
 let stub: StubServer;
 beforeAll(async () => {
@@ -18,7 +18,7 @@ beforeEach(() => {
   stub.requests.length = 0;
 });
 
-/** Answers in turn; the last one again and again. */
+/** Sends one response after another, and repeats the last one. */
 function answer(...answers: readonly unknown[]): void {
   let count = 0;
   stub.answer((_request, response) => {
@@ -56,7 +56,7 @@ const exchanges: [name: string, call: (couch: Couch) => Observable<unknown>, Exc
     },
   ],
   [
-    'couch.session of nobody',
+    'couch.session of an anonymous user',
     (c) => c.session(),
     {
       sends: ['GET /_session'],
@@ -88,7 +88,7 @@ const exchanges: [name: string, call: (couch: Couch) => Observable<unknown>, Exc
     { sends: ['DELETE /_session'], answers: [{ ok: true }], emits: { ok: true } },
   ],
   [
-    'couch.users.all',
+    'couch.users.list',
     (c) => c.users.list(),
     {
       sends: [
@@ -99,7 +99,7 @@ const exchanges: [name: string, call: (couch: Couch) => Observable<unknown>, Exc
     },
   ],
   [
-    'couch.users.named',
+    'couch.users.get',
     (c) => c.users.get('a/b'),
     { sends: ['GET /_users/org.couchdb.user%3Aa%2Fb'], answers: [user], emits: user },
   ],
@@ -139,7 +139,7 @@ const exchanges: [name: string, call: (couch: Couch) => Observable<unknown>, Exc
     },
   ],
   [
-    'couch.users.remove',
+    'couch.users.delete',
     (c) => c.users.delete('ada'),
     {
       sends: [
@@ -151,7 +151,7 @@ const exchanges: [name: string, call: (couch: Couch) => Observable<unknown>, Exc
     },
   ],
   [
-    'db.grant',
+    'db.upkeep.grant',
     (c) => c.use('db').upkeep.grant({ members: { roles: ['b', 'a'] } }),
     {
       sends: [
@@ -168,7 +168,7 @@ const exchanges: [name: string, call: (couch: Couch) => Observable<unknown>, Exc
     },
   ],
   [
-    'db.grant of what is granted already',
+    'db.upkeep.grant of an existing right',
     (c) => c.use('db').upkeep.grant({ admins: { names: ['ada'] } }),
     {
       sends: ['GET /db/_security'],
@@ -177,7 +177,7 @@ const exchanges: [name: string, call: (couch: Couch) => Observable<unknown>, Exc
     },
   ],
   [
-    'db.revoke',
+    'db.upkeep.revoke',
     (c) => c.use('db').upkeep.revoke({ admins: { names: ['ada'], roles: ['x'] } }),
     {
       sends: [
@@ -203,14 +203,14 @@ describe('on the wire', () => {
   });
 
   const decoded = exchanges.filter(([name]) => /^couch\.(session|login|users)/.test(name));
-  it.each(decoded)('%s errors where the answer is not what CouchDB answers', async (_, call) => {
+  it.each(decoded)('%s errors if the response is not in the expected format', async (_, call) => {
     answer({ ok: true });
     await expect(firstValueFrom(call(new Couch(stub.url)))).rejects.toMatchObject({
       name: 'ProtocolError',
     });
   });
 
-  it('db.grant errors where somebody else writes over it again and again', async () => {
+  it('db.upkeep.grant errors if concurrent writes overwrite it each time', async () => {
     answer({ members: { names: [] } });
     const granted = new Couch(stub.url).use('db').upkeep.grant({ members: { names: ['ada'] } });
     await expect(firstValueFrom(granted)).rejects.toMatchObject({
@@ -246,7 +246,7 @@ describe('the headers of a request', () => {
         'x-auth-couchdb-token': token,
       },
     ],
-    ['nobody', () => null, {}],
+    ['an anonymous user', () => null, {}],
   ];
   it.each(cases)('of %s', async (_, auth, expected) => {
     answer({ version: '3', ok: true, name: 'ada', roles: [] });
@@ -258,7 +258,7 @@ describe('the headers of a request', () => {
     expect(Object.fromEntries(shown)).toEqual(expected);
   });
 
-  it('hold no cookie that was not asked for', async () => {
+  it('contain no cookie without a session', async () => {
     answer({ version: '3' });
     const couch = new Couch(stub.url, { auth: ['ada', 'secret'] });
     await firstValueFrom(couch.version());
@@ -268,7 +268,7 @@ describe('the headers of a request', () => {
 });
 
 describe('a replication', () => {
-  const ends: [name: string, auth: Auth, end: object][] = [
+  const endpoints: [name: string, auth: Auth, endpoint: object][] = [
     ['a name and password', ['ada', 'x'], { auth: { basic: { username: 'ada', password: 'x' } } }],
     [
       'a session',
@@ -288,19 +288,22 @@ describe('a replication', () => {
       },
     ],
     [
-      'a function, asked when it is sent',
+      'a function, called when the request is sent',
       () => Promise.resolve(['ada', 'x']),
       { auth: { basic: { username: 'ada', password: 'x' } } },
     ],
-    ['nobody', () => null, {}],
+    ['an anonymous user', () => null, {}],
   ];
-  it.each(ends)('has an end that shows %s', async (_, auth, end) => {
-    answer({ ok: true, name: 'ada', roles: [], history: [] });
-    await firstValueFrom(new Couch(stub.url, { auth }).replicate('a', 'b'));
-    const { body } = stub.requests.at(-1) ?? {};
-    expect(JSON.parse(String(body))).toEqual({
-      source: { url: `${stub.url}/a`, ...end },
-      target: { url: `${stub.url}/b`, ...end },
-    });
-  });
+  it.each(endpoints)(
+    'has a source and target with the credentials of %s',
+    async (_, auth, endpoint) => {
+      answer({ ok: true, name: 'ada', roles: [], history: [] });
+      await firstValueFrom(new Couch(stub.url, { auth }).replicate('a', 'b'));
+      const { body } = stub.requests.at(-1) ?? {};
+      expect(JSON.parse(String(body))).toEqual({
+        source: { url: `${stub.url}/a`, ...endpoint },
+        target: { url: `${stub.url}/b`, ...endpoint },
+      });
+    },
+  );
 });

@@ -8,8 +8,7 @@ import type { StubServer } from './helpers/stub-server.ts';
 import { expectExchange } from './helpers/wire.ts';
 import type { WireTable } from './helpers/wire.ts';
 
-// The request line and the body of every operation, and how its answer is understood: what runs
-// wherever there is no CouchDB at all.
+// The request line and body of every operation, and the decoding of its response, without a CouchDB.
 
 let stub: StubServer;
 beforeAll(async () => {
@@ -100,7 +99,7 @@ const wire: WireTable = [
     },
   ],
   [
-    'couch.stats by an old name',
+    'couch.stats by a name of CouchDB 1',
     (c) => c.stats('httpd/requests'),
     {
       sends:
@@ -243,7 +242,7 @@ const wire: WireTable = [
     },
   ],
   [
-    'db.save nameless',
+    'db.save without _id',
     (_, db) => db.save({ n: 1 }),
     {
       sends: 'GET /_uuids?count=50\nPUT /db/u {"n":1}',
@@ -348,7 +347,7 @@ const wire: WireTable = [
     { sends: 'GET /db/a%2Fb/c%20d%2F%C3%A9?rev=1-x' },
   ],
   [
-    'db.attachmentChunks',
+    'db.getAttachment().chunks',
     (_, db) => db.getAttachment('a', 'f').chunks(),
     { sends: 'GET /db/a/f', emits: expect.objectContaining({ done: 2, total: 2 }) },
   ],
@@ -367,12 +366,12 @@ const wire: WireTable = [
     { sends: 'DELETE /db/a%2Fb/a.txt?rev=1-x', answers: [written] },
   ],
   [
-    'db.security',
+    'db.upkeep.security',
     (_, db) => db.upkeep.security(),
     { sends: 'GET /db/_security', answers: [{ admins: {} }], emits: { admins: {} } },
   ],
   [
-    'db.security, set',
+    'db.upkeep.security, set',
     (_, db) => db.upkeep.security({ members: { names: ['a'] } }),
     {
       sends: 'PUT /db/_security {"members":{"names":["a"]}}',
@@ -444,7 +443,7 @@ describe('on the wire', () => {
     ['text', 'hello', 'a.bin', {}, 'text/plain;charset=utf-8'],
     ['bytes by name', new Uint8Array([1]), 'a.png', {}, 'image/png'],
     ['bytes of an unknown name', new Uint8Array([1]), 'a', {}, 'application/octet-stream'],
-    ['what is said', new Uint8Array([1]), 'a.png', { contentType: 'x/y' }, 'x/y'],
+    ['the given contentType', new Uint8Array([1]), 'a.png', { contentType: 'x/y' }, 'x/y'],
     ['a Blob', new Blob(['x'], { type: 'image/gif' }), 'a.png', {}, 'image/gif'],
   ])('the type of an attachment: %s', async (_, content, filename, options, type) => {
     stub.requests.length = 0;
@@ -454,7 +453,7 @@ describe('on the wire', () => {
     expect(stub.requests[0]?.headers).toMatchObject({ 'content-type': type });
   });
 
-  it('a status of 417 for allOrNothing is an error, and nothing is taken for saved', async () => {
+  it('allOrNothing errors with status 417, and records no document as saved', async () => {
     stub.answer((_request, response) =>
       response.writeHead(417).end('[{"id":"a","error":"not_implemented","reason":"no"}]'),
     );

@@ -28,11 +28,11 @@ async function leaf(db: Database<Note>, ...docs: object[]): Promise<void> {
 }
 
 const file = (
-  text: string,
+  content: string,
   type = 'text/plain',
 ): { readonly content_type: string; readonly data: string } => ({
   content_type: type,
-  data: btoa(text),
+  data: btoa(content),
 });
 
 async function text(db: Database<Note>, id: string, name: string): Promise<string> {

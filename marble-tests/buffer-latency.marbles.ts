@@ -12,7 +12,7 @@ const blocks: Record<string, readonly string[]> = {
 
 describe('bufferLatency', () => {
   it(
-    'opens a window at the first item after a silence, and emits it once',
+    'opens a window at the first item after an idle period, and emits one array',
     marbles(({ cold, expectObservable, expectSubscriptions }, scheduler) => {
       const source = cold('-a--b---------c-------|', blocks);
       const sourceSubs = ' ^---------------------!';
@@ -24,7 +24,7 @@ describe('bufferLatency', () => {
   );
 
   it(
-    'goes from window to window while items come',
+    'opens one window after another while items arrive',
     marbles(({ cold, expectObservable }, scheduler) => {
       const source = cold('-a--b--c--a-----------', blocks);
       const expected = '  ------x----y----------';
@@ -34,7 +34,7 @@ describe('bufferLatency', () => {
   );
 
   it(
-    'emits what is in the open window before it completes',
+    'emits the items of the open window before it completes',
     marbles(({ cold, expectObservable }, scheduler) => {
       const source = cold('-a-|   ', blocks);
       const expected = '  ---(x|)';
@@ -43,7 +43,7 @@ describe('bufferLatency', () => {
   );
 
   it(
-    'emits what is in the open window before it errors',
+    'emits the items of the open window before it errors',
     marbles(({ cold, expectObservable }, scheduler) => {
       const source = cold('-a-#   ', blocks);
       const expected = '  ---(x#)';
@@ -52,7 +52,7 @@ describe('bufferLatency', () => {
   );
 
   it(
-    'emits each item by itself, at once, with a latency of 0',
+    'emits each item alone and at once, with a latency of 0',
     marbles(({ cold, expectObservable }, scheduler) => {
       const source = cold('-a--m-----e|', blocks);
       const expected = '  -a--(mno)--|';
@@ -62,7 +62,7 @@ describe('bufferLatency', () => {
   );
 
   it(
-    'passes on silence, emptiness and failure',
+    'emits nothing for no items or empty arrays, and passes an error on',
     marbles(({ cold, expectObservable }, scheduler) => {
       for (const source of ['------', '|     ', '---|  ', '#     ']) {
         expectObservable(cold(source, blocks).pipe(bufferLatency(5, scheduler))).toBe(source);

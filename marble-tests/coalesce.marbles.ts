@@ -11,7 +11,7 @@ type Cold = (
   values: Record<string, TransportResponse>,
 ) => Observable<TransportResponse>;
 
-/** A server that answers after two frames whatever is read, alone or together. */
+/** A server that answers reads after two frames, single or combined. */
 const server = (cold: Cold) =>
   marbleTransport(({ url, body }: TransportRequest) => {
     const doc = (id: string): unknown => ({ _id: id, _rev: '1-a' });
@@ -42,7 +42,7 @@ const sent = (requests: readonly TransportRequest[]): string[] =>
 
 describe('coalesced reads', () => {
   it(
-    'of one turn are one request',
+    'of one turn are combined into one request',
     marbles(({ cold, expectObservable, flush }, scheduler) => {
       const transport = server(cold);
       const db = database(transport, scheduler, true);
@@ -60,11 +60,11 @@ describe('coalesced reads', () => {
   );
 
   it(
-    'wait for maxWait, and not when there are maxSize of them',
+    'wait for maxWait, or until maxSize of them have arrived',
     marbles(({ cold, expectObservable, flush }, scheduler) => {
       const transport = server(cold);
       const db = database(transport, scheduler, { maxWait: 5, maxSize: 3 });
-      // The third fills the request, and the fourth waits for nobody.
+      // The third fills the request. The fourth opens another one.
       const ids = cold('abc-d|');
       const expected = '----(abc)--(d|)';
       expectObservable(
@@ -82,7 +82,7 @@ describe('coalesced reads', () => {
   );
 
   it(
-    'go on when one of them leaves, and are aborted when all have',
+    'continue when one subscriber unsubscribes, and are aborted when all have',
     marbles(({ cold, expectObservable, expectSubscriptions, flush }, scheduler) => {
       const head = cold('---h', { h: response(NEVER) });
       const transport = marbleTransport(() => head);
@@ -96,7 +96,7 @@ describe('coalesced reads', () => {
   );
 
   it(
-    'that all leave before they are sent, are not',
+    'are not sent if all subscribers unsubscribe before',
     marbles(({ cold, expectObservable, flush }, scheduler) => {
       const transport = server(cold);
       const db = database(transport, scheduler, { maxWait: 5 });
@@ -113,7 +113,7 @@ describe('coalesced reads', () => {
 
 describe('coalesced writes', () => {
   it(
-    'send documents as they were when they were saved, and one of an id at a time',
+    'send documents as they were when they were saved, and each id once per request',
     marbles(({ cold, expectObservable, flush }, scheduler) => {
       const transport = marbleTransport(({ url, body }) => {
         const docs = url.endsWith('/_bulk_docs')
@@ -129,7 +129,7 @@ describe('coalesced writes', () => {
         db.save(doc).pipe(map(({ resolved }) => [...resolved.keys()].join()));
       expectObservable(save(a)).toBe('--(x|)', { x: 'a' });
       expectObservable(save({ _id: 'b', n: 1 })).toBe('--(x|)', { x: 'b' });
-      // What is in the object is read when it is subscribed to.
+      // The object is read on subscription.
       scheduler.schedule(() => (a.n = 2), 0);
       expectObservable(save(a)).toBe('----(x|)', { x: 'a' });
       flush();

@@ -9,7 +9,7 @@ const request = { method: 'GET', url: 'http://couch.test/' };
 
 describe('a request', () => {
   it(
-    'emits when the last byte is there, and completes',
+    'emits when the last byte has arrived, and completes',
     marbles(({ server, couch, cold, expectObservable, expectSubscriptions }) => {
       const body = cold('   ---a--b|   ', { a: '{"version":', b: '"3.5.0"}' });
       const head = cold('--h       ', { h: raw(body) });
@@ -22,7 +22,7 @@ describe('a request', () => {
   );
 
   it(
-    'sends nothing before it is subscribed to, and aborts when it is unsubscribed from',
+    'sends nothing before the subscription, and aborts on unsubscribe',
     marbles(({ server, couch, cold, expectObservable, expectSubscriptions, flush }) => {
       const { subscriptions } = server.on('GET /', cold('-------h', { h: raw(NEVER) }));
       const operation = couch.version();
@@ -35,7 +35,7 @@ describe('a request', () => {
   );
 
   it(
-    'aborts in the middle of the body when it is unsubscribed from',
+    'aborts on unsubscribe in the middle of the body',
     marbles(({ server, couch, cold, expectObservable, expectSubscriptions }) => {
       const body = cold('  --a--', { a: '{' });
       const { subscriptions } = server.on('GET /', cold('-h', { h: raw(body) }));
@@ -46,7 +46,7 @@ describe('a request', () => {
   );
 
   it(
-    'times out when no head comes',
+    'times out if no head arrives',
     marbles(({ server, cold, expectObservable, expectSubscriptions }) => {
       const { subscriptions } = server.on('GET /', cold('---------------'));
       const error = new TimeoutError(10, request);
@@ -57,7 +57,7 @@ describe('a request', () => {
   );
 
   it(
-    'times out in a silence between two pieces of the body, not because of its length',
+    'times out in an idle period between two chunks of the body, not because of its length',
     marbles(({ server, cold, expectObservable }) => {
       server.on('GET /', raw(cold('-----a----a----a---------------', { a: ' ' })));
       const expected = '          -------------------------#';
@@ -67,7 +67,7 @@ describe('a request', () => {
   );
 
   it(
-    'waits for ever with a timeout of 0',
+    'waits without limit, with a timeout of 0',
     marbles(({ server, cold, expectObservable }) => {
       server.on('GET /', cold('60m h', { h: { version: '3' } }));
       expectObservable(server.couch({ timeout: 0 }).version()).toBe('60m (x|)', { x: '3' });
@@ -75,7 +75,7 @@ describe('a request', () => {
   );
 
   it(
-    'errors with a ProtocolError when the body ends early',
+    'errors with a ProtocolError if the body ends early',
     marbles(({ server, couch, cold, expectObservable }) => {
       server.on('GET /', raw(cold('--a-#', { a: '{' }, new Error('aborted'))));
       const what = `GET ${request.url}: the answer ended early: aborted`;
@@ -85,7 +85,7 @@ describe('a request', () => {
   );
 
   it(
-    'reads the body of a failure whole before it errors',
+    'reads the whole body of a failure before it errors',
     marbles(({ server, couch, cold, expectObservable }) => {
       const body = cold('--a--b|', { a: '{"error":"not_', b: 'found","reason":"missing"}' });
       server.on('GET /', raw(body, { status: 404 }));

@@ -16,8 +16,8 @@ const refused = (status = 401): TransportResponse =>
 const version = (headers: Record<string, string> = {}): TransportResponse =>
   response(body('{"version":"3.5.0"}'), 200, headers);
 
-/** Who asked what: `l` for a login, else the cookie, `+` for one of the browser, `b` for Basic. */
-function told(request: TransportRequest): string {
+/** The label of a request: `l` for a login, else the cookie, `+` for the browser's, `b` for Basic. */
+function labelOf(request: TransportRequest): string {
   if (request.url.endsWith('/_session')) return 'l';
   const { cookie, authorization } = request.headers;
   if (authorization !== undefined) return 'b';
@@ -35,42 +35,42 @@ function couchOf(
   scheduler: SchedulerLike,
   { login, answer = () => of(version()) }: Server,
   auth: Auth = { session: { username: 'ada', password: 'secret' } },
-): { readonly couch: Couch; readonly asked: string[] } {
-  const asked: string[] = [];
+): { readonly couch: Couch; readonly sent: string[] } {
+  const sent: string[] = [];
   let logins = 0;
   const transport = marbleTransport((request) => {
-    const who = told(request);
-    asked.push(`${scheduler.now()} ${who}`);
-    return who === 'l' ? login((logins += 1)) : answer(who);
+    const label = labelOf(request);
+    sent.push(`${scheduler.now()} ${label}`);
+    return label === 'l' ? login((logins += 1)) : answer(label);
   });
-  return { couch: new Couch(undefined, { transport, scheduler, auth }), asked };
+  return { couch: new Couch(undefined, { transport, scheduler, auth }), sent };
 }
 
-/** Asks at each of these times; emits the version, or the status of the failure. */
-function asking(couch: Couch, times: number[], scheduler: SchedulerLike): Observable<string> {
-  const ask = couch.version().pipe(
+/** Sends a request at each of these times; emits `v`, or the status of the failure. */
+function requestsAt(couch: Couch, times: number[], scheduler: SchedulerLike): Observable<string> {
+  const request = couch.version().pipe(
     map(() => 'v'),
     catchError((error: HTTPError) => of(String(error.status))),
   );
-  return merge(...times.map((time) => timer(time, scheduler).pipe(mergeMap(() => ask))));
+  return merge(...times.map((time) => timer(time, scheduler).pipe(mergeMap(() => request))));
 }
 
 describe('a cookie session', () => {
   it(
-    'logs in once for all who wait, and not before anybody asks',
+    'logs in once for all waiting requests, and not before the first request',
     marbles(({ cold, expectObservable, flush }, scheduler) => {
-      const { couch, asked } = couchOf(scheduler, {
+      const { couch, sent } = couchOf(scheduler, {
         login: () => cold('---l', { l: loggedIn('A') }),
       });
       const expected = '  ---(vvv)-(v|)';
-      expectObservable(asking(couch, [0, 1, 2, 9], scheduler)).toBe(expected);
+      expectObservable(requestsAt(couch, [0, 1, 2, 9], scheduler)).toBe(expected);
       flush();
-      expect(asked).toEqual(['0 l', '3 A', '3 A', '3 A', '9 A']);
+      expect(sent).toEqual(['0 l', '3 A', '3 A', '3 A', '9 A']);
     }),
   );
 
   it(
-    'leaves the login when the last who waits for it has left',
+    'cancels the login when the last waiting request is unsubscribed',
     marbles(({ cold, expectObservable, expectSubscriptions }, scheduler) => {
       const login = cold('-----------l', { l: loggedIn('A') });
       const { couch } = couchOf(scheduler, { login: () => login });
@@ -81,15 +81,17 @@ describe('a cookie session', () => {
   );
 
   it(
-    'renews its cookie with the first request after nine tenths of its life',
+    'renews its cookie with the first request after nine tenths of its lifetime',
     marbles(({ expectObservable, flush }, scheduler) => {
-      const { couch, asked } = couchOf(scheduler, {
+      const { couch, sent } = couchOf(scheduler, {
         login: (count) => of(loggedIn(`${count}`, 10)),
       });
       const times = [0, 8_999, 9_000, 17_999, 30_000];
-      expectObservable(asking(couch, times, scheduler)).toBe('v 8998ms v v 8998ms v 12000ms (v|)');
+      expectObservable(requestsAt(couch, times, scheduler)).toBe(
+        'v 8998ms v v 8998ms v 12000ms (v|)',
+      );
       flush();
-      expect(asked).toEqual([
+      expect(sent).toEqual([
         '0 l',
         '0 1',
         '8999 1',
@@ -103,53 +105,58 @@ describe('a cookie session', () => {
   );
 
   it(
-    'goes on with a cookie that still holds when it cannot be renewed, and not with one that does not',
+    'keeps a valid cookie if the renewal fails, but not an expired one',
     marbles(({ expectObservable, flush }, scheduler) => {
-      const { couch, asked } = couchOf(scheduler, {
+      const { couch, sent } = couchOf(scheduler, {
         login: (count) => of(count === 1 ? loggedIn('A', 10) : refused(503)),
       });
-      expectObservable(asking(couch, [0, 9_500, 10_000], scheduler)).toBe('v 9499ms v 499ms (x|)', {
-        v: 'v',
-        x: '503',
-      });
+      expectObservable(requestsAt(couch, [0, 9_500, 10_000], scheduler)).toBe(
+        'v 9499ms v 499ms (x|)',
+        {
+          v: 'v',
+          x: '503',
+        },
+      );
       flush();
-      expect(asked).toEqual(['0 l', '0 A', '9500 l', '9500 A', '10000 l']);
+      expect(sent).toEqual(['0 l', '0 A', '9500 l', '9500 A', '10000 l']);
     }),
   );
 
   it(
-    'takes the cookie that the server renews by itself, with the life that is left to it',
+    'accepts a cookie that the server renews, with its remaining lifetime',
     marbles(({ expectObservable, flush }, scheduler) => {
       const renewed = { 'set-cookie': 'AuthSession=B; Version=1; Max-Age=10; Path=/' };
-      const { couch, asked } = couchOf(scheduler, {
+      const { couch, sent } = couchOf(scheduler, {
         login: () => of(loggedIn('A', 10)),
         answer: (cookie) => of(version(cookie === 'A' && scheduler.now() > 0 ? renewed : {})),
       });
-      expectObservable(asking(couch, [0, 5_000, 13_000], scheduler)).toBe('v 4999ms v 7999ms (v|)');
+      expectObservable(requestsAt(couch, [0, 5_000, 13_000], scheduler)).toBe(
+        'v 4999ms v 7999ms (v|)',
+      );
       flush();
-      expect(asked).toEqual(['0 l', '0 A', '5000 A', '13000 B']);
+      expect(sent).toEqual(['0 l', '0 A', '5000 A', '13000 B']);
     }),
   );
 
   it(
-    'logs in again after a 401 once, for all whom it befell, and sends each once more',
+    'logs in once after a 401 of several requests, and retries each once',
     marbles(({ cold, expectObservable, flush }, scheduler) => {
-      const { couch, asked } = couchOf(scheduler, {
+      const { couch, sent } = couchOf(scheduler, {
         login: (count) => cold('--l', { l: loggedIn(`${count}`) }),
         answer: (cookie) =>
           scheduler.now() < 10_000 || cookie !== '1' ? of(version()) : cold('-x', { x: refused() }),
       });
-      expectObservable(asking(couch, [0, 10_000, 10_000, 10_002], scheduler)).toBe(
+      expectObservable(requestsAt(couch, [0, 10_000, 10_000, 10_002], scheduler)).toBe(
         '--v 10000ms (vvv|)',
       );
       flush();
-      expect(asked).toEqual([
+      expect(sent).toEqual([
         '0 l',
         '2 1',
         '10000 1',
         '10000 1',
         '10001 l',
-        // It waits for the login that is under way, and is not refused first.
+        // It waits for the login in flight, and is not refused first.
         '10003 2',
         '10003 2',
         '10003 2',
@@ -158,77 +165,79 @@ describe('a cookie session', () => {
   );
 
   it(
-    'sends a request again at once that was refused a cookie which has been replaced meanwhile',
+    'retries a request at once if its refused cookie has been replaced meanwhile',
     marbles(({ cold, expectObservable, flush }, scheduler) => {
-      const { couch, asked } = couchOf(
+      const { couch, sent } = couchOf(
         scheduler,
         {
           login: (count) => of(loggedIn(`${count}`)),
           answer: (cookie) =>
             cookie === '1'
-              ? cold(asked.length < 4 ? '----x' : '-x', { x: refused() })
+              ? cold(sent.length < 4 ? '----x' : '-x', { x: refused() })
               : of(version()),
         },
         { session: ['ada', 'secret'], loginInterval: 0 },
       );
-      expectObservable(asking(couch, [0, 0, 1], scheduler)).toBe('--v-(vv|)');
+      expectObservable(requestsAt(couch, [0, 0, 1], scheduler)).toBe('--v-(vv|)');
       flush();
-      expect(asked).toEqual(['0 l', '0 1', '0 1', '1 1', '2 l', '2 2', '4 2', '4 2']);
+      expect(sent).toEqual(['0 l', '0 1', '0 1', '1 1', '2 l', '2 2', '4 2', '4 2']);
     }),
   );
 
   it(
-    'does not replace a cookie that is refused within the least time between two logins',
+    'does not replace a cookie that is refused within loginInterval',
     marbles(({ expectObservable, flush }, scheduler) => {
-      const { couch, asked } = couchOf(scheduler, {
+      const { couch, sent } = couchOf(scheduler, {
         login: (count) => of(loggedIn(`${count}`)),
         answer: () => of(refused()),
       });
-      expectObservable(asking(couch, [0, 4_999, 5_000, 5_001], scheduler)).toBe(
+      expectObservable(requestsAt(couch, [0, 4_999, 5_000, 5_001], scheduler)).toBe(
         'x 4998ms x x (x|)',
         { x: '401' },
       );
       flush();
-      expect(asked).toEqual(['0 l', '0 1', '4999 1', '5000 1', '5000 l', '5000 2', '5001 2']);
+      expect(sent).toEqual(['0 l', '0 1', '4999 1', '5000 1', '5000 l', '5000 2', '5001 2']);
     }),
   );
 
   it.each([401, 403])(
-    'tries a name and password that were refused with %i again after 90 seconds, not before',
+    'retries a login that was refused with %i after 90 seconds, not before',
     (status) =>
       marbles(({ expectObservable, flush }, scheduler) => {
-        const { couch, asked } = couchOf(scheduler, {
+        const { couch, sent } = couchOf(scheduler, {
           login: (count) => of(count < 3 ? refused(status) : loggedIn('A')),
         });
         const times = [0, 1, 89_999, 90_000, 180_000];
-        expectObservable(asking(couch, times, scheduler)).toBe('xx 89997ms xx 89999ms (v|)', {
+        expectObservable(requestsAt(couch, times, scheduler)).toBe('xx 89997ms xx 89999ms (v|)', {
           x: String(status),
           v: 'v',
         });
         flush();
-        expect(asked).toEqual(['0 l', '90000 l', '180000 l', '180000 A']);
+        expect(sent).toEqual(['0 l', '90000 l', '180000 l', '180000 A']);
       })(),
   );
 
   it(
-    'sends the name and password with each request where there are no sessions',
+    'sends the name and password with each request if the server has no sessions',
     marbles(({ expectObservable, flush }, scheduler) => {
-      const { couch, asked } = couchOf(scheduler, { login: () => of(refused(404)) });
-      expectObservable(asking(couch, [0, 3_600_000], scheduler)).toBe('v 3599999ms (v|)');
+      const { couch, sent } = couchOf(scheduler, { login: () => of(refused(404)) });
+      expectObservable(requestsAt(couch, [0, 3_600_000], scheduler)).toBe('v 3599999ms (v|)');
       flush();
-      expect(asked).toEqual(['0 l', '0 b', '3600000 b']);
+      expect(sent).toEqual(['0 l', '0 b', '3600000 b']);
     }),
   );
 
   it(
-    'knows of a cookie that a browser keeps only that it is there, and takes it to last ten minutes',
+    'assumes a lifetime of ten minutes for a cookie that the browser hides',
     marbles(({ expectObservable, flush }, scheduler) => {
-      const { couch, asked } = couchOf(scheduler, {
+      const { couch, sent } = couchOf(scheduler, {
         login: () => of(response(body('{"ok":true,"name":"ada","roles":[]}'))),
       });
-      expectObservable(asking(couch, [0, 539_999, 540_000], scheduler)).toBe('v 539998ms v (v|)');
+      expectObservable(requestsAt(couch, [0, 539_999, 540_000], scheduler)).toBe(
+        'v 539998ms v (v|)',
+      );
       flush();
-      expect(asked).toEqual(['0 l', '0 +', '539999 +', '540000 l', '540000 +']);
+      expect(sent).toEqual(['0 l', '0 +', '539999 +', '540000 l', '540000 +']);
     }),
   );
 });

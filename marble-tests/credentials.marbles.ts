@@ -13,90 +13,90 @@ const token = (bearer: string): Credentials => ({ bearer });
 
 interface Served {
   readonly couch: Couch;
-  /** When, and with which token; `-` for none. */
-  readonly asked: string[];
+  /** The time and the token of each request; `-` for none. */
+  readonly sent: string[];
 }
 
-/** A server that lets in whoever has one of these tokens. */
+/** A server that accepts a request with a valid token. */
 function couchOf(
   scheduler: SchedulerLike,
   auth: Auth,
   valid: (token: string) => boolean,
   lag?: Observable<unknown>,
 ): Served {
-  const asked: string[] = [];
+  const sent: string[] = [];
   const transport = marbleTransport(({ headers }) => {
     const who = headers['authorization']?.replace('Bearer ', '') ?? '-';
-    asked.push(`${scheduler.now()} ${who}`);
+    sent.push(`${scheduler.now()} ${who}`);
     const answer = valid(who) ? version() : refused();
     return lag === undefined ? of(answer) : lag.pipe(map(() => answer));
   });
-  return { couch: new Couch(undefined, { transport, scheduler, auth }), asked };
+  return { couch: new Couch(undefined, { transport, scheduler, auth }), sent };
 }
 
-function asking(couch: Couch, times: number[], scheduler: SchedulerLike): Observable<string> {
-  const ask = couch.version().pipe(
+function requestsAt(couch: Couch, times: number[], scheduler: SchedulerLike): Observable<string> {
+  const request = couch.version().pipe(
     map(() => 'v'),
     catchError((error: HTTPError) => of(error.status === 401 ? 'x' : error.name)),
   );
-  return merge(...times.map((time) => timer(time, scheduler).pipe(mergeMap(() => ask))));
+  return merge(...times.map((time) => timer(time, scheduler).pipe(mergeMap(() => request))));
 }
 
 describe('credentials', () => {
   it(
-    'that come later are waited for',
+    'that arrive later delay the requests until then',
     marbles(({ cold, expectObservable, expectSubscriptions, flush }, scheduler) => {
       const given = cold('---(a|)', { a: token('A') });
-      const { couch, asked } = couchOf(scheduler, given, () => true, cold('-(x|)'));
-      expectObservable(asking(couch, [0, 1, 9], scheduler)).toBe('----(vv)--(v|)');
+      const { couch, sent } = couchOf(scheduler, given, () => true, cold('-(x|)'));
+      expectObservable(requestsAt(couch, [0, 1, 9], scheduler)).toBe('----(vv)--(v|)');
       expectSubscriptions(given.subscriptions).toBe('^--!');
       flush();
-      expect(asked).toEqual(['3 A', '3 A', '9 A']);
+      expect(sent).toEqual(['3 A', '3 A', '9 A']);
     }),
   );
 
   it(
-    'of a function are asked for once, and once more after a 401, for all whom it befell',
+    'of a function are requested once, and again once after a 401 of several requests',
     marbles(({ cold, expectObservable, flush }, scheduler) => {
       const answers = ['A', 'B'];
-      let asked = 0;
+      let sent = 0;
       const auth = (): Observable<Credentials> =>
-        cold('-(t|)', { t: token(answers[asked++] ?? '') });
-      const valid = (one: string): boolean => one === (scheduler.now() < 10 ? 'A' : 'B');
+        cold('-(t|)', { t: token(answers[sent++] ?? '') });
+      const valid = (text: string): boolean => text === (scheduler.now() < 10 ? 'A' : 'B');
       const served = couchOf(scheduler, auth, valid);
-      expectObservable(asking(served.couch, [0, 0, 5, 10, 10, 15], scheduler)).toBe(
+      expectObservable(requestsAt(served.couch, [0, 0, 5, 10, 10, 15], scheduler)).toBe(
         '-(vv)v-----(vv)(v|)',
       );
       flush();
-      expect(served.asked).toEqual(['1 A', '1 A', '5 A', '10 A', '10 A', '11 B', '11 B', '15 B']);
-      expect(asked).toBe(2);
+      expect(served.sent).toEqual(['1 A', '1 A', '5 A', '10 A', '10 A', '11 B', '11 B', '15 B']);
+      expect(sent).toBe(2);
     }),
   );
 
   it(
-    'of a function that has no others to give are refused once, without a second request',
+    'of a function that returns the same again cause no second request after a 401',
     marbles(({ expectObservable, flush }, scheduler) => {
-      const { couch, asked } = couchOf(
+      const { couch, sent } = couchOf(
         scheduler,
         () => token('A'),
         () => false,
       );
-      expectObservable(asking(couch, [0, 3], scheduler)).toBe('x--(x|)');
+      expectObservable(requestsAt(couch, [0, 3], scheduler)).toBe('x--(x|)');
       flush();
-      expect(asked).toEqual(['0 A', '3 A']);
+      expect(sent).toEqual(['0 A', '3 A']);
     }),
   );
 
   it(
-    'of an Observable are those that it told last, and it is listened to while something is asked',
+    'of an Observable are its last value, and Corduroy subscribes to it only during a request',
     marbles(({ hot, expectObservable, flush }, scheduler) => {
       const given = hot('a----b----n---', { a: token('A'), b: token('B'), n: null });
       const known = new BehaviorSubject<Credentials | null>(token('0'));
       given.subscribe(known);
-      const { couch, asked } = couchOf(scheduler, known, () => true);
-      expectObservable(asking(couch, [1, 6, 11], scheduler)).toBe('-v----v----(v|)');
+      const { couch, sent } = couchOf(scheduler, known, () => true);
+      expectObservable(requestsAt(couch, [1, 6, 11], scheduler)).toBe('-v----v----(v|)');
       flush();
-      expect(asked).toEqual(['1 A', '6 B', '11 -']);
+      expect(sent).toEqual(['1 A', '6 B', '11 -']);
       expect(known.observed).toBe(false);
     }),
   );
@@ -112,8 +112,8 @@ describe('a feed, when credentials change', () => {
     readonly couch: Couch;
     readonly feed: Observable<string>;
     readonly states: string[];
-    /** When a feed was asked for, by whom, from where. */
-    readonly asked: string[];
+    /** The time, the token and the sequence of each request for a feed. */
+    readonly sent: string[];
   }
 
   function feedOf(
@@ -122,7 +122,7 @@ describe('a feed, when credentials change', () => {
     serve: (who: string, count: number) => Observable<TransportResponse>,
     options: object = {},
   ): Feed {
-    const asked: string[] = [];
+    const sent: string[] = [];
     const transport = marbleTransport(({ url, headers, method }) => {
       const { searchParams, pathname } = new URL(url);
       const who =
@@ -136,8 +136,8 @@ describe('a feed, when credentials change', () => {
       if (searchParams.get('feed') !== 'continuous') {
         return of(response(body('{"results":[],"last_seq":"0","pending":0}')));
       }
-      asked.push(`${scheduler.now()} ${who} ${searchParams.get('since')}`);
-      return serve(who, asked.length);
+      sent.push(`${scheduler.now()} ${who} ${searchParams.get('since')}`);
+      return serve(who, sent.length);
     });
     const couch = new Couch(undefined, { transport, scheduler, ...(auth && { auth }) });
     const changes = couch.use('orders').changes$({ ...feedOptions, ...options });
@@ -148,40 +148,40 @@ describe('a feed, when credentials change', () => {
       ),
     );
     const feed = changes.pipe(map((batch) => batch.changes.map(({ id }) => id.slice(4)).join('')));
-    return { couch, feed, states, asked };
+    return { couch, feed, states, sent };
   }
 
   it(
-    'goes on at once with the new ones after the last change',
+    'resumes at once with the new ones, after the last change',
     marbles(({ cold, hot, expectObservable, expectSubscriptions, flush }, scheduler) => {
       const given = hot('    a----b-------', { a: token('A'), b: token('B') });
       const auth = new BehaviorSubject<Credentials>(token('A'));
       given.subscribe(auth);
       const bodies = [cold('-a---------', wire), cold('--b--------', wire)];
-      const { feed, asked } = feedOf(scheduler, auth, (_, count) =>
+      const { feed, sent } = feedOf(scheduler, auth, (_, count) =>
         of(response(bodies[count - 1] ?? NEVER)),
       );
       expectObservable(feed, '^----------!').toBe('-1-----2----');
       expectSubscriptions(bodies[0]?.subscriptions ?? []).toBe('^----!');
       flush();
-      expect(asked).toEqual(['0 A 0', '5 B 1']);
+      expect(sent).toEqual(['0 A 0', '5 B 1']);
     }),
   );
 
   it(
-    'is not disturbed by the same ones once more',
+    'stays connected if the same credentials are emitted again',
     marbles(({ cold, expectObservable, flush }, scheduler) => {
       const auth = cold('a--a--a---', { a: token('A') });
       const first = cold('-a-----b---', wire);
-      const { feed, asked } = feedOf(scheduler, auth, () => of(response(first)));
+      const { feed, sent } = feedOf(scheduler, auth, () => of(response(first)));
       expectObservable(feed, '^---------!').toBe('-1-----2---');
       flush();
-      expect(asked).toEqual(['0 A 0']);
+      expect(sent).toEqual(['0 A 0']);
     }),
   );
 
   it(
-    'waits for others when they are refused, and goes on when they come',
+    'waits for others after a 401, and resumes when they arrive',
     marbles(({ cold, hot, expectObservable, flush }, scheduler) => {
       const given = hot('     -----n---b-------', { b: token('B'), n: null });
       const auth = new BehaviorSubject<Credentials | null>(token('A'));
@@ -190,12 +190,12 @@ describe('a feed, when credentials change', () => {
         A: cold('-a---------', wire),
         B: cold('--b--------', wire),
       };
-      const { feed, asked, states } = feedOf(scheduler, auth, (who) =>
+      const { feed, sent, states } = feedOf(scheduler, auth, (who) =>
         of(who === '-' ? refused() : response(bodies[who] ?? NEVER)),
       );
       expectObservable(feed, '^-------------!').toBe('-1---------2----');
       flush();
-      expect(asked).toEqual(['0 A 0', '5 - 1', '9 B 1']);
+      expect(sent).toEqual(['0 A 0', '5 - 1', '9 B 1']);
       expect(states).toEqual([
         'idle',
         'connecting',
@@ -210,7 +210,7 @@ describe('a feed, when credentials change', () => {
   );
 
   it(
-    'waits no longer than failures are put up with',
+    'waits no longer than its errorTolerance',
     marbles(({ expectObservable, flush }, scheduler) => {
       for (const [errorTolerance, expected, waits] of [
         [0, 'x', []],
@@ -227,7 +227,7 @@ describe('a feed, when credentials change', () => {
   );
 
   it(
-    'ends when they are refused and no others can come',
+    'errors if they are refused and no others can follow',
     marbles(({ expectObservable }, scheduler) => {
       const { feed } = feedOf(scheduler, token('A'), () => of(refused()));
       const failed = feed.pipe(catchError((error: Error) => of(error.name)));
@@ -236,45 +236,45 @@ describe('a feed, when credentials change', () => {
   );
 
   it(
-    'follows a login and a logout',
+    'reconnects after a login and a logout',
     marbles(({ cold, expectObservable, flush }, scheduler) => {
       const serve = (who: string, count: number): Observable<TransportResponse> => {
         if (count === 3) return of(refused());
         const bodies = [cold('-a---', wire), cold('--b----', wire), NEVER, cold('-c', wire)];
         return of(response(who === '-' && count > 1 ? NEVER : (bodies[count - 1] ?? NEVER)));
       };
-      const { couch, feed, asked } = feedOf(scheduler, undefined, serve);
+      const { couch, feed, sent } = feedOf(scheduler, undefined, serve);
       const act = (time: number, what: () => Observable<unknown>): Observable<never> =>
         timer(time, scheduler).pipe(
           mergeMap(what),
           mergeMap(() => []),
         );
-      const told = merge(
+      const emitted = merge(
         feed,
         act(4, () => couch.login('ada', 'secret')),
         act(8, () => couch.logout()),
         act(12, () => couch.login('ada', 'secret')),
       );
-      expectObservable(told, '^---------------!').toBe('-1----2------3---');
+      expectObservable(emitted, '^---------------!').toBe('-1----2------3---');
       flush();
-      expect(asked).toEqual(['0 - 0', '4 S 1', '8 - 2', '12 S 2']);
+      expect(sent).toEqual(['0 - 0', '4 S 1', '8 - 2', '12 S 2']);
     }),
   );
 });
 
-it('a Subject that tells nothing at once is remembered from request to request', () => {
+it('credentials of a Subject without a replay are kept from request to request', () => {
   const given = new Subject<Credentials>();
   const transport = marbleTransport(() => of(version()));
   const couch = new Couch(undefined, { transport, auth: given });
-  const got: string[] = [];
-  couch.version().subscribe((one) => got.push(one));
+  const versions: string[] = [];
+  couch.version().subscribe((number) => versions.push(number));
   expect(transport.requests).toHaveLength(0);
   given.next(token('A'));
-  couch.version().subscribe((one) => got.push(one));
+  couch.version().subscribe((number) => versions.push(number));
   expect(transport.requests.map(({ headers }) => headers['authorization'])).toEqual([
     'Bearer A',
     'Bearer A',
   ]);
-  expect(got).toEqual(['3.5.0', '3.5.0']);
+  expect(versions).toEqual(['3.5.0', '3.5.0']);
   expect(given.observed).toBe(false);
 });

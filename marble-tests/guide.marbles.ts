@@ -18,7 +18,7 @@ describe('the guide on testing', () => {
   it('has snippets', () => expect(snippets.length).toBeGreaterThan(12));
 
   it.each(snippets.map((snippet, i) => [i + 1, snippet] as const))(
-    'snippet %d is a fragment of what runs',
+    'snippet %d is part of a file that runs',
     (_, snippet) => {
       expect(program).toContain(flush(snippet));
     },

@@ -20,7 +20,7 @@ describe('lines', () => {
   );
 
   it(
-    'drops what stands after the last newline',
+    'drops the text after the last newline',
     marbles(({ cold, expectObservable }) => {
       const source = cold('-a--c--|', chunks);
       const expected = '  -x-----|';
@@ -29,7 +29,7 @@ describe('lines', () => {
   );
 
   it(
-    'keeps what stands after the last newline, where it is told to',
+    'keeps the text after the last newline, with "keep"',
     marbles(({ cold, expectObservable }) => {
       const source = cold('-a--c--|   ', chunks);
       const expected = '  -x-----(y|)';
@@ -39,7 +39,7 @@ describe('lines', () => {
   );
 
   it(
-    'passes on heartbeats as empty lines',
+    'emits heartbeats as empty lines',
     marbles(({ cold, expectObservable }) => {
       const source = cold('-h-h-', chunks);
       const expected = '  -x-x-';
@@ -48,7 +48,7 @@ describe('lines', () => {
   );
 
   it(
-    'passes on an error, without the line it cut',
+    'passes an error on, without the unfinished line',
     marbles(({ cold, expectObservable }) => {
       const source = cold('-c-#', chunks);
       const expected = '  ---#';
@@ -68,7 +68,7 @@ describe('lines', () => {
     }),
   );
 
-  it('gives the same lines wherever the bytes are cut', () => {
+  it('emits the same lines for any division into chunks', () => {
     const line = fc.string({ unit: 'binary' }).map((text) => text.replace(/[\r\n]/g, ''));
     fc.assert(
       fc.property(

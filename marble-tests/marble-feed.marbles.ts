@@ -26,7 +26,7 @@ describe('a marble feed', () => {
   );
 
   it(
-    'drains for a feed that asks only for what there is, and for a one-shot request',
+    'completes a normal feed and a one-shot request after the existing changes',
     marbles(({ server, couch, hot, cold, expectObservable }) => {
       server.feed('orders', hot('-a-b--c'));
       const db = couch.use('orders');
@@ -45,7 +45,7 @@ describe('a marble feed', () => {
   );
 
   it(
-    'begins now, or where the feed asks, and ends after as many as it asks',
+    'starts at the since of the feed, and ends at its limit',
     marbles(({ server, couch, hot, expectObservable }) => {
       const feed = server.feed('orders', hot('-a-b-c'));
       const db = couch.use('orders');
@@ -61,7 +61,7 @@ describe('a marble feed', () => {
   );
 
   it(
-    'sends heartbeats, as seldom as it is asked to',
+    'sends heartbeats at the requested interval',
     marbles(({ server, couch, hot, expectObservable, expectSubscriptions }) => {
       const feed = server.feed('orders', hot('5ms a'));
       const changes = couch.use('orders').changes$({ ...options, heartbeat: 1000 });
@@ -71,7 +71,7 @@ describe('a marble feed', () => {
   );
 
   it(
-    'drops the connection at a #; the feed comes back, and gets what it has missed',
+    'drops the connection at a #; the feed reconnects, and receives the missed changes',
     marbles(({ server, couch, hot, expectObservable, expectSubscriptions }) => {
       const feed = server.feed('orders', hot('-a-#'), hot('-----b----c-'));
       const changes = couch.use('orders').changes$(options);
@@ -86,7 +86,7 @@ describe('a marble feed', () => {
   );
 
   it(
-    'goes on after a fault.cut in the same stream',
+    'continues after a fault.cut in the same stream',
     marbles(({ server, couch, hot, expectObservable }) => {
       server.feed('orders', hot('-a-x------b-', { a: 'a', b: 'b', x: fault.cut }));
       expectObservable(ids(couch.use('orders').changes$(options)), '------------!').toBe(
@@ -96,18 +96,18 @@ describe('a marble feed', () => {
   );
 
   it(
-    'falls silent, until the feed finds that out and connects anew',
+    'sends nothing after a fault.silence, until the feed notices and reconnects',
     marbles(({ server, couch, hot, expectObservable, expectSubscriptions }) => {
       const feed = server.feed('orders', hot('-a-x-b', { a: 'a', b: 'b', x: fault.silence }));
       const changes = couch.use('orders').changes$({ ...options, heartbeat: 10 });
-      // Twice the heartbeat after the last that came, and 5 ms of backoff.
+      // The feed waits twice the heartbeat after the last bytes, then 5 ms of backoff.
       expectObservable(ids(changes), '40ms !').toBe('-a 24ms b');
       expectSubscriptions(feed.subscriptions).toBe(['^ 20ms !', '26ms ^ 13ms !']);
     }),
   );
 
   it(
-    'answers by status: what passes is waited out, what cannot pass ends the feed',
+    'answers with a status: the feed retries a transient one, and ends after a permanent one',
     marbles(({ server, couch, hot, expectObservable }) => {
       server.feed('orders', hot('-a-#', undefined, status(503)), hot('12ms b'));
       server.feed('refused', hot('-a-x', { a: 'a', x: status(401) }));
@@ -120,7 +120,7 @@ describe('a marble feed', () => {
   );
 
   it(
-    'replaces the database, which ends the feed',
+    'replaces the database at a fault.replaced, which ends the feed',
     marbles(({ server, couch, hot, expectObservable }) => {
       server.feed('orders', hot('-a-x', { a: 'a', x: fault.replaced }));
       const error = expect.objectContaining({ name: 'DatabaseReplaced' });
@@ -133,7 +133,7 @@ describe('a marble feed', () => {
   );
 
   it(
-    'leaves the database itself to the routes of the test, where there are any',
+    'lets routes of the test answer for the database itself',
     marbles(({ server, couch, hot, expectObservable }) => {
       server.feed('orders', hot('-'));
       server.on('GET /orders', status(404));
@@ -144,14 +144,14 @@ describe('a marble feed', () => {
   );
 
   it(
-    'ends a test in which a feed is left open, where duration says',
+    'ends a test with an open feed at the duration',
     marbles(({ server, couch, hot, expectObservable }) => {
       server.feed('orders', hot('-a'));
       expectObservable(ids(couch.use('orders').changes$(options))).toBe('-a');
     }),
   );
 
-  it('says in a plain TestScheduler that a feed was left open, rather than go on for ever', () => {
+  it('fails a test with an open feed in a plain TestScheduler after an hour of virtual time', () => {
     const scheduler = new TestScheduler((actual, expected) => expect(actual).toEqual(expected));
     expect(() =>
       scheduler.run(({ cold, hot, expectObservable }) => {
@@ -162,16 +162,16 @@ describe('a marble feed', () => {
     ).toThrow(/the feed of orders has been open for an hour of virtual time/i);
   });
 
-  it('refuses marbles that are no changes', () => {
+  it('rejects marbles that are not changes', () => {
     const test = marbles(({ server, couch, hot }) => {
       server.feed('orders', hot('-a', { a: 42 as never }));
       couch.use('orders').changes$(options).subscribe();
     });
-    expect(test).toThrow(/A feed's marble is a document/);
+    expect(test).toThrow(/feed: a marble must be a document/);
   });
 
   it(
-    'makes changes of documents, of ids, and of changes as CouchDB writes them',
+    'accepts documents, ids, and changes as CouchDB writes them',
     marbles(({ server, couch, hot, expectObservable }) => {
       server.feed(
         'orders',

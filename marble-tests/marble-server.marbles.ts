@@ -17,7 +17,7 @@ const nameOf = <T>(source: Observable<T>): Observable<T | string> =>
     ),
   );
 
-/** Runs a test that must fail, and returns what it fails with. */
+/** Runs a test that must fail, and returns its error. */
 function failureOf(test: (helpers: MarbleHelpers) => void): string {
   try {
     marbles(test)();
@@ -29,7 +29,7 @@ function failureOf(test: (helpers: MarbleHelpers) => void): string {
 
 describe('a marble server', () => {
   it(
-    'answers when the marble comes, with the value as JSON',
+    'answers at the frame of the marble, with its value as JSON',
     marbles(({ server, couch, cold, expectObservable, expectSubscriptions }) => {
       const answer = cold('           --a|   ', { a: one });
       const route = server.on('GET /orders/:id', answer);
@@ -40,7 +40,7 @@ describe('a marble server', () => {
   );
 
   it(
-    'answers at once what is no stream, and by what a function makes of the request',
+    'answers at once with a plain value, and with the result of a function of the request',
     marbles(({ server, couch, cold, expectObservable }) => {
       server.on('GET /orders/one', one);
       server.on('GET /orders/_design/:name', ({ name }, { query, nth }) =>
@@ -55,7 +55,7 @@ describe('a marble server', () => {
   );
 
   it(
-    'answers by status, with the words of CouchDB or those of the test',
+    'answers with a status, and the error of CouchDB or of the test',
     marbles(({ server, couch, cold, expectObservable }) => {
       const db = couch.use('orders');
       server.on('GET /orders/:id', status(404));
@@ -73,7 +73,7 @@ describe('a marble server', () => {
   );
 
   it(
-    'breaks the connection at a #, and where the stream ends without an answer',
+    'breaks the connection at a #, and if the stream completes without a value',
     marbles(({ server, couch, cold, expectObservable }) => {
       server.on('GET /orders/:id', cold('--#', undefined, new Error('ECONNRESET')));
       server.on('GET /', cold('---|'));
@@ -83,13 +83,13 @@ describe('a marble server', () => {
       expectObservable(nameOf(couch.version())).toBe('---(e|)', {
         e:
           'ConnectionError: GET http://couch.test/: no connection: ' +
-          'the connection was closed before an answer came',
+          'the connection closed before a response',
       });
     }),
   );
 
   it(
-    'streams a raw body, whole or cut short',
+    'streams a raw body, complete or truncated',
     marbles(({ server, couch, cold, expectObservable }) => {
       const text = { a: '{"version":', b: '"3.5.0"}' };
       server.once('GET /', raw(cold('-a--b|', text)));
@@ -103,7 +103,7 @@ describe('a marble server', () => {
   );
 
   it(
-    'law 2: an unsubscription is seen, before the head and in the middle of the body',
+    'law 2: records an unsubscribe, before the head and during the body',
     marbles(({ server, couch, cold, expectObservable, expectSubscriptions }) => {
       const late = cold('-------a', { a: one });
       const body = cold('--b------', { b: '{' });
@@ -119,7 +119,7 @@ describe('a marble server', () => {
   );
 
   it(
-    'law 1: tells what is asked, when it is asked, once a subscription',
+    'law 1: emits each request at its frame, once per subscription',
     marbles(({ server, couch, cold, expectObservable }) => {
       const db = couch.use('orders');
       server.on('GET /orders/:id', one);
@@ -149,7 +149,7 @@ describe('a marble server', () => {
   );
 
   it(
-    'tells of the requests of a frame to those who listen from that frame on',
+    'replays the requests of a frame to subscribers of that frame',
     marbles(({ server, couch, expectObservable }) => {
       server.on('GET /', { version: '3.5.0' });
       expectObservable(couch.version()).toBe('(v|)', { v: '3.5.0' });
@@ -159,7 +159,7 @@ describe('a marble server', () => {
   );
 
   it(
-    'answers once, in order, before what it always answers',
+    'answers with once, in order, before on',
     marbles(({ server, couch, expectObservable }) => {
       server.once('GET /', status(503));
       server.once('GET /', status(500));
@@ -171,17 +171,17 @@ describe('a marble server', () => {
   );
 
   it(
-    'has the route that was added last answer, by method, path and query',
+    'answers with the last added route that matches method, path and query',
     marbles(({ server, couch, flush }) => {
       const asked: string[] = [];
-      const say = (what: string) => () => {
-        asked.push(what);
-        return { _id: what, _rev: '1-a', rows: [], results: [], last_seq: '0' };
+      const answer = (label: string) => () => {
+        asked.push(label);
+        return { _id: label, _rev: '1-a', rows: [], results: [], last_seq: '0' };
       };
-      server.on('GET /*', say('anything'));
-      server.on('GET /orders/:id', say('a document'));
-      server.on('GET /orders/one', say('one'));
-      server.on('GET /orders/one?revs=true', say('its revisions'));
+      server.on('GET /*', answer('anything'));
+      server.on('GET /orders/:id', answer('a document'));
+      server.on('GET /orders/one', answer('one'));
+      server.on('GET /orders/one?revs=true', answer('its revisions'));
       const db = couch.use('orders');
       const operations: readonly Observable<unknown>[] = [
         db.get('two'),
@@ -206,11 +206,11 @@ describe('a marble server', () => {
     }),
   );
 
-  it('fails the test when nothing answers, and says what was asked and what would be answered', () => {
+  it('fails the test for a request without a route, and names the request and the routes', () => {
     const failure = failureOf(({ server, couch, hot, cold }) => {
       server.on('GET /orders/:id', cold('-a', { a: one }));
       server.feed('orders', hot('-'));
-      // Code that puts up with any failure.
+      // This code tolerates every error.
       couch
         .use('orders')
         .save({ _id: 'one' })
@@ -218,39 +218,39 @@ describe('a marble server', () => {
         .subscribe();
     });
     expect(failure).toBe(
-      'Error: Nothing answers PUT /orders/one; this server answers\n' +
+      'Error: No route matches PUT /orders/one. This server answers:\n' +
         '  GET /orders/:id\n' +
         '  the feed of orders\n' +
         "Add server.on('PUT /orders/one', …).",
     );
     expect(failureOf(({ couch }) => couch.version().subscribe({ error: () => {} }))).toContain(
-      'Nothing answers GET /; this server answers nothing',
+      'No route matches GET /. This server has no routes.',
     );
   });
 
-  it('refuses what is no route', () => {
+  it('rejects an invalid route', () => {
     expect(marbles(({ server }) => server.on('orders/:id', one))).toThrow(
-      `Not a route: "orders/:id"; it is like 'GET /orders/:id'`,
+      `route must be a method and a path, for example 'GET /orders/:id' (received "orders/:id")`,
     );
   });
 
-  it('refuses at the call what makes no sense', () => {
+  it('throws for invalid arguments at the call', () => {
     expect(() => marbleTests(undefined as never)).toThrow(/assertDeepEqual must be a function/);
     expect(() => marbleTests(() => {}, { duration: -1 })).toThrow(RangeError);
-    expect(() => marbleServer({} as never)).toThrow(/cold must be what TestScheduler.run hands/);
+    expect(() => marbleServer({} as never)).toThrow(/cold must be the helper of TestScheduler.run/);
     expect(() => status(42)).toThrow(RangeError);
     expect(() => memoryServer({ latency: -1 })).toThrow(RangeError);
     expect(() => memoryServer({ databases: { Orders: [] } })).toThrow(/Not a database name/);
     marbles(({ server }) => {
       expect(() => server.on('GET /orders', 1 as never)).toThrow(
-        'GET /orders: the answer must be an object, a stream or a function (received 1)',
+        'GET /orders: answer must be an object, an Observable or a function (received 1)',
       );
       expect(() => server.feed('')).toThrow(/the name of a database/);
-      expect(() => server.feed('orders', '-a-' as never)).toThrow(/must be streams/);
+      expect(() => server.feed('orders', '-a-' as never)).toThrow(/changes must be Observables/);
     })();
   });
 
-  it('reports what is not as expected through the comparison it was given', () => {
+  it('reports differences through the given comparison', () => {
     const failure = failureOf(({ server, couch, expectObservable }) => {
       server.on('GET /', { version: '3.5.0' });
       expectObservable(couch.version()).toBe('-(v|)', { v: '3.5.0' });
@@ -258,7 +258,7 @@ describe('a marble server', () => {
     expect(failure).toContain('toEqual');
   });
 
-  it('works in a TestScheduler of the test, without a word of schedulers', () => {
+  it('works in a plain TestScheduler without a scheduler option', () => {
     const scheduler = new TestScheduler((actual, expected) => expect(actual).toEqual(expected));
     scheduler.run(({ cold, expectObservable }) => {
       const server = marbleServer({ cold });

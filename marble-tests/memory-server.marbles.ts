@@ -28,7 +28,7 @@ const options: ChangesFeedOptions = {
 };
 const ids = <T extends object>(feed: Observable<ChangesBatch<T>>): Observable<string> =>
   feed.pipe(map(({ changes }) => changes.map(({ id }) => id).join('')));
-const told = (source: Observable<unknown>): Observable<unknown> =>
+const orError = (source: Observable<unknown>): Observable<unknown> =>
   source.pipe(
     catchError((error: CorduroyError & { reason?: string }) =>
       of(`${error.name}: ${error.reason ?? error.message}`),
@@ -37,7 +37,7 @@ const told = (source: Observable<unknown>): Observable<unknown> =>
 
 describe('an in-memory server', () => {
   it(
-    'answers after its latency, and does nothing that is left before',
+    'answers after its latency, and ignores a request that is aborted before',
     marbles(({ expectObservable }) => {
       const server = memoryServer({ latency: 5, databases: { orders: [] } });
       const db = server.couch().use<Order>('orders');
@@ -53,7 +53,7 @@ describe('an in-memory server', () => {
   );
 
   it(
-    'has documents, of which each revision is named by what is in it',
+    'computes revisions from the content of documents',
     marbles(({ expectObservable }) => {
       const revs = [1, 2].map(() => {
         const db = memoryServer({ databases: { orders: [] } })
@@ -72,7 +72,7 @@ describe('an in-memory server', () => {
   );
 
   it(
-    'begins with documents, whose revisions and conflicts the test may say',
+    'starts with documents, optionally with revisions and conflicts',
     marbles(({ expectObservable }) => {
       const orders = [
         { _id: 'a', _rev: '2-b', total: 1 },
@@ -92,12 +92,12 @@ describe('an in-memory server', () => {
   );
 
   it(
-    'tells of conflicts, which can be resolved',
+    'returns conflicts, which can be resolved',
     marbles(({ expectObservable }) => {
       const server = memoryServer({ databases: { orders: [{ _id: 'a', total: 1, tags: ['x'] }] } });
       const db = server.couch().use<Order>('orders');
       const mine = { _id: 'a', total: 2 };
-      expectObservable(told(db.save({ ...mine }))).toBe('(c|)', {
+      expectObservable(orError(db.save({ ...mine }))).toBe('(c|)', {
         c: 'Conflict: Document update conflict.',
       });
       const merged = db.save(mine).pipe(
@@ -110,7 +110,7 @@ describe('an in-memory server', () => {
   );
 
   it.each<FeedKind>(['continuous', 'longpoll', 'eventsource', 'auto'])(
-    'tells %s feeds of changes as they are made, and lets them wait',
+    'serves changes to %s feeds as they happen, and keeps waiting feeds open',
     (feed) =>
       marbles(({ cold, expectObservable }) => {
         const server = memoryServer({ databases: { orders: [{ _id: 'o', total: 0 }] } });
@@ -126,7 +126,7 @@ describe('an in-memory server', () => {
   );
 
   it(
-    'filters changes by ids and by a selector, and adds documents',
+    'filters changes by ids and by a selector, and includes documents',
     marbles(({ cold, expectObservable }) => {
       const db = memoryServer({ databases: { orders: [] } })
         .couch()
@@ -144,7 +144,7 @@ describe('an in-memory server', () => {
   );
 
   it(
-    'ends feeds with the database, and tells a new one from the one before',
+    'ends feeds when the database is deleted or replaced',
     marbles(({ cold, expectObservable }) => {
       const couch = memoryServer({ databases: { orders: [], events: [] } }).couch();
       cold('--x')
@@ -154,7 +154,7 @@ describe('an in-memory server', () => {
           ),
         )
         .subscribe();
-      expectObservable(couch.use('orders').changes$(options).pipe(told)).toBe('-------(e|)', {
+      expectObservable(couch.use('orders').changes$(options).pipe(orError)).toBe('-------(e|)', {
         e: 'NotFound: Database does not exist.',
       });
       const replaced = couch.use('events').changes$(options);
@@ -168,7 +168,7 @@ describe('an in-memory server', () => {
   );
 
   it(
-    'keeps checkpoints: a consumer goes on where it was',
+    'stores checkpoints: a consumer resumes after its last one',
     marbles(({ cold, expectObservable }) => {
       const docs = ['a', 'b', 'c'].map((_id) => ({ _id }));
       const db = memoryServer({ databases: { orders: docs } })
@@ -182,7 +182,7 @@ describe('an in-memory server', () => {
   );
 
   it(
-    'stands behind a marble server, which answers before it',
+    'answers the requests for which a marble server has no route',
     marbles(({ server, couch, hot, expectObservable }) => {
       server.otherwise(memoryServer({ databases: { orders: [{ _id: 'a', total: 1 }] } }));
       server.once('GET /orders/a', status(503));
@@ -191,7 +191,7 @@ describe('an in-memory server', () => {
         .use<Order>('orders')
         .get('a')
         .pipe(map((order) => order.total));
-      expectObservable(told(total)).toBe('(e|)', {
+      expectObservable(orError(total)).toBe('(e|)', {
         e: 'ServerError: The service is not available.',
       });
       expectObservable(total, '-^').toBe('-(t|)', { t: 1 });
@@ -201,16 +201,16 @@ describe('an in-memory server', () => {
   it.each<[string, (couch: Couch) => Observable<unknown>]>([
     ['run views', (couch) => couch.use('orders').view('all/by-total')],
     [
-      'keep attachments',
+      'support attachments',
       (couch) => couch.use('orders').putAttachment({ _id: 'a' }, 'text', 'b.txt'),
     ],
     [
-      'keep attachments',
+      'support attachments',
       (couch) =>
         couch.use('orders').save({ _attachments: { a: { content_type: 'text/plain', data: '' } } }),
     ],
     ['run update functions', (couch) => couch.use('orders').update('all/touch')],
-    ['COPY documents', (couch) => couch.use('orders').copy('a', 'b')],
+    ['support COPY on documents', (couch) => couch.use('orders').copy('a', 'b')],
     [
       'run filter functions and views',
       (couch) => couch.use('orders').changes({ filter: 'all/mine' }),
@@ -218,19 +218,19 @@ describe('an in-memory server', () => {
     ['answer GET /_active_tasks', (couch) => couch.tasks()],
     ['answer POST /{db}/_purge', (couch) => couch.use('orders').purge([])],
     ['answer GET /{db}/_security', (couch) => couch.use('orders').upkeep.security()],
-    ['write all or nothing', (couch) => couch.use('orders').save([{}], { allOrNothing: true })],
-  ])('says that it does not %s', (what, ask) => {
+    ['support all_or_nothing', (couch) => couch.use('orders').save([{}], { allOrNothing: true })],
+  ])('returns 501 because it does not %s', (feature, ask) => {
     marbles(({ expectObservable }) => {
       const server = memoryServer({ databases: { orders: [{ _id: 'a' }] } });
-      expectObservable(told(ask(server.couch()))).toBe('(e|)', {
+      expectObservable(orError(ask(server.couch()))).toBe('(e|)', {
         e:
-          `ServerError: the in-memory server of corduroy/testing does not ${what}; ` +
-          'test that on a CouchDB',
+          `ServerError: the in-memory server of corduroy/testing does not ${feature}; ` +
+          'test it on a CouchDB',
       });
     })();
   });
 
-  it('works in real time as well', async () => {
+  it('works in real time', async () => {
     const server = memoryServer({ databases: { orders: [] }, latency: 1 });
     const couch = new Couch('http://couch.test', { transport: server.transport });
     const db = couch.use<Order>('orders');

@@ -20,21 +20,21 @@ function cluster(
   scheduler: SchedulerLike,
   serve: Serve,
   options: object = {},
-): { readonly couch: Couch; readonly asked: string[] } {
-  const asked: string[] = [];
+): { readonly couch: Couch; readonly sent: string[] } {
+  const sent: string[] = [];
   const transport = marbleTransport((request) => {
     const node = new URL(request.url).hostname;
-    asked.push(`${scheduler.now()} ${node}`);
+    sent.push(`${scheduler.now()} ${node}`);
     return serve(node, request);
   });
-  // Begins with the first, and waits exactly half of what it may.
+  // Starts with the first node, and then makes each delay half of its cap.
   let first = true;
   const random = (): number => (first ? ((first = false), 0) : 0.5);
   const nodeBackoff = { initialDelay: 1000, maxDelay: 3000, random };
   const urls = ['http://a', 'http://b', 'http://c'];
   return {
     couch: new Couch(urls, { transport, scheduler, nodeBackoff, timeout: 100, ...options }),
-    asked,
+    sent,
   };
 }
 
@@ -44,35 +44,35 @@ const outcome = (work: Observable<unknown>): Observable<string> =>
     catchError((error: CorduroyError) => of(`${error.name} of ${error.request?.url}`)),
   );
 
-const asking = (couch: Couch, times: number[], scheduler: SchedulerLike): Observable<string> =>
+const requestsAt = (couch: Couch, times: number[], scheduler: SchedulerLike): Observable<string> =>
   merge(
     ...times.map((time) => timer(time, scheduler).pipe(mergeMap(() => outcome(couch.version())))),
   );
 
-describe('several nodes', () => {
+describe('a cluster of several nodes', () => {
   it(
-    'are asked in turn',
+    'receives requests in turn',
     marbles(({ expectObservable, flush }, scheduler) => {
-      const { couch, asked } = cluster(scheduler, fine);
-      expectObservable(asking(couch, [0, 1, 2, 3], scheduler)).toBe('vvv(v|)');
+      const { couch, sent } = cluster(scheduler, fine);
+      expectObservable(requestsAt(couch, [0, 1, 2, 3], scheduler)).toBe('vvv(v|)');
       flush();
-      expect(asked).toEqual(['0 a', '1 b', '2 c', '3 a']);
+      expect(sent).toEqual(['0 a', '1 b', '2 c', '3 a']);
       expect(couch.url).toBe('http://a');
     }),
   );
 
   it(
-    'that cannot be reached are passed over at once, left alone, longer each time, and tried again',
+    'skips an unreachable node at once, excludes it for longer each time, and retries it',
     marbles(({ expectObservable, flush }, scheduler) => {
-      const { couch, asked } = cluster(scheduler, (node) =>
+      const { couch, sent } = cluster(scheduler, (node) =>
         node === 'a' && scheduler.now() < 5000 ? down() : fine(),
       );
       const times = [0, 1, 2, 500, 501, 502, 1499, 1500, 1503, 5000, 5001, 5002];
-      expectObservable(asking(couch, times, scheduler)).toBe(
+      expectObservable(requestsAt(couch, times, scheduler)).toBe(
         'vvv 497ms vvv 996ms vv--v 3496ms vv(v|)',
       );
       flush();
-      expect(asked).toEqual([
+      expect(sent).toEqual([
         '0 a',
         '0 b',
         '1 c',
@@ -95,71 +95,71 @@ describe('several nodes', () => {
   );
 
   it(
-    'that keep silent are left after the timeout, and the request goes on to the next',
+    'sends the request to the next node if one times out',
     marbles(({ expectObservable, flush }, scheduler) => {
-      const { couch, asked } = cluster(scheduler, (node) => (node === 'a' ? NEVER : fine()));
-      expectObservable(asking(couch, [0, 101, 102, 103], scheduler)).toBe('100ms vvv(v|)');
+      const { couch, sent } = cluster(scheduler, (node) => (node === 'a' ? NEVER : fine()));
+      expectObservable(requestsAt(couch, [0, 101, 102, 103], scheduler)).toBe('100ms vvv(v|)');
       flush();
-      expect(asked).toEqual(['0 a', '100 b', '101 c', '102 b', '103 c']);
+      expect(sent).toEqual(['0 a', '100 b', '101 c', '102 b', '103 c']);
     }),
   );
 
   it.each([502, 503, 504])(
-    'that answer %i are left, and a request that changes something is not sent again',
+    'excludes a node that answers %i, and does not repeat a write',
     (status) =>
       marbles(({ expectObservable, flush }, scheduler) => {
-        const { couch, asked } = cluster(scheduler, (node) =>
+        const { couch, sent } = cluster(scheduler, (node) =>
           node === 'a' ? answering(status) : fine(),
         );
         const write = outcome(couch.use('db').save({ _id: 'x' }));
-        expectObservable(merge(write, asking(couch, [1, 2, 3], scheduler))).toBe('xvv(v|)', {
+        expectObservable(merge(write, requestsAt(couch, [1, 2, 3], scheduler))).toBe('xvv(v|)', {
           x: 'ServerError of http://a/db/x',
           v: 'v',
         });
         flush();
-        expect(asked).toEqual(['0 a', '1 b', '2 c', '3 b']);
+        expect(sent).toEqual(['0 a', '1 b', '2 c', '3 b']);
       })(),
   );
 
   it.each([
     [500, 'maintenance_mode'],
     [412, 'nodedown'],
-  ])('that answer %i %s are left', (status, word) =>
+  ])('excludes a node that answers %i %s', (status, error) =>
     marbles(({ expectObservable, flush }, scheduler) => {
-      const { couch, asked } = cluster(scheduler, (node) =>
-        node === 'a' ? answering(status, word) : fine(),
+      const { couch, sent } = cluster(scheduler, (node) =>
+        node === 'a' ? answering(status, error) : fine(),
       );
-      expectObservable(asking(couch, [0, 1, 2], scheduler)).toBe('vv(v|)');
+      expectObservable(requestsAt(couch, [0, 1, 2], scheduler)).toBe('vv(v|)');
       flush();
-      expect(asked).toEqual(['0 a', '0 b', '1 c', '2 b']);
+      expect(sent).toEqual(['0 a', '0 b', '1 c', '2 b']);
     })(),
   );
 
   it(
-    'that answer anything else are well: it is the request that failed',
+    'keeps a node that answers with another error, because the request failed',
     marbles(({ expectObservable, flush }, scheduler) => {
-      const { couch, asked } = cluster(scheduler, (node) =>
+      const { couch, sent } = cluster(scheduler, (node) =>
         node === 'a' ? answering(500) : answering(404),
       );
       const failures = { a: 'ServerError of http://a/', b: 'NotFound of http://b/' };
-      expectObservable(asking(couch, [0, 1], scheduler)).toBe('a(b|)', failures);
+      expectObservable(requestsAt(couch, [0, 1], scheduler)).toBe('a(b|)', failures);
       flush();
-      expect(asked).toEqual(['0 a', '1 b']);
+      expect(sent).toEqual(['0 a', '1 b']);
     }),
   );
 
   it(
-    'that are all gone are each asked once; the error is that of the last, and they are asked again',
+    'tries each node once if all have failed, errors as the last one did, and tries them again later',
     marbles(({ expectObservable, flush }, scheduler) => {
-      const { couch, asked } = cluster(scheduler, (node) =>
+      const { couch, sent } = cluster(scheduler, (node) =>
         node === 'b' && scheduler.now() === 7 ? fine() : down(),
       );
-      expectObservable(asking(couch, [0, 7], scheduler)).toBe('c------(v|)', {
+      expectObservable(requestsAt(couch, [0, 7], scheduler)).toBe('c------(v|)', {
         c: 'ConnectionError of http://c/',
         v: 'v',
       });
       flush();
-      expect(asked).toEqual(['0 a', '0 b', '0 c', '7 a', '7 b']);
+      expect(sent).toEqual(['0 a', '0 b', '0 c', '7 a', '7 b']);
     }),
   );
 
@@ -168,16 +168,18 @@ describe('several nodes', () => {
     'a view of keys': (couch) => couch.use('db').view('d/v', { keys: [1] }),
     'changes of ids': (couch) => couch.use('db').changes({ docIds: ['a'] }),
   };
-  it.each(Object.keys(reads))('%s with POST goes on to the next node: it only reads', (name) =>
-    marbles(({ expectObservable, flush }, scheduler) => {
-      const { couch, asked } = cluster(scheduler, (node, { method }) => {
-        expect(method).toBe('POST');
-        return node === 'a' ? down('ECONNRESET') : NEVER;
-      });
-      expectObservable((reads[name] as (typeof reads)[string])(couch), '-!').toBe('');
-      flush();
-      expect(asked).toEqual(['0 a', '0 b']);
-    })(),
+  it.each(Object.keys(reads))(
+    '%s with POST is sent to the next node, because it only reads',
+    (name) =>
+      marbles(({ expectObservable, flush }, scheduler) => {
+        const { couch, sent } = cluster(scheduler, (node, { method }) => {
+          expect(method).toBe('POST');
+          return node === 'a' ? down('ECONNRESET') : NEVER;
+        });
+        expectObservable((reads[name] as (typeof reads)[string])(couch), '-!').toBe('');
+        flush();
+        expect(sent).toEqual(['0 a', '0 b']);
+      })(),
   );
 
   it.each([
@@ -186,19 +188,19 @@ describe('several nodes', () => {
     ['', ['0 a']],
   ])('a write that failed with %j was sent to %j', (code, nodes) =>
     marbles(({ expectObservable, flush }, scheduler) => {
-      const { couch, asked } = cluster(scheduler, (node) => (node === 'a' ? down(code) : fine()));
+      const { couch, sent } = cluster(scheduler, (node) => (node === 'a' ? down(code) : fine()));
       const outcomes = { v: 'v', x: 'ConnectionError of http://a/db' };
       expectObservable(outcome(couch.create('db'))).toBe(
         nodes.length === 2 ? '(v|)' : '(x|)',
         outcomes,
       );
       flush();
-      expect(asked).toEqual(nodes);
+      expect(sent).toEqual(nodes);
     })(),
   );
 
   it(
-    'serve a feed one after the other, from where it was',
+    'serves a feed from one node after another, from its last sequence',
     marbles(({ cold, expectObservable, flush }, scheduler) => {
       const change = (seq: string): Uint8Array =>
         bytes(`${JSON.stringify({ seq, id: seq, changes: [{ rev: '1-a' }] })}\n`);
@@ -206,27 +208,27 @@ describe('several nodes', () => {
         cold('-a-#', { a: change('1') }, new Error('reset')),
         cold('-b----', { b: change('2') }),
       ];
-      const places: string[] = [];
+      const feeds: string[] = [];
       const { couch } = cluster(scheduler, (node, { url }) => {
         const { searchParams } = new URL(url);
         if (searchParams.get('feed') !== 'continuous') return fine();
-        if (node === 'a' && places.length > 0) return down();
-        places.push(`${node} ${searchParams.get('since')}`);
-        return of(response(bodies[places.length - 1] ?? NEVER));
+        if (node === 'a' && feeds.length > 0) return down();
+        feeds.push(`${node} ${searchParams.get('since')}`);
+        return of(response(bodies[feeds.length - 1] ?? NEVER));
       });
       const backoff = { initialDelay: 1, random: (): number => 0 };
       const feed = couch.use('db').changes$({ latency: 0, since: 0, heartbeat: 1000, backoff });
       const ids = feed.pipe(map(({ changes }) => changes.map(({ id }) => id).join('')));
       expectObservable(ids, '---------!').toBe('-1---2');
       flush();
-      expect(places[0]).toBe('a 0');
-      expect(places[1]).toMatch(/^[bc] 1$/);
+      expect(feeds[0]).toBe('a 0');
+      expect(feeds[1]).toMatch(/^[bc] 1$/);
     }),
   );
 });
 
 it(
-  'a feed of one node waits out that another of its cluster went down',
+  'a feed of one node retries after another node of its cluster went down',
   marbles(({ expectObservable, flush }, scheduler) => {
     const transport = marbleTransport(({ url }, count) => {
       if (!url.includes('feed=continuous')) return fine();

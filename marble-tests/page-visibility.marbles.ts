@@ -1,7 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
 import { offline, pageHidden } from 'corduroy';
 
-/** A page as far as it is listened to. */
+/** A stub of a page that counts its listeners. */
 class Page extends EventTarget {
   hidden = false;
   onLine = true;
@@ -16,35 +16,35 @@ class Page extends EventTarget {
   }
 }
 
-describe('the page', () => {
-  it('tells that it is hidden, now and whenever that changes, and is left alone afterwards', () => {
+describe('the state of the page', () => {
+  it('is emitted as hidden or not, at once and at each change, until unsubscribing removes the listener', () => {
     const page = new Page();
-    const told: boolean[] = [];
-    const subscription = pageHidden(page).subscribe((hidden) => told.push(hidden));
+    const emitted: boolean[] = [];
+    const subscription = pageHidden(page).subscribe((hidden) => emitted.push(hidden));
     page.hidden = true;
     page.dispatchEvent(new Event('visibilitychange'));
     subscription.unsubscribe();
-    expect(told).toEqual([false, true]);
+    expect(emitted).toEqual([false, true]);
     expect(page.listeners).toBe(0);
   });
 
-  it('tells that the browser is offline', () => {
+  it('is emitted as offline or not', () => {
     const page = new Page();
-    const told: boolean[] = [];
-    const subscription = offline(page, page).subscribe((off) => told.push(off));
+    const emitted: boolean[] = [];
+    const subscription = offline(page, page).subscribe((off) => emitted.push(off));
     page.onLine = false;
     page.dispatchEvent(new Event('offline'));
     page.onLine = true;
     page.dispatchEvent(new Event('online'));
     subscription.unsubscribe();
-    expect(told).toEqual([false, true, false]);
+    expect(emitted).toEqual([false, true, false]);
     expect(page.listeners).toBe(0);
   });
 
-  it('is neither hidden nor offline where there is none', () => {
-    const told: unknown[] = [];
-    pageHidden(undefined).subscribe((hidden) => told.push(hidden));
-    offline(undefined, undefined).subscribe((off) => told.push(off));
-    expect(told).toEqual([false, false]);
+  it('is neither hidden nor offline if there is no page', () => {
+    const emitted: unknown[] = [];
+    pageHidden(undefined).subscribe((hidden) => emitted.push(hidden));
+    offline(undefined, undefined).subscribe((off) => emitted.push(off));
+    expect(emitted).toEqual([false, false]);
   });
 });

@@ -14,7 +14,7 @@ interface Order {
 
 const ORDERS = databaseToken<Order>('orders');
 
-/** A server with one order, and what is asked of it. */
+/** A server with one order, and its requests. */
 function shop(): { server: MemoryServer; asked: string[] } {
   const server = memoryServer({ databases: { orders: [{ _id: 'a', total: 1 }] }, latency: 1 });
   const asked: string[] = [];
@@ -22,7 +22,7 @@ function shop(): { server: MemoryServer; asked: string[] } {
   return { server, asked };
 }
 
-/** An application, on the server or in the browser, with the page's state as it stood before. */
+/** An application in SSR or in the browser, with the given transfer state. */
 function application(
   server: MemoryServer,
   platform: 'server' | 'browser',
@@ -36,7 +36,7 @@ function application(
   );
 }
 
-/** What the browser finds of what the server wrote. */
+/** The transfer state that the browser reads from the page of the server. */
 function sent(state: TransferState): TransferState {
   const received = new TransferState();
   for (const [key, value] of Object.entries(JSON.parse(state.toJson()) as object)) {
@@ -47,9 +47,9 @@ function sent(state: TransferState): TransferState {
 
 const isFeed = (line: string): boolean => /feed=(?:continuous|longpoll)/.test(line);
 
-describe('an application that a server renders', () => {
+describe('an application with server-side rendering', () => {
   it(
-    'reads there and opens no feed; in the browser it goes on from what was read',
+    'reads in SSR without a feed, and continues in the browser from the responses in the page',
     marbles(({ scheduler }) => {
       const { server, asked } = shop();
       const page = new TransferState();
@@ -65,7 +65,7 @@ describe('an application that a server renders', () => {
         expect(asked.filter(isFeed)).toEqual([]);
         asked.length = 0;
 
-        // Between the page's being written and its being shown, somebody writes.
+        // Another client writes after SSR and before the browser starts.
         server
           .couch()
           .use<Order>('orders')
@@ -85,8 +85,8 @@ describe('an application that a server renders', () => {
         scheduler.schedule(() => {
           expect(hydrated).toBe(1);
           expect(live()?.total).toBe(2);
-          // Of what was in the page nothing is read again: a feed goes on from that place, and asks
-          // whether the database is the one that it was.
+          // No response in the page is requested again. The feed continues from the sequence in the
+          // page, and reads the identity of the database.
           expect(asked.filter((line) => !isFeed(line))).toEqual(['GET /orders']);
           expect(asked.filter(isFeed)).toHaveLength(1);
           TestBed.resetTestingModule();

@@ -6,7 +6,7 @@ import { marbles } from './helpers/run.ts';
 
 describe('relax', () => {
   it(
-    'waits at each yield, emits what is returned, and completes',
+    'waits at each yield, emits the return value, and completes',
     marbles(({ cold, expectObservable, expectSubscriptions }) => {
       const first = cold(' --a|      ');
       const second = cold('   -b--c|');
@@ -25,7 +25,7 @@ describe('relax', () => {
   );
 
   it(
-    'throws a failure at its yield, where it can be caught',
+    'throws an error at its yield, where try/catch works',
     marbles(({ cold, expectObservable }) => {
       const failing = cold('--#');
       const expected = '    --(x|)';
@@ -41,7 +41,7 @@ describe('relax', () => {
   );
 
   it(
-    'errors with what is not caught',
+    'errors with an uncaught error',
     marbles(({ cold, expectObservable }) => {
       const result = relax(function* () {
         return yield* lastOf(cold('--#'));
@@ -51,7 +51,7 @@ describe('relax', () => {
   );
 
   it(
-    'aborts what it waits for on unsubscribe, at every frame, and runs finally once',
+    'aborts the pending source on unsubscribe, at every frame, and runs finally once',
     marbles(({ cold, expectObservable, expectSubscriptions, flush }) => {
       const left: string[] = [];
       const first = cold(' --(a|)   ');
@@ -75,7 +75,7 @@ describe('relax', () => {
   );
 
   it(
-    'still waits for what finally yields after it was unsubscribed',
+    'waits for the yields of finally after an unsubscribe',
     marbles(({ cold, expectObservable, expectSubscriptions }) => {
       const work = cold('   -------');
       const release = cold('--(r|)');
@@ -93,7 +93,7 @@ describe('relax', () => {
   );
 
   it(
-    'runs the generator anew at each subscription',
+    'runs the generator again at each subscription',
     marbles(({ cold, expectObservable }) => {
       let runs = 0;
       const result = relax(function* () {
@@ -106,7 +106,7 @@ describe('relax', () => {
     }),
   );
 
-  it('does nothing until it is subscribed to', () => {
+  it('does nothing before a subscription', () => {
     let ran = false;
     relax(function* () {
       ran = true;
@@ -115,7 +115,7 @@ describe('relax', () => {
     expect(ran).toBe(false);
   });
 
-  it('takes a hundred thousand values that are there at once', () => {
+  it('handles 100,000 synchronous values without a stack overflow', () => {
     let sum = 0;
     relax(function* () {
       for (let i = 0; i < 100_000; i++) sum += yield* lastOf(of(1));
@@ -123,7 +123,7 @@ describe('relax', () => {
     expect(sum).toBe(100_000);
   });
 
-  it('throws EmptyError at a yield that gets no value', () => {
+  it('throws EmptyError at a yield without a value', () => {
     let name = '';
     relax(function* () {
       try {
@@ -135,7 +135,7 @@ describe('relax', () => {
     expect(name).toBe('EmptyError');
   });
 
-  it('tells somebody who yields what is no Observable', () => {
+  it('throws a TypeError that names lastOf at a yield of another value', () => {
     let message = '';
     relax(function* () {
       yield 42;
@@ -143,7 +143,7 @@ describe('relax', () => {
     expect(message).toContain('lastOf');
   });
 
-  it('can be left by what it does itself', () => {
+  it('stops if the generator itself unsubscribes', () => {
     const events: string[] = [];
     const subscription = relax(function* () {
       try {
@@ -174,13 +174,13 @@ describe('relax', () => {
     }
 
     it(
-      'makes a method that returns a cold Observable, with this and arguments',
+      'returns a method that returns a cold Observable, with this and arguments',
       marbles(({ expectObservable }) => {
         expectObservable(new Greeter().greet('ada')).toBe('(x|)', { x: 'hello ada ada' });
       }),
     );
 
-    it('lets a relaxed method be yielded to', () => {
+    it('returns a method whose result can be yielded with lastOf', () => {
       const greeter = new Greeter();
       const said: string[] = [];
       relax(function* () {

@@ -4,12 +4,20 @@
  * It reads README.md, docs/, examples/ and the comments and string literals of src/, below the folder
  * given as argument (the project by default). It ignores code blocks, `code`, "quotations", and the
  * table columns headed `Test` and `Not`, which cite the names of tests and wording to avoid.
+ *
+ * `--sample 10 --seed 1` prints ten sentences of README, docs and src, drawn at random, to be read.
  */
+import { createHash } from 'node:crypto';
 import { readFile, readdir } from 'node:fs/promises';
 import { join, relative, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
 
-const root = resolve(process.argv[2] ?? fileURLToPath(new URL('../', import.meta.url)));
+const { values: options, positionals } = parseArgs({
+  allowPositionals: true,
+  options: { sample: { type: 'string' }, seed: { type: 'string', default: '1' } },
+});
+const root = resolve(positionals[0] ?? fileURLToPath(new URL('../', import.meta.url)));
 
 const LONGEST_SENTENCE = 25;
 
@@ -238,15 +246,31 @@ const files = [
   ...(await filesBelow('examples', ['.md', '.ts', '.mjs', '.html'])),
   ...(await filesBelow('src', ['.ts'])),
 ];
+/** Draws sentences at random: the same ones for the same seed. */
+function sample(prose, size) {
+  const rank = (text) => createHash('sha1').update(`${options.seed} ${text}`).digest('hex');
+  return prose
+    .flatMap(({ text }) => sentences(text).map((one) => oneLine(one.text)))
+    .filter((text) => text.split(' ').length > 5)
+    .map((text) => ({ text, rank: rank(text) }))
+    .sort((a, b) => (a.rank < b.rank ? -1 : 1))
+    .slice(0, size)
+    .map(({ text }) => text);
+}
+
 let count = 0;
+const everything = [];
 for (const file of files) {
   const text = await readFile(join(root, file), 'utf8');
   const prose = (PROSE[file.split('.').at(-1)] ?? codeProse)(text);
+  if (!file.startsWith('examples')) everything.push(...prose);
   for (const finding of findings(relative('.', file), prose)) {
     console.log(finding);
     count += 1;
   }
 }
+if (options.sample !== undefined)
+  console.log(sample(everything, Number(options.sample)).join('\n'));
 if (count > 0) {
   console.error(`\n${count} ${count === 1 ? 'finding' : 'findings'}.`);
   process.exitCode = 1;

@@ -17,33 +17,34 @@ import type { ServerInfo } from './server/server-info.ts';
 import { logIn, logOut, readSession, watchSession } from './server/session.ts';
 import type { Session } from './server/session.ts';
 
-/** How `couch.db(name)` opens a database. */
+/** The options of `couch.db(name)`. */
 export interface OpenOptions extends CreateOptions {
-  /** Whether a database that is not there is created. @defaultValue false */
+  /** Creates the database if it does not exist. @defaultValue false */
   readonly createIfMissing?: boolean;
 }
 
 /**
- * Hands the connection of a server to what is built on it, and to nobody else.
+ * Returns the connection of a server to the other modules of Corduroy. It is not a public member.
  * @internal
  */
 export let connectionOf: (couch: CoreCouch) => Connection;
 
 /**
- * A CouchDB server as most pages use it: its databases, and who asks.
+ * A CouchDB server with the methods that most pages use: databases, sessions and requests.
  *
- * It is the `Couch` of `corduroy/core`, and what the `Couch` of `corduroy` is built on, which tells
- * what holds for every method.
+ * `corduroy/core` exports it as `Couch`. The `Couch` of `corduroy` extends it, and documents the
+ * conventions of all methods.
  */
 export class CoreCouch {
   readonly #connection: Connection;
   #session$: Observable<Session> | undefined;
 
   /**
-   * @param url - The server's URL; a path stays, and credentials in it are taken out and used. Or
-   * those of several nodes of a cluster: requests are spread over those that answer.
-   * @param options - Who asks, and how.
-   * @throws TypeError for what is not a URL, and for incomplete credentials.
+   * @param url - The server's URL, which may have a path. Corduroy removes credentials from the URL
+   * and uses them. With the URLs of several nodes of a cluster, requests are spread over the nodes
+   * that answer.
+   * @param options - Credentials, transport, timeouts and retries.
+   * @throws TypeError for an invalid URL, and for incomplete credentials.
    */
   constructor(url: string | readonly string[] = DEFAULT_URL, options: ConnectionOptions = {}) {
     this.#connection = new Connection(url, options);
@@ -53,18 +54,20 @@ export class CoreCouch {
     connectionOf = (couch) => couch.#connection;
   }
 
-  /** The server's URL, without credentials; of several nodes that of the first. */
+  /** The server's URL, without credentials. With several nodes, the URL of the first. */
   get url(): string {
     return this.#connection.url;
   }
 
   /**
-   * Returns a database of this server, without asking whether it exists. All databases made here
-   * share one pool of sockets, and their feeds share connections.
+   * Returns a database of this server. Sends nothing and does not check whether the database
+   * exists.
    *
-   * @param options - `coalesce`: whether single reads and writes of this database go together; that
-   * of the `Couch`, by default.
-   * @throws TypeError for a name that CouchDB would refuse.
+   * All databases of a `Couch` share one pool of sockets, and their feeds share connections.
+   *
+   * @param options - `coalesce` batches single reads and writes of this database. Default: the
+   * `coalesce` option of the `Couch`.
+   * @throws TypeError for an invalid database name.
    */
   use<T extends object = AnyFields>(
     name: string,
@@ -74,11 +77,13 @@ export class CoreCouch {
   }
 
   /**
-   * Emits a database after having asked whether it is there.
+   * Emits a database if it exists.
    *
-   * Cold. Errors with `NotFound` where it is not, unless `createIfMissing` is set; should somebody
-   * else create it at the same moment, that is a success.
+   * Cold. Emits once and completes; unsubscribing aborts the request. Errors with `NotFound` if it
+   * does not exist. With `createIfMissing`, creates it instead; it is no error if another client
+   * creates it at the same moment.
    *
+   * @throws TypeError for an invalid database name.
    * @see https://docs.couchdb.org/en/stable/api/database/common.html#get--db
    */
   db<T extends object = AnyFields>(
@@ -105,7 +110,7 @@ export class CoreCouch {
             }
             return create.pipe(
               map((created) => {
-                // A 412 that passes by itself is of a cluster that has lost a node.
+                // A transient 412 does not mean that the database exists: a cluster node is down.
                 if (
                   !created.ok &&
                   (created.exception.transient || !isPreconditionFailed(created.exception))
@@ -120,11 +125,12 @@ export class CoreCouch {
   }
 
   /**
-   * Creates a database, and emits it.
+   * Creates a database. Emits it.
    *
-   * Cold. Errors with `PreconditionFailed` where there is one of this name already.
+   * Cold. Emits once and completes; unsubscribing aborts the request. Errors with
+   * `PreconditionFailed` if a database of this name exists.
    *
-   * @throws TypeError for a name that CouchDB would refuse.
+   * @throws TypeError for an invalid database name.
    * @see https://docs.couchdb.org/en/stable/api/database/common.html#put--db
    */
   create<T extends object = AnyFields>(
@@ -136,10 +142,12 @@ export class CoreCouch {
   }
 
   /**
-   * Deletes a database with all that is in it; emits `true`.
+   * Deletes a database with all its documents. Emits `true`.
    *
-   * Cold. Errors with `NotFound` where there is none.
+   * Cold. Emits once and completes; unsubscribing aborts the request. Errors with `NotFound` if the
+   * database does not exist.
    *
+   * @throws TypeError for an invalid database name.
    * @see https://docs.couchdb.org/en/stable/api/database/common.html#delete--db
    */
   delete(name: string): Operation<true> {
@@ -147,9 +155,10 @@ export class CoreCouch {
   }
 
   /**
-   * Emits the names of the databases, in order. CouchDB 3 tells only administrators.
+   * Lists the names of the databases, in order.
    *
-   * Cold. Errors with `Unauthorized` for everybody else.
+   * Cold. Emits once and completes; unsubscribing aborts the request. Errors with `Unauthorized`
+   * for all but administrators, as CouchDB 3 is configured by default.
    *
    * @see https://docs.couchdb.org/en/stable/api/server/common.html#all-dbs
    */
@@ -158,7 +167,9 @@ export class CoreCouch {
   }
 
   /**
-   * Emits the server's version, as in `'3.5.0'`.
+   * Reads the server's version, for example `'3.5.0'`.
+   *
+   * Cold. Emits once and completes; unsubscribing aborts the request.
    *
    * @see https://docs.couchdb.org/en/stable/api/server/common.html#get--
    */
@@ -167,10 +178,10 @@ export class CoreCouch {
   }
 
   /**
-   * Emits for whom the server takes us: name, roles, and how that was shown.
+   * Reads the current session: the user's name, the roles, and the authentication method.
    *
-   * Cold. Errors with `Unauthorized` where the credentials are wrong; without any it emits a session
-   * whose name is null.
+   * Cold. Emits once and completes; unsubscribing aborts the request. Without credentials it emits
+   * a session whose name is null (anonymous). Errors with `Unauthorized` for wrong credentials.
    *
    * @see https://docs.couchdb.org/en/stable/api/server/authn.html#get--_session
    */
@@ -179,24 +190,31 @@ export class CoreCouch {
   }
 
   /**
-   * The session of now, and then each other one: after a login or a logout, with new credentials,
-   * and when it has been refused and could not be renewed (a session without a name).
+   * The current session, and each new one: after a login or a logout, when credentials change, and
+   * when a session expires and cannot be renewed (its name is then null).
    *
-   * Hot and shared. Emits the present session at once to whoever comes later; never completes. Waits
-   * out what may pass by itself, and errors with anything else but `Unauthorized`.
+   * - **Temperature:** hot and shared. Emits the current session to late subscribers.
+   * - **Completes** never.
+   * - **Errors** with errors that are not transient. Transient errors are retried with backoff,
+   *   and `Unauthorized` becomes an anonymous session.
+   * - **On unsubscribe** the last subscriber aborts a request in progress.
+   *
+   * @see https://docs.couchdb.org/en/stable/api/server/authn.html#get--_session
    */
   get session$(): Observable<Session> {
     return (this.#session$ ??= watchSession(this.#connection));
   }
 
   /**
-   * Logs in, and asks everything in this session from then on, whoever it was before; emits the
-   * session. Feeds go on as the new user from where they were.
+   * Logs in. All later requests use this session, and feeds continue as the new user. Emits the
+   * session.
    *
-   * Cold. Errors with `Unauthorized` for a wrong name or password, and with `Forbidden` where CouchDB
-   * has locked the account out after several; everything stays as it was then. The session is renewed
-   * as one that `auth` asks for; in browsers its cookie is the browser's own.
+   * Cold. Emits once and completes; unsubscribing aborts the request. Corduroy renews the session
+   * before it expires; in browsers, the browser keeps the cookie. Errors with `Unauthorized` for a
+   * wrong name or password, and with `Forbidden` if CouchDB has locked the account after several
+   * attempts. After an error the previous session stays in use.
    *
+   * @throws TypeError for an empty name or password.
    * @see https://docs.couchdb.org/en/stable/api/server/authn.html#post--_session
    */
   login(username: string, password: string): Operation<Session> {
@@ -204,11 +222,11 @@ export class CoreCouch {
   }
 
   /**
-   * Logs out, and asks everything as nobody in particular from then on; emits when the server has
-   * taken the cookie away. Feeds that are then refused wait for the next login.
+   * Logs out. All later requests are anonymous. Emits when the server has deleted the cookie.
    *
-   * Cold. Errors where the server was not reached; what is known here is forgotten all the same, but
-   * a browser may still have its cookie.
+   * Cold. Emits once and completes; unsubscribing aborts the request. Feeds that the server then
+   * refuses wait for the next login. Errors if the server is unreachable; Corduroy forgets the
+   * session anyway, but a browser may still have its cookie.
    *
    * @see https://docs.couchdb.org/en/stable/api/server/authn.html#delete--_session
    */
@@ -217,7 +235,9 @@ export class CoreCouch {
   }
 
   /**
-   * Emits what the server says of itself: its version, its id, what it can do.
+   * Reads the server's information: version, UUID, vendor, features.
+   *
+   * Cold. Emits once and completes; unsubscribing aborts the request.
    *
    * @see https://docs.couchdb.org/en/stable/api/server/common.html#get--
    */
@@ -226,11 +246,10 @@ export class CoreCouch {
   }
 
   /**
-   * Emits whether the server wants requests: false in maintenance mode and while it seeds, which it
-   * tells with a 404.
+   * Emits whether the server accepts requests. False in maintenance mode and while the node seeds.
    *
-   * Cold. Errors where it does not say: with `ConnectionError` where there is nobody, with
-   * `ServerError` or `NotFound` where something else answers for it.
+   * Cold. Emits once and completes; unsubscribing aborts the request. Errors with `ConnectionError`
+   * if the server is unreachable, and with `ServerError` or `NotFound` if a proxy answers instead.
    *
    * @see https://docs.couchdb.org/en/stable/api/server/common.html#up
    */
@@ -239,14 +258,14 @@ export class CoreCouch {
   }
 
   /**
-   * Sends any request to this server: for what no method is there for.
+   * Sends any request to this server, for endpoints without a method.
    *
-   * Cold, and in all else as every operation: unsubscribing aborts it, failures are typed, and no
-   * error shows a credential. Emits the decoded value where the answer is JSON, text where it is
-   * text, bytes otherwise, and null where it is empty; `status()` tells its code and headers.
+   * Cold. Emits once and completes; unsubscribing aborts the request. Emits a JSON response
+   * decoded, a text response as a string, any other as bytes, and an empty one as null. `status()`
+   * emits the status code and headers too. Errors are typed, and contain no credentials.
    *
-   * @throws TypeError for a path that is a URL or would lead elsewhere, for credentials among the
-   * headers, and for an option that is none.
+   * @throws TypeError for a path that is a URL or leads elsewhere, for credentials in `headers`,
+   * and for an unknown option.
    * @example
    * couch.request({ method: 'PUT', path: '/db/_revs_limit', json: 100 }).subscribe();
    */

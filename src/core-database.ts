@@ -50,25 +50,27 @@ import { databaseExists, databaseInfo } from './server/database-info.ts';
 import type { DatabaseInfo } from './server/database-info.ts';
 
 /**
- * Hands the scope of a database to what is built on it, and to nobody else.
+ * Returns the scope of a database to the other modules of Corduroy. It is not a public member.
  * @internal
  */
 export let scopeOf: <T extends object>(db: CoreDatabase<T>) => DatabaseScope;
 
 /**
- * A database as most pages use it: documents, views, Mango queries, attachments and changes.
+ * A database with the methods that most pages use: documents, views, Mango queries, attachments and
+ * changes.
  *
- * It is the `Database` of `corduroy/core`, and what the `Database` of `corduroy` is built on, which
- * tells what holds for every method.
+ * `corduroy/core` exports it as `Database`. The `Database` of `corduroy` extends it, and documents
+ * the conventions of all methods.
  */
 export class CoreDatabase<T extends object = AnyFields> {
   readonly #scope: DatabaseScope;
 
   /**
-   * @param nameOrUrl - A name, on the default server (http://127.0.0.1:5984); or a full URL, whose
-   * last segment is the name, with `/` in it as `%2F`.
-   * @param options - Who asks, and how. `couch.use(name)` shares those of a `Couch`.
-   * @throws TypeError for what is neither a URL nor a name that CouchDB would take.
+   * @param nameOrUrl - A name on the default server (http://127.0.0.1:5984), or a full URL. The
+   * last segment of the URL is the name; write `/` in it as `%2F`.
+   * @param options - Credentials, transport, timeouts and retries. `couch.use(name)` shares those
+   * of a `Couch`.
+   * @throws TypeError if the argument is neither a URL nor a valid database name.
    */
   constructor(nameOrUrl: string, options?: ConnectionOptions);
   /** @internal */
@@ -93,6 +95,7 @@ export class CoreDatabase<T extends object = AnyFields> {
     scopeOf = (db) => db.#scope;
   }
 
+  /** The database's name, decoded. */
   get name(): string {
     return this.#scope.name;
   }
@@ -103,9 +106,10 @@ export class CoreDatabase<T extends object = AnyFields> {
   }
 
   /**
-   * Emits whether there is such a database on the server.
+   * Emits whether the database exists.
    *
-   * Cold. Errors where the server does not say: `Unauthorized`, `Forbidden`, `ServerError`.
+   * Cold. Emits once and completes; unsubscribing aborts the request. Errors with `Unauthorized`,
+   * `Forbidden` or `ServerError` if the server does not say.
    *
    * @see https://docs.couchdb.org/en/stable/api/database/common.html#head--db
    */
@@ -114,9 +118,10 @@ export class CoreDatabase<T extends object = AnyFields> {
   }
 
   /**
-   * Emits what the server knows of the database.
+   * Reads the database's information: document counts, update sequence, sizes.
    *
-   * Cold. Errors with `NotFound` where there is none.
+   * Cold. Emits once and completes; unsubscribing aborts the request. Errors with `NotFound` if the
+   * database does not exist.
    *
    * @see https://docs.couchdb.org/en/stable/api/database/common.html#get--db
    */
@@ -125,13 +130,17 @@ export class CoreDatabase<T extends object = AnyFields> {
   }
 
   /**
-   * Emits a document; or, for a list of ids, a list in the same order, with null for each that is
-   * missing or deleted; or, without an argument, the first 50 documents.
+   * Reads a document, several documents, or the first 50 documents.
    *
-   * Cold. A single id that is missing errors with `NotFound`, whose `deleted` tells whether there
-   * was one.
+   * - `get(id)` emits the document. It errors with `NotFound` if the document is missing; the
+   *   error's `deleted` tells whether it existed before.
+   * - `get(ids)` emits a list in the order of the ids, with null for each missing or deleted
+   *   document.
+   * - `get()` emits the first 50 documents by id.
    *
-   * @throws TypeError for an id that is no string, is empty, or begins with an underscore.
+   * Cold. Emits once and completes; unsubscribing aborts the request.
+   *
+   * @throws TypeError for an id that is not a string, is empty, or begins with an underscore.
    * @see https://docs.couchdb.org/en/stable/api/document/common.html#get--db-docid
    */
   get(): Operation<Document<T>[]>;
@@ -141,7 +150,7 @@ export class CoreDatabase<T extends object = AnyFields> {
     ...args:
       [] | [string, (GetOptions | undefined)?] | [readonly string[], (GetManyOptions | undefined)?]
   ): Operation<Document<T>> | Operation<Document<T>[]> | Operation<(Document<T> | null)[]> {
-    // By their number: `get(undefined)` is a mistake, and does not mean "the first documents".
+    // `get(undefined)` is a mistake and must throw, so the number of arguments decides.
     if (args.length === 0) return getFirstDocuments<T>(this.#scope);
     const [which, options = {}] = args;
     return Array.isArray(which)
@@ -150,18 +159,20 @@ export class CoreDatabase<T extends object = AnyFields> {
   }
 
   /**
-   * Writes one document, or several in one request, and emits what became of each.
+   * Writes a document, or several in one request. Emits the outcome of each document.
    *
-   * Cold. Documents without an `_id` are given one by the server. A document that was written has
-   * its `_id` and `_rev` set in place, so that it can be changed and saved again; a frozen one is
-   * left alone, and the new revision is in the result.
+   * Cold. Emits once and completes; unsubscribing aborts the request.
    *
-   * One document that was changed meanwhile errors with `Conflict`, whose `resolution` is the way
-   * out. Of several, those that could not be written are in `pending`, each with its reason.
-   * `merge` and `force` resolve conflicts once, with two more requests; see
-   * {@link ConflictResolution.resolve}. With `batch: 'ok'` there is no revision yet.
+   * - **IDs:** the server generates the `_id` of a document without one.
+   * - **Revisions:** a successful write sets `_id` and `_rev` on the object that you passed, so
+   *   that you can save it again. A frozen object stays unchanged; read the new revision from the
+   *   result. With `batch: 'ok'` there is no revision yet.
+   * - **Conflicts:** a single document errors with `Conflict`; resolve it with the error's
+   *   `resolution`. Of a list, `pending` contains the documents that were not written, each with
+   *   its error. `merge` and `force` resolve conflicts; see {@link ConflictResolution.resolve}.
    *
-   * @throws TypeError for what is not an object, and for what JSON cannot hold, with its path.
+   * @throws TypeError for a value that is not an object, or that JSON cannot represent. The message
+   * contains its path.
    * @see https://docs.couchdb.org/en/stable/api/document/common.html#put--db-docid
    */
   save(doc: Draft<T>, options?: SaveOptions<T>): Operation<ConflictResolution<T>>;
@@ -179,10 +190,10 @@ export class CoreDatabase<T extends object = AnyFields> {
   }
 
   /**
-   * Deletes the revision of a document that `_id` and `_rev` name.
+   * Deletes a document: the revision that `_id` and `_rev` name.
    *
-   * Cold. Errors with `NotFound` where there is no such document, with `Conflict` where it was
-   * changed meanwhile.
+   * Cold. Emits once and completes; unsubscribing aborts the request. Errors with `NotFound` if the
+   * document does not exist, and with `Conflict` if `_rev` is not a current revision.
    *
    * @throws TypeError for a document without `_id` or `_rev`.
    * @see https://docs.couchdb.org/en/stable/api/document/common.html#delete--db-docid
@@ -192,9 +203,10 @@ export class CoreDatabase<T extends object = AnyFields> {
   }
 
   /**
-   * Queries a view, and emits its rows.
+   * Queries a view. Emits its rows as one list.
    *
-   * Cold. Errors with `NotFound` where there is no such view.
+   * Cold. Emits once and completes; unsubscribing aborts the request. Errors with `NotFound` if the
+   * view does not exist.
    *
    * @param name - `'design-document/view'`, or `'_all_docs'`.
    * @see https://docs.couchdb.org/en/stable/api/ddoc/views.html
@@ -212,10 +224,11 @@ export class CoreDatabase<T extends object = AnyFields> {
   }
 
   /**
-   * Lists the documents by id: emits a row of each, with its revision.
+   * Lists the documents by id. Emits one row per document, with its revision.
    *
-   * Cold. Everything, unless there is a `limit`. With `keys` a row's value is null, and its `error` says
-   * why, where there is no such document.
+   * Cold. Emits once and completes; unsubscribing aborts the request. Without a `limit` it lists
+   * all documents. With `keys` there is one row per key: if the document does not exist, the row's
+   * value is null and its `error` contains the reason.
    *
    * @see https://docs.couchdb.org/en/stable/api/database/bulk-api.html#db-all-docs
    */
@@ -234,16 +247,18 @@ export class CoreDatabase<T extends object = AnyFields> {
   }
 
   /**
-   * Finds documents by what is in them (Mango), and emits a page of them.
+   * Finds documents with a Mango selector. Emits one page of documents.
    *
-   * **CouchDB stops after 25 documents unless the query has a `limit`**; the next page is had with the
-   * `bookmark` of this one.
+   * **CouchDB returns at most 25 documents unless the query has a `limit`.** Pass the `bookmark` of
+   * a page to read the next one.
    *
-   * Cold. The query is read at each subscription. Without an index for it every document is looked
-   * at, and `warning` says so; see {@link Database.indexes}. Errors with `BadRequest` for an operator
-   * that the server does not know, and for a `sort` that has no index.
+   * Cold. Emits once and completes; unsubscribing aborts the request. Each subscription reads the
+   * query object again. Without a matching index CouchDB scans all documents and sets `warning`;
+   * create one with {@link Database.indexes}. Errors with `BadRequest` for an operator that the
+   * server does not know, and for a `sort` without an index.
    *
-   * @throws TypeError or RangeError for a query without a selector, for an unknown option, a bad limit.
+   * @throws TypeError or RangeError for a query without a selector, an unknown option or a bad
+   * limit.
    * @see https://docs.couchdb.org/en/stable/api/database/find.html
    * @example
    * db.find({ selector: { total: { $gt: 100 } }, fields: ['_id', 'total'], limit: 1000 })
@@ -255,10 +270,11 @@ export class CoreDatabase<T extends object = AnyFields> {
   }
 
   /**
-   * Reads an attachment. Emits its bytes, whole, whatever its type.
+   * Reads an attachment. Emits its bytes as one `Uint8Array`, whatever its content type.
    *
-   * Cold. Errors with `NotFound`. To stream the bytes with progress, use `.chunks()` of what it
-   * returns; to read the type and length alone, `.info()`.
+   * Cold. Emits once and completes; unsubscribing aborts the request. Errors with `NotFound`. Call
+   * `.chunks()` on the returned object to stream the bytes with progress, or `.info()` to read only
+   * the type and length.
    *
    * @param owner - The document, or its id.
    * @see https://docs.couchdb.org/en/stable/api/document/attachments.html
@@ -272,14 +288,15 @@ export class CoreDatabase<T extends object = AnyFields> {
   }
 
   /**
-   * Emits a URL by which a page shows or offers an attachment: for `<img>`, `<video>` or a download.
+   * Downloads an attachment and emits an object URL for it, to use in `<img>`, `<video>` or a link.
    *
-   * Cold. The URL lasts as long as the subscription: it does not complete, and unsubscribing revokes
-   * the URL and ends a transfer that is under way. Errors with `NotFound`.
+   * Cold. Emits once and does not complete: the URL is valid as long as the subscription.
+   * Unsubscribing revokes the URL and aborts a download in progress. Errors with `NotFound`.
    *
    * @example
    * pets.attachmentUrl('ada', 'portrait.png').subscribe((url) => (image.src = url));
-   * @throws TypeError in a service worker, which has no such URLs.
+   * @throws TypeError in a service worker, because service workers have no object URLs.
+   * @see https://docs.couchdb.org/en/stable/api/document/attachments.html
    */
   attachmentUrl(
     owner: AttachmentOwner,
@@ -290,13 +307,15 @@ export class CoreDatabase<T extends object = AnyFields> {
   }
 
   /**
-   * Creates or replaces an attachment; emits the new revision, and notes it in the document, with a
-   * stub in `_attachments`, so that the next save keeps it.
+   * Creates or replaces an attachment. Emits the document's new revision.
    *
-   * Cold. A document without `_rev` is created. Errors with `Conflict`. A stream can be sent once.
+   * Cold. Emits once and completes; unsubscribing aborts the request. Sets `_rev` and a stub in
+   * `_attachments` on the document that you passed, so that the next save keeps the attachment.
+   * Creates the document if it has no `_rev`. Errors with `Conflict`. A stream can be sent only
+   * once.
    *
    * @param content - Text, bytes, a Blob or File, a stream, or an Observable of bytes.
-   * @param filename - May be left out for a File, and for a stream that reads a file.
+   * @param filename - Optional for a File, and for a stream that reads a file.
    * @see https://docs.couchdb.org/en/stable/api/document/attachments.html
    */
   putAttachment(
@@ -309,9 +328,11 @@ export class CoreDatabase<T extends object = AnyFields> {
   }
 
   /**
-   * Removes an attachment; emits the new revision, and notes it in the document.
+   * Deletes an attachment. Emits the document's new revision, and sets it on the document that you
+   * passed.
    *
-   * Cold. Errors with `NotFound` and `Conflict`.
+   * Cold. Emits once and completes; unsubscribing aborts the request. Errors with `NotFound` and
+   * `Conflict`.
    *
    * @see https://docs.couchdb.org/en/stable/api/document/attachments.html
    */
@@ -323,7 +344,8 @@ export class CoreDatabase<T extends object = AnyFields> {
   }
 
   /**
-   * Describes this database to a server that replicates.
+   * Returns the URL and credentials with which a CouchDB server reaches this database as a
+   * replicator.
    * @internal
    */
   [REPLICATION_ENDPOINT](): ReplicationEndpoint {
@@ -331,10 +353,12 @@ export class CoreDatabase<T extends object = AnyFields> {
   }
 
   /**
-   * Emits the changes after `since` (the beginning, by default), once.
+   * Reads the changes after `since` in one response.
    *
-   * Cold. For changes as they happen see {@link Database.changes$}.
+   * Cold. Emits once and completes; unsubscribing aborts the request. For changes as they happen,
+   * use {@link Database.changes$}.
    *
+   * @param options - `since` is the beginning by default.
    * @see https://docs.couchdb.org/en/stable/api/database/changes.html
    */
   changes(options: ChangesOptions = {}): Operation<ChangesResult<T>> {
@@ -342,11 +366,13 @@ export class CoreDatabase<T extends object = AnyFields> {
   }
 
   /**
-   * Returns the feed of changes as they happen: from now on, unless `since` says otherwise.
+   * Returns the changes feed: emits changes in batches as they happen.
    *
-   * Hot and shared; see {@link ChangesFeed} for what it emits and when it ends.
+   * Hot and shared: feeds with the same server-side options share one connection.
+   * {@link ChangesFeed} documents what it emits, when it ends, and how it resumes.
    *
-   * @throws TypeError or RangeError for options that exclude each other or make no sense.
+   * @param options - `since` is `'now'` by default, `latency` 1000 milliseconds.
+   * @throws TypeError or RangeError for invalid options, and for options that exclude each other.
    * @see https://docs.couchdb.org/en/stable/api/database/changes.html#continuous
    */
   changes$(options: ChangesFeedOptions = {}): ChangesFeed<T> {
@@ -354,10 +380,13 @@ export class CoreDatabase<T extends object = AnyFields> {
   }
 
   /**
-   * Sends any request to this database, as {@link Couch.request} does to the server; its `path` comes
-   * after the database's name.
+   * Sends any request to this database, for endpoints without a method. Otherwise as
+   * {@link Couch.request}.
    *
-   * @throws TypeError for a path that would lead elsewhere, and for credentials among the headers.
+   * Cold. Emits once and completes; unsubscribing aborts the request.
+   *
+   * @param options - `path` is appended to the database's path.
+   * @throws TypeError for a path that leads outside the database, and for credentials in `headers`.
    * @example
    * db.request({ path: '/_shards' }).subscribe((shards) => console.log(shards));
    */
@@ -371,10 +400,11 @@ export class CoreDatabase<T extends object = AnyFields> {
 }
 
 /**
- * Returns a checkpoint in a `_local/` document of a database, which is not replicated. A consumer can
- * resume from it on another machine.
+ * Returns a checkpoint that is stored in a `_local/` document of a database. A consumer can resume
+ * from it on another machine. CouchDB does not replicate `_local/` documents.
  *
  * @param name - The consumer's name.
+ * @see https://docs.couchdb.org/en/stable/api/local.html
  */
 export function localCheckpoint<T extends object>(
   db: CoreDatabase<T>,

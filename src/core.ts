@@ -1,7 +1,7 @@
 /**
- * The door for pages that count bytes: everything public, over fetch, with a `Couch` and a `Database`
- * that leave out live queries, consumers, administration, search and what replication needs. A bundler
- * leaves out with them what they alone reach.
+ * The entry point for pages that must stay small: everything public, over fetch, with a `Couch` and
+ * a `Database` without live queries, consumers, administration, search and replication. Bundlers
+ * also drop the code that only those need.
  */
 export * from './public.ts';
 export { CoreCouch as Couch } from './core-couch.ts';

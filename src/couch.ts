@@ -32,18 +32,19 @@ import { uuids } from './http/uuids.ts';
 import { Users } from './groups/users.ts';
 import type { UserFields } from './server/users.ts';
 
-/** How a `Couch` reaches its server, and listens to its databases. */
+/** The options of a `Couch`: its connection, and its live queries. */
 export interface CouchOptions extends ConnectionOptions {
-  /** How what is live on its databases listens for changes. */
+  /** How live queries of its databases follow changes. */
   readonly live?: LiveOptions | undefined;
 }
 
 /**
- * A CouchDB server: its databases, and what concerns it as a whole.
+ * A CouchDB server: its databases, users, configuration, replications and cluster.
  *
- * Making one sends nothing. Every method returns a cold `Operation`: it sends its request at each
- * subscription, emits once, completes, errors with a `CorduroyError`, and aborts the exchange on
- * unsubscribe.
+ * The constructor sends nothing. Unless its documentation says otherwise, a method returns a cold
+ * {@link Operation}: each subscription sends a request, emits once and completes. Unsubscribing
+ * aborts the request. Operations error with a `CorduroyError`: an `HTTPError` such as
+ * `Unauthorized`, or a `ConnectionError`, `TimeoutError` or `ProtocolError`.
  *
  * @example
  * const couch = new Couch('http://127.0.0.1:5984', { auth: ['admin', 'password'] });
@@ -57,10 +58,11 @@ export class Couch extends CoreCouch {
   #scheduler: Scheduler | undefined;
 
   /**
-   * @param url - The server's URL; a path stays, and credentials in it are taken out and used. Or
-   * those of several nodes of a cluster: requests are spread over those that answer.
-   * @param options - Who asks, and how.
-   * @throws TypeError for what is not a URL, and for incomplete credentials.
+   * @param url - The server's URL, which may have a path. Corduroy removes credentials from the URL
+   * and uses them. With the URLs of several nodes of a cluster, requests are spread over the nodes
+   * that answer.
+   * @param options - Credentials, transport, timeouts and retries.
+   * @throws TypeError for an invalid URL, and for incomplete credentials.
    */
   constructor(url: string | readonly string[] = DEFAULT_URL, options: CouchOptions = {}) {
     super(url, options);
@@ -72,12 +74,14 @@ export class Couch extends CoreCouch {
   }
 
   /**
-   * Returns a database of this server, without asking whether it exists. All databases made here
-   * share one pool of sockets, and their feeds share connections.
+   * Returns a database of this server. Sends nothing and does not check whether the database
+   * exists.
    *
-   * @param options - `coalesce`: whether single reads and writes of this database go together; that
-   * of the `Couch`, by default.
-   * @throws TypeError for a name that CouchDB would refuse.
+   * All databases of a `Couch` share one pool of sockets, and their feeds share connections.
+   *
+   * @param options - `coalesce` batches single reads and writes of this database. Default: the
+   * `coalesce` option of the `Couch`.
+   * @throws TypeError for an invalid database name.
    */
   override use<T extends object = AnyFields>(
     name: string,
@@ -87,11 +91,13 @@ export class Couch extends CoreCouch {
   }
 
   /**
-   * Emits a database after having asked whether it is there.
+   * Emits a database if it exists.
    *
-   * Cold. Errors with `NotFound` where it is not, unless `createIfMissing` is set; should somebody
-   * else create it at the same moment, that is a success.
+   * Cold. Emits once and completes; unsubscribing aborts the request. Errors with `NotFound` if it
+   * does not exist. With `createIfMissing`, creates it instead; it is no error if another client
+   * creates it at the same moment.
    *
+   * @throws TypeError for an invalid database name.
    * @see https://docs.couchdb.org/en/stable/api/database/common.html#get--db
    */
   override db<T extends object = AnyFields>(
@@ -102,11 +108,12 @@ export class Couch extends CoreCouch {
   }
 
   /**
-   * Creates a database, and emits it.
+   * Creates a database. Emits it.
    *
-   * Cold. Errors with `PreconditionFailed` where there is one of this name already.
+   * Cold. Emits once and completes; unsubscribing aborts the request. Errors with
+   * `PreconditionFailed` if a database of this name exists.
    *
-   * @throws TypeError for a name that CouchDB would refuse.
+   * @throws TypeError for an invalid database name.
    * @see https://docs.couchdb.org/en/stable/api/database/common.html#put--db
    */
   override create<T extends object = AnyFields>(
@@ -117,11 +124,13 @@ export class Couch extends CoreCouch {
   }
 
   /**
-   * Emits ids made by the server. Any number: more than it makes at once (1,000) are asked for in
+   * Emits UUIDs that the server generates.
+   *
+   * Cold. Emits once and completes; unsubscribing aborts the request. For more than 1000, it sends
    * several requests.
    *
-   * @param count - How many.
-   * @throws RangeError for what is not a whole number from 1.
+   * @param count - The number of UUIDs. @defaultValue 1
+   * @throws RangeError if `count` is not a whole number from 1.
    * @see https://docs.couchdb.org/en/stable/api/server/common.html#uuids
    */
   uuids(count = 1): Operation<string[]> {
@@ -129,16 +138,21 @@ export class Couch extends CoreCouch {
   }
 
   /**
-   * Reads or writes the configuration of a node: everything, a section, or one value.
+   * Reads or writes the configuration of a node: all of it, a section, or a value.
    *
-   * - `config()` emits everything, `config('log')` a section, `config('log/level')` a value.
-   * - `config('log/level', 'debug')` writes a value, falsy ones as well, and emits the one before
-   *   (`''` where there was none); `config('log', { level: 'debug' })` writes several.
-   * - `config('log/level', undefined, { delete: true })` removes a value, and emits it.
+   * - `config()` emits all sections, `config('log')` a section, `config('log/level')` a value.
+   * - `config('log/level', 'debug')` writes a value, and emits the previous one (`''` if there was
+   *   none).
+   * - `config('log', { level: 'debug' })` writes several values, one after the other, and emits the
+   *   previous ones.
+   * - `config('log/level', undefined, { delete: true })` deletes a value, and emits it.
    *
-   * Cold. Values are strings; numbers and booleans are written as such. Errors with `NotFound` for
-   * what is not there, `Unauthorized` for all but administrators.
+   * Cold. Emits once and completes; unsubscribing aborts the request. Values are strings; Corduroy
+   * converts numbers and booleans. Errors with `NotFound` for an unknown section or key, and with
+   * `Unauthorized` for all but administrators.
    *
+   * @param options - `node` is `'_local'` by default: the node that answers.
+   * @throws TypeError for a name without a key if one is needed, and for a value of another type.
    * @see https://docs.couchdb.org/en/stable/api/server/configuration.html
    */
   config(): Operation<Readonly<Record<string, ConfigSection>>>;
@@ -162,16 +176,17 @@ export class Couch extends CoreCouch {
   }
 
   /**
-   * Copies what changed from one database to another, on the server's side.
+   * Replicates one database to another. The server copies the changes.
    *
-   * Cold. Each end is a full URL, the name of a database of this server, or a `Database`; the
-   * credentials of names and Databases are sent apart from their URLs. Without `continuous` it emits
-   * when everything has been copied, however long that takes. Unsubscribing lets the server go on:
-   * to end a replication, replicate with the same arguments and `cancel: true`.
+   * Cold. Without `continuous` it emits and completes when everything is copied; no timeout
+   * applies. Unsubscribing does not stop the replication: to stop it, call `replicate` with the
+   * same arguments and `cancel: true`. Errors with `NotFound` or `ServerError` if a database is
+   * missing, and with `Conflict` if `_id` names an existing replication.
    *
-   * Errors with `NotFound` or `ServerError` where an end is missing, `Conflict` where `_id` names a
-   * replication that is there.
-   *
+   * @param source - A full URL, the name of a database on this server, or a `Database`. Credentials
+   * are sent to the server separately from the URL.
+   * @param target - As `source`.
+   * @throws TypeError for an invalid URL or name, and for an unknown option.
    * @see https://docs.couchdb.org/en/stable/api/server/common.html#replicate
    */
   replicate(
@@ -182,24 +197,29 @@ export class Couch extends CoreCouch {
     return replicate(this.#connection, source, target, options);
   }
 
-  /** Returns the `_replicator` database, whose documents are replications. */
+  /**
+   * The `_replicator` database. Its documents describe replications.
+   * @see https://docs.couchdb.org/en/stable/replication/replicator.html
+   */
   get replicator(): Database {
     return (this.#replicator ??= this.use('_replicator'));
   }
 
-  /** Returns the users of the server: `get`, `save`, `delete`, `create`, `list`, and their database `db`. */
+  /** The users of the server: `get`, `save`, `delete`, `create`, `list`, and the database `db`. */
   get users(): Users<Database<UserFields>> {
     return (this.#users ??= new Users(this.#connection, this.use<UserFields>('_users')));
   }
 
   /**
-   * Emits the statistics of the node that answers, or a part: a branch or a leaf
+   * Reads the statistics of the node that answers: all of them, a branch, or a leaf
    * `{ value, type, desc }`.
    *
-   * Cold. Errors with `NotFound` for a name that is not there.
+   * Cold. Emits once and completes; unsubscribing aborts the request. Errors with `NotFound` for an
+   * unknown name.
    *
-   * @param name - A path, as in `'couchdb/httpd/requests'`; `couchdb/` may be left out, as it was in
-   * CouchDB 1.x.
+   * @param name - A path, for example `'couchdb/httpd/requests'`. The prefix `couchdb/` is
+   * optional, as it was in CouchDB 1.x.
+   * @throws TypeError for an empty name.
    * @see https://docs.couchdb.org/en/stable/api/server/common.html#node-node-name-stats
    */
   stats(name?: string): Operation<Statistics> {
@@ -207,7 +227,10 @@ export class Couch extends CoreCouch {
   }
 
   /**
-   * Emits what the server is doing in the background: compactions, indexing, replications.
+   * Lists the server's background tasks: compactions, indexing, replications.
+   *
+   * Cold. Emits once and completes; unsubscribing aborts the request. Errors with `Unauthorized`
+   * for all but administrators.
    *
    * @see https://docs.couchdb.org/en/stable/api/server/common.html#active-tasks
    */
@@ -216,10 +239,11 @@ export class Couch extends CoreCouch {
   }
 
   /**
-   * Returns the feed of what happens to the databases of the server: created, updated, deleted.
+   * Returns a feed of database events of the server: created, updated, deleted.
    *
-   * Hot and shared; it is kept alive as that of {@link Database.changes$}. Errors with `NotFound`
-   * where the server has no `_global_changes` database, `Unauthorized` for all but administrators.
+   * Hot and shared; it reconnects as {@link Database.changes$} does. The last subscriber closes the
+   * connection. Errors with `NotFound` if the server has no `_global_changes` database, and with
+   * `Unauthorized` for all but administrators.
    *
    * @see https://docs.couchdb.org/en/stable/api/server/common.html#db-updates
    */
@@ -228,9 +252,10 @@ export class Couch extends CoreCouch {
   }
 
   /**
-   * Emits what happened to the databases of the server, once: created, updated, deleted.
+   * Reads the database events of the server in one response: created, updated, deleted.
    *
-   * Cold. Errors with `NotFound` where the server has no `_global_changes` database. The live feed is
+   * Cold. Emits once and completes; unsubscribing aborts the request. Errors with `NotFound` if the
+   * server has no `_global_changes` database. For events as they happen, use
    * {@link Couch.dbUpdates$}.
    *
    * @see https://docs.couchdb.org/en/stable/api/server/common.html#db-updates
@@ -240,13 +265,16 @@ export class Couch extends CoreCouch {
   }
 
   /**
-   * Emits what the server knows of its databases: of those in a range of names; or, for a list of
-   * names, in the same order, with null for each that is not there. Any number: more than it tells
-   * of at once (100) are asked for in several requests.
+   * Reads the information of many databases.
    *
-   * Cold. CouchDB 3 tells only administrators; others get `Unauthorized`.
+   * - `dbsInfo(options)` emits that of all databases, or of a range of names.
+   * - `dbsInfo(names)` emits a list in the order of the names, with null for each missing database.
+   *   For more than 100 names, it sends several requests.
    *
-   * @throws TypeError for a name that CouchDB would refuse.
+   * Cold. Emits once and completes; unsubscribing aborts the request. Errors with `Unauthorized`
+   * for all but administrators, as CouchDB 3 is configured by default.
+   *
+   * @throws TypeError for an invalid database name.
    * @see https://docs.couchdb.org/en/stable/api/server/common.html#dbs-info
    */
   dbsInfo(options?: AllDbsOptions): Operation<DatabaseInfo[]>;
@@ -259,39 +287,42 @@ export class Couch extends CoreCouch {
       : listDatabasesInfo(this.#connection, which);
   }
 
-  /** Returns the cluster of this server: its nodes, its setup, the splitting of its shards. */
+  /** The cluster of this server: its nodes, its setup, the splitting of its shards. */
   get cluster(): Cluster {
     return (this.#cluster ??= new Cluster(this.#connection));
   }
 
   /**
-   * Returns a node of this server: its configuration, statistics, versions and what else is its own.
+   * Returns a node of this server: its configuration, statistics, versions and system state.
    *
-   * @param name - As in `'couchdb@127.0.0.1'`; by default the one that answers.
+   * @param name - For example `'couchdb@127.0.0.1'`. @defaultValue '_local', the node that answers
+   * @throws TypeError for an empty name.
+   * @see https://docs.couchdb.org/en/stable/api/server/common.html#node-node-name
    */
   node(name = '_local'): CouchNode {
     return new CouchNode(this.#connection, name);
   }
 
-  /** Returns the replication scheduler of this server: its jobs, and the documents they come from. */
+  /** The replication scheduler: its jobs, and the documents that describe them. */
   get scheduler(): Scheduler {
     return (this.#scheduler ??= new Scheduler(this.#connection));
   }
 
   /**
-   * Returns the states of a replication that a document in `_replicator` describes.
+   * Emits the state of a replication that a document in `_replicator` describes, each time it
+   * changes.
    *
-   * - **Temperature:** cold. Each subscription asks by itself: at once, and again `interval` after
-   *   each answer.
-   * - **Emits** the state and the counts, now and whenever they are others.
-   * - **Completes** after `'completed'` or `'failed'`. That a replication failed is a value, with the
-   *   `error` in it: the watching did not fail.
-   * - **Errors** with `NotFound` where there is no such document, `deleted` where it is gone since;
-   *   failures of the network and the server are put up with, for as long as `errorTolerance` says.
-   * - **On unsubscribe** the asking ends. The replication goes on.
+   * - **Temperature:** cold. Each subscription polls the server: at once, and again `interval`
+   *   milliseconds (default 1000) after each response.
+   * - **Emits** the state and the counts, at first and after each change.
+   * - **Completes** after `'completed'` or `'failed'`. A failed replication is a value with an
+   *   `error`, not an error of the stream.
+   * - **Errors** with `NotFound` if the document does not exist, with `deleted` set if it was
+   *   deleted since. Transient errors are retried for as long as `errorTolerance` allows.
+   * - **On unsubscribe** the polling stops. The replication continues.
    *
-   * @param id - The `_id` that `replicate` was given.
-   * @throws TypeError for an id that is none, and for a database that is no replicator.
+   * @param id - The `_id` that you passed to `replicate`.
+   * @throws TypeError for an invalid id, and for a database that is not a replicator.
    * @see https://docs.couchdb.org/en/stable/replication/replicator.html#replication-states
    */
   replication$(id: string, options: ReplicationStatesOptions = {}): Observable<ReplicationStatus> {
@@ -299,8 +330,12 @@ export class Couch extends CoreCouch {
   }
 
   /**
-   * Has the node that answers start its query servers anew, as after a change of their
-   * configuration; emits `true`.
+   * Restarts the query servers of the node that answers, for example after a configuration change.
+   * Emits `true`.
+   *
+   * Cold. Emits once and completes; unsubscribing aborts the request.
+   *
+   * @see https://docs.couchdb.org/en/stable/config/query-servers.html
    */
   reloadQueryServers(): Operation<true> {
     return reloadQueryServers(this.#connection);

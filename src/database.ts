@@ -64,20 +64,26 @@ import { replicate } from './server/replication.ts';
 import type { ReplicateOptions, ReplicationResult, ReplicationSide } from './server/replication.ts';
 import type { DatabaseInfo } from './server/database-info.ts';
 
-/** How a `Database` reaches its server, and listens to it. */
+/** The options of a `Database`: its connection, and its live queries. */
 export interface DatabaseOptions extends ConnectionOptions {
-  /** How what is live on the database listens for changes. */
+  /** How live queries of the database follow changes. */
   readonly live?: LiveOptions | undefined;
 }
 
 /**
- * A database on a CouchDB server, whose documents have the fields of `T`.
+ * A CouchDB database whose documents have the fields of `T`.
  *
- * Making one sends nothing. Every method but `changes$` returns a cold `Operation`: it sends its
- * request at each subscription with the arguments as they are then, emits once, completes, errors
- * with a `CorduroyError`, and aborts the exchange on unsubscribe. What is known to be wrong at the
- * call (an empty id, a document with NaN in it, an unknown option) is thrown there, as a
- * `TypeError` or a `RangeError`.
+ * The constructor sends nothing. Conventions of the methods, unless their documentation says
+ * otherwise:
+ *
+ * - A method returns a cold {@link Operation}: each subscription sends a request with the current
+ *   arguments, emits once and completes. Unsubscribing aborts the request.
+ * - Operations error with a `CorduroyError`: an `HTTPError` such as `NotFound`, or a
+ *   `ConnectionError`, `TimeoutError` or `ProtocolError`.
+ * - Invalid arguments (an empty id, a document with NaN, an unknown option) throw a `TypeError` or
+ *   a `RangeError` at the call.
+ * - Methods whose name ends in `$` return streams that stay open: the changes feed, and live
+ *   queries.
  *
  * @example
  * const orders = new Database<Order>('orders');
@@ -93,10 +99,11 @@ export class Database<T extends object = AnyFields> extends CoreDatabase<T> {
   #upkeep: Upkeep | undefined;
 
   /**
-   * @param nameOrUrl - A name, on the default server (http://127.0.0.1:5984); or a full URL, whose
-   * last segment is the name, with `/` in it as `%2F`.
-   * @param options - Who asks, and how. `couch.use(name)` shares those of a `Couch`.
-   * @throws TypeError for what is neither a URL nor a name that CouchDB would take.
+   * @param nameOrUrl - A name on the default server (http://127.0.0.1:5984), or a full URL. The
+   * last segment of the URL is the name; write `/` in it as `%2F`.
+   * @param options - Credentials, transport, timeouts and retries. `couch.use(name)` shares those
+   * of a `Couch`.
+   * @throws TypeError if the argument is neither a URL nor a valid database name.
    */
   constructor(nameOrUrl: string, options?: DatabaseOptions);
   /** @internal */
@@ -121,12 +128,14 @@ export class Database<T extends object = AnyFields> extends CoreDatabase<T> {
   }
 
   /**
-   * Emits what the server knows of the database, or of a design document's index.
+   * Reads the information of the database, or of a design document's index.
    *
-   * Cold. Errors with `NotFound` where there is none.
+   * Cold. Emits once and completes; unsubscribing aborts the request. Errors with `NotFound` if the
+   * database or the design document does not exist.
    *
    * @param ddoc - The name of a design document, with or without `_design/`.
    * @see https://docs.couchdb.org/en/stable/api/database/common.html#get--db
+   * @see https://docs.couchdb.org/en/stable/api/ddoc/common.html#get--db-_design-ddoc-_info
    */
   override info(): Operation<DatabaseInfo>;
   override info(ddoc: string): Operation<DesignInfo>;
@@ -136,16 +145,20 @@ export class Database<T extends object = AnyFields> extends CoreDatabase<T> {
   }
 
   /**
-   * Reads a document, applies `change`, and saves it. Retries on conflict. Emits the saved document.
+   * Reads a document, applies `change`, and saves it. Retries on conflict. Emits the saved
+   * document. If `change` returns null, emits the document as it was read.
    *
-   * Given a list of ids, it does so with one request to read and one to write in each round, and emits
-   * the outcome of each document; those that `change` returned null for are in `pending`.
+   * With a list of ids, each round sends one request to read and one to write. It emits the outcome
+   * of each document; `pending` includes those for which `change` returned null.
    *
-   * Cold. Errors with a `Conflict` if the attempts run out (one id), and with what `change` throws.
+   * Cold. Emits once and completes; unsubscribing aborts the request and stops the retries. Errors
+   * with what `change` throws, and, for a single id, with `Conflict` if the attempts run out.
    *
-   * @param change - Receives the document, or null if there is none. Returns the document to save
-   * (Corduroy sets `_id` and `_rev`), or null to leave it; or a Promise or Observable of either.
-   * @param options - `attempts` (one id: 100 by default; a list: 5), and the backoff between them.
+   * @param change - Receives the document, or null if it does not exist. Returns the document to
+   * save (Corduroy sets `_id` and `_rev`), null to skip it, or a Promise or Observable of either.
+   * @param options - `attempts` (default 100 for a single id, 5 for a list), and `backoff`.
+   * @example
+   * counters.upsert('visits', (doc) => ({ count: (doc?.count ?? 0) + 1 })).subscribe();
    */
   upsert(
     id: string,
@@ -167,15 +180,20 @@ export class Database<T extends object = AnyFields> extends CoreDatabase<T> {
       : upsertOne(this.#scope, which as string, change, options);
   }
 
-  /** Returns the local documents, which are not replicated: `get`, `save`, `delete`, `copy`, `list`. */
+  /**
+   * The local documents, which CouchDB does not replicate: `get`, `save`, `delete`, `copy`, `list`.
+   * @see https://docs.couchdb.org/en/stable/api/local.html
+   */
   get local(): LocalDocuments {
     return (this.#local ??= new LocalDocuments(this.#scope));
   }
 
   /**
-   * Asks a view several questions in one request, and emits the answers in their order.
+   * Sends several queries to a view in one request. Emits a list of views, in the order of the
+   * queries.
    *
-   * Cold. Errors with `NotFound` where there is no such view.
+   * Cold. Emits once and completes; unsubscribing aborts the request. Errors with `NotFound` if the
+   * view does not exist.
    *
    * @param name - `'design-document/view'`, `'_all_docs'`, `'_design_docs'` or `'_local_docs'`.
    * @see https://docs.couchdb.org/en/stable/api/ddoc/views.html#sending-multiple-queries-to-a-view
@@ -187,21 +205,23 @@ export class Database<T extends object = AnyFields> extends CoreDatabase<T> {
     return queryViews(this.#scope, name, queries);
   }
 
-  /** Returns the revision trees: `current`, `leaves`, `resolveLeaves`, `open`, `bulkGet`, `diff`, `missing`. */
+  /**
+   * The revision trees: `current`, `leaves`, `resolveLeaves`, `open`, `bulkGet`, `diff`, `missing`.
+   */
   get revs(): Revs<T> {
     return (this.#revs ??= new Revs<T>(this.#scope));
   }
 
-  /** Returns the design documents: `get`, `save`, `delete`, `copy`, `info`, `list`, `deploy`. */
+  /** The design documents: `get`, `save`, `delete`, `copy`, `info`, `list`, `deploy`. */
   get designs(): Designs {
     return (this.#designs ??= new Designs(this.#scope));
   }
 
   /**
-   * Returns a partition of a partitioned database: what is asked of it touches one shard alone.
+   * Returns a partition of a partitioned database. Its queries read only one shard range.
    *
-   * @param key - What the ids of its documents begin with, before the colon.
-   * @throws TypeError for what cannot be one.
+   * @param key - The part of the document ids before the colon.
+   * @throws TypeError for an invalid partition key.
    * @see https://docs.couchdb.org/en/stable/partitioned-dbs/index.html
    */
   partition(key: string): Partition<T> {
@@ -209,11 +229,10 @@ export class Database<T extends object = AnyFields> extends CoreDatabase<T> {
   }
 
   /**
-   * Streams the rows of a view, one by one, as they arrive: for more rows than one would hold in
-   * memory.
+   * Streams the rows of a view as they arrive. Use it for results that do not fit in memory.
    *
-   * Cold; see {@link RowStream} for when it completes and errors. Errors with `NotFound` where there
-   * is no such view.
+   * Cold; {@link RowStream} documents when it completes and errors. Unsubscribing aborts the
+   * download. Errors with `NotFound` if the view does not exist.
    *
    * @param name - `'design-document/view'`, or `'_all_docs'`.
    * @see https://docs.couchdb.org/en/stable/api/ddoc/views.html
@@ -233,12 +252,16 @@ export class Database<T extends object = AnyFields> extends CoreDatabase<T> {
   }
 
   /**
-   * Reads a view page by page, and asks for the next page only when the consumer is ready for it.
+   * Reads a view page by page. Requests the next page only when the consumer is ready
+   * (back-pressure).
    *
-   * Cold; see {@link Pages}, which `for await` reads as well.
+   * Cold; {@link Pages} documents when it completes and errors. `for await` can read it too.
+   * Unsubscribing aborts the request.
    *
    * @param name - `'design-document/view'`, or `'_all_docs'`.
-   * @throws TypeError for options that know of no next page: `keys`, `sorted: false`.
+   * @param options - `pageSize` is 100 rows by default.
+   * @throws TypeError for options that cannot be paginated: `keys`, and `sorted: false`.
+   * @see https://docs.couchdb.org/en/stable/ddocs/views/pagination.html
    */
   viewPages<Key = unknown, Value = unknown>(
     name: string,
@@ -253,17 +276,18 @@ export class Database<T extends object = AnyFields> extends CoreDatabase<T> {
   }
 
   /**
-   * Queries a view that is given as source text, and is there only for this query: in a design
-   * document of its own, which is removed on success, on error and on unsubscribe alike.
+   * Queries a temporary view, given as source text.
    *
-   * Cold. The whole database is indexed for it, each time: it is for looking around. For queries
-   * that are asked again save a design document and use {@link Database.view}; for simple ones
-   * CouchDB has Mango, which needs no function.
+   * Creates a design document, queries it, and deletes it again, also after an error or an
+   * unsubscribe. Each call indexes the whole database, so use it only to explore data. For repeated
+   * queries, save a design document and use {@link Database.view}, or use {@link Database.find}.
    *
-   * Errors with `Unauthorized` or `Forbidden` where one may not write design documents.
+   * Cold. Emits once and completes; unsubscribing aborts the request. Errors with `Unauthorized` or
+   * `Forbidden` if the user may not write design documents.
    *
-   * @param map - As in `'function (doc) { emit(doc.name, null); }'`.
-   * @param reduce - A function's text, or `'_sum'`, `'_count'`, `'_stats'`.
+   * @param map - The text of a map function, for example
+   * `'function (doc) { emit(doc.name, null); }'`.
+   * @param reduce - The text of a reduce function, or `'_sum'`, `'_count'` or `'_stats'`.
    * @see https://docs.couchdb.org/en/stable/ddocs/views/intro.html
    */
   query<Key = unknown, Value = unknown>(
@@ -285,11 +309,13 @@ export class Database<T extends object = AnyFields> extends CoreDatabase<T> {
   }
 
   /**
-   * Streams the documents that a query finds, one by one, as they arrive: **up to 25, unless the query
-   * has a `limit`**.
+   * Streams the documents that match a Mango query, as they arrive.
    *
-   * Cold; see {@link RowStream}. Takes what {@link Database.find} takes; the `bookmark` and the rest
-   * are in its `info` at the end.
+   * **CouchDB returns at most 25 documents unless the query has a `limit`.**
+   *
+   * Cold; {@link RowStream} documents when it completes and errors. Unsubscribing aborts the
+   * download. Takes the queries of {@link Database.find}. On completion its `info` contains the
+   * `bookmark`, the `warning` and the statistics.
    *
    * @see https://docs.couchdb.org/en/stable/api/database/find.html
    */
@@ -299,22 +325,29 @@ export class Database<T extends object = AnyFields> extends CoreDatabase<T> {
     return streamFound<T, Field>(this.#scope, query);
   }
 
-  /** Full-text search, with Clouseau: `db.search(name, query)`; with Nouveau: `db.search.nouveau`. */
+  /**
+   * Full-text search: `db.search(name, query)` with Clouseau, `db.search.nouveau(name, query)` with
+   * Nouveau.
+   */
   get search(): Search<T> {
     return (this.#search ??= searchOf<T>(this.#scope));
   }
 
-  /** Returns the Mango indexes: `list`, `create`, `delete`, `deleteMany`, `explain`. */
+  /** The Mango indexes: `list`, `create`, `delete`, `deleteMany`, `explain`. */
   get indexes(): Indexes<T> {
     return (this.#indexes ??= new Indexes<T>(this.#scope));
   }
 
   /**
-   * Emits what a show function makes of a document, or of none.
+   * Calls a show function. Emits the rendered response.
+   *
+   * Cold. Emits once and completes; unsubscribing aborts the request. Errors with `NotFound` if the
+   * function does not exist.
    *
    * @param name - `'design-document/function'`.
+   * @param id - The document to render. Without an id the function receives null.
    * @param parameters - The function's `req.query`.
-   * @deprecated CouchDB 4 will have no show functions.
+   * @deprecated CouchDB 4 removes show functions.
    * @see https://docs.couchdb.org/en/stable/api/ddoc/render.html
    */
   show(name: string, id?: string, parameters: FunctionParameters = {}): Operation<RenderResult> {
@@ -322,12 +355,15 @@ export class Database<T extends object = AnyFields> extends CoreDatabase<T> {
   }
 
   /**
-   * Emits what a list function makes of the rows of a view.
+   * Calls a list function with the rows of a view. Emits the rendered response.
+   *
+   * Cold. Emits once and completes; unsubscribing aborts the request. Errors with `NotFound` if the
+   * function does not exist.
    *
    * @param name - `'design-document/function'`.
    * @param view - A view of the same design document, or `'other-design-document/view'`.
-   * @param parameters - The function's `req.query`, beside the options of the view.
-   * @deprecated CouchDB 4 will have no list functions.
+   * @param parameters - Added to the function's `req.query`, which also contains the view options.
+   * @deprecated CouchDB 4 removes list functions.
    * @see https://docs.couchdb.org/en/stable/api/ddoc/render.html
    */
   list(
@@ -340,14 +376,18 @@ export class Database<T extends object = AnyFields> extends CoreDatabase<T> {
   }
 
   /**
-   * Calls an update function, by POST without an id and by PUT with one; emits what it answers, with
-   * the `id` and `rev` of what it wrote.
+   * Calls an update function. Emits its response, and the `id` and `rev` of the document that it
+   * wrote.
+   *
+   * Cold. Emits once and completes; unsubscribing aborts the request. Errors with `NotFound` if the
+   * function does not exist.
    *
    * @param name - `'design-document/function'`.
-   * @param body - Text, which is the function's `req.body`; or an object, which is form-encoded and
-   * its `req.form`.
+   * @param id - With an id, sends a PUT request; without one, a POST request.
+   * @param body - Text becomes the function's `req.body`. An object is form-encoded, and becomes
+   * `req.form`.
    * @param parameters - The function's `req.query`.
-   * @deprecated CouchDB 4 will have no update functions.
+   * @deprecated CouchDB 4 removes update functions.
    * @see https://docs.couchdb.org/en/stable/api/ddoc/render.html
    */
   update(
@@ -360,13 +400,14 @@ export class Database<T extends object = AnyFields> extends CoreDatabase<T> {
   }
 
   /**
-   * Copies a document on the server, attachments included; emits the id and revision of the copy.
+   * Copies a document on the server, with its attachments. Emits the id and revision of the copy.
    *
-   * Cold. Errors with `Conflict` where there is a document already, unless its `_rev` is given, and
-   * with `NotFound` where there is nothing to copy.
+   * Cold. Emits once and completes; unsubscribing aborts the request. Errors with `NotFound` if the
+   * source does not exist, and with `Conflict` if the destination exists and `dest` has no current
+   * `_rev`.
    *
-   * @param source - An id, or a document, whose revision of `_rev` is copied.
-   * @param dest - An id, or a document to be overwritten, with its `_rev`.
+   * @param source - An id, or a document; with a document, the revision in `_rev` is copied.
+   * @param dest - An id, or the document to overwrite, with its `_rev`.
    * @see https://docs.couchdb.org/en/stable/api/document/common.html#copy--db-docid
    */
   copy(source: CopyRef, dest: CopyRef): Operation<WriteResult> {
@@ -374,18 +415,23 @@ export class Database<T extends object = AnyFields> extends CoreDatabase<T> {
   }
 
   /**
-   * Emits the revisions of a document, the newest first. Bodies of old ones may be gone.
+   * Lists the revisions of a document, the newest first. The bodies of old revisions may no longer
+   * exist.
    *
-   * Cold. Errors with `NotFound`.
+   * Cold. Emits once and completes; unsubscribing aborts the request. Errors with `NotFound`.
+   *
+   * @see https://docs.couchdb.org/en/stable/api/document/common.html#get--db-docid
    */
   revisions(id: string): Operation<string[]> {
     return revisions(this.#scope, id);
   }
 
   /**
-   * Forgets revisions for good: other databases are not told, as they are of a deletion. Think twice.
+   * Purges leaf revisions. **This cannot be undone, and does not replicate**: other replicas keep
+   * the revisions, and can bring them back. Use {@link Database.delete} unless you need this.
    *
-   * Cold. Only leaf revisions can be purged, and only administrators may.
+   * Cold. Emits once and completes; unsubscribing aborts the request. Errors with `Unauthorized`
+   * for all but administrators.
    *
    * @see https://docs.couchdb.org/en/stable/api/database/misc.html#db-purge
    */
@@ -393,22 +439,26 @@ export class Database<T extends object = AnyFields> extends CoreDatabase<T> {
     return purge(this.#scope, docs);
   }
 
-  /** Copies what changed in another database to this one; see {@link Couch.replicate}. */
+  /** Replicates another database to this one. Otherwise as {@link Couch.replicate}. */
   pull(source: ReplicationSide, options: ReplicateOptions = {}): Operation<ReplicationResult> {
     return replicate(this.#scope.connection, source, this, options);
   }
 
-  /** Copies what changed in this database to another; see {@link Couch.replicate}. */
+  /** Replicates this database to another one. Otherwise as {@link Couch.replicate}. */
   push(target: ReplicationSide, options: ReplicateOptions = {}): Operation<ReplicationResult> {
     return replicate(this.#scope.connection, this, target, options);
   }
 
   /**
-   * Has the server write the database's file, or the index of a design document, anew and smaller.
+   * Compacts the database, or the index of a design document.
    *
-   * Cold. Emits when that has begun; with `wait: true`, when it has ended. Unsubscribing does not
-   * stop it.
+   * Cold. Emits once and completes when the compaction has started; with `wait: true`, when it has
+   * ended. Unsubscribing does not stop the compaction. Errors with `Unauthorized` for all but
+   * administrators.
    *
+   * @param ddoc - The name of a design document.
+   * @param options - `wait` is false by default; with it, Corduroy polls every `interval`
+   * milliseconds (default 500).
    * @see https://docs.couchdb.org/en/stable/api/database/compact.html
    */
   compact(ddoc?: string, options: CompactOptions = {}): Operation<{ readonly ok: true }> {
@@ -416,7 +466,10 @@ export class Database<T extends object = AnyFields> extends CoreDatabase<T> {
   }
 
   /**
-   * Removes the index files of views that are no more.
+   * Deletes index files that no design document uses.
+   *
+   * Cold. Emits once and completes; unsubscribing aborts the request. Errors with `Unauthorized`
+   * for all but administrators.
    *
    * @see https://docs.couchdb.org/en/stable/api/database/compact.html#db-view-cleanup
    */
@@ -424,15 +477,18 @@ export class Database<T extends object = AnyFields> extends CoreDatabase<T> {
     return cleanup(this.#scope);
   }
 
-  /** Returns the calls of an administrator: rights, limits, purges, shards. */
+  /** The administrator's methods: rights, limits, purges, shards. */
   get upkeep(): Upkeep {
     return (this.#upkeep ??= new Upkeep(this.#scope));
   }
 
   /**
-   * Has everything written to disk, which CouchDB does by itself since 3.0.
+   * Requests that the server writes all changes to disk. CouchDB does so after each write since
+   * version 3.0.
    *
-   * @deprecated it has no effect any more
+   * Cold. Emits once and completes; unsubscribing aborts the request.
+   *
+   * @deprecated It has no effect on CouchDB 3.
    * @see https://docs.couchdb.org/en/stable/api/database/compact.html#db-ensure-full-commit
    */
   commit(): Operation<{ readonly ok: true }> {
@@ -440,9 +496,10 @@ export class Database<T extends object = AnyFields> extends CoreDatabase<T> {
   }
 
   /**
-   * Streams the changes that there are after `since`, one by one, as they arrive, and completes.
+   * Streams the existing changes after `since` as they arrive, and completes.
    *
-   * Cold; see {@link RowStream}. Its `info` says at the end where to go on.
+   * Cold; {@link RowStream} documents when it completes and errors. Unsubscribing aborts the
+   * download. On completion its `info` contains the last sequence: pass it as `since` to continue.
    *
    * @see https://docs.couchdb.org/en/stable/api/database/changes.html
    */
@@ -451,50 +508,58 @@ export class Database<T extends object = AnyFields> extends CoreDatabase<T> {
   }
 
   /**
-   * Hands every change to a handler, and notes in a checkpoint how far it has come: for workers that
-   * must not miss one, through restarts of theirs and of the server's.
+   * Calls a handler for each change, and saves a checkpoint after each batch. Use it in workers
+   * that must not miss a change, even if the worker or the server restarts.
    *
-   * - **Temperature:** cold. It pulls: a slow handler slows the reading, and nothing piles up.
-   * - **Emits** `{ seq, handled }` whenever a batch has been handled and noted.
+   * - **Temperature:** cold. It pulls, so a slow handler slows the reading (back-pressure).
+   * - **Emits** `{ seq, handled }` when a batch is handled and its checkpoint is saved.
    * - **Completes** never.
-   * - **Errors** with what a handler throws `attempts` times, unless `onPoison` takes the change;
-   *   with what cannot pass by itself, as a feed does.
-   * - **On unsubscribe** what is being handled is left, and the checkpoint stays before it: after a
-   *   restart it is handed over again (at least once).
+   * - **Errors** with the handler's error after `attempts` failures (default 5), unless `onPoison`
+   *   handles the change. Errors with permanent errors, as a feed does; transient errors are
+   *   retried.
+   * - **On unsubscribe** it stops, and cancels the handler's Observables. The checkpoint stays
+   *   before the current batch, so a new subscription handles that batch again (at least once).
    *
-   * @param handler - Given one change at a time, or up to `concurrency`; what it returns (a Promise,
-   * an Observable) is waited for.
+   * @param handler - Receives one change at a time, or up to `concurrency` changes in parallel.
+   * Corduroy waits for the Promise or Observable that it returns.
+   * @see https://docs.couchdb.org/en/stable/api/database/changes.html
    */
   consume(handler: ChangeHandler<T>, options: ConsumeOptions<T>): Observable<ConsumeProgress> {
     return consume(this.#scope, handler, options);
   }
 
   /**
-   * Returns a document as it changes: null while it is missing or deleted.
+   * Returns a live query of a document. Emits the document now and after each change; null while it
+   * is missing or deleted.
    *
-   * A live query: see {@link LiveQuery} for what all of them promise. Documents that are subscribed
-   * to in the same turn are read by one request.
+   * A live query: {@link LiveQuery} documents what it emits, and when it errors. Documents that you
+   * subscribe to in the same turn are read in one request.
    *
    * @example
    * orders.doc$('2024-17').subscribe((order) => console.log(order?.total));
-   * @throws TypeError for an id that is none.
+   * @throws TypeError for an invalid id.
    */
   doc$(id: string): LiveQuery<Document<T> | null> {
     return liveDocument<T>(this.#liveDatabase(), id);
   }
 
   /**
-   * Returns several documents as they change, in the order of their ids, with null for each that is
-   * missing or deleted. A live query, as {@link Database.doc$}.
+   * Returns a live query of several documents. Emits a list in the order of the ids, now and after
+   * each change, with null for each missing or deleted document.
+   *
+   * A live query: {@link LiveQuery} documents what it emits, and when it errors.
+   *
+   * @throws TypeError for an invalid id.
    */
   docs$(ids: readonly string[]): LiveQuery<readonly (Document<T> | null)[]> {
     return liveDocuments<T>(this.#liveDatabase(), ids);
   }
 
   /**
-   * Returns the documents of the database, or of a range of ids, as they change: the rows of
-   * `_all_docs`. A live query; the server is asked again only where a `limit` or a `skip` has other
-   * rows move up or down.
+   * Returns a live query of the documents, or of a range of ids: the rows of `_all_docs`.
+   *
+   * A live query: {@link LiveQuery} documents what it emits, and when it errors. Changes update the
+   * rows without another request, unless a `limit` or `skip` moves rows into or out of the result.
    *
    * @see https://docs.couchdb.org/en/stable/api/database/bulk-api.html#db-all-docs
    */
@@ -511,16 +576,21 @@ export class Database<T extends object = AnyFields> extends CoreDatabase<T> {
   }
 
   /**
-   * Returns the documents that a Mango query finds, as they change: all of them, unless there is a
-   * `limit`. A live query.
+   * Returns a live query of the documents that match a Mango query: all of them, unless there is a
+   * `limit`.
    *
-   * Whether a changed document is among them, and where, is decided here, and the server is asked
-   * again only where it cannot be: for `$text`, most `$regex`, operators that came later, the order of
-   * strings beyond ASCII, where a `limit` or a `skip` has others move up, and with `useIndex`.
+   * A live query: {@link LiveQuery} documents what it emits, and when it errors.
+   *
+   * Corduroy evaluates changed documents itself. It repeats the request only in these cases:
+   *
+   * - operators that it cannot evaluate: `$text`, most `$regex`, and newer ones;
+   * - a `sort` by strings beyond ASCII;
+   * - a `limit` or `skip` that moves documents into or out of the result;
+   * - `useIndex`.
    *
    * @example
    * orders.find$({ selector: { open: true }, sort: ['date'] }).subscribe(show);
-   * @throws TypeError or RangeError for what is wrong with the query.
+   * @throws TypeError or RangeError for an invalid query.
    * @see https://docs.couchdb.org/en/stable/api/database/find.html
    */
   find$(query: LiveFindQuery<T>): LiveQuery<readonly Document<T>[]> {
@@ -528,9 +598,11 @@ export class Database<T extends object = AnyFields> extends CoreDatabase<T> {
   }
 
   /**
-   * Returns the rows of a view as they change. A live query; what a document emits is known to the
-   * server alone, which is asked again when a document changed, at most once every `latency`
-   * milliseconds (1000, unless it is given here or to the `Couch`).
+   * Returns a live query of the rows of a view.
+   *
+   * A live query: {@link LiveQuery} documents what it emits, and when it errors. Only the server
+   * can compute the rows, so Corduroy repeats the request after changes: at most once every
+   * `latency` milliseconds (default 1000; `live.latency` of the `Couch` sets another).
    *
    * @param name - `'design-document/view'`.
    * @see https://docs.couchdb.org/en/stable/api/ddoc/views.html
@@ -548,24 +620,29 @@ export class Database<T extends object = AnyFields> extends CoreDatabase<T> {
   }
 
   /**
-   * Returns a document as it changes, to be edited: edits show at once, are saved when nothing has been
-   * edited for a while, are merged with what others write, and rolled back if they are refused.
+   * Returns an editable live document. It shows edits at once, and saves them when no edit has come
+   * for `debounce` milliseconds (default 500). It merges them with the changes of other clients,
+   * and rolls them back if the server refuses them.
    *
-   * Each call makes an editor of its own; see {@link LiveEdit}.
+   * Each call returns an independent editor. {@link LiveEdit} documents what it emits, and when it
+   * errors.
    *
    * @example
    * const order = orders.edit$('2024-17');
    * order.subscribe(({ value, pending }) => show(value, pending ? 'unsaved' : 'saved'));
    * order.patch({ total: 12 });
+   * @throws TypeError for an invalid id.
    */
   edit$(id: string, options: EditOptions<T> = {}): LiveEdit<T> {
     return new LiveEdit<T>(this.#liveDatabase(), id, options);
   }
 
   /**
-   * Returns the list of documents that replication brought several live revisions of, by id, as it
-   * changes. A live query, as {@link Database.doc$}. To begin with the whole history is looked
-   * through, without documents, a thousand changes a request.
+   * Returns a live query of the documents with conflicts: several live leaf revisions, after a
+   * replication. The list is ordered by id.
+   *
+   * A live query: {@link LiveQuery} documents what it emits, and when it errors. It first reads the
+   * whole change history without documents, 1000 changes per request.
    *
    * @example
    * db.conflicts$().pipe(resolveAllLeaves(db, fields())).subscribe();

@@ -1,2 +1,2 @@
-/** The door for browsers, workers, Deno and Bun: everything public, over fetch. */
+/** The entry point for browsers, workers, Deno and Bun: everything public, over fetch. */
 export * from './public.ts';

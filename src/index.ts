@@ -1,4 +1,4 @@
-/** The door for Node: everything public, over got. */
+/** The entry point for Node: everything public, over got. */
 import mime from 'mime';
 import { setTypeOfName } from './documents/attachment-write.ts';
 import { setDefaultTransport } from './http/fetch-transport.ts';

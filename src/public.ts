@@ -1,6 +1,6 @@
 /**
- * Every public name, by room. The two doors re-export this list, and add the transport that is
- * their platform's own.
+ * Every public name, by layer. Both main entry points re-export this list, and choose their
+ * transport.
  */
 
 // The facades

@@ -1,50 +1,54 @@
 import { EmptyError, Observable, from } from 'rxjs';
 import type { ObservableInput, Subscription } from 'rxjs';
 
-/** A generator that yields operations and is given their values: what `relax` runs. */
+/** A generator that `relax` runs: it yields operations, and receives their values. */
 export type RelaxGenerator<R> = Generator<unknown, R>;
 
 /**
- * The return type of a method under `@relax`, where it is to be written down. Declare the signature
- * that callers see on the line above it, for a decorator cannot change a method's type:
+ * The return type of a method under `@relax`. A decorator cannot change a method's type, so declare
+ * the signature for callers on the line above:
  *
  * ```ts
  * show(id: string): Observable<string>;
  * @relax
- * *show(id: string): Relaxed<string> { … }
+ * *show(id: string): RelaxedMethod<string> { … }
  * ```
  */
 export type RelaxedMethod<R> = RelaxGenerator<R> | Observable<R>;
 
 /**
- * Returns an Observable that runs a generator in which each `yield* operation` waits for the value.
+ * Returns an Observable that runs a generator. Each `yield* operation` waits for the operation's
+ * value.
  *
- * - **Temperature:** cold. The generator runs anew at each subscription.
- * - **Emits** what the generator returns, and **completes**.
- * - **Errors** with what the generator throws. A failed operation throws at its `yield*`, where
+ * - **Temperature:** cold. Each subscription runs the generator from its beginning.
+ * - **Emits** the generator's return value, and **completes**.
+ * - **Errors** with what the generator throws. A failed operation throws at its `yield*`, so
  *   `try`/`catch` works.
- * - **On unsubscribe** the request in flight is aborted and the generator's `finally` blocks run.
+ * - **On unsubscribe** it aborts the request in flight, and runs the generator's `finally` blocks.
  *
- * As a decorator (`@relax *show(id) {…}`) it makes a method that returns such an Observable.
+ * As a decorator (`@relax *show(id) {…}`) it turns a generator method into one that returns such an
+ * Observable.
  *
  * @example
  * const page = relax(function* () {
  *   const user = yield* users.get('ada');
  *   return yield* orders.get(user.lastOrder);
  * });
+ * @throws TypeError for anything but a function.
  */
 export function relax<R>(body: () => RelaxGenerator<R>): Observable<R>;
 export function relax<This, R>(
-  // oxlint-disable-next-line typescript/no-explicit-any -- whatever arguments the method takes
+  // oxlint-disable-next-line typescript/no-explicit-any -- the method's arguments can have any type
   method: (this: This, ...args: any[]) => RelaxedMethod<R>,
   context: ClassMethodDecoratorContext<This>,
-  // oxlint-disable-next-line typescript/no-explicit-any -- TypeScript wants the method's own type here
+  // oxlint-disable-next-line typescript/no-explicit-any -- this must be the method's own type
 ): any;
 export function relax<R>(
   body: (...args: unknown[]) => RelaxedMethod<R>,
   context?: ClassMethodDecoratorContext,
 ): Observable<R> | ((...args: unknown[]) => Observable<R>) {
-  if (typeof body !== 'function') throw new TypeError('relax takes a generator function');
+  if (typeof body !== 'function')
+    throw new TypeError(`relax: body must be a generator function (received ${typeof body})`);
   const generate = body as (...args: unknown[]) => RelaxGenerator<R>;
   if (context === undefined) return new Observable((subscriber) => run(generate, subscriber));
   return function relaxed(this: unknown, ...args: unknown[]) {
@@ -53,8 +57,10 @@ export function relax<R>(
 }
 
 /**
- * Lets a relaxed generator wait for any Observable or Promise: `yield* lastOf(clicks$.pipe(take(3)))`
- * gives its last value, as `lastValueFrom` does, and throws `EmptyError` where there was none.
+ * Waits for an Observable or a Promise inside `relax`: `yield* lastOf(clicks$.pipe(take(3)))`.
+ *
+ * Returns the last value, as `lastValueFrom` does. Throws `EmptyError` if the source completes
+ * without a value, and the source's error if it errors.
  */
 export function* lastOf<T>(source: ObservableInput<T>): Generator<T, T> {
   return yield from(source) as unknown as T;
@@ -69,12 +75,15 @@ interface Outcome<R> {
 function run<R>(generate: () => RelaxGenerator<R>, outcome: Outcome<R>): () => void {
   type Step = () => IteratorResult<unknown, R>;
   const generator = generate();
-  let waiting: Subscription | undefined;
+  let subscription: Subscription | undefined;
   let running = false;
   let finished = false;
-  let abandoned = false;
+  let unsubscribed = false;
 
-  /** Runs the generator until it has to wait: a loop, so that what is there at once adds no depth. */
+  /**
+   * Runs the generator until it waits. A loop, because synchronous sources must not deepen the
+   * stack.
+   */
   const drive = (first: Step): void => {
     let step: Step | undefined = first;
     while (step !== undefined) {
@@ -88,7 +97,7 @@ function run<R>(generate: () => RelaxGenerator<R>, outcome: Outcome<R>): () => v
           outcome.complete();
           return;
         }
-        step = wait(result.value);
+        step = subscribeTo(result.value);
       } catch (error) {
         finished = true;
         outcome.error(error);
@@ -99,51 +108,55 @@ function run<R>(generate: () => RelaxGenerator<R>, outcome: Outcome<R>): () => v
     }
   };
 
-  /** Returns the next step where the source settled while it was being subscribed to. */
-  const wait = (source: unknown): Step | undefined => {
+  /**
+   * Subscribes to a yielded source. Returns the next step if the source has completed
+   * synchronously.
+   */
+  const subscribeTo = (source: unknown): Step | undefined => {
     if (!isSubscribable(source)) {
-      const help = 'relax: yield* takes an operation, or lastOf(…) of an Observable or a Promise';
+      const help =
+        'relax: yield* must be given an operation; wrap an Observable or a Promise in lastOf(…)';
       return () => generator.throw(new TypeError(help));
     }
     let last: { readonly value: unknown } | undefined;
     let next: Step | undefined;
     let subscribing = true;
-    const settle = (step: Step): void => {
+    const resume = (step: Step): void => {
       if (subscribing) next = step;
       else drive(step);
     };
-    waiting = source.subscribe({
+    subscription = source.subscribe({
       next: (value) => {
         last = { value };
       },
-      error: (error: unknown) => settle(() => generator.throw(error)),
+      error: (error: unknown) => resume(() => generator.throw(error)),
       complete: () => {
-        const settled = last;
-        settle(() =>
-          settled === undefined ? generator.throw(new EmptyError()) : generator.next(settled.value),
+        const result = last;
+        resume(() =>
+          result === undefined ? generator.throw(new EmptyError()) : generator.next(result.value),
         );
       },
     });
     subscribing = false;
-    // It was left by what it did, or by what the source emitted: now is the time to go.
-    if (abandoned && !leaving) return leave();
+    // The generator or the source has unsubscribed while the generator was running.
+    if (unsubscribed && !cleaningUp) return cleanUp();
     return next;
   };
 
-  let leaving = false;
-  /** Makes the step that runs the `finally` blocks; what they yield is still waited for. */
-  const leave = (): Step => {
-    leaving = true;
-    waiting?.unsubscribe();
+  let cleaningUp = false;
+  /** Returns the step that runs the `finally` blocks. These may still yield and wait. */
+  const cleanUp = (): Step => {
+    cleaningUp = true;
+    subscription?.unsubscribe();
     return () => generator.return(undefined as R);
   };
 
   drive(() => generator.next());
 
   return () => {
-    abandoned = true;
-    // A running generator cannot be left: it is, at its next yield.
-    if (!finished && !running && !leaving) drive(leave());
+    unsubscribed = true;
+    // A running generator cannot be returned from; the next yield does it.
+    if (!finished && !running && !cleaningUp) drive(cleanUp());
   };
 }
 

@@ -1,13 +1,13 @@
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 
-/** What is measured, by name. Each runs in a process of its own, and gives figures. */
+/** The cases by name. Each runs in a separate process, and returns figures. */
 
 const idOf = (n) => `doc-${String(n).padStart(7, '0')}`;
 const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
 /**
- * Does one thing over and over, `concurrency` at a time: how often a second, at what cost. Whatever the
- * machine is busy with, it is done often enough before that it runs as it does in the long run.
+ * Repeats an operation, `concurrency` at a time. Returns its rate and its CPU time. A warm-up
+ * before lets the engine optimize the code.
  */
 async function rate(one, { concurrency, least = 3000, warmUp = 500, window = 1500 }) {
   let done = 0;
@@ -32,7 +32,7 @@ async function rate(one, { concurrency, least = 3000, warmUp = 500, window = 150
   return { 'ops/s': done / seconds, 'µs CPU/op': (user + system) / done };
 }
 
-/** Does one thing a few times: how long it takes, at what cost. */
+/** Runs an operation a few times. Returns its time and its CPU time. */
 async function time(one, times = 5) {
   await one();
   const cpu = process.cpuUsage();
@@ -42,7 +42,7 @@ async function time(one, times = 5) {
   return { ms: (performance.now() - began) / times, 'ms CPU': (user + system) / 1000 / times };
 }
 
-/** Runs something once, with the memory that it takes above what there was before it was warm. */
+/** Runs an operation once. Also returns the memory above the idle process. */
 async function withIdleTimeout(run, warm = () => {}) {
   globalThis.gc?.();
   const idle = process.memoryUsage().rss;
@@ -65,7 +65,7 @@ async function withIdleTimeout(run, warm = () => {}) {
   };
 }
 
-/** Reads a feed until it has given `count` changes, once it has given some: feeds go on for days. */
+/** Reads a feed until `count` changes have come after a warm-up, because feeds run for days. */
 function feed(open, count) {
   const read = (wanted) =>
     new Promise((resolve, reject) => {
@@ -79,7 +79,7 @@ function feed(open, count) {
         seen += typeof changes === 'number' ? changes : 1;
         if (before >= wanted || seen < wanted) return;
         clearTimeout(late);
-        // From the opening on: some give nothing until they have it all.
+        // Measure from the start, because some clients emit nothing before the end.
         const seconds = (performance.now() - began) / 1000;
         resolve({ 'changes/s': wanted / seconds, 'ms to first': first - began });
         void Promise.resolve(close).then((end) => end?.());
@@ -91,7 +91,7 @@ function feed(open, count) {
   );
 }
 
-/** What a client loads when it is first used is not what a view or a feed takes. */
+/** Uses the client once, so that lazy loading does not count for a view or a feed. */
 const begin = (client) => client.get?.(idOf(1));
 
 const rows =
@@ -197,7 +197,7 @@ cases['500 live documents'] = {
     await pause(50);
     const { requests, sockets } = await fetch(`${origin}/_counts`).then((answer) => answer.json());
     close();
-    // The last socket is the one that asks.
+    // The last socket belongs to this request.
     return { ms, requests, connections: sockets - 1 };
   },
 };

@@ -11,7 +11,7 @@ const SHOWN = [
   ['feed', 'changes/s', 'more is better'],
 ];
 
-/** Some figures of a run as bars, in a picture that follows the reader's light or dark page. */
+/** Draws some figures of a run as a bar chart for light and dark pages. */
 export function chart({ results, machine, date, rounds }) {
   let y = 8;
   const parts = [];

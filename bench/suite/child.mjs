@@ -1,4 +1,6 @@
-/** One measurement, in a process of its own: `{ client, name, url, … }` in, figures out. */
+/**
+ * Runs one measurement in a child process: receives `{ client, name, url, … }`, and sends figures.
+ */
 import { cases } from './cases.mjs';
 import { clients } from './clients/index.mjs';
 

@@ -1,6 +1,6 @@
 import { cpus, release, totalmem } from 'node:os';
 
-/** What a figure depends on beside the program. */
+/** The properties of the machine on which figures depend. */
 export function machine() {
   const all = cpus();
   return {
@@ -12,12 +12,10 @@ export function machine() {
   };
 }
 
-/** Refuses to set figures of one machine beside those of another. */
+/** Throws if two runs are of different machines. */
 export function requireSameMachine(one, other) {
   const differ = Object.keys(one).filter((key) => one[key] !== other[key]);
   if (differ.length === 0) return;
-  const what = differ.map((key) => `${key}: ${one[key]} and ${other[key]}`).join('; ');
-  throw new Error(
-    `These runs are of different machines (${what}): their figures say nothing of each other`,
-  );
+  const differences = differ.map((key) => `${key}: ${one[key]} and ${other[key]}`).join('; ');
+  throw new Error(`Runs of different machines cannot be compared (${differences})`);
 }

@@ -1,4 +1,4 @@
-/** Makes a database for the benchmark on a real server, and deletes it in the end. */
+/** Creates the benchmark's database on a real server, and deletes it at the end. */
 export async function prepare(given, rows) {
   const url = new URL(given);
   const name = `bench-${process.pid}-${Date.now()}`;
@@ -35,7 +35,7 @@ export async function prepare(given, rows) {
   }
   await ask('PUT', '/_design/bench', { views: { rows: { map } } });
   for (;;) {
-    // While it is built a server may say that it takes too long.
+    // The server may answer with a timeout while it builds the index.
     const built = await ask('GET', '/_design/bench/_view/rows?limit=1').catch(() => null);
     if (built !== null) break;
   }

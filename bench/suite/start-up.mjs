@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url';
 const bench = fileURLToPath(new URL('..', import.meta.url));
 const root = dirname(bench.replace(/\/$/, ''));
 
-/** What is imported, from where, and the packages that are installed for it. */
+/** The imports to measure, and their installed packages. */
 export const imports = {
   corduroy: { from: join(root, 'dist/index.js'), package: root },
   'corduroy, undici': { from: join(root, 'dist/undici.js'), package: root, also: ['undici'] },
@@ -20,7 +20,7 @@ export const imports = {
   undici: { from: 'undici', also: ['undici'] },
 };
 
-/** Imports something in a new process; how long that took, in milliseconds. */
+/** Imports a module in a new process. Returns the time in milliseconds. */
 export function importTime(name) {
   const { from } = imports[name];
   const code = `const t = performance.now(); await import(${JSON.stringify(from)}); process.stdout.write(String(performance.now() - t));`;
@@ -28,7 +28,7 @@ export function importTime(name) {
   return Number(out);
 }
 
-/** The bytes that are installed for something, dependencies and peers included, and of how many packages. */
+/** Returns the installed bytes and the number of packages, including dependencies and peers. */
 export function installed(name) {
   const { package: own, also = [] } = imports[name];
   const found = new Map();
@@ -67,7 +67,7 @@ function manifest(folder) {
   return JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8'));
 }
 
-/** Without the packages that are nested in it, which are counted for themselves. */
+/** Excludes nested packages, which are counted separately. */
 function size(path) {
   if (!existsSync(path)) return 0;
   const stat = statSync(path);

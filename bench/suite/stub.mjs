@@ -1,6 +1,6 @@
 /**
- * A stub of CouchDB for the benchmark, in a process of its own: it answers from memory, and so fast
- * that what is measured is the client. It knows one database, `bench`, whatever it is called.
+ * A stub of CouchDB for the benchmark, in a separate process. It answers from memory, so fast that
+ * the client determines the figures. It serves one database under any name.
  */
 import { createServer } from 'node:http';
 import { gunzipSync } from 'node:zlib';
@@ -24,7 +24,7 @@ const seqOf = (n) => `${n}-${'g'.repeat(80)}`;
 const changeOf = (n, docs) =>
   `{"seq":"${seqOf(n)}","id":"${idOf(n)}","changes":[{"rev":"${REV}"}]${docs ? `,"doc":${docOf(idOf(n))}` : ''}}`;
 
-/** Text of many lines as buffers of 64 kB, made once. */
+/** The text of many lines as buffers of 64 kB, cached. */
 const made = new Map();
 function buffers(key, lines) {
   const known = made.get(key);
@@ -81,16 +81,16 @@ const routes = {
   },
 };
 
-/** Changes after `since`; a feed that goes on stays open when it has said all. */
+/** Serves the changes after `since`. A continuous feed stays open after the last change. */
 async function changes(query, response) {
   const docs = query.get('include_docs') === 'true';
   const since = query.get('since') ?? '0';
-  const place = since === 'now' ? ROWS : Number.parseInt(since, 10);
+  const start = since === 'now' ? ROWS : Number.parseInt(since, 10);
   if (query.get('feed') === 'continuous') {
-    // A server takes a moment to find them; who asks something else meanwhile is not made to wait.
+    // A real server takes a moment here, and answers other requests in the meantime.
     response.flushHeaders();
     await new Promise((resolve) => setTimeout(resolve, 20));
-    if (place < ROWS) await writeAll(response, feed(docs, place));
+    if (start < ROWS) await writeAll(response, feed(docs, start));
     const beat = setInterval(
       () => response.write('\n'),
       Math.min(Number(query.get('heartbeat') ?? 10_000), 10_000),
@@ -100,14 +100,14 @@ async function changes(query, response) {
     return;
   }
   const limit = Number(query.get('limit') ?? ROWS);
-  const end = Math.min(ROWS, place + limit);
-  if (place >= ROWS && query.get('feed') === 'longpoll') {
+  const end = Math.min(ROWS, start + limit);
+  if (start >= ROWS && query.get('feed') === 'longpoll') {
     response.write('\n');
     return;
   }
-  const parts = buffers(`changes ${place} ${end} ${docs}`, function* () {
+  const parts = buffers(`changes ${start} ${end} ${docs}`, function* () {
     yield '{"results":[\n';
-    for (let n = place + 1; n <= end; n++) yield changeOf(n, docs) + (n === end ? '\n' : ',\r\n');
+    for (let n = start + 1; n <= end; n++) yield changeOf(n, docs) + (n === end ? '\n' : ',\r\n');
     yield `],\n"last_seq":"${seqOf(end)}","pending":${ROWS - end}}\n`;
   });
   await writeAll(response, parts);
@@ -160,7 +160,7 @@ server.on('connection', (socket) => {
   socket.on('close', () => sockets.delete(socket));
 });
 server.listen(0, '127.0.0.1', () => {
-  // Before anything is measured.
+  // Fill the caches before the measurements.
   view();
   feed(false);
   feed(true);

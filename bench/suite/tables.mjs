@@ -1,4 +1,4 @@
-/** The figures of a run as tables of Markdown, each case with its ratios to nano and node:http. */
+/** Formats the figures of a run as Markdown tables, with ratios to nano and node:http. */
 export function tables({ machine, date, rounds, rows, results }) {
   const parts = [
     `Node ${machine.node} on ${machine.cores} × ${machine.cpu}, ${machine.system}; ${date}; ` +

@@ -2,8 +2,8 @@ import { fileURLToPath } from 'node:url';
 import { build, stop } from 'esbuild';
 
 /**
- * Makes one script of the page and of what it imports, as an application's bundler would: with the
- * condition `browser`, `corduroy` is its door for browsers, which brings neither got nor Node.
+ * Bundles the page's scripts as an application's bundler would. Under the condition `browser`,
+ * `corduroy` resolves to its browser entry point, which contains neither got nor Node built-ins.
  */
 export async function bundlePage() {
   try {
@@ -18,14 +18,14 @@ export async function bundlePage() {
       target: 'es2022',
       sourcemap: 'inline',
       logLevel: 'silent',
-      // The project's own settings lead `corduroy` to its sources; here it is to be the package.
+      // The project's tsconfig.json maps `corduroy` to its sources. The page must use the package.
       tsconfigRaw: {},
     });
-    const foreign = Object.keys(metafile.inputs).find((path) => /node_modules\/got\//.test(path));
-    if (foreign !== undefined) throw new Error(`The page must not contain ${foreign}`);
+    const got = Object.keys(metafile.inputs).find((path) => /node_modules\/got\//.test(path));
+    if (got !== undefined) throw new Error(`The page must not contain got (found ${got})`);
     return outputFiles[0].text;
   } finally {
-    // It keeps a process for the next build, which there is none.
+    // esbuild keeps a child process for further builds. The demo builds once.
     await stop();
   }
 }

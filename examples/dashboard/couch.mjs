@@ -10,20 +10,21 @@ const program = fileURLToPath(
 );
 
 /**
- * Makes a database for the demo: on the server that is named, or on an embedded one in a process of
- * its own. `close` deletes the database, or ends that process with all it holds.
+ * Creates a database for the demo: on the given server, or on an embedded server in a child
+ * process. `close` deletes the database on a given server, and ends the embedded server.
  */
-export async function openDatabase(given, quit, quit$, title = 'airports') {
-  const server = given === undefined ? await startEmbedded(quit) : named(given);
+export async function openDatabase(givenUrl, quit, quit$, title = 'airports') {
+  const server = givenUrl === undefined ? await startEmbedded(quit) : readServer(givenUrl);
   const couch = new Couch(server.url, { auth: server.auth, timeout: 10_000 });
-  // Where others are at work as well it gets a name that nobody else has.
+  // A given server may hold other databases: the name must be unique there.
   const unique = `${Date.now().toString(36)}-${randomBytes(3).toString('hex')}`;
-  const name = given === undefined ? title : `corduroy-demo-${unique}`;
-  const missing = catchError((error) => {
+  const name = givenUrl === undefined ? title : `corduroy-demo-${unique}`;
+  const ignoreMissing = catchError((error) => {
     if (isNotFound(error)) return EMPTY;
     throw error;
   });
-  const remove = () => lastValueFrom(couch.delete(name).pipe(missing), { defaultValue: undefined });
+  const remove = () =>
+    lastValueFrom(couch.delete(name).pipe(ignoreMissing), { defaultValue: undefined });
   const close = server.stop ?? remove;
   const version = await firstValueFrom(couch.version().pipe(takeUntil(quit$))).catch(
     async (error) => {
@@ -35,13 +36,14 @@ export async function openDatabase(given, quit, quit$, title = 'airports') {
     const database = await firstValueFrom(couch.create(name).pipe(takeUntil(quit$)));
     return { ...server, name, version, database, close };
   } catch (error) {
-    // Ctrl-C may have come between the request and the answer. What failed is told, not this.
+    // Ctrl-C can come between the request and its answer: the database may exist. The first error
+    // matters to the user, an error of this deletion does not.
     await close().catch(() => {});
     throw error;
   }
 }
 
-function named(text) {
+function readServer(text) {
   const url = new URL(text);
   const [username, password] = [url.username, url.password].map(decodeURIComponent);
   url.username = '';
@@ -52,8 +54,8 @@ function named(text) {
 
 async function startEmbedded(quit) {
   const auth = { username: 'demo', password: randomBytes(12).toString('hex') };
-  // In a group of its own, so that Ctrl-C comes to this process alone. However this process ends,
-  // the server sees the channel between them close, and ends too.
+  // A detached child has its own process group, so that Ctrl-C reaches only the demo, which then
+  // stops the child. If the demo is killed, the IPC channel closes, and the child ends too.
   const child = fork(program, ['--admin', `${auth.username}:${auth.password}`], {
     execArgv: [],
     stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
@@ -68,8 +70,8 @@ async function startEmbedded(quit) {
   };
   quit.signal.addEventListener('abort', () => (stopping = true));
   const ended = exit.then(() => {
-    if (stopping) throw new Error('stopped');
-    throw new Error('The embedded server has ended of its own accord');
+    if (stopping) throw new Error('The demo has stopped the embedded server');
+    throw new Error('The embedded server has ended unexpectedly');
   });
   try {
     const aborted = once(quit.signal, 'abort').then(() => quit.signal.throwIfAborted());

@@ -1,13 +1,16 @@
 import { readFile } from 'node:fs/promises';
 
-// Real and public: the airports of the United States, and flights between them in the first three
-// months of 2001, from the US Bureau of Transportation Statistics. Works of the US government are
-// in the public domain; the package vega-datasets brings them along.
+// The data is real: the airports of the United States, and flights between them from January to
+// March 2001, published by the US Bureau of Transportation Statistics. Works of the US government are
+// in the public domain. The npm package vega-datasets ships both tables.
 
 const folder = new URL('../../node_modules/vega-datasets/data/', import.meta.url);
 const file = (name) => readFile(new URL(name, folder), 'utf8');
 
-/** The airports as documents: the code that is on every luggage tag is the id. */
+/** Returns the outlines of the states as TopoJSON text. */
+export const readOutlines = () => file('us-10m.json');
+
+/** Returns the airports as documents. The code on every luggage tag is the document's id. */
 export async function readAirports() {
   const [head, ...rows] = parseCsv(await file('airports.csv'));
   return rows.map((row) => {
@@ -28,9 +31,9 @@ export async function readAirports() {
   });
 }
 
-/** The flights in the order in which they left, with the time of departure in milliseconds. */
+/** Returns the flights in order of departure. `time` is the departure in milliseconds. */
 export async function readFlights() {
-  const flights = JSON.parse(await file('flights-5k.json'));
+  const flights = JSON.parse(await file('flights-10k.json'));
   return flights
     .map(({ date, delay, origin, destination }) => ({
       time: Date.parse(`${date.replaceAll('/', '-').replace(' ', 'T')}Z`),
@@ -42,14 +45,14 @@ export async function readFlights() {
     .toSorted((a, b) => a.time - b.time);
 }
 
-/** Lines of comma-separated fields; those that hold a comma stand in quotation marks. */
+/** Parses lines of comma-separated fields. Fields that contain a comma are quoted. */
 function parseCsv(text) {
   const field = /("(?:[^"]|"")*"|[^,]*)(?:,|$)/g;
   return text
     .split(/\r?\n/)
     .filter((line) => line !== '')
     .map((line) => {
-      // At the end of the line the pattern matches once more, and nothing.
+      // The pattern also matches the empty string at the end of a line: `slice` removes that match.
       const fields = [...line.matchAll(field)].map(([, value]) => value);
       return fields
         .slice(0, line.endsWith(',') ? undefined : -1)

@@ -1,6 +1,6 @@
 #!/usr/bin/env node
-// The demo: `npm run demo`. This file and the three it imports need nothing but Node, so that it also
-// works in a checkout where nothing has been installed or built; `run.mjs` is loaded after that.
+// The demo: `npm run demo`. This file and the three it imports need only Node, so that it also works
+// in a fresh clone. It installs and builds what is missing, and then loads `run.mjs`.
 
 import { HELP, readOptions } from './options.mjs';
 import { onOrphaned } from './orphan.mjs';
@@ -8,7 +8,7 @@ import { prepare } from './prepare.mjs';
 
 const [major, minor] = process.versions.node.split('.').map(Number);
 if (major < 20 || (major === 20 && minor < 19)) {
-  console.error(`The demo needs Node 20.19 or later; this is ${process.versions.node}.`);
+  console.error(`The demo needs Node 20.19 or later (found ${process.versions.node}).`);
   process.exit(1);
 }
 
@@ -22,16 +22,16 @@ if (options.help) {
   process.exit(0);
 }
 
-/** Everything that is to end the demo ends here, with the exit code as the reason. */
+/** Aborting this signal ends the demo. The abort reason is the exit code. */
 const quit = new AbortController();
 let ready = false;
 const interrupt = () => {
   if (quit.signal.aborted) process.exit(130);
-  // Ctrl-C is how one leaves the demo. Whatever was to come to an end by itself did not.
+  // Ctrl-C is the normal way to end the demo. With `--once`, or during the start, it is a failure.
   quit.abort(ready && !options.once ? 0 : 130);
 };
 for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(name, interrupt);
-// `npm run demo | head` closes the pipe.
+// `npm run demo | head` closes the pipe, which emits an error here.
 process.stdout.on('error', interrupt);
 
 onOrphaned(() => {
@@ -47,5 +47,5 @@ try {
   if (!quit.signal.aborted) console.error(error.expected ? error.message : error);
   process.exitCode = quit.signal.aborted ? quit.signal.reason : 1;
 }
-// Nothing should be left that keeps the process alive. Should something be, it does not matter.
+// Nothing should keep the process alive now. If something does, end it anyway.
 setTimeout(() => process.exit(), 300).unref();

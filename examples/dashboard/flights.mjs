@@ -1,65 +1,74 @@
-/** How long a day of 2001 lasts here, in milliseconds: nights are quiet, and last a second. */
-export const DAY = 5_000;
+/** How long a day of 2001 takes in the demo, in milliseconds. */
+const DAY = 5_000;
 
 const REAL_DAY = 86_400_000;
 
-/** Replays flights faster than life; after the last one it begins again with the first. */
+/**
+ * How many flight documents the database keeps. Later flights overwrite the oldest documents, so
+ * that a demo that runs all day does not fill the memory.
+ */
+const KEPT = 5_000;
+
+/** Replays the flights faster than real time. After the last flight, the replay starts again. */
 export class Flights {
   #flights;
   #next = 0;
   #clock;
+  #departed = 0;
 
   constructor(flights) {
     this.#flights = flights;
-    // It begins in the morning.
+    // The night before the first flights would leave the map empty: start at four in the morning.
     this.#clock = flights[0].time + REAL_DAY / 6;
   }
 
-  /** Lets so many milliseconds pass; returns the flights that left in them. */
-  pass(milliseconds) {
+  /** Advances the clock, and returns the flights that departed, numbered from 1 without a gap. */
+  advance(milliseconds) {
     this.#clock += (milliseconds * REAL_DAY) / DAY;
-    const left = [];
+    const departed = [];
     while (this.#flights[this.#next].time <= this.#clock) {
-      left.push(this.#flights[this.#next]);
+      this.#departed += 1;
+      departed.push({ ...this.#flights[this.#next], number: this.#departed });
       this.#next += 1;
       if (this.#next === this.#flights.length) {
         this.#next = 0;
         this.#clock = this.#flights[0].time;
       }
     }
-    return left;
+    return departed;
   }
 }
 
-/** What flights do to airports: a function from the old document to the new one for each code. */
-export function effects(flights) {
+/**
+ * Returns the updates that the flights make, as a function from the old document to the new one for
+ * each id: each flight writes its own document and changes the airports at both its ends.
+ */
+export function updatesOf(flights) {
   const updates = new Map();
-  const add = (code, update) => {
-    const before = updates.get(code) ?? ((airport) => airport);
-    updates.set(code, (airport) => update(before(airport)));
+  const add = (id, update) => {
+    const before = updates.get(id) ?? ((document) => document);
+    updates.set(id, (document) => update(before(document)));
   };
-  for (const flight of flights) {
+  for (const { time: _time, ...flight } of flights) {
+    const id = `flight-${String(flight.number % KEPT).padStart(4, '0')}`;
+    add(id, (overwritten) => ({ ...overwritten, _id: id, type: 'flight', ...flight }));
     add(flight.origin, (airport) => depart(airport, flight));
     add(flight.destination, (airport) => arrive(airport, flight));
   }
   return updates;
 }
 
-function depart(airport, { date, delay, origin, destination }) {
+function depart(airport, flight) {
   const departures = airport.departures + 1;
   const mean = airport.meanDelay ?? 0;
   return {
     ...airport,
     departures,
-    meanDelay: mean + (delay - mean) / departures,
-    lastFlight: { date, delay, origin, destination },
+    meanDelay: mean + (flight.delay - mean) / departures,
+    lastFlight: flight,
   };
 }
 
-function arrive(airport, { date, delay, origin, destination }) {
-  return {
-    ...airport,
-    arrivals: airport.arrivals + 1,
-    lastFlight: { date, delay, origin, destination },
-  };
+function arrive(airport, flight) {
+  return { ...airport, arrivals: airport.arrivals + 1, lastFlight: flight };
 }

@@ -2,8 +2,8 @@ import { execFileSync } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 
 /**
- * Calls back when the npm that started this process has ended without telling it, as when it is
- * killed; never where this process was started in another way. There may be a shell in between.
+ * Calls back when the npm that started this process ends without a signal, for example when npm is
+ * killed. Never calls back if npm did not start this process. A shell may run between the two.
  */
 export function onOrphaned(callback) {
   if (!process.env.npm_lifecycle_event) return;
@@ -21,7 +21,7 @@ function upToNpm(parent) {
   const pids = [];
   let pid = parent;
   for (let level = 0; level < 3 && pid > 1; level += 1) {
-    const found = look(pid);
+    const found = readProcess(pid);
     if (found === null) break;
     pids.push(pid);
     if (/\bnpm\b/.test(found.command)) return pids;
@@ -30,11 +30,11 @@ function upToNpm(parent) {
   return [parent];
 }
 
-/** What a process is and who started it; null where the system does not say. */
-function look(pid) {
+/** Returns the parent and the command of a process, or null if the system does not tell. */
+function readProcess(pid) {
   try {
     if (existsSync('/proc/self/stat')) {
-      // The name stands in parentheses, and may hold some.
+      // The process name is in parentheses, and may itself contain `) `.
       const [, parent] = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ').at(-1).split(' ');
       const command = readFileSync(`/proc/${pid}/cmdline`, 'utf8').replaceAll('\0', ' ');
       return { parent: Number(parent), command };

@@ -5,9 +5,9 @@ import { fileURLToPath } from 'node:url';
 
 const root = fileURLToPath(new URL('../../', import.meta.url));
 
-/** Installs and builds what is missing or out of date; does nothing, quickly, where nothing is. */
+/** Installs the dependencies and builds Corduroy, if they are missing or out of date. */
 export async function prepare(signal) {
-  // npm writes this file last: without it an installation was broken off.
+  // npm writes this file last. Without it, the installation is incomplete.
   if (!existsSync(join(root, 'node_modules', '.package-lock.json'))) {
     console.log('The dependencies are not installed yet: running npm ci.');
     await npm(['ci', '--no-audit', '--no-fund'], signal);
@@ -19,7 +19,7 @@ export async function prepare(signal) {
     const why = built === 0 ? 'is not built yet' : 'has changed since it was built';
     console.log(`Corduroy ${why}: running npm run build.`);
     await npm(['run', '--silent', 'build'], signal).catch((error) => {
-      // The compiler writes files in spite of errors: they are not to pass for a build next time.
+      // The compiler writes files even after errors. The next run must not mistake them for a build.
       rmSync(entry, { force: true });
       throw error;
     });
@@ -36,12 +36,12 @@ function newest(folder) {
     .reduce((latest, file) => Math.max(latest, timeOf(join(file.parentPath, file.name))), 0);
 }
 
-/** Runs npm in the project's folder, and shows that it is still at it. */
+/** Runs npm in the project's folder, and prints a line every five seconds. */
 async function npm(args, signal) {
   const started = Date.now();
   const ticker = setInterval(() => {
     const seconds = Math.round((Date.now() - started) / 1000);
-    console.log(`  npm ${args[0]} goes on … ${seconds} s`);
+    console.log(`  npm ${args[0]} still runs after ${seconds} s`);
   }, 5_000);
   try {
     await ended(start(args, signal));
@@ -55,7 +55,7 @@ async function npm(args, signal) {
 
 function start(args, signal) {
   const options = { cwd: root, stdio: 'inherit', signal };
-  // The npm that runs this script, where there is one: on Windows `npm` alone is not a program.
+  // Prefer the npm that runs this script: on Windows, `npm` is a batch file and needs a shell.
   const own = process.env.npm_execpath;
   if (own?.endsWith('.js')) return spawn(process.execPath, [own, ...args], options);
   return spawn('npm', args, { ...options, shell: process.platform === 'win32' });
@@ -71,7 +71,7 @@ function ended(child) {
   });
 }
 
-/** An error whose message says all there is to say. */
+/** Creates an error whose message is enough for the user, without a stack. */
 function expected(message) {
   return Object.assign(new Error(message), { expected: true });
 }

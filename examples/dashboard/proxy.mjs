@@ -2,47 +2,52 @@ import * as http from 'node:http';
 import * as https from 'node:https';
 import { pipeline } from 'node:stream';
 
-/** What concerns one connection only, or is nobody else's business. */
-const PRIVATE = new Set(
+/** Headers that belong to one connection, or that only one side of the proxy may see. */
+const NOT_FORWARDED = new Set(
   'host connection keep-alive transfer-encoding upgrade authorization cookie set-cookie origin referer x-demo-client'.split(
     ' ',
   ),
 );
 
 /**
- * Passes reading requests on to one database, with the credentials added, so that the page needs
- * none; and breaks the changes feeds that run through it when it is told to.
+ * Forwards read requests to one database, and adds the credentials, so that the page needs none.
+ * `cut` breaks the connection between the page and the database for a while.
  */
 export class Proxy {
   #upstream;
   #agent;
-  #open = new Map();
-  #refuseUntil = 0;
+  #responses = new Set();
+  #feeds = new Map();
+  #cutUntil = 0;
   #cuts = 0;
 
-  /** `upstream` is `{ url, auth, name }`: the server, who asks, and the database. */
+  /** `upstream` is `{ url, auth, name }`: the server, its credentials, and the database. */
   constructor(upstream) {
     this.#upstream = upstream;
     const { Agent } = upstream.url.startsWith('https:') ? https : http;
     this.#agent = new Agent({ keepAlive: true });
   }
 
-  /** The open feeds: of everybody, and of one client, which names itself in a header. */
+  /**
+   * Returns the number of open feeds: of all clients, and of the given client, which sends its name
+   * in a header. `cutLeft` is the time in milliseconds until the current cut ends, or 0.
+   */
   stats(client) {
-    const clients = [...this.#open.values()];
+    const clients = [...this.#feeds.values()];
     const own = clients.filter((name) => name === client);
-    return { openFeeds: clients.length, ownFeeds: own.length, cuts: this.#cuts };
+    const cutLeft = Math.max(0, this.#cutUntil - Date.now());
+    return { openFeeds: clients.length, ownFeeds: own.length, cuts: this.#cuts, cutLeft };
   }
 
-  /** Destroys every open feed, and refuses new ones for a while. */
+  /** Destroys every open response, and refuses requests for so many milliseconds. */
   cut(milliseconds) {
     this.#cuts += 1;
-    this.#refuseUntil = Date.now() + milliseconds;
-    for (const response of this.#open.keys()) response.destroy();
+    this.#cutUntil = Date.now() + milliseconds;
+    for (const response of this.#responses) response.destroy();
   }
 
   close() {
-    for (const response of this.#open.keys()) response.destroy();
+    for (const response of this.#responses) response.destroy();
     this.#agent.destroy();
   }
 
@@ -52,38 +57,39 @@ export class Proxy {
     const path = url.pathname.slice('/couch'.length);
     const database = `/${encodeURIComponent(name)}`;
     if (path !== database && !path.startsWith(`${database}/`)) {
-      return refuse(response, 404, 'not_found', 'The demo shows one database only.');
+      return refuse(response, 404, 'not_found', 'The demo serves one database only.');
     }
     if (request.method !== 'GET' && request.method !== 'HEAD') {
-      return refuse(response, 405, 'method_not_allowed', 'The page only reads.');
+      return refuse(response, 405, 'method_not_allowed', 'The page can only read.');
     }
-    const isChanges = path === `${database}/_changes`;
-    if (isChanges && Date.now() < this.#refuseUntil) return request.socket.destroy();
-    if (isChanges && url.searchParams.get('feed') === 'continuous') {
-      this.#open.set(response, request.headers['x-demo-client']);
-      response.on('close', () => this.#open.delete(response));
+    if (Date.now() < this.#cutUntil) return request.socket.destroy();
+    this.#responses.add(response);
+    response.on('close', () => this.#responses.delete(response));
+    if (path === `${database}/_changes` && url.searchParams.get('feed') === 'continuous') {
+      this.#feeds.set(response, request.headers['x-demo-client']);
+      response.on('close', () => this.#feeds.delete(response));
     }
     return this.#forward(request, response, `${server}${path}${url.search}`);
   }
 
   #forward(request, response, target) {
     const { request: send } = target.startsWith('https:') ? https : http;
-    const headers = { ...withoutPrivate(request.headers), ...this.#authorization() };
+    const headers = { ...forwarded(request.headers), ...this.#authorization() };
     const { method } = request;
-    const passedOn = send(target, { method, headers, agent: this.#agent }, (answer) => {
-      response.writeHead(answer.statusCode, withoutPrivate(answer.headers));
-      // A feed may have nothing to say for long: its head must not wait for its first line.
+    const upstream = send(target, { method, headers, agent: this.#agent }, (answer) => {
+      response.writeHead(answer.statusCode, forwarded(answer.headers));
+      // A feed may be silent for long: its head must not wait for its first line.
       response.flushHeaders();
-      // Should the server break off, the response is destroyed: its reader must see that.
+      // If the server breaks off, `pipeline` destroys the response, so that the client notices.
       pipeline(answer, response, () => {});
     });
-    passedOn.on('error', () => {
+    upstream.on('error', () => {
       if (response.headersSent) response.destroy();
       else refuse(response, 502, 'bad_gateway', 'The CouchDB server does not answer.');
     });
-    // Whoever leaves the proxy leaves the server.
-    response.on('close', () => passedOn.destroy());
-    passedOn.end();
+    // A client that disconnects must also end the request to the server.
+    response.on('close', () => upstream.destroy());
+    upstream.end();
   }
 
   #authorization() {
@@ -94,11 +100,11 @@ export class Proxy {
   }
 }
 
-function withoutPrivate(headers) {
-  return Object.fromEntries(Object.entries(headers).filter(([name]) => !PRIVATE.has(name)));
+function forwarded(headers) {
+  return Object.fromEntries(Object.entries(headers).filter(([name]) => !NOT_FORWARDED.has(name)));
 }
 
-/** An error as CouchDB writes it, so that Corduroy makes of it what it makes of CouchDB's. */
+/** Sends an error in CouchDB's format, so that Corduroy reads it as one of CouchDB's. */
 function refuse(response, status, error, reason) {
   response.writeHead(status, { 'content-type': 'application/json' });
   response.end(JSON.stringify({ error, reason }));

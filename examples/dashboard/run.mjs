@@ -9,76 +9,81 @@ import { follow, progress, reconnections, say } from './terminal.mjs';
 import { count, paint } from './terminal-text.mjs';
 import { load, write } from './writer.mjs';
 
-/** Runs the demo until `quit` is aborted, or through once; returns the exit code. */
+/** Runs the demo until `quit` is aborted, or for five seconds with `once`. Returns the exit code. */
 export async function run(options, quit) {
   const closers = [];
   try {
-    return await show(options, quit, closers);
+    return await runUntilQuit(options, quit, closers);
   } catch (error) {
-    if (!quit.signal.aborted) complain(error);
+    if (!quit.signal.aborted) report(error);
     return quit.signal.aborted ? quit.signal.reason : 1;
   } finally {
-    // In the reverse order; nothing that hangs keeps the rest from being closed.
+    // Close in reverse order. The time limit keeps one closer that hangs from blocking the others.
     for (const close of closers.toReversed()) {
-      await Promise.race([close(), sleep(700, undefined, { ref: false })]).catch(complain);
+      await Promise.race([close(), sleep(700, undefined, { ref: false })]).catch(report);
     }
   }
 }
 
-async function show({ port, url, once }, quit, closers) {
+async function runUntilQuit({ port, url, once }, quit, closers) {
   const quit$ = fromEvent(quit.signal, 'abort');
   const server = await startServer(port);
   closers.push(() => server.close());
   const couch = await openDatabase(url, quit, quit$);
   closers.push(() => couch.close());
-  server.show(couch);
+  const written = { documents: 0, flights: 0 };
+  server.serve(couch, () => written.flights);
   console.log(
     `Database  ${couch.url}/${couch.name} (${couch.kind} ${couch.version.replace(' (embedded)', '')})`,
   );
 
-  // All reading goes through the demo's own server, as the page's does, so that a cut cuts it too.
-  const here = new Database(`${server.url}/couch/${couch.name}`, {
+  // The terminal reads through the demo's own server, as the page does, so that a cut affects both.
+  const proxied = new Database(`${server.url}/couch/${couch.name}`, {
     headers: { 'x-demo-client': 'terminal' },
   });
-  const feed = here.changes$({
+  const feed = proxied.changes$({
     since: 0,
     includeDocs: true,
     latency: 1000,
-    // For human eyes: by default it would be back sooner than one can read.
+    // The default retries too soon for people to read the state in between.
     backoff: { initialDelay: 500, maxDelay: 4_000 },
   });
-  const seen = { changes: 0, batches: 0, revisions: new Map(), reconnections: 0, written: 0 };
+  const seen = { changes: 0, batches: 0, revisions: new Map(), reconnections: 0 };
   const fail = (error) => {
-    complain(error);
+    report(error);
     quit.abort(1);
   };
   const subscriptions = new Subscription();
   closers.push(async () => subscriptions.unsubscribe());
   subscriptions.add(reconnections(feed).subscribe((times) => (seen.reconnections = times)));
   subscriptions.add(
-    follow(feed).subscribe({ next: (tally) => Object.assign(seen, tally), error: fail }),
+    follow(feed).subscribe({ next: (totals) => Object.assign(seen, totals), error: fail }),
   );
 
-  const documents = await readAirports();
-  const loading = load(couch.database, documents).pipe(
-    progress('Loading airports', documents.length),
+  const airports = await readAirports();
+  const loading = load(couch.database, airports).pipe(
+    progress('Loading airports', airports.length),
     takeUntil(quit$),
   );
   const loaded = await lastValueFrom(loading);
   quit.signal.throwIfAborted();
-  const airports = new Map(documents.map((airport) => [airport._id, airport]));
+  const documents = new Map(airports.map((airport) => [airport._id, airport]));
   const flights = new Flights(await readFlights());
-  const writing = write(couch.database, airports, flights).subscribe({
-    next: (written) => (seen.written += written),
+  const writing = write(couch.database, documents, flights).subscribe({
+    next: (tick) => {
+      written.documents += tick.documents;
+      written.flights += tick.flights;
+    },
     error: fail,
   });
   subscriptions.add(writing);
   console.log(`Page      ${paint('bold', `${server.url}/`)}`);
 
   if (once) {
-    await rehearse(server, quit);
+    await watchWithOneCut(server, quit);
     writing.unsubscribe();
-    return summarize({ ...(await verify(couch.database, seen, loaded, quit)), loaded, seen });
+    const lost = await countLost(couch.database, seen, loaded, quit);
+    return summarize({ lost, loaded, written, seen });
   }
   console.log(`          ${paint('dim', 'Ctrl-C to stop')}`);
   await firstValueFrom(quit$);
@@ -90,41 +95,44 @@ async function show({ port, url, once }, quit, closers) {
   return quit.signal.reason;
 }
 
-/** Five seconds with a cut in their middle. */
-async function rehearse({ url }, { signal }) {
+/** Waits five seconds, and cuts the connection for one second in between. */
+async function watchWithOneCut({ url }, { signal }) {
   await sleep(2_000, undefined, { signal });
-  say('cutting the connection');
+  say('cutting the connection for 1 second');
   await fetch(`${url}/cut?ms=1000`, { method: 'POST', signal });
   await sleep(3_000, undefined, { signal });
 }
 
-/** Compares what the feed has told with a fresh read, and gives the feed some time to catch up. */
-async function verify(database, { revisions }, loaded, { signal }) {
+/**
+ * Counts the documents whose last revision the feed has not emitted. Gives the feed some seconds to
+ * catch up first.
+ */
+async function countLost(database, { revisions }, loaded, { signal }) {
   const deadline = Date.now() + 15_000;
   for (;;) {
-    const { rows } = await firstValueFrom(database.view('_all_docs'));
-    const lost = rows.filter(({ id, value }) => revisions.get(id) !== value.rev).length;
-    const missing = Math.max(0, loaded - rows.length);
-    if (lost + missing === 0 || Date.now() > deadline) return { lost: lost + missing };
+    const { rows } = await firstValueFrom(database.allDocs());
+    const notSeen = rows.filter(({ id, value }) => revisions.get(id) !== value.rev).length;
+    const lost = notSeen + Math.max(0, loaded - rows.length);
+    if (lost === 0 || Date.now() > deadline) return lost;
     await sleep(200, undefined, { signal });
   }
 }
 
-function summarize({ lost, loaded, seen }) {
+function summarize({ lost, loaded, written, seen }) {
   const verdict =
     lost === 0
-      ? 'every document was seen in its last revision: nothing lost'
-      : `${count(lost, 'document')} not seen in the last revision: LOST`;
+      ? 'nothing lost: the feed emitted the last revision of every document'
+      : `LOST: the feed did not emit the last revision of ${count(lost, 'document')}`;
   console.log(
-    `Summary: ${count(loaded, 'document')} loaded, ${count(seen.written, 'update')} written, ` +
-      `${count(seen.changes, 'change')} seen in ${count(seen.batches, 'batch')}, ` +
+    `Summary: ${count(loaded, 'document')} loaded, ${count(written.documents, 'update')} written, ` +
+      `${count(seen.changes, 'change')} received in ${count(seen.batches, 'batch')}, ` +
       `${count(seen.reconnections, 'reconnection')}; ${verdict}`,
   );
   return lost === 0 ? 0 : 1;
 }
 
-/** Errors that are expected say all in one line; others are mistakes of the demo's. */
-function complain(error) {
+/** Prints expected errors in one line, and others with their stack. */
+function report(error) {
   if (isCorduroyError(error)) console.error(`${error.name}: ${error.message}`);
   else console.error(error?.expected ? error.message : error);
 }

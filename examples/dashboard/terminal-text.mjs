@@ -3,13 +3,13 @@ import { styleText } from 'node:util';
 const plain = !process.stdout.isTTY || Boolean(process.env.NO_COLOR);
 const format = new Intl.NumberFormat('en-US');
 
-/** Text in a colour, where there is a terminal that shows it. */
+/** Colours text, if the output is a terminal that shows colours. */
 export const paint = (style, text) => (plain ? text : styleText(style, text));
 
-/** A number as people write it. */
+/** Formats a number with thousands separators. */
 export const figure = (value) => format.format(value);
 
-/** A number of things: `1 batch`, `3,376 documents`. */
+/** Formats a number of things: `1 batch`, `3,376 documents`. */
 export function count(value, noun) {
   const plural = noun.endsWith('ch') ? `${noun}es` : `${noun}s`;
   return `${figure(value)} ${value === 1 ? noun : plural}`;

@@ -3,15 +3,15 @@ import { count, figure, paint } from './terminal-text.mjs';
 
 const CLEAR_LINE = process.stdout.isTTY ? '\r\u001b[2K' : '';
 
-/** Prints a line with the time; it takes the place of a progress bar that is on the line. */
+/** Prints a line with the time. Replaces a progress bar on the current line. */
 export function say(text) {
   const time = new Date().toTimeString().slice(0, 8);
   console.log(`${CLEAR_LINE}${paint('dim', time)}  ${text}`);
 }
 
 /**
- * Follows a feed in the terminal, with a line for each batch; emits the tally so far, in which
- * `revisions` holds the last revision seen of each document.
+ * Follows a feed in the terminal, and prints a line for each batch. Emits the totals so far, in
+ * which `revisions` maps each document id to the last revision received.
  */
 export function follow(feed) {
   return feed.pipe(
@@ -19,24 +19,24 @@ export function follow(feed) {
     tap(({ changes, latest, busiest }) => {
       const words = [
         paint('bold', `+${count(latest, 'change')}`.padEnd(14)),
-        `${figure(changes)} in all`.padEnd(14),
-        busiest === null ? '' : `busiest ${busiest._id} ${busiest.city}, ${traffic(busiest)}`,
+        `${figure(changes)} in total`.padEnd(16),
+        busiest === null ? '' : `busiest: ${busiest._id} ${busiest.city}, ${traffic(busiest)}`,
       ];
       say(words.join('  ').trimEnd());
     }),
   );
 }
 
-function add(tally, { changes }) {
-  const { revisions } = tally;
-  let { busiest } = tally;
+function add(totals, { changes }) {
+  const { revisions } = totals;
+  let { busiest } = totals;
   for (const { id, changes: leaves, doc } of changes) {
     revisions.set(id, leaves[0].rev);
     if (doc?.type === 'airport' && flights(doc) > flights(busiest)) busiest = doc;
   }
   return {
-    changes: tally.changes + changes.length,
-    batches: tally.batches + 1,
+    changes: totals.changes + changes.length,
+    batches: totals.batches + 1,
     latest: changes.length,
     revisions,
     busiest,
@@ -46,7 +46,7 @@ function add(tally, { changes }) {
 const flights = (airport) => (airport === null ? 0 : airport.departures + airport.arrivals);
 const traffic = (airport) => count(flights(airport), 'flight');
 
-/** Prints each state of a feed; emits how often it has come back since it was first live. */
+/** Prints each state of a feed. Emits how often the feed has reconnected. */
 export function reconnections(feed) {
   return feed.state$.pipe(
     filter(({ status }) => status !== 'idle'),
@@ -61,22 +61,23 @@ function describe({ status, attempt, delay, error }) {
   if (status === 'connecting') {
     return attempt === 0 ? 'connecting' : `connecting, attempt ${attempt}`;
   }
+  if (status !== 'waiting') return status;
   const wait = `waiting ${(delay / 1000).toFixed(1)} s before attempt ${attempt}`;
   return `${paint('yellow', wait)} (${error.name})`;
 }
 
-/** Shows how far something is: as a bar in a terminal, as a few lines elsewhere. */
-export function progress(what, total) {
+/** Shows the progress of a task: as a bar in a terminal, as a few lines elsewhere. */
+export function progress(task, total) {
   let quarters = 0;
   return tap((done) => {
     const share = done / total;
     if (process.stdout.isTTY) {
       const bar = '█'.repeat(Math.round(share * 24)).padEnd(24, '░');
       const end = done < total ? '' : '\n';
-      process.stdout.write(`${CLEAR_LINE}${what} ${paint('cyan', bar)} ${figure(done)}${end}`);
+      process.stdout.write(`${CLEAR_LINE}${task} ${paint('cyan', bar)} ${figure(done)}${end}`);
     } else if (Math.floor(share * 4) > quarters) {
       quarters = Math.floor(share * 4);
-      console.log(`${what}: ${figure(done)} of ${figure(total)}`);
+      console.log(`${task}: ${figure(done)} of ${figure(total)}`);
     }
   });
 }

@@ -9,23 +9,24 @@ import {
   from,
   interval,
   map,
+  reduce,
   retry,
   scan,
   throwError,
   timer,
 } from 'rxjs';
-import { effects } from './flights.mjs';
+import { updatesOf } from './flights.mjs';
 
 const BATCH = 200;
 const TICK = 200;
 
-/** Tries again what may succeed later, such as a write during the restart of a server. */
+/** Retries transient errors, such as a refused connection while the server restarts. */
 const retryTransient = retry({
   delay: (error, attempt) =>
     isTransient(error) ? timer(Math.min(200 * attempt, 2_000)) : throwError(() => error),
 });
 
-/** Saves documents in batches, one after the other; emits how many are saved so far. */
+/** Saves documents, one batch after the other. Emits the number of documents saved so far. */
 export function load(db, documents) {
   return from(documents).pipe(
     bufferCount(BATCH),
@@ -35,40 +36,44 @@ export function load(db, documents) {
 }
 
 /**
- * Replays the flights as changes to the airports for as long as it is subscribed to; emits how many
- * documents each small save has written.
+ * Replays the flights into the database until the subscriber unsubscribes. Emits
+ * `{ documents, flights }` after each tick: how many of each it has written in that tick.
  *
- * `airports` holds the documents by code, as they were last saved.
+ * `documents` is a Map of the last saved documents by id.
  */
-export function write(db, airports, flights) {
+export function write(db, documents, flights) {
   return defer(() => {
     let before = Date.now();
     return interval(TICK).pipe(
-      // A tick that comes while a save is under way is left out; its flights leave with the next.
+      // A tick that fires during a save is dropped: the next tick writes its flights.
       exhaustMap(() => {
         const now = Date.now();
-        const left = flights.pass(now - before);
+        const departed = flights.advance(now - before);
         before = now;
-        return left.length === 0 ? EMPTY : update(db, airports, effects(left));
+        if (departed.length === 0) return EMPTY;
+        return update(db, documents, updatesOf(departed)).pipe(
+          reduce((sum, saved) => sum + saved, 0),
+          map((saved) => ({ documents: saved, flights: departed.length })),
+        );
       }),
     );
   });
 }
 
-/** Saves the updated documents; those that somebody else has changed are read, and updated anew. */
-function update(db, airports, updates) {
-  return defer(() => save(db, airports, updates)).pipe(
+/** Saves the updated documents. Reads documents in conflict, and applies their updates again. */
+function update(db, documents, updates) {
+  return defer(() => save(db, documents, updates)).pipe(
     expand(({ conflicts }) =>
       conflicts.size === 0
         ? EMPTY
         : db.get([...conflicts.keys()]).pipe(
             retryTransient,
-            concatMap((fresh) => {
-              // What was deleted meanwhile stays deleted.
-              const found = fresh.filter((airport) => airport !== null);
-              for (const airport of found) airports.set(airport._id, airport);
+            concatMap((current) => {
+              // A document that another client has deleted stays deleted.
+              const found = current.filter((document) => document !== null);
+              for (const document of found) documents.set(document._id, document);
               const rest = found.map(({ _id: id }) => [id, conflicts.get(id)]);
-              return rest.length === 0 ? EMPTY : save(db, airports, new Map(rest));
+              return rest.length === 0 ? EMPTY : save(db, documents, new Map(rest));
             }),
           ),
     ),
@@ -76,13 +81,13 @@ function update(db, airports, updates) {
   );
 }
 
-function save(db, airports, updates) {
-  const drafts = [...updates].map(([code, change]) => change(airports.get(code)));
+function save(db, documents, updates) {
+  const drafts = [...updates].map(([id, change]) => change(documents.get(id)));
   return db.save(drafts).pipe(
     retryTransient,
     map(({ resolved, pending }) => {
-      for (const [code, airport] of resolved) airports.set(code, airport);
-      const conflicts = new Map([...pending.keys()].map((code) => [code, updates.get(code)]));
+      for (const [id, document] of resolved) documents.set(id, document);
+      const conflicts = new Map([...pending.keys()].map((id) => [id, updates.get(id)]));
       return { saved: resolved.size, conflicts };
     }),
   );

@@ -29,7 +29,7 @@ describe('the first test', () => {
     }),
   );
 
-  it('shows the total of an order, in a TestScheduler of its own', () => {
+  it('shows the total of an order, in a separate TestScheduler', () => {
     const scheduler = new TestScheduler((actual, expected) => expect(actual).toEqual(expected));
     scheduler.run(({ cold, expectObservable }) => {
       const server = marbleServer({ cold });

@@ -5,7 +5,7 @@ import { TestBed, TestComponentRenderer } from '@angular/core/testing';
 import { BrowserTestingModule, platformBrowserTesting } from '@angular/platform-browser/testing';
 import type { ComponentFixture } from '@angular/core/testing';
 
-/** A node of a page that nobody sees: enough of one for Angular to render into. */
+/** A minimal DOM node, enough for Angular to render into. */
 class PageNode {
   readonly children: PageNode[] = [];
   readonly name: string;
@@ -17,7 +17,7 @@ class PageNode {
     this.text = text;
   }
 
-  /** What is read there. */
+  /** The text of this node and its descendants. */
   get textContent(): string {
     return this.text + this.children.map((child) => child.textContent).join('');
   }
@@ -38,7 +38,7 @@ class PageNode {
 
 const nothing = (): void => {};
 
-/** Renders text, and forgets attributes, styles and events: those are for a browser to show. */
+/** Renders elements and text, and ignores attributes, styles and events. */
 const renderer = {
   data: {},
   destroyNode: null,
@@ -80,21 +80,21 @@ const page: Provider[] = [
   },
 ];
 
-let begun = false;
+let initialized = false;
 
-/** A fresh `TestBed` that needs no browser. What is rendered is text. */
+/** Resets `TestBed`, which then renders without a browser. */
 export function testBed(...providers: (Provider | EnvironmentProviders)[]): void {
-  if (!begun) {
-    // Angular asks what is a node, even of one that is not.
+  if (!initialized) {
+    // Angular checks values with `instanceof Node`.
     Object.assign(globalThis, { Node: PageNode });
     TestBed.initTestEnvironment(BrowserTestingModule, platformBrowserTesting());
   }
-  begun = true;
+  initialized = true;
   TestBed.resetTestingModule();
   TestBed.configureTestingModule({ providers: [...page, ...providers] });
 }
 
-/** Renders a component, and says what is read there. */
+/** Renders a component. `text()` returns its text. */
 export function render<C>(Class: Type<C>): ComponentFixture<C> & { text(): string } {
   const fixture = TestBed.createComponent(Class);
   fixture.detectChanges();
@@ -103,7 +103,7 @@ export function render<C>(Class: Type<C>): ComponentFixture<C> & { text(): strin
   });
 }
 
-/** Makes a component of a class. */
+/** Creates a component from a class, without a decorator. */
 export function component<C>(template: string, Class: Type<C>): Type<C> {
   return Component({ template, selector: 'page-under-test' })(Class);
 }

@@ -1,12 +1,12 @@
 import { createDatabase, rawFetch, type RawInit } from './server.ts';
 
-// Plain HTTP for specs that look at a server itself.
+// Plain HTTP for tests of the server itself.
 
 export interface Answer {
   readonly status: number;
   readonly headers: Headers;
   readonly text: string;
-  /** The JSON of the body, or an empty object where it is none. */
+  /** The parsed body, or an empty object if it is not JSON. */
   readonly body: Record<string, unknown>;
 }
 
@@ -22,16 +22,16 @@ export async function call(path: string, init?: RawInit): Promise<Answer> {
   return { status: response.status, headers: response.headers, text, body: body as Answer['body'] };
 }
 
-type Headed = Record<string, string>;
+type RequestHeaders = Record<string, string>;
 
-export const put = (path: string, body: unknown, headers: Headed = {}): Promise<Answer> =>
+export const put = (path: string, body: unknown, headers: RequestHeaders = {}): Promise<Answer> =>
   call(path, { method: 'PUT', body, headers });
 
-export const post = (path: string, body: unknown, headers: Headed = {}): Promise<Answer> =>
+export const post = (path: string, body: unknown, headers: RequestHeaders = {}): Promise<Answer> =>
   call(path, { method: 'POST', body, headers });
 
-export const del = (path: string, headers: Headed = {}): Promise<Answer> =>
+export const del = (path: string, headers: RequestHeaders = {}): Promise<Answer> =>
   call(path, { method: 'DELETE', headers });
 
-/** The path of a new database. */
+/** Creates a database and returns its path. */
 export const newDatabase = async (): Promise<string> => `/${await createDatabase()}`;

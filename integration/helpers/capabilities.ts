@@ -1,37 +1,39 @@
 import type { ServerKind } from './running-server.ts';
 
-/** What the embedded server lacks, by the name that a spec asks for with needs(). */
+/** The capabilities that the embedded server lacks, by the name that a test passes to needs(). */
 export const embeddedLacks = {
   purge: 'The memory adapter cannot forget a revision, so _purge and _purged_infos_limit are 501.',
-  restart: 'Its data are in memory and end with its process.',
-  'active-tasks': 'It runs no task that could be listed: _active_tasks is always empty.',
-  statistics: 'Its counters do not count.',
-  scheduler: 'There is no _scheduler; a _replicator document carries its own state.',
+  restart: 'Its data are in memory, and are lost when its process ends.',
+  'active-tasks': 'It runs no background tasks: _active_tasks is always empty.',
+  statistics: 'Its counters never change.',
+  scheduler: 'There is no _scheduler. A _replicator document contains its state.',
   collation: 'Keys are ordered by code point (A, B, a, b) and not by ICU (a, A, b, B).',
   'view-paging': 'startkey_docid and endkey_docid are ignored, and a view offset is only the skip.',
   range: 'Attachments are sent whole: Range is ignored.',
   partitions: 'There are no partitioned databases.',
   'db-updates': 'There is no _db_updates feed.',
-  'explain-find': '_find has no execution_stats and no warnings, and _explain explains less.',
+  'explain-find':
+    '_find has no execution_stats and no warnings, and _explain returns fewer fields.',
   'mango-operators':
     'pouchdb-find has no $beginsWith, no $keyMapMatch, no paths into arrays and no $or in a field.',
-  'partial-index': 'A partial index has every document in it.',
+  'partial-index': 'A partial index contains every document.',
   'bulk-index-delete': 'There is no _index/_bulk_delete.',
-  'bulk-get-leaves': 'Without a revision _bulk_get reads the winner alone.',
+  'bulk-get-leaves': 'Without a revision, _bulk_get reads only the winner.',
   'atts-since': 'atts_since is ignored: all attachments are sent.',
-  'possible-ancestors': '_revs_diff does not say which revisions may be the ancestors.',
-  'seq-interval': 'seq_interval is ignored: every change has its sequence.',
-  'local-overwrite': 'Local documents have revisions that are compared.',
+  'possible-ancestors': '_revs_diff does not return possible_ancestors.',
+  'seq-interval': 'seq_interval is ignored: every change has a sequence.',
+  'local-overwrite': 'A local document cannot be overwritten without its revision.',
   'local-docs': 'There is no _local_docs.',
-  'revs-limit': 'The limit of revisions is not kept.',
-  'index-signature': 'An index belongs to its design document, and _info has no signature of it.',
-  'design-functions-quickjs': 'Functions run in this Node, without the limits of a query server.',
+  'revs-limit': 'The limit of revisions has no effect.',
+  'index-signature': 'Each design document has its own index, and _info has no signature.',
+  'design-functions-quickjs':
+    'Functions run in the Node process, without the limits of a query server.',
   cluster: 'There is one node, and no _cluster_setup, _reshard or _shards.',
-  node: 'A node has a name, a configuration and statistics, and no more that is its own.',
-  'dbs-info': 'There is no _dbs_info, and the server has no id.',
-  'query-servers': 'There are none to be started anew.',
-  'several-nodes': 'It is one process, and can join no other.',
-  'proxy-authentication': 'It knows Basic and cookies, and believes neither proxies nor JWTs.',
+  node: 'A node has only a name, a configuration and statistics.',
+  'dbs-info': 'There is no _dbs_info, and the server has no UUID.',
+  'query-servers': 'There are no query servers to restart.',
+  'several-nodes': 'It is one process, and cannot join a cluster.',
+  'proxy-authentication': 'It supports Basic and cookies, but neither proxies nor JWTs.',
   'attachment-encoding': 'Attachments are never compressed: no encoding or encoded_length.',
   'local-seq': 'local_seq is ignored.',
   'compaction-state': 'compact_running is never true and sizes are estimates.',
@@ -39,16 +41,16 @@ export const embeddedLacks = {
 
 export type Capability = keyof typeof embeddedLacks | 'process';
 
-/** Why a server lacks a capability; undefined where it has it. */
+/** Returns why a capability is missing, or undefined if the server has it. */
 export function lack(kind: ServerKind, capability: Capability): string | undefined {
-  if (kind === 'given') return notOurs.has(capability) ? 'a given server' : undefined;
-  // Only there is each address of the loopback one to listen on.
+  if (kind === 'given') return missingOnGiven.has(capability) ? 'a given server' : undefined;
+  // Only Linux can listen on every loopback address.
   if (capability === 'several-nodes' && process.platform !== 'linux') return process.platform;
   return kind === 'embedded' && capability in embeddedLacks ? 'the embedded server' : undefined;
 }
 
-/** A server given by $COUCHDB_URL is not ours to kill or to start again. */
-const notOurs = new Set<Capability>([
+/** Tests must not stop, restart or reconfigure a server given by $COUCHDB_URL. */
+const missingOnGiven = new Set<Capability>([
   'process',
   'restart',
   'several-nodes',

@@ -2,16 +2,16 @@ import { accessSync, constants } from 'node:fs';
 import { delimiter, join } from 'node:path';
 import { type Browser, chromium } from 'playwright-core';
 
-/** A Chromium to show the page in, if there is one. */
+/** Returns the path of an installed Chromium, if there is one. */
 function findChromium(): string | undefined {
   const names = ['chromium', 'chromium-browser', 'google-chrome'];
   const folders = (process.env['PATH'] ?? '').split(delimiter);
-  const places = [
+  const candidates = [
     process.env['CHROMIUM_BIN'] ?? '',
     '/usr/bin/chromium',
     ...names.flatMap((name) => folders.map((folder) => join(folder, name))),
   ];
-  return places.find((path) => {
+  return candidates.find((path) => {
     try {
       accessSync(path, constants.X_OK);
       return path !== '';
@@ -23,7 +23,7 @@ function findChromium(): string | undefined {
 
 const executablePath = findChromium();
 
-/** Whether there is a browser to test pages in. */
+/** Whether a Chromium is installed. */
 export const hasChromium = executablePath !== undefined;
 
 const args = [

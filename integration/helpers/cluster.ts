@@ -2,7 +2,7 @@ import { pbkdf2Sync, randomBytes } from 'node:crypto';
 import { createSystemDatabases, freePort, startInstalled } from './installed-server.ts';
 import { basicAuth, type RunningServer } from './running-server.ts';
 
-/** The nodes of a cluster, which have joined each other. */
+/** A cluster whose nodes have joined. */
 export interface Cluster {
   readonly nodes: readonly RunningServer[];
   readonly urls: readonly string[];
@@ -11,10 +11,10 @@ export interface Cluster {
   stop(): Promise<void>;
 }
 
-/** How long three nodes may take to know each other, in milliseconds. */
-const PATIENCE = 60_000;
+/** How long the nodes may take to join, in milliseconds. */
+const JOIN_TIMEOUT = 60_000;
 
-/** Starts a cluster of three installed CouchDBs, every document on all of them. */
+/** Starts a cluster of three installed CouchDBs. Each node has every document. */
 export async function startCluster(): Promise<Cluster> {
   const username = 'admin';
   const password = randomBytes(9).toString('hex');
@@ -52,7 +52,7 @@ async function join(
     const response = await fetch(url, { method: 'PUT', headers, body: '{}' });
     if (!response.ok) throw new Error(`${address} did not join: ${await response.text()}`);
   }
-  const deadline = Date.now() + PATIENCE;
+  const deadline = Date.now() + JOIN_TIMEOUT;
   for (const { url } of nodes) {
     for (;;) {
       const response = await fetch(`${url}/_membership`, { headers });

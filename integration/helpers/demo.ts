@@ -9,14 +9,14 @@ import { fileURLToPath } from 'node:url';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 
-/** A run of the demo, with all it has printed so far. */
+/** A run of the demo, with everything that it has printed so far. */
 export class Demo {
   output = '';
   readonly child: ChildProcess;
   readonly #closed: Promise<unknown[]>;
 
   constructor(command: string, args: readonly string[]) {
-    // A folder for temporary files of its own shows what is left there.
+    // A separate folder for temporary files shows which files the demo leaves behind.
     const env = { ...process.env, TMPDIR: temporary };
     this.child = spawn(command, args, { cwd: root, env, stdio: ['ignore', 'pipe', 'pipe'] });
     this.child.stdout?.on('data', (chunk) => (this.output += chunk));
@@ -25,7 +25,7 @@ export class Demo {
     running.push(this);
   }
 
-  /** Waits for something to be printed, and returns what the pattern's group matched. */
+  /** Waits until the output matches a pattern, and returns the pattern's group. */
   async line(pattern: RegExp): Promise<string> {
     for (;;) {
       const found = pattern.exec(this.output)?.[1];
@@ -43,14 +43,14 @@ export class Demo {
     return this.line(/^Database {2,}(http:\S+) /m);
   }
 
-  /** The exit code, when the process has ended and its output is complete. */
+  /** Returns the exit code, after the process has ended and its output is complete. */
   async ended(): Promise<number | null> {
     await this.#closed;
     return this.child.exitCode;
   }
 }
 
-/** Where the demos of a test put what is to be gone at their end. */
+/** The folder for temporary files. The demo must leave it empty. */
 export let temporary: string;
 let running: Demo[];
 
@@ -65,12 +65,12 @@ afterEach(async () => {
   rmSync(temporary, { recursive: true, force: true });
 });
 
-/** Asks until something is so, or patience ends. */
-export async function waitFor(what: () => Promise<boolean>, patience = 5_000): Promise<boolean> {
-  const deadline = Date.now() + patience;
+/** Repeats a check until it is true, or until the time is over. Returns the last result. */
+export async function waitFor(check: () => Promise<boolean>, timeout = 5_000): Promise<boolean> {
+  const deadline = Date.now() + timeout;
   while (Date.now() < deadline) {
-    if (await what()) return true;
+    if (await check()) return true;
     await sleep(50);
   }
-  return what();
+  return check();
 }

@@ -4,17 +4,17 @@ import { fileURLToPath } from 'node:url';
 import { basicAuth, type RunningServer, signal, untilAnswering } from './running-server.ts';
 
 export interface EmbeddedOptions {
-  /** Who must log in; without one everybody is an admin. */
+  /** The administrator. Without one, every request has administrator rights. */
   readonly admin?: { readonly username: string; readonly password: string };
-  /** Answer cross-origin requests of pages, as a CouchDB with [cors] does. */
+  /** Whether it answers cross-origin requests, as a CouchDB with [cors] does. */
   readonly cors?: boolean;
-  /** A fixed port instead of a free one. */
+  /** The port. Default: a free port. */
   readonly port?: number;
 }
 
 const program = fileURLToPath(new URL('./embedded/server.mjs', import.meta.url));
 
-/** Starts an embedded server in a process of its own: fresh, empty, gone with its data at the end. */
+/** Starts an empty embedded server in a child process. Its data end with the process. */
 export async function startEmbedded(options: EmbeddedOptions = {}): Promise<RunningServer> {
   const { admin, cors = false, port } = options;
   const args = [
@@ -22,7 +22,7 @@ export async function startEmbedded(options: EmbeddedOptions = {}): Promise<Runn
     ...(cors ? ['--cors'] : []),
     ...(port === undefined ? [] : ['--port', String(port)]),
   ];
-  // Without this process's own node flags: a debugger's port or Jest's modules are not for it.
+  // The child must not inherit Node flags such as a debugger's port or Jest's modules.
   const child = fork(program, args, {
     execArgv: [],
     stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
@@ -44,7 +44,7 @@ export async function startEmbedded(options: EmbeddedOptions = {}): Promise<Runn
     ...(child.pid !== undefined && { pid: child.pid }),
     async stop() {
       if (child.exitCode === null && child.signalCode === null) {
-        // A frozen process would never see that its parent let go.
+        // A frozen process would not notice the disconnect.
         child.kill('SIGCONT');
         child.disconnect();
         await ended;
@@ -59,7 +59,7 @@ export async function startEmbedded(options: EmbeddedOptions = {}): Promise<Runn
 
 async function firstMessage(child: ChildProcess): Promise<string> {
   const ended = once(child, 'exit').then(() => {
-    throw new Error('The embedded server ended before it listened');
+    throw new Error('The embedded server ended before it listened on its port');
   });
   const [message] = await Promise.race([once(child, 'message'), ended]);
   return (message as { url: string }).url;

@@ -2,9 +2,9 @@ import { type IncomingMessage, request as httpRequest, type ServerResponse } fro
 import type { Socket } from 'node:net';
 import type { FaultPlan, Gate, OwnAnswer, SeenRequest } from './faulty-proxy-faults.ts';
 
-// One request through the proxy and its answer back, struck by the faults planned for it.
+// Forwards one request and its response, with the planned faults.
 
-/** Node frames the forwarded answer itself; everything else of the head is passed on. */
+/** Headers that Node sets itself. All others are forwarded. */
 const HOP_BY_HOP = new Set(['connection', 'keep-alive', 'transfer-encoding']);
 
 export interface Route {
@@ -24,7 +24,7 @@ export async function readSeen(incoming: IncomingMessage): Promise<SeenRequest> 
   };
 }
 
-/** Forwards a request and its answer; resolves when there is nothing left to do for it. */
+/** Forwards a request and its response. Resolves when the exchange is over. */
 export async function exchange(
   seen: SeenRequest,
   response: ServerResponse,
@@ -41,28 +41,34 @@ export async function exchange(
     answerSelf(response, answer.answer);
     return;
   }
-  const upstream = await ask(seen, target, socket);
+  const upstream = await sendUpstream(seen, target, socket);
   if (upstream === undefined) {
     socket.destroy();
     return;
   }
   await gate.pass(seen);
-  // Whatever the server does after this is the client's to see, and the other way round.
+  // A server error must reach the client.
   upstream.on('error', () => socket.destroy());
   const bodyLimit = cutAfter?.of === 'body' ? cutAfter.bytes : Infinity;
   const { headers, ...head } = headOf(upstream);
   if (truncate) delete headers['content-length'];
   response.writeHead(head.status, head.message, headers);
   response.flushHeaders();
-  await pump(seen, upstream, response, gate, Math.min(bodyLimit, truncate?.bytes ?? Infinity));
-  // Cut before its end is cut, even where all the bytes had come through by then.
+  await forwardBody(
+    seen,
+    upstream,
+    response,
+    gate,
+    Math.min(bodyLimit, truncate?.bytes ?? Infinity),
+  );
+  // A planned cut must not end cleanly, even if all bytes were sent before.
   if (bodyLimit === Infinity && (truncate || upstream.complete)) await cleanEnd(response);
   else socket.destroy();
   upstream.destroy();
 }
 
-/** Passes on the body, at most `limit` bytes of it. */
-async function pump(
+/** Forwards at most `limit` bytes of the body. */
+async function forwardBody(
   seen: SeenRequest,
   upstream: IncomingMessage,
   response: ServerResponse,
@@ -80,7 +86,7 @@ async function pump(
       if (left <= 0) return;
     }
   } catch {
-    // The server cut it: `upstream.complete` tells so.
+    // The server cut the body; `upstream.complete` is then false.
   }
 }
 
@@ -92,8 +98,10 @@ async function cleanEnd(response: ServerResponse): Promise<void> {
   });
 }
 
-/** Sends the request on; undefined when the server could not be asked or the client left. */
-function ask(
+/**
+ * Forwards the request. Resolves with undefined if the server is unreachable or the client leaves.
+ */
+function sendUpstream(
   { method, url, headers, body }: SeenRequest,
   target: URL,
   socket: Socket,
@@ -106,13 +114,13 @@ function ask(
         method,
         path: url,
         headers: { ...headers, 'content-length': Buffer.byteLength(body), connection: 'close' },
-        // A connection for each request: no pool between the faults and the server.
+        // One connection per request, so that no pool hides faults.
         agent: false,
       },
       resolve,
     );
     outgoing.on('error', () => resolve(undefined));
-    // A client that leaves must be seen to leave by the server too.
+    // If the client disconnects, the server must see a disconnect too.
     const leave = (): void => void outgoing.destroy();
     socket.once('close', leave);
     outgoing.once('close', () => socket.off('close', leave));
@@ -138,7 +146,7 @@ function answerSelf(response: ServerResponse, answer: OwnAnswer): void {
   response.end(body);
 }
 
-/** Destroys a socket after exactly so many more bytes, those of the head included. */
+/** Destroys a socket after exactly this number of bytes, including the head. */
 function cutWireAfter(socket: Socket, bytes: number): void {
   const write = socket.write.bind(socket) as (chunk: Buffer, done: () => void) => boolean;
   let left = bytes;
@@ -157,7 +165,7 @@ function cutWireAfter(socket: Socket, bytes: number): void {
   socket.write = limited;
 }
 
-/** Waits, but not for a client that has left. */
+/** Waits. Stops waiting if the client disconnects. */
 function pause(milliseconds: number, socket: Socket): Promise<void> {
   return new Promise((resolve) => {
     const over = (): void => {

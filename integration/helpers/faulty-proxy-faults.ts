@@ -1,4 +1,4 @@
-/** A request as the proxy saw it, its body complete. */
+/** A request that the proxy received, with its whole body. */
 export interface SeenRequest {
   readonly method: string;
   /** Path and query, as sent. */
@@ -7,12 +7,12 @@ export interface SeenRequest {
   readonly body: string;
 }
 
-/** Which requests a fault is for; without one it is for all. */
+/** Selects the requests that a fault affects. Default: all. */
 export type Match = (request: SeenRequest) => boolean;
 
 export interface FaultLimits {
   readonly match?: Match;
-  /** How many requests it strikes before it is spent. */
+  /** The number of requests that it affects. @defaultValue Infinity */
   readonly times?: number;
 }
 
@@ -22,7 +22,7 @@ export interface OwnAnswer extends FaultLimits {
   readonly body?: string | Uint8Array;
 }
 
-/** What may happen to an exchange between its first byte and its last. */
+/** A fault of an exchange. */
 export type Fault =
   | { readonly kind: 'answer'; readonly answer: OwnAnswer }
   | { readonly kind: 'cutAfter'; readonly bytes: number; readonly of: 'body' | 'wire' }
@@ -35,11 +35,11 @@ interface Planned {
   left: number;
 }
 
-/** The faults that a test has planned, in the order it did. */
+/** The planned faults, in order. */
 export class FaultPlan {
   #planned: Planned[] = [];
 
-  /** Gives back how to call it off. */
+  /** Plans a fault. Returns a function that cancels it. */
   add(fault: Fault, { match = () => true, times = Infinity }: FaultLimits = {}): () => void {
     const planned = { fault, match, left: times };
     this.#planned.push(planned);
@@ -48,7 +48,7 @@ export class FaultPlan {
     };
   }
 
-  /** The first fault of each kind that strikes this request; its count is used up by that. */
+  /** Returns the first fault of each kind for this request, and decrements its count. */
   take(request: SeenRequest): Partial<{ [K in Fault['kind']]: Extract<Fault, { kind: K }> }> {
     const taken: Partial<Record<Fault['kind'], Fault>> = {};
     for (const planned of this.#planned) {
@@ -66,7 +66,7 @@ export class FaultPlan {
   }
 }
 
-/** Holds back the bytes of matching requests while it is shut. */
+/** Holds back the bytes of matching requests while it is closed. */
 export class Gate {
   #match: Match | undefined;
   #opened = Promise.resolve();
@@ -85,7 +85,7 @@ export class Gate {
     this.#open();
   }
 
-  /** Resolves at once for a request that the gate is not shut for. */
+  /** Resolves when the gate is open for this request. */
   async pass(request: SeenRequest): Promise<void> {
     for (;;) {
       if (!this.#match?.(request)) return;

@@ -13,7 +13,7 @@ import {
 
 export type { FaultLimits, Match, OwnAnswer, SeenRequest } from './faulty-proxy-faults.ts';
 
-/** A network that a test can break: starts a proxy on a free port in front of a server. */
+/** Starts a proxy on a free port in front of a server, to simulate network faults. */
 export async function startFaultyProxy(target: string): Promise<FaultyProxy> {
   const proxy = new FaultyProxy(new URL(target));
   await proxy.accept();
@@ -28,15 +28,15 @@ interface Waiting {
 const all: Match = () => true;
 
 export class FaultyProxy {
-  /** Every request seen, oldest first. */
+  /** All requests so far, oldest first. */
   readonly requests: SeenRequest[] = [];
-  /** Connections taken since the start. */
+  /** The number of connections accepted since the start. */
   accepted = 0;
 
   readonly #target: URL;
   readonly #plan = new FaultPlan();
   readonly #gate = new Gate();
-  /** Open sockets, each with the request it is busy with. */
+  /** The open sockets, each with its request in flight. */
   readonly #sockets = new Map<Socket, SeenRequest | undefined>();
   readonly #waiting = new Set<Waiting>();
   readonly #http = createHttpServer();
@@ -46,7 +46,7 @@ export class FaultyProxy {
 
   constructor(target: URL) {
     this.#target = target;
-    // Idle connections stay for as long as the client likes: closing them is a fault, and asked for.
+    // Idle connections stay open, because closing them would be an unplanned fault.
     this.#http.keepAliveTimeout = 0;
     this.#http.on('request', (incoming, response: ServerResponse) => {
       readSeen(incoming).then(
@@ -60,16 +60,16 @@ export class FaultyProxy {
     return `http://127.0.0.1:${this.#port}`;
   }
 
-  /** How many connections of clients are open now. */
+  /** The number of open client connections. */
   get connections(): number {
     return this.#sockets.size;
   }
 
-  /** Listens, the second time on the port of the first. */
+  /** Accepts connections, after refuse() on the same port as before. */
   async accept(): Promise<void> {
     if (this.#listener) return;
-    // The listener is apart from the HTTP server, which would close idle connections with it.
-    const listener = createServer((socket) => this.#take(socket));
+    // A separate listener, because closing the HTTP server would close idle connections too.
+    const listener = createServer((socket) => this.#acceptSocket(socket));
     this.#listener = listener;
     listener.listen(this.#port, '127.0.0.1');
     await once(listener, 'listening');
@@ -77,8 +77,8 @@ export class FaultyProxy {
   }
 
   /**
-   * Takes no more connections (ECONNREFUSED). Idle ones are closed, as a client would use them
-   * again; those with a request under way go on until it ends: see cut().
+   * Refuses new connections (ECONNREFUSED). Closes idle ones, because a client would reuse them.
+   * Connections with a request in flight stay open until it ends: see cut().
    */
   refuse(): void {
     this.#listener?.close();
@@ -87,25 +87,25 @@ export class FaultyProxy {
   }
 
   /**
-   * Cuts the connection after exactly so many bytes of an answer: of its body, or, counted
-   * `of: 'wire'`, of everything from its status line on.
+   * Cuts the connection after exactly this number of bytes: of the body, or, with `of: 'wire'`, of
+   * the whole response.
    */
   cutAfter(bytes: number, limits: FaultLimits & { of?: 'body' | 'wire' } = {}): () => void {
     const { of = 'body', ...rest } = limits;
     return this.#plan.add({ kind: 'cutAfter', bytes, of }, rest);
   }
 
-  /** Ends an answer after so many bytes of its body, as if that had been all of it. */
+  /** Ends a response cleanly after this number of bytes of its body. */
   truncate(match: Match, bytes: number, limits: Omit<FaultLimits, 'match'> = {}): () => void {
     return this.#plan.add({ kind: 'truncate', bytes }, { ...limits, match });
   }
 
-  /** Answers itself instead of asking the server. */
+  /** Answers with the given response instead of forwarding. */
   answer(answer: OwnAnswer): () => void {
     return this.#plan.add({ kind: 'answer', answer }, answer);
   }
 
-  /** Waits before it forwards a request. */
+  /** Delays a request before it forwards it. */
   delay(milliseconds: number, limits: FaultLimits = {}): () => void {
     return this.#plan.add({ kind: 'delay', milliseconds }, limits);
   }
@@ -119,35 +119,35 @@ export class FaultyProxy {
     this.#gate.open();
   }
 
-  /** Closes open connections. With a `match`, only those with such a request under way. */
+  /** Closes open connections. With a `match`, only those with such a request in flight. */
   cut(match?: Match): void {
-    for (const socket of this.#matching(match)) socket.destroy();
+    for (const socket of this.#matchingSockets(match)) socket.destroy();
   }
 
-  /** Closes open connections with a RST: ECONNRESET at the client. */
+  /** Closes open connections with a RST (ECONNRESET at the client). */
   reset(match?: Match): void {
-    for (const socket of this.#matching(match)) socket.resetAndDestroy();
+    for (const socket of this.#matchingSockets(match)) socket.resetAndDestroy();
   }
 
-  /** Ends its own side of open connections and goes on reading the client's. */
+  /** Ends the proxy's side of open connections, and continues to read the client's. */
   halfClose(match?: Match): void {
-    for (const socket of this.#matching(match)) socket.end();
+    for (const socket of this.#matchingSockets(match)) socket.end();
   }
 
-  /** Calls off every planned fault; connections are as they are. */
+  /** Cancels all planned faults. Does not change connections. */
   heal(): void {
     this.#plan.clear();
     this.#gate.open();
   }
 
-  /** The next request that matches, from now on. */
+  /** Resolves with the next request that matches. */
   nextRequest(match: Match = all): Promise<SeenRequest> {
     return new Promise((resolve) => {
       this.#waiting.add({ match, resolve });
     });
   }
 
-  /** Resolves when no connection is open: at once, if none is. */
+  /** Resolves when no connection is open. */
   closed(): Promise<void> {
     if (this.#sockets.size === 0) return Promise.resolve();
     return new Promise((resolve) => {
@@ -155,7 +155,7 @@ export class FaultyProxy {
     });
   }
 
-  /** Ends everything; no handle stays open. */
+  /** Closes the proxy and all connections. */
   async close(): Promise<void> {
     this.heal();
     const listener = this.#listener;
@@ -167,13 +167,13 @@ export class FaultyProxy {
     this.#http.close();
   }
 
-  *#matching(match?: Match): Generator<Socket> {
+  *#matchingSockets(match?: Match): Generator<Socket> {
     for (const [socket, busy] of this.#sockets) {
       if (!match || (busy && match(busy))) yield socket;
     }
   }
 
-  #take(socket: Socket): void {
+  #acceptSocket(socket: Socket): void {
     this.accepted += 1;
     this.#sockets.set(socket, undefined);
     socket.setNoDelay(true);
@@ -203,7 +203,7 @@ export class FaultyProxy {
     });
     if (!this.#sockets.has(socket)) return;
     this.#sockets.set(socket, undefined);
-    // No connection is left over for a client that ought to be refused.
+    // A client must not reuse the connection while the proxy refuses new ones.
     if (!this.#listener) socket.destroySoon();
   }
 }

@@ -2,16 +2,16 @@ import { once } from 'node:events';
 import { type Socket, connect, createServer } from 'node:net';
 import type { AddressInfo } from 'node:net';
 
-/** A way to a server that can be shut and opened: from outside as if it were stopped and started. */
+/** A proxy that can be shut and opened, as if its server were stopped and started. */
 export interface Gate {
   readonly url: string;
   /** Breaks every connection, and refuses new ones. */
   shut(): Promise<void>;
-  /** Lets connections in again, under the same URL. */
+  /** Accepts connections again, at the same URL. */
   open(): Promise<void>;
 }
 
-/** Opens a gate to the server of this URL. */
+/** Starts a gate in front of a server. */
 export async function openGate(url: string): Promise<Gate> {
   const { hostname, port } = new URL(url);
   const sockets = new Set<Socket>();

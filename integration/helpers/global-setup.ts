@@ -1,13 +1,13 @@
 import { startServer } from './servers.ts';
 
-/** One server for the whole run: its coordinates travel to the specs through the environment. */
+/** Starts one server for the whole run. The environment passes its address to the tests. */
 export default async function globalSetup(): Promise<void> {
   const started = await startServer();
   const { kind, url, username, password, version } = started;
   const line = `Integration server: ${titleOf(kind, version)} (${kind}) at ${url}`;
   process.env['CORDUROY_TEST_SERVER'] = JSON.stringify({ kind, url, username, password, version });
   process.env['CORDUROY_TEST_SERVER_LINE'] = line;
-  // Jest runs the teardown in this same process, but not in this same module.
+  // Jest runs the teardown in the same process, but in another module.
   (globalThis as { corduroyTestServer?: unknown }).corduroyTestServer = started;
   process.stdout.write(`${line}\n`);
 }

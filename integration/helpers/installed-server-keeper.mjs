@@ -1,5 +1,5 @@
-// Owns one installed CouchDB: its folder, its processes, its end. Forked by installed-server.ts;
-// when the parent lets go or dies, everything it made is gone.
+// Owns one installed CouchDB, with its folder and its processes. installed-server.ts forks it. When
+// the parent disconnects or ends, it stops the server and deletes the folder.
 
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -43,7 +43,7 @@ process.on('disconnect', async () => {
   process.exit(0);
 });
 
-// Only the parent ends a keeper: a signal to the whole group must not stop the cleaning up.
+// Only the parent ends a keeper: a signal to the process group must not prevent the cleanup.
 for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(name, () => {});
 
 function configure({ launcher, port, username, password, member }) {
@@ -74,8 +74,8 @@ level = warning
 ${username} = ${member === undefined ? password : member.passwordHash}
 `,
   );
-  // Its own arguments without a node name: an Erlang node that is not distributed can clash with no
-  // other, listens on no other port, and needs no epmd, which would outlive it.
+  // Without a node name the Erlang node is not distributed: it cannot conflict with others, opens
+  // no other port, and needs no epmd, which would outlive it.
   const args = readFileSync(join(home, 'etc', 'vm.args'), 'utf8');
   writeFileSync(
     join(folder, 'vm.args'),
@@ -86,10 +86,9 @@ ${username} = ${member === undefined ? password : member.passwordHash}
 }
 
 /**
- * The arguments of one node of several: each has an address of the loopback for itself, and all of
- * them the same port, so that they find each other without an epmd. One that is frozen is
- * given up by the others after 5 seconds, and not after a minute: until then they wait for it wherever
- * a sequence names it.
+ * Returns the arguments of a cluster node. Each node has its own loopback address, and all have the
+ * same port, so that they connect without an epmd. The other nodes drop a frozen node after 5
+ * seconds instead of a minute, because until then they wait for it if a sequence names it.
  */
 function distribution({ address, port, secret }) {
   return `
@@ -119,7 +118,7 @@ async function launch() {
   return server.pid;
 }
 
-/** Ends the server and whatever it started, politely first. */
+/** Ends the server and its child processes: first with SIGTERM, after 5 seconds with SIGKILL. */
 async function end() {
   if (!server) return;
   const late = setTimeout(() => killGroup('SIGKILL'), 5_000);
@@ -134,6 +133,6 @@ function killGroup(name) {
   try {
     process.kill(-server.pid, name);
   } catch {
-    // Nobody of the group is left.
+    // The group has no processes left.
   }
 }

@@ -8,7 +8,7 @@ import { basicAuth, type RunningServer, signal, untilAnswering } from './running
 
 const keeper = fileURLToPath(new URL('./installed-server-keeper.mjs', import.meta.url));
 
-/** The launcher of an installed CouchDB: $COUCHDB_BIN, where its packages put it, or on PATH. */
+/** Finds the launcher of an installed CouchDB: $COUCHDB_BIN, the path of its packages, or PATH. */
 export function findInstalled(): string | undefined {
   const named = process.env['COUCHDB_BIN'];
   const onPath = (process.env['PATH'] ?? '').split(delimiter).filter(Boolean);
@@ -21,7 +21,7 @@ export function findInstalled(): string | undefined {
   return found === undefined ? undefined : realpathSync(found);
 }
 
-/** A script that starts CouchDB's release, and not just any program of that name. */
+/** Returns whether a file is CouchDB's launcher script, and not another program of that name. */
 function isLauncher(path: string): boolean {
   try {
     accessSync(path, constants.X_OK);
@@ -31,34 +31,36 @@ function isLauncher(path: string): boolean {
   }
 }
 
-/** What makes a server one node of several. */
+/** The settings of a node of a cluster. */
 export interface ClusterMember {
-  /** The address of the loopback by which the other nodes know it. */
+  /** The node's loopback address. */
   readonly address: string;
-  /** The port on which all of them listen for each other. */
+  /** The port for connections between nodes, equal for all nodes. */
   readonly port: number;
-  /** What the nodes have in common, and nobody else knows. */
+  /** The secret that all nodes share. */
   readonly secret: string;
-  /** The administrator's password, with the same salt on all of them: cookies depend on it. */
+  /**
+   * The hash of the administrator's password. All nodes need the same salt, because cookies depend
+   * on it.
+   */
   readonly passwordHash: string;
 }
 
 /**
- * Starts an installed CouchDB on a free port of this machine with a configuration, data and an admin
- * of its own, beside whatever else runs here. A keeper process owns it and ends it even when this
- * process dies without a word.
+ * Starts an installed CouchDB on a free port, with a separate configuration, data folder and admin.
+ * A keeper process owns it, and ends it even if this process is killed.
  */
 export async function startInstalled(
   admin: { readonly username: string; readonly password: string },
   member?: ClusterMember,
 ): Promise<RunningServer> {
   const launcher = findInstalled();
-  if (launcher === undefined) throw new Error('No CouchDB is installed here: set $COUCHDB_BIN');
+  if (launcher === undefined) throw new Error('No installed CouchDB was found: set $COUCHDB_BIN');
   const port = await freePort();
   const url = `http://127.0.0.1:${port}`;
   const child = fork(keeper, [], {
     execArgv: [],
-    // In a group of its own, so that Ctrl-C reaches the tests and not the one who cleans up.
+    // A separate process group, so that Ctrl-C does not stop the keeper before it cleans up.
     detached: true,
     stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
   });
@@ -99,7 +101,7 @@ export async function startInstalled(
   };
 }
 
-/** Sends the keeper a request; its one answer is the pid of the server, dead or alive. */
+/** Sends the keeper a request. Resolves with the server's pid, even if the server has ended. */
 async function ask(child: ChildProcess, request: object): Promise<number> {
   const answer = once(child, 'message');
   child.send(request);
@@ -118,16 +120,16 @@ export async function freePort(): Promise<number> {
 }
 
 /**
- * A single node makes them itself, but only after it answers, and a spec must not be the one to meet
- * that moment: while the two of us are at it, the server may even answer 500.
+ * Creates the system databases. A single node creates them itself, but only after it answers.
+ * During that time a test could miss them, or receive a 500.
  */
 export async function createSystemDatabases(url: string, authorization: string): Promise<void> {
   for (const name of ['_users', '_replicator']) {
-    for (let patience = 40; ; patience -= 1) {
+    for (let attempts = 40; ; attempts -= 1) {
       const response = await fetch(`${url}/${name}`, { method: 'PUT', headers: { authorization } });
       await response.arrayBuffer();
       if (response.ok || response.status === 412) break;
-      if (patience === 0) throw new Error(`Could not create ${name}: ${response.status}`);
+      if (attempts === 0) throw new Error(`Could not create ${name}: ${response.status}`);
       await new Promise((resolve) => setTimeout(resolve, 50));
     }
   }

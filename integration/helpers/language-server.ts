@@ -10,9 +10,9 @@ interface Message {
   readonly result?: unknown;
 }
 
-/** TypeScript's own language server, as an editor talks to it. */
+/** TypeScript's language server, used as an editor uses it. */
 export interface LanguageServer {
-  /** The names that an editor would offer at `|` in the source of a module in `integration`. */
+  /** Returns the completions at `|` in the source of a module in `integration`. */
   completions(source: string): Promise<string[]>;
   close(): void;
 }
@@ -39,7 +39,7 @@ export async function startLanguageServer(): Promise<LanguageServer> {
   const take = (message: Message): void => {
     const { id, method, params, result } = message;
     if (id === undefined) return;
-    // It asks for the editor's settings, and has none.
+    // The server requests the editor's settings; there are none.
     if (method !== undefined) send({ id, result: params?.items?.map(() => null) ?? null });
     else waiting.get(id)?.(result);
   };
@@ -65,7 +65,7 @@ export async function startLanguageServer(): Promise<LanguageServer> {
   return {
     async completions(source) {
       documents += 1;
-      // It need not be there on the disk.
+      // The file does not need to exist.
       const uri = `${rootUri}integration/completed-${documents}.ts`;
       const [before = '', after = ''] = source.split('|');
       const text = before + after;

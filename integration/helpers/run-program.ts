@@ -7,18 +7,22 @@ import { server } from './server.ts';
 const root = new URL('../../', import.meta.url);
 const path = (name: string): string => fileURLToPath(new URL(name, root));
 
-/** The server that programs for readers are written for. */
-const READERS = 'http://127.0.0.1:5984';
+/** The server URL in the programs of the documentation. */
+const DOCUMENTED_URL = 'http://127.0.0.1:5984';
 
-export interface Ran {
-  /** Null where the program had to be killed. */
+export interface ProgramRun {
+  /** The exit code; null if the program was killed after the timeout. */
   readonly exit: number | null;
-  /** What it printed, to both streams, with the server's address as the program has it. */
+  /** The output of both streams, with the server URL of the documentation. */
   readonly output: string;
 }
 
-/** Runs a program in TypeScript that a reader would run, against the server of this run. */
-export async function runProgram(name: string, code: string, patience = 40_000): Promise<Ran> {
+/** Runs a TypeScript program of the documentation against the server of this run. */
+export async function runProgram(
+  name: string,
+  code: string,
+  timeout = 40_000,
+): Promise<ProgramRun> {
   const folder = path('node_modules/.cache/corduroy-programs');
   await mkdir(folder, { recursive: true });
   const file = `${folder}/${name}.mjs`;
@@ -32,21 +36,21 @@ export async function runProgram(name: string, code: string, patience = 40_000):
     outfile: file,
   });
   const child = spawn(process.execPath, [file]);
-  const timer = setTimeout(() => child.kill(), patience);
+  const timer = setTimeout(() => child.kill(), timeout);
   let output = '';
   child.stdout.on('data', (chunk) => (output += String(chunk)));
   child.stderr.on('data', (chunk) => (output += String(chunk)));
-  // When the streams are closed too, and all has been read.
+  // 'close' comes after the streams have ended, so the output is complete.
   const exit = await new Promise<number | null>((resolve) => child.on('close', resolve));
   clearTimeout(timer);
   await rm(file);
-  return { exit, output: output.replaceAll(server.url, READERS) };
+  return { exit, output: output.replaceAll(server.url, DOCUMENTED_URL) };
 }
 
 function forThisServer(code: string): string {
   return code
     .replaceAll('http://admin:password@127.0.0.1:5984', server.authenticatedUrl)
-    .replaceAll(READERS, server.url)
+    .replaceAll(DOCUMENTED_URL, server.url)
     .replaceAll(
       "'admin', 'password'",
       [server.username, server.password].map((part) => JSON.stringify(part)).join(),

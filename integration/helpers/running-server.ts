@@ -1,40 +1,40 @@
-/** Where a server comes from: named by $COUCHDB_URL, found on this machine, or brought along. */
+/** The origin of a server: $COUCHDB_URL, an installed CouchDB, or the embedded server. */
 export type ServerKind = 'given' | 'installed' | 'embedded';
 
 export type ServerSignal = 'SIGKILL' | 'SIGSTOP' | 'SIGCONT';
 
-/** A server that tests may use, and that whoever started it has to stop. */
+/** A running server. The caller that started it must stop it. */
 export interface RunningServer {
   readonly kind: ServerKind;
-  /** The origin, without credentials and without a slash at its end. */
+  /** The origin, without credentials and without a trailing slash. */
   readonly url: string;
   /** An admin. */
   readonly username: string;
   readonly password: string;
-  /** As the server tells it: `3.5.0`, or that of the embedded one. */
+  /** The version in the server's welcome message. */
   readonly version: string;
-  /** Of the process that answers. A given server has none that we know. */
+  /** The server's process. Unknown for a given server. */
   readonly pid?: number;
-  /** Ends the process and removes every file it wrote. A given server is left alone. */
+  /** Ends the process and deletes its files. Does nothing to a given server. */
   stop(): Promise<void>;
-  /** Kills, freezes or thaws the process; resolves when that has happened. */
+  /** Kills, freezes or resumes the process. Resolves when that has happened. */
   kill(signal: ServerSignal): Promise<void>;
-  /** Starts it again on the same port with the same data, after a kill or instead of one. */
+  /** Restarts it on the same port with the same data. */
   restart?(): Promise<void>;
 }
 
-/** Basic credentials as a header. */
+/** Returns an `Authorization` header with Basic credentials. */
 export function basicAuth(username: string, password: string): string {
   return `Basic ${Buffer.from(`${username}:${password}`).toString('base64')}`;
 }
 
-/** Waits until a server answers as itself, and gives back the version it tells. */
+/** Waits until a server is up. Returns its version. */
 export async function untilAnswering(
   url: string,
   authorization: string,
-  { patience = 30_000, alive = (): boolean => true } = {},
+  { timeout = 30_000, alive = (): boolean => true } = {},
 ): Promise<string> {
-  const deadline = Date.now() + patience;
+  const deadline = Date.now() + timeout;
   for (;;) {
     try {
       const response = await fetch(`${url}/_up`, { signal: AbortSignal.timeout(2_000) });
@@ -56,7 +56,7 @@ async function versionOf(url: string, authorization: string): Promise<string> {
   return welcome.version ?? 'unknown';
 }
 
-/** A signal to a process, told as failed only where it could have worked. */
+/** Sends a signal to a process. */
 export function signal(pid: number | undefined, name: NodeJS.Signals): void {
   if (pid === undefined) throw new Error('This server has no process to signal');
   process.kill(pid, name);

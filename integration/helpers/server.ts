@@ -3,7 +3,7 @@ import { randomBytes } from 'node:crypto';
 import { type Capability, lack } from './capabilities.ts';
 import { basicAuth, type ServerKind } from './running-server.ts';
 
-// What specs import: everything about the running server that needs no waiting for.
+// The server of this run, for tests.
 
 interface ServerFacts {
   readonly kind: ServerKind;
@@ -15,7 +15,7 @@ interface ServerFacts {
 
 function readFacts(): ServerFacts {
   const facts = process.env['CORDUROY_TEST_SERVER'];
-  if (!facts) throw new Error('No server: run this through Jest, whose globalSetup starts one');
+  if (!facts) throw new Error('No server: run this with Jest, whose globalSetup starts one');
   return JSON.parse(facts) as ServerFacts;
 }
 
@@ -28,10 +28,10 @@ function withCredentials({ url, username, password }: ServerFacts): string {
 
 const facts = readFacts();
 
-/** The server that this run is against, with an admin's credentials. */
+/** The server of this run, with an admin's credentials. */
 export const server = { ...facts, authenticatedUrl: withCredentials(facts) } as const;
 
-/** A database name that no other test has. */
+/** Returns a database name that no other test uses. */
 export function uniqueName(prefix = 'test'): string {
   return `${prefix}-${randomBytes(6).toString('hex')}`;
 }
@@ -39,8 +39,8 @@ export function uniqueName(prefix = 'test'): string {
 type Spec = Parameters<typeof it>[1];
 
 /**
- * An `it` for a spec that not every server can pass: `needs('purge')('purges a document', ...)`.
- * Where the running one cannot, the spec is skipped and its name says why.
+ * Returns an `it` for a test that needs capabilities: `needs('purge')('purges a document', ...)`.
+ * If the server lacks one, the test is skipped, and its name contains the reason.
  */
 export function needs(
   ...capabilities: [Capability, ...Capability[]]
@@ -55,14 +55,14 @@ export function needs(
 export interface RawInit {
   readonly method?: string;
   readonly headers?: Record<string, string>;
-  /** Sent as JSON, unless it is a string or bytes. */
+  /** The body. Sent as JSON unless it is a string or bytes. */
   readonly body?: unknown;
   readonly signal?: AbortSignal;
-  /** Without the admin's credentials. */
+  /** Sends no credentials. */
   readonly anonymous?: boolean;
 }
 
-/** Arranges and looks at data without the library under test. `path` starts with a slash. */
+/** Sends a request without the library under test. `path` starts with a slash. */
 export async function rawFetch(path: string, init: RawInit = {}): Promise<Response> {
   const { method = 'GET', body, headers = {}, signal, anonymous = false } = init;
   const ready = body === undefined || typeof body === 'string' || ArrayBuffer.isView(body);
@@ -82,7 +82,7 @@ export async function rawFetch(path: string, init: RawInit = {}): Promise<Respon
 
 const created = new Set<string>();
 
-/** Creates a database that is deleted at the end of the file, and gives back its name. */
+/** Creates a database that is deleted at the end of the file. Returns its name. */
 export async function createDatabase(name = uniqueName()): Promise<string> {
   const response = await rawFetch(`/${encodeURIComponent(name)}`, { method: 'PUT' });
   const text = await response.text();
@@ -91,7 +91,7 @@ export async function createDatabase(name = uniqueName()): Promise<string> {
   return name;
 }
 
-/** Has a database deleted at the end of the file that something else creates. */
+/** Deletes a database at the end of the file. Returns its name. */
 export function deleteAtEnd(name: string): string {
   created.add(name);
   return name;

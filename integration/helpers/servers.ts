@@ -12,8 +12,8 @@ export { startEmbedded } from './embedded-server.ts';
 export type { RunningServer, ServerKind, ServerSignal } from './running-server.ts';
 
 /**
- * The server that the suite runs against: the one in $COUCHDB_URL, else one installed here, else the
- * embedded one. $CORDUROY_SERVER names a kind to force it.
+ * Starts the server of the suite: the one in $COUCHDB_URL, else an installed CouchDB, else the
+ * embedded server. $CORDUROY_SERVER forces a kind.
  */
 export async function startServer(kind: ServerKind = chosenKind()): Promise<RunningServer> {
   if (kind === 'given') return useGiven();
@@ -21,27 +21,29 @@ export async function startServer(kind: ServerKind = chosenKind()): Promise<Runn
   return startEmbedded({ admin: freshAdmin() });
 }
 
-/** A server of the same kind for one test alone, which may kill, stop and restart it. */
+/** Starts a server of the same kind for one test, which may kill, stop and restart it. */
 export async function startIsolatedServer(kind?: ServerKind): Promise<RunningServer> {
   const chosen = kind ?? chosenKind();
   if (chosen === 'given') {
-    throw new Error('A server given by $COUCHDB_URL is not ours to kill: see needs("process")');
+    throw new Error('Tests must not kill a server given by $COUCHDB_URL: use needs("process")');
   }
   return startServer(chosen);
 }
 
-/** What startServer() would start. */
+/** Returns the kind of server that startServer() starts. */
 export function chosenKind(): ServerKind {
   const forced = process.env['CORDUROY_SERVER'];
   if (forced === 'given' || forced === 'installed' || forced === 'embedded') return forced;
-  if (forced) throw new Error(`CORDUROY_SERVER=${forced}: it is given, installed or embedded`);
+  if (forced)
+    throw new Error(`CORDUROY_SERVER must be given, installed or embedded (received ${forced})`);
   if (process.env['COUCHDB_URL']) return 'given';
   return findInstalled() === undefined ? 'embedded' : 'installed';
 }
 
 async function useGiven(): Promise<RunningServer> {
   const given = process.env['COUCHDB_URL'];
-  if (!given) throw new Error('CORDUROY_SERVER=given needs $COUCHDB_URL, with an admin in it');
+  if (!given)
+    throw new Error('CORDUROY_SERVER=given needs $COUCHDB_URL with the credentials of an admin');
   const { origin, username: user, password: secret } = new URL(given);
   const username = decodeURIComponent(user);
   const password = decodeURIComponent(secret);
@@ -56,12 +58,12 @@ async function useGiven(): Promise<RunningServer> {
     version,
     async stop() {},
     kill() {
-      return Promise.reject(new Error('A given server is not ours to kill'));
+      return Promise.reject(new Error('Tests must not kill a server given by $COUCHDB_URL'));
     },
   };
 }
 
-/** Better one clear word at the start than a thousand 403s. */
+/** Fails early, because without an admin most tests would fail with 403. */
 async function checkAdmin(url: string, authorization: string): Promise<void> {
   const response = await fetch(`${url}/_session`, { headers: { authorization } });
   const { userCtx } = (await response.json()) as { userCtx?: { roles: string[] } };
@@ -70,7 +72,7 @@ async function checkAdmin(url: string, authorization: string): Promise<void> {
   }
 }
 
-/** Characters that must be encoded, so that every run proves that they are. */
+/** The password contains characters that must be encoded, so that every run tests that. */
 function freshAdmin(): { username: string; password: string } {
   return { username: 'admin', password: `p@ss/${randomBytes(6).toString('hex')}%` };
 }

@@ -4,18 +4,18 @@ import { type IncomingMessage, type ServerResponse, createServer, request } from
 import type { AddressInfo } from 'node:net';
 import { fileURLToPath } from 'node:url';
 
-const door = fileURLToPath(new URL('../../src/index.browser.ts', import.meta.url));
+const entryPoint = fileURLToPath(new URL('../../src/index.browser.ts', import.meta.url));
 
-/** What lies at an address: a page, a script. */
+/** A file of the site, such as a page or a script. */
 export interface SiteFile {
   readonly type: string;
   readonly text: string;
 }
 
-/** A site whose pages have Corduroy, and a CouchDB of the same origin. */
+/** A site whose pages load Corduroy, with a CouchDB at the same origin. */
 export interface Site {
   readonly url: string;
-  /** The feeds that are open now, and the most that were open at once since `mark`. */
+  /** The number of open feeds, and the maximum since `mark`. */
   readonly feeds: { readonly open: number; readonly most: number };
   mark(): void;
   close(): Promise<void>;
@@ -29,7 +29,7 @@ const PAGE = `<!doctype html><title>page</title><link rel="icon" href="data:,">
   });
 </script>`;
 
-/** Starts a site on a free port; what is not among its files is asked of a server. */
+/** Starts a site on a free port. It forwards requests for other paths to the target. */
 export async function startSite(
   target: string,
   files: Readonly<Record<string, SiteFile>> = {},
@@ -70,10 +70,10 @@ export async function startSite(
   };
 }
 
-/** The browser door as bundlers make it, in pieces of which some are loaded later. */
+/** Bundles the browser entry point, with code splitting. */
 async function bundle(): Promise<[string, SiteFile][]> {
   const { outputFiles } = await build({
-    entryPoints: [door],
+    entryPoints: [entryPoint],
     bundle: true,
     splitting: true,
     format: 'esm',
@@ -86,12 +86,12 @@ async function bundle(): Promise<[string, SiteFile][]> {
 function forward(incoming: IncomingMessage, outgoing: ServerResponse, target: string): void {
   const { method = 'GET', url = '/', headers } = incoming;
   const { host: _host, ...rest } = headers;
-  const asked = request(new URL(url, target), { method, headers: rest }, (answer) => {
+  const forwarded = request(new URL(url, target), { method, headers: rest }, (answer) => {
     outgoing.writeHead(answer.statusCode ?? 500, answer.headers);
     outgoing.flushHeaders();
     answer.pipe(outgoing);
   });
-  asked.on('error', () => outgoing.destroy());
-  outgoing.once('close', () => asked.destroy());
-  incoming.pipe(asked);
+  forwarded.on('error', () => outgoing.destroy());
+  outgoing.once('close', () => forwarded.destroy());
+  incoming.pipe(forwarded);
 }

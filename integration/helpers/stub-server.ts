@@ -2,10 +2,10 @@ import { once } from 'node:events';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 
-/** A request as the stub saw it. */
+/** A request that the stub received. */
 export interface StubRequest {
   readonly method: string;
-  /** The path with its query, as it stood in the request line. */
+  /** The path and query of the request line. */
   readonly url: string;
   readonly headers: IncomingMessage['headers'];
   readonly body: Buffer;
@@ -14,19 +14,19 @@ export interface StubRequest {
 export type StubHandler = (request: StubRequest, response: ServerResponse) => void;
 
 /**
- * An HTTP server that says what the test tells it to: for what has to be seen on the wire, or
- * cannot be had from a CouchDB.
+ * An HTTP server with scripted responses: for tests of the requests on the wire, and of responses
+ * that a CouchDB does not send.
  */
 export interface StubServer {
   readonly url: string;
   readonly requests: StubRequest[];
-  /** How many sockets are open. */
+  /** Resolves with the number of open sockets. */
   connections(): Promise<number>;
-  /** Answers from now on. */
+  /** Sets the handler for the next requests. */
   answer(handler: StubHandler): void;
-  /** Resolves when a request has arrived that matches; with one that came before, at once. */
+  /** Resolves with a request of this URL: at once if there was one, else with the next one. */
   seen(url: string): Promise<StubRequest>;
-  /** Resolves when the socket of the next exchange is closed before its answer is whole. */
+  /** Resolves when a client closes the connection before its response is complete. */
   aborted(): Promise<void>;
   close(): Promise<void>;
 }
@@ -90,7 +90,7 @@ function emptyObject(_request: StubRequest, response: ServerResponse): void {
   response.end('{}');
 }
 
-/** Makes a handler that answers with JSON. */
+/** Returns a handler that answers with JSON. */
 export function json(body: unknown, status = 200): StubHandler {
   return (_request, response) => {
     response.writeHead(status, { 'content-type': 'application/json' });

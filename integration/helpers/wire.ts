@@ -5,24 +5,26 @@ import { firstValueFrom } from 'rxjs';
 import type { Observable } from 'rxjs';
 import type { StubServer } from './stub-server.ts';
 
-// What an operation sends, and what it makes of the answer, seen by a server that is none.
+// Compares the requests of an operation, and its value for given responses, with a stub server.
 
 export interface WireExchange {
-  /** The request lines, each with its body where there is one, in order. */
+  /** The request lines in order, each with its body if it has one. */
   readonly sends: string;
-  /** Answers of the server, in turn; the last one again and again. */
+  /** The responses in order; the last one repeats. @defaultValue [{}] */
   readonly answers?: readonly unknown[];
-  /** Headers of every answer. */
+  /** The headers of every response. */
   readonly headers?: Readonly<Record<string, string>>;
   readonly emits?: unknown;
 }
 
 export type WireCall = (couch: Couch, db: Database) => Observable<unknown>;
 
-/** Rows for `it.each`: a name, the operation, and what it exchanges. */
+/** Rows for `it.each`: a name, the operation, and its exchange. */
 export type WireTable = [name: string, call: WireCall, exchange: WireExchange][];
 
-/** Subscribes to an operation, and compares. `{url}` in what is sent stands for the server's. */
+/**
+ * Subscribes to an operation, and compares its exchange. `{url}` in `sends` is the server's URL.
+ */
 export async function expectExchange(
   stub: StubServer,
   call: WireCall,

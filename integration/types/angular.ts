@@ -1,6 +1,5 @@
 /**
- * What the types of the door for Angular promise, proven by the compiler: checked by `npm test`, run by
- * nobody.
+ * Tests of the types of corduroy/angular. `npm test` compiles this file and does not run it.
  */
 import { InjectionToken, inject } from '@angular/core';
 import type { EnvironmentProviders, Injector, Signal } from '@angular/core';
@@ -28,7 +27,7 @@ const ARCHIVE = new InjectionToken<Couch>('the archive');
 const ORDERS = databaseToken<Order>('orders');
 const db = injectDatabase<Order>('orders');
 
-// The type of the documents is said once: a token carries it.
+// The token contains the type of the documents.
 expectTypeOf(db).toEqualTypeOf<Database<Order>>();
 expectTypeOf(ORDERS).toEqualTypeOf<InjectionToken<Database<Order>>>();
 expectTypeOf(inject(ORDERS)).toEqualTypeOf<Database<Order>>();
@@ -36,23 +35,23 @@ expectTypeOf(injectDatabase(ORDERS)).toEqualTypeOf<Database<Order>>();
 expectTypeOf(databaseToken<Order>('orders', ARCHIVE)).toEqualTypeOf<typeof ORDERS>();
 expectTypeOf(injectCouch()).toEqualTypeOf<Couch>();
 expectTypeOf(injectCouch(ARCHIVE)).toEqualTypeOf<Couch>();
-// @ts-expect-error -- the server of a database is named by its token, not by its URL
+// @ts-expect-error -- the server is selected by its token, not by its URL
 databaseToken('orders', 'http://archive.test');
 
-// Options are those of `new Couch`, and few more.
+// The options extend those of `new Couch`.
 expectTypeOf(provideCorduroy()).toEqualTypeOf<EnvironmentProviders>();
 provideCorduroy({ url: 'http://couch.test', auth: ['ada', 'secret'], transfer: 'none' });
 provideCorduroy({ url: ['http://a.test', 'http://b.test'], token: ARCHIVE });
 provideCorduroy(() => ({ transport: httpClientTransport() }));
 // @ts-expect-error -- misspelt
 provideCorduroy({ uri: 'http://couch.test' });
-// @ts-expect-error -- there is no such transfer
+// @ts-expect-error -- an unknown transfer
 provideCorduroy({ transfer: 'some' });
-// @ts-expect-error -- a function is called when its token has been asked for
+// @ts-expect-error -- a function of options cannot return the token
 provideCorduroy(() => ({ token: ARCHIVE }));
 expectTypeOf(httpClientTransport()).toEqualTypeOf<Transport>();
 
-// Without an initial value there is undefined until the first one; with one there is never.
+// Without an initial value, the value is undefined until the first emission.
 type FoundDocument = Document<Order> | null;
 expectTypeOf(liveSignal(() => db.doc$('a'))).toEqualTypeOf<LiveSignal<FoundDocument | undefined>>();
 expectTypeOf(liveSignal(() => db.doc$('a'), { initialValue: null })).toEqualTypeOf<
@@ -65,13 +64,13 @@ expectTypeOf(orders.isLoading()).toBeBoolean();
 expectTypeOf(orders.error()).toEqualTypeOf<Error | undefined>();
 expectTypeOf(orders.stale()).toBeBoolean();
 expectTypeOf(orders.reload()).toBeVoid();
-// Null and undefined stand for no source, and any Observable is one.
+// Null and undefined mean no stream; any Observable is accepted.
 liveSignal(() => (injector ? db.allDocs$() : null));
 liveSignal(() => undefined);
 expectTypeOf(liveSignal(() => of(1))).toEqualTypeOf<LiveSignal<number | undefined>>();
-// @ts-expect-error -- the stream itself would not follow any signal
+// @ts-expect-error -- a stream instead of a function could not follow signals
 liveSignal(db.doc$('a'));
-// @ts-expect-error -- a promise is no stream
+// @ts-expect-error -- a promise is not an Observable
 liveSignal(() => Promise.resolve(1));
 // @ts-expect-error -- misspelt
 liveSignal(() => of(1), { initial: 0 });

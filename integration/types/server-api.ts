@@ -1,6 +1,6 @@
 /**
- * What the types promise of a server, its nodes, its cluster and its replications: proven by the
- * compiler.
+ * Tests of the types of a server, its nodes, its cluster and its replications. `npm test` compiles
+ * this file and does not run it.
  */
 import { Database } from 'corduroy';
 import type {
@@ -40,10 +40,10 @@ expectTypeOf(couch.up()).toEqualTypeOf<Operation<boolean>>();
 expectTypeOf(couch.dbsInfo()).toEqualTypeOf<Operation<DatabaseInfo[]>>();
 expectTypeOf(couch.dbsInfo({ startKey: 'a' })).toEqualTypeOf<Operation<DatabaseInfo[]>>();
 expectTypeOf(couch.dbsInfo(names)).toEqualTypeOf<Operation<(DatabaseInfo | null)[]>>();
-// @ts-expect-error -- an option by its name on the wire
+// @ts-expect-error -- an option in wire spelling
 couch.dbsInfo({ start_key: 'a' });
 expectTypeOf(couch.dbUpdates({ since: 0 })).toEqualTypeOf<Operation<DbUpdatesResult>>();
-// @ts-expect-error -- a one-shot is of no kind of feed
+// @ts-expect-error -- a one-shot request has no feed option
 couch.dbUpdates({ feed: 'continuous' });
 expectTypeOf(couch.use('db').search.analyze('english', 'a')).toEqualTypeOf<Operation<string[]>>();
 expectTypeOf(couch.use('db').search.nouveau.analyze('english', 'a')).toEqualTypeOf<
@@ -51,17 +51,17 @@ expectTypeOf(couch.use('db').search.nouveau.analyze('english', 'a')).toEqualType
 >();
 expectTypeOf(couch.reloadQueryServers()).toEqualTypeOf<Operation<true>>();
 
-// The cluster: each step has its own options
+// The cluster: each step has separate options
 expectTypeOf(couch.cluster).toEqualTypeOf<Cluster>();
 expectTypeOf(couch.cluster.membership()).toEqualTypeOf<Operation<Membership>>();
 expectTypeOf(couch.cluster.setup()).toEqualTypeOf<Operation<ClusterState>>();
 expectTypeOf(couch.cluster.setup({ action: 'finish_cluster' })).toEqualTypeOf<Operation<true>>();
 couch.cluster.setup({ action: 'enable_cluster', nodeCount: 3 });
-// @ts-expect-error -- a node to add is somewhere
+// @ts-expect-error -- add_node needs a host
 couch.cluster.setup({ action: 'add_node', username: 'a', password: 'b' });
-// @ts-expect-error -- what another step takes
+// @ts-expect-error -- an option of another step
 couch.cluster.setup({ action: 'finish_cluster', nodeCount: 3 });
-// @ts-expect-error -- no step
+// @ts-expect-error -- an unknown step
 couch.cluster.setup({ action: 'receive_cookie' });
 const { reshard } = couch.cluster;
 expectTypeOf(reshard.state()).toEqualTypeOf<Operation<ReshardState>>();
@@ -69,9 +69,9 @@ expectTypeOf(reshard.jobs()).toEqualTypeOf<Operation<ReshardJob[]>>();
 expectTypeOf(reshard.job('j')).toEqualTypeOf<Operation<ReshardJob>>();
 expectTypeOf(reshard.jobState('j')).toEqualTypeOf<Operation<ReshardState<ReshardJobState>>>();
 expectTypeOf(reshard.create({ db: 'a' })).toEqualTypeOf<Operation<ReshardOutcome[]>>();
-// @ts-expect-error -- either all of a database, or one shard
+// @ts-expect-error -- either db or shard, not both
 reshard.create({ db: 'a', shard: 's' });
-// @ts-expect-error -- a shard is a range already
+// @ts-expect-error -- a shard already has a range
 reshard.create({ shard: 's', range: '00000000-7fffffff' });
 declare const outcome: ReshardOutcome;
 if (outcome.ok) expectTypeOf(outcome.id).toEqualTypeOf<string>();
@@ -88,7 +88,7 @@ expectTypeOf(node.smoosh()).toEqualTypeOf<Operation<Readonly<Record<string, Smoo
 expectTypeOf(node.system()).toEqualTypeOf<Operation<NodeSystem>>();
 expectTypeOf(node.versions()).toEqualTypeOf<Operation<NodeVersions>>();
 expectTypeOf(node.restart()).toEqualTypeOf<Operation<true>>();
-// @ts-expect-error -- the node is named already
+// @ts-expect-error -- the node is already selected
 node.config('log/level', 'debug', { node: 'another@host' });
 
 // Replications
@@ -97,15 +97,15 @@ expectTypeOf(couch.scheduler.jobs({ limit: 1 })).toEqualTypeOf<Operation<Schedul
 expectTypeOf(couch.scheduler.job('j')).toEqualTypeOf<Operation<SchedulerJob>>();
 expectTypeOf(couch.scheduler.docs()).toEqualTypeOf<Operation<SchedulerDocs>>();
 expectTypeOf(couch.scheduler.doc('_replicator', 'r')).toEqualTypeOf<Operation<ReplicationStatus>>();
-// @ts-expect-error -- no state of a replication
+// @ts-expect-error -- an unknown state
 couch.scheduler.docs({ states: ['triggered'] });
 expectTypeOf(couch.replication$('r')).toEqualTypeOf<Observable<ReplicationStatus>>();
 couch.replication$('r', { interval: 500 }).subscribe(({ state, counts }) => {
   expectTypeOf(state).toEqualTypeOf<ReplicationState>();
   expectTypeOf(counts?.changesPending).toEqualTypeOf<number | null | undefined>();
-  // @ts-expect-error -- nothing may have been counted
+  // @ts-expect-error -- counts can be null
   void counts.docsWritten;
-  // @ts-expect-error -- a state that there is not
+  // @ts-expect-error -- an unknown state of a replication
   void (state === 'done');
 });
 
@@ -114,7 +114,7 @@ expectTypeOf(couch.request({ path: '/' })).toEqualTypeOf<Operation<unknown>>();
 expectTypeOf(couch.request<{ ok: true }>({ path: '/' })).toEqualTypeOf<Operation<{ ok: true }>>();
 expectTypeOf(new Database('a').request({ path: '/' })).toEqualTypeOf<Operation<unknown>>();
 expectTypeOf(node.request({ path: '/_dbs' })).toEqualTypeOf<Operation<unknown>>();
-// @ts-expect-error -- a request goes somewhere
+// @ts-expect-error -- a request needs a path
 couch.request({ method: 'GET' });
-// @ts-expect-error -- an option that is not there
+// @ts-expect-error -- an unknown option
 couch.request({ path: '/', qs: {} });

@@ -1,5 +1,6 @@
 /**
- * What the types of credentials, sessions and users promise, proven by the compiler.
+ * Tests of the types of credentials, sessions and users. `npm test` compiles this file and does not
+ * run it.
  */
 import { Couch } from 'corduroy';
 import type {
@@ -32,7 +33,7 @@ expectTypeOf<Session['name']>().toEqualTypeOf<string | null>();
 couch.login('ada');
 
 // Credentials
-const given: Auth[] = [
+const accepted: Auth[] = [
   { username: 'ada', password: 'secret' },
   ['ada', 'secret'],
   { bearer: 'a.b.c' },
@@ -48,17 +49,17 @@ const given: Auth[] = [
   of({ session: ['ada', 'secret'] as const }),
 ];
 const open = (...args: ConstructorParameters<typeof Couch>): Couch => new Couch(...args);
-for (const auth of given) open('http://host', { auth });
+for (const auth of accepted) open('http://host', { auth });
 // @ts-expect-error -- a name without a password
 open('http://host', { auth: { username: 'ada' } });
-// @ts-expect-error -- nobody is null, and not a value of credentials
+// @ts-expect-error -- only null means anonymous
 open('http://host', { auth: null });
-// @ts-expect-error -- a cookie of one's own is a header
+// @ts-expect-error -- a cookie is set as a header, not as credentials
 open('http://host', { auth: { cookie: 'AuthSession=x' } });
 
 // Several nodes
 open(['http://a', 'http://b'] as const, { nodeBackoff: { initialDelay: 100 } });
-// @ts-expect-error -- a node is a URL
+// @ts-expect-error -- each node must be a URL
 open([{ url: 'http://a' }]);
 
 // Users
@@ -86,5 +87,5 @@ expectTypeOf(db.upkeep.grant({ members: { roles: ['staff'] } })).toEqualTypeOf<
   Operation<Security>
 >();
 expectTypeOf(db.upkeep.revoke({ admins: { names: ['ada'] } })).toEqualTypeOf<Operation<Security>>();
-// @ts-expect-error -- there are members and admins
+// @ts-expect-error -- only members and admins exist
 db.grant({ readers: { names: ['ada'] } });

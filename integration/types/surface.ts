@@ -1,6 +1,5 @@
 /**
- * What the types promise, proven by the compiler: this file is checked by `npm test`, and run by
- * nobody.
+ * Tests of the types of the public surface. `npm test` compiles this file and does not run it.
  */
 import {
   Couch,
@@ -55,14 +54,14 @@ db.save({ customer: 'ada' });
 db.save({ customer: 'ada', total: 'much' });
 // @ts-expect-error -- a document without a revision cannot be deleted
 db.delete({ _id: 'a' });
-// @ts-expect-error -- batch is for one document
+// @ts-expect-error -- batch is only for a single document
 db.save([], { batch: 'ok' });
-// @ts-expect-error -- an option that is not there
+// @ts-expect-error -- an unknown option
 db.get('a', { revs_info: true });
-// @ts-expect-error -- view options are none of get's
+// @ts-expect-error -- an option of views
 db.get('a', { startKey: 1 });
 
-// Operations among RxJS's operators
+// Operations with RxJS operators
 expectTypeOf(of('a').pipe(switchMap((id) => db.get(id)))).toEqualTypeOf<
   Observable<Document<Order>>
 >();
@@ -82,7 +81,7 @@ db.upsert('a', (order) => ({ customer: 'ada', total: (order?.total ?? 0) + 1 }))
 // @ts-expect-error -- a field is missing
 db.upsert('a', () => ({ customer: 'ada' }));
 db.save([], { merge: fields<Order>(counter) });
-// @ts-expect-error -- a merged document is a document
+// @ts-expect-error -- a merge must return a document
 db.save([], { merge: () => 'merged' });
 declare const resolution: ConflictResolution<Order>;
 expectTypeOf(resolution.pending.get('a')?.doc.total).toEqualTypeOf<number | undefined>();
@@ -95,10 +94,10 @@ expectTypeOf(db.getAttachment('a', 'f')).toExtend<Operation<Uint8Array>>();
 expectTypeOf(db.getAttachment('a', 'f').chunks()).toEqualTypeOf<Observable<AttachmentChunk>>();
 expectTypeOf(db.getAttachment('a', 'f').info()).toEqualTypeOf<Operation<AttachmentInfo>>();
 
-// An operation is no list: only `yield*` reads its value.
+// An operation is not a list: only `yield*` reads its value.
 const [destructured] = db.get('a');
 expectTypeOf(destructured).not.toEqualTypeOf<Document<Order>>();
-// @ts-expect-error -- a destructured operation has no fields: it would be the operation itself
+// @ts-expect-error -- destructuring an operation yields no document
 void destructured.total;
 expectTypeOf([...db.get('a')]).toEqualTypeOf<never[]>();
 for (const never of db.get('a')) expectTypeOf(never).toBeNever();
@@ -132,16 +131,16 @@ expectTypeOf(db.changes()).toEqualTypeOf<Operation<ChangesResult<Order>>>();
 db.changes$().subscribe((batch) => {
   expectTypeOf(batch).toEqualTypeOf<ChangesBatch<Order>>();
   expectTypeOf(batch.seq).toEqualTypeOf<string>();
-  // @ts-expect-error -- sequences are no numbers: nobody counts with them
+  // @ts-expect-error -- sequences are opaque strings, not numbers
   void (batch.seq - 1);
 });
 declare const change: Change<Order>;
 expectTypeOf(change.doc).toEqualTypeOf<Document<Order> | Tombstone | null | undefined>();
-// @ts-expect-error -- a deleted document has lost its fields
+// @ts-expect-error -- a tombstone has no other fields
 void change.doc?.total;
 db.changes$().state$.subscribe((state) => {
   if (state.status === 'waiting') expectTypeOf(state.delay).toEqualTypeOf<number>();
-  // @ts-expect-error -- there is a delay only while the feed waits
+  // @ts-expect-error -- only the state 'waiting' has a delay
   void state.delay;
 });
 
@@ -188,7 +187,7 @@ declare const error: unknown;
 if (isNotFound(error)) expectTypeOf(error.deleted).toEqualTypeOf<boolean>();
 if (isConflict(error)) expectTypeOf(error.status).toEqualTypeOf<number>();
 
-// An operation is no promise.
+// An operation is not a promise.
 // @ts-expect-error -- not a thenable
 void db.get('a').then;
 

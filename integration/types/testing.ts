@@ -5,12 +5,12 @@ import type { Couch } from 'corduroy';
 import { marbleServer, marbleTests, memoryServer, status } from 'corduroy/testing';
 import type { MarbleServer, PathParameters, Reply, ServerRequest } from 'corduroy/testing';
 
-// What the door for tests says in types: checked by tsc, never run.
+// Tests of the types of corduroy/testing. `npm test` compiles this file and does not run it.
 
 declare const helpers: RunHelpers;
 const server = marbleServer(helpers);
 
-// The parts of a path are those that its pattern names, and no others.
+// The parameters are exactly those that the pattern names.
 expectTypeOf<PathParameters<'GET /orders/:id'>>().toEqualTypeOf<{ readonly id: string }>();
 expectTypeOf<PathParameters<'GET /:db/_design/:name?rev=1'>>().toExtend<{
   readonly db: string;
@@ -25,19 +25,19 @@ server.on('GET /orders/:id', ({ id }, { nth, body, query }) => {
   expectTypeOf(query).toEqualTypeOf<Readonly<Record<string, string>>>();
   return status(404);
 });
-// @ts-expect-error -- the path has no part of that name
+// @ts-expect-error -- the path has no parameter of that name
 server.on('GET /orders/:id', ({ name }) => ({ _id: name }));
-// @ts-expect-error -- a number is no answer: a marble may stand for one, or raw('1')
+// @ts-expect-error -- a number is not an answer; use a marble or raw('1')
 server.on('GET /orders/:id', 1);
 
 expectTypeOf(server.requests$).toEqualTypeOf<Observable<ServerRequest>>();
 expectTypeOf(server.couch()).toEqualTypeOf<Couch>();
 expectTypeOf(status(409)).toEqualTypeOf<Reply>();
-// The transport is the server's own.
-// @ts-expect-error -- it cannot be given
+// The server always supplies the transport.
+// @ts-expect-error -- the transport cannot be replaced
 server.couch({ transport: server.transport });
 
-// What RxJS's helpers make is what the kit takes.
+// The kit accepts the Observables of RxJS's helpers.
 server.feed('orders', helpers.hot('-a-'), helpers.cold('-a', { a: { _id: 'a' } }));
 helpers.expectSubscriptions(server.on('GET /', {}).subscriptions).toBe('^-!');
 helpers.expectSubscriptions(server.feed('orders').subscriptions).toBe('^-!');
@@ -51,5 +51,5 @@ expectTypeOf(
 ).toEqualTypeOf<() => void>();
 
 memoryServer({ databases: { orders: [{ _id: 'a' }] }, latency: 10 });
-// @ts-expect-error -- there is no such option
+// @ts-expect-error -- an unknown option
 memoryServer({ database: 'orders' });

@@ -11,31 +11,32 @@ import type {
   TransportResponse,
 } from '../http/transport.ts';
 
-/** How the transport over `HttpClient` asks. */
+/** The options of {@link httpClientTransport}. */
 export interface HttpClientTransportOptions {
-  /** @defaultValue that of the injection context */
+  /** The `HttpClient`. @defaultValue that of the injection context */
   readonly http?: HttpClient | undefined;
   /**
-   * What carries feeds, which `HttpClient` would read to their end before it says anything.
+   * The transport for feeds. `HttpClient` emits a response only at its end, so it cannot carry
+   * them.
    * @defaultValue `fetchTransport()`
    */
   readonly feeds?: Transport | undefined;
 }
 
 /**
- * Returns the transport over Angular's `HttpClient`: interceptors see each request, and so does
- * `HttpTestingController`.
+ * Returns a transport over Angular's `HttpClient`. Interceptors and `HttpTestingController` see
+ * each request.
  *
- * Not what goes on for ever, feeds, which go over `feeds` and which no interceptor sees: their
- * credentials are those of the `Couch`. Answers are read whole before any of them is passed on, and
- * bodies that are streams before they are sent. JSON is asked for as text, anything else as bytes. A
- * redirect that credentials other than `authorization` must not follow is refused with `withFetch()`;
- * without it browsers follow.
+ * - **Feeds** use the transport in `feeds`. Interceptors do not see them; they use the credentials
+ *   of the `Couch`.
+ * - **Bodies** are buffered: Corduroy reads responses completely before it emits, and streams
+ *   completely before it sends. It requests JSON as text, and all else as bytes.
+ * - **Redirects:** with `withFetch()`, a request with credentials other than `authorization`
+ *   refuses redirects. Without it, browsers follow them.
  *
  * @example
  * provideCorduroy(() => ({ url: 'https://couch.example.org', transport: httpClientTransport() }))
- *
- * @throws Error outside an injection context, where no `http` is given.
+ * @throws Error outside an injection context without `http`.
  */
 export function httpClientTransport(options: HttpClientTransportOptions = {}): Transport {
   const { http = inject(HttpClient), feeds = fetchTransport() } = options;
@@ -46,16 +47,17 @@ export function httpClientTransport(options: HttpClientTransportOptions = {}): T
 
 function exchange(http: HttpClient, request: TransportRequest): Observable<TransportResponse> {
   const { method, url, headers, cookies = false } = request;
-  return gather(request.body).pipe(
+  return readWholeBody(request.body).pipe(
     mergeMap((body) => {
       const common = {
         ...(body !== undefined && { body }),
         headers: { ...headers },
         observe: 'response',
         withCredentials: cookies,
-        // As in `fetchTransport`: they must not follow to another origin. It takes `withFetch()`.
+        // Such credentials must not reach another origin. Angular needs `withFetch()` for this
+        // option.
         ...(hasForeignCredentials(headers) && { redirect: 'error' as const }),
-        // Should the page be written by a server, this transport's own answers are in it already.
+        // Corduroy writes responses into the page itself, so Angular must not write them again.
         transferCache: false,
       } as const;
       const response$: Observable<HttpResponse<string | ArrayBuffer>> =
@@ -64,31 +66,31 @@ function exchange(http: HttpClient, request: TransportRequest): Observable<Trans
           : http.request(method, url, { ...common, responseType: 'arraybuffer' });
       return response$;
     }),
-    map((response) => answer(response, response.body)),
+    map((response) => toResponse(response, response.body)),
     catchError((error: unknown) => {
       if (!(error instanceof HttpErrorResponse)) return throwError(() => error);
-      // Without a status nobody answered.
+      // Status 0 means that no response arrived.
       if (error.status === 0) return throwError(() => causeOf(error));
-      if (error.status < 200 || error.status >= 300) return of(answer(error, error.error));
-      // The head has come, and the body has not, or not whole.
-      return of({ ...answer(error, null), body: throwError(() => causeOf(error)) });
+      if (error.status < 200 || error.status >= 300) return of(toResponse(error, error.error));
+      // The head arrived, but the body was cut off.
+      return of({ ...toResponse(error, null), body: throwError(() => causeOf(error)) });
     }),
   );
 }
 
-function answer(
+function toResponse(
   { status, headers }: { readonly status: number; readonly headers: HttpHeaders },
   body: unknown,
 ): TransportResponse {
-  return { status, headers: record(headers), body: of(toBytes(body)) };
+  return { status, headers: toRecord(headers), body: of(toBytes(body)) };
 }
 
-/** An interceptor may have made anything of a body. */
+/** Converts a body of any type, because interceptors can replace it. */
 function toBytes(body: unknown): Uint8Array {
   if (body === null || body === undefined) return new Uint8Array();
   if (body instanceof Uint8Array) return body;
   if (typeof body === 'string') return new TextEncoder().encode(body);
-  // Not `instanceof`: it may come from another realm.
+  // `instanceof` fails for an ArrayBuffer of another realm.
   if (Object.prototype.toString.call(body) === '[object ArrayBuffer]') {
     return new Uint8Array(body as ArrayBuffer);
   }
@@ -99,7 +101,7 @@ function causeOf({ error, message }: HttpErrorResponse): unknown {
   return error instanceof Error ? error : new TypeError(message);
 }
 
-function record(headers: HttpHeaders): ResponseHeaders {
+function toRecord(headers: HttpHeaders): ResponseHeaders {
   const plain: Record<string, string> = {};
   for (const name of headers.keys()) {
     plain[name.toLowerCase()] = (headers.getAll(name) ?? []).join(', ');
@@ -107,8 +109,10 @@ function record(headers: HttpHeaders): ResponseHeaders {
   return plain;
 }
 
-/** `HttpClient` takes strings and buffers. */
-function gather(body: RequestBody | undefined): Observable<string | ArrayBuffer | undefined> {
+/** Reads a body completely: `HttpClient` sends only strings and buffers. */
+function readWholeBody(
+  body: RequestBody | undefined,
+): Observable<string | ArrayBuffer | undefined> {
   if (body === undefined || typeof body === 'string') return of(body);
   return new Observable((subscriber) => {
     const aborter = new AbortController();

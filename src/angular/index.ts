@@ -1,7 +1,7 @@
 /**
- * The door for Angular: providers, and live queries as signals and resources. Functions only, so that
- * it needs no compiler of Angular's. It sees the facades and what is below them, and is the one room
- * that imports Angular.
+ * The entry point for Angular: providers, and live queries as signals and resources. It exports
+ * functions only, so that the package needs no Angular compiler. It may import the facades and all
+ * layers below them. No other folder imports Angular.
  */
 export { deliverInZone } from './zone.ts';
 export { httpClientTransport } from './http-client-transport.ts';

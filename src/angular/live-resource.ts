@@ -14,32 +14,32 @@ import { distinctUntilChanged, filter, identity, map, take, tap } from 'rxjs';
 import { withState } from '../live/live-query.ts';
 import { deliverInZone } from './zone.ts';
 
-/** How a stream becomes a resource: the options of Angular's `rxResource`. */
+/** The options of {@link liveResource}: those of Angular's `rxResource`. */
 export type LiveResourceOptions<T, R> = RxResourceOptions<T, R>;
 
 /** A resource that follows a stream. */
 export interface LiveResource<T> extends ResourceRef<T> {
-  /** Whether the value may be out of date: the feed of changes is down, or the stream has ended. */
+  /** Whether the value may be out of date: the changes feed is down, or the stream has errored. */
   readonly stale: Signal<boolean>;
 }
 
 /**
- * Returns a resource whose value is the last of a stream, a live query above all: Angular's
- * `rxResource`, which is subscribed to outside the zone, knows whether it is `stale`, and on a server
- * that renders pages takes the first value.
+ * Returns a resource with the latest value of a stream, usually a live query. It is Angular's
+ * `rxResource`, with a `stale` signal.
  *
- * - **Follows** `params`: with each other value it unsubscribes from the former stream, and subscribes
- *   to that which `stream` returns; undefined stands for none.
- * - **Errors** are in `error`, and reading `value` throws then, as with every resource.
- * - **Ends** with the injection context. The stream is waited for until its first value.
+ * - **Follows** `params`: when they change, it unsubscribes from the previous stream and subscribes
+ *   to the one that `stream` returns. Undefined means no stream.
+ * - **Errors** are in `error`. Reading `value` then throws, as with every resource.
+ * - **Ends** with the injection context: the component, the service, or the `injector`.
+ * - **Zones:** the stream runs outside Angular's zone and delivers inside it. The application is
+ *   not stable before the first value. SSR takes only the first value.
  *
  * @example
  * readonly order = liveResource({
  *   params: () => this.id(),
  *   stream: ({ params }) => this.#orders.doc$(params),
  * });
- *
- * @throws Error outside an injection context, where no `injector` is given.
+ * @throws Error outside an injection context without an `injector`.
  */
 export function liveResource<T, R>(
   options: LiveResourceOptions<T, R> & { readonly defaultValue: NoInfer<T> },
@@ -53,16 +53,16 @@ export function liveResource<T, R>(
   const zone = injector.get(NgZone);
   const isServer = isPlatformServer(injector.get(PLATFORM_ID));
   const stale = signal(false);
-  const stream: RxResourceOptions<T, R>['stream'] = (given) => {
+  const stream: RxResourceOptions<T, R>['stream'] = (request) => {
     stale.set(false);
-    return options.stream(given).pipe(
+    return options.stream(request).pipe(
       withState(),
       deliverInZone(zone),
       filter(({ loading }) => !loading),
       tap((state) => stale.set(state.stale)),
       map(({ value, error }) => {
         if (error !== null) throw error;
-        // What has neither is no longer loading.
+        // A state that is neither loading nor an error has a value.
         return value as T;
       }),
       distinctUntilChanged(),

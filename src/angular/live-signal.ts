@@ -19,49 +19,47 @@ import { withState } from '../live/live-query.ts';
 import type { WithState } from '../live/live-query.ts';
 import { deliverInZone } from './zone.ts';
 
-/** How a stream becomes a signal. */
+/** The options of {@link liveSignal}. */
 export interface LiveSignalOptions<I = undefined> {
-  /** The value before the first one, and while there is no source. @defaultValue undefined */
+  /** The value before the first emission, and without a stream. @defaultValue undefined */
   readonly initialValue?: I;
   /**
-   * Whether the value of the former source is shown until the next one has one: for a list that is
-   * filtered anew, not for one document in the place of another.
+   * Whether the previous value stays until a new stream emits. Use it for a list whose filter
+   * changes, not if another document replaces the current one.
    * @defaultValue false
    */
   readonly keepPrevious?: boolean;
-  /** Whose end ends it, outside an injection context. */
+  /** The injector whose destruction ends the subscription. Needed outside an injection context. */
   readonly injector?: Injector;
 }
 
-/** A signal that follows a stream, and what is known of that besides the value. */
+/** A signal that follows a stream, with its loading, error and stale state. */
 export interface LiveSignal<T> extends Signal<T> {
-  /** Whether there is a source whose first value is still to come. */
+  /** Whether a stream has not emitted yet. */
   readonly isLoading: Signal<boolean>;
-  /** What ended the source; the value is the last one before that. Undefined while it goes on. */
+  /** The stream's error; undefined without one. The value stays the last one. */
   readonly error: Signal<Error | undefined>;
-  /** Whether the value may be out of date: the feed of changes is down, or the source has ended. */
+  /** Whether the value may be out of date: the changes feed is down, or the stream has errored. */
   readonly stale: Signal<boolean>;
-  /** Subscribes to the source anew, as after an error; the value stays until there is another. */
+  /** Subscribes to the stream again, for example after an error. The value stays until it emits. */
   readonly reload: () => void;
 }
 
 /**
- * Returns a signal of the values of a stream, a live query above all.
+ * Returns a signal with the latest value of a stream, usually a live query.
  *
- * - **Follows** the signals that `source` reads: when they change it unsubscribes from the former
- *   stream, and subscribes to the new one. Null and undefined stand for no stream.
- * - **Temperature:** subscribes once, with the effects of the component, whoever reads the signal.
- * - **Errors** are values of `error`, which `source` may have thrown as well: reading never throws.
+ * - **Follows** the signals that `source` reads: when they change, it unsubscribes from the
+ *   previous stream and subscribes to the new one. Null and undefined mean no stream.
+ * - **Temperature:** subscribes once, in an effect, even if nothing reads the signal.
+ * - **Errors** of the stream, and of `source` itself, are values of `error`. Reading never throws.
  * - **Ends** with the injection context: the component, the service, or the `injector`.
- * - **Zones:** the stream runs outside Angular's, and delivers inside. The application is not stable
- *   before the first value; after it the stream is not waited for. On a server that renders pages the
- *   first value is the last.
+ * - **Zones:** the stream runs outside Angular's zone and delivers inside it. The application is
+ *   not stable before the first value. SSR takes only the first value.
  *
  * @example
  * readonly id = input.required<string>();
  * readonly order = liveSignal(() => this.#orders.doc$(this.id()));
- *
- * @throws Error outside an injection context, where no `injector` is given.
+ * @throws Error outside an injection context without an `injector`.
  */
 export function liveSignal<T>(
   source: () => Observable<T> | null | undefined,
@@ -78,57 +76,57 @@ export function liveSignal<T, I>(
   if (options.injector === undefined) assertInInjectionContext(liveSignal);
   const injector = options.injector ?? inject(Injector);
   const { initialValue, keepPrevious = false } = options;
-  const none: State<T, I> = { value: initialValue, loading: false, error: null, stale: false };
-  // Before the effect has run it is not known whether there is a source; most have one.
-  const state = signal<State<T, I>>({ ...none, loading: true });
-  const tries = signal(0);
-  let tried = 0;
+  const initial: State<T, I> = { value: initialValue, loading: false, error: null, stale: false };
+  // The effect has not run yet, so assume a stream: most signals have one.
+  const state = signal<State<T, I>>({ ...initial, loading: true });
+  const reloads = signal(0);
+  let handledReloads = 0;
   const zone = injector.get(NgZone);
   const tasks = injector.get(PendingTasks);
   const isServer = isPlatformServer(injector.get(PLATFORM_ID));
 
   effect(
     (onCleanup) => {
-      const isReload = tried !== (tried = tries());
-      const former = untracked(state);
-      const keeps = keepPrevious || isReload;
-      const value = keeps ? former.value : initialValue;
+      const isReload = handledReloads !== (handledReloads = reloads());
+      const previous = untracked(state);
+      const keepsValue = keepPrevious || isReload;
+      const value = keepsValue ? previous.value : initialValue;
       let stream: Observable<T> | null | undefined;
       try {
         stream = source();
       } catch (error) {
-        state.set({ ...none, error, stale: true });
+        state.set({ ...initial, error, stale: true });
         return;
       }
       if (stream === null || stream === undefined) {
-        state.set(none);
+        state.set(initial);
         return;
       }
-      const stale = keeps && former.stale;
+      const stale = keepsValue && previous.stale;
       state.set({ value, loading: true, error: null, stale });
       const states$ = stream.pipe(
         withState(),
-        // The first state says what has been set just now.
+        // The first state is `loading`, which is already set.
         filter(({ loading }) => !loading),
         isServer ? take(1) : identity,
         deliverInZone(zone),
       );
-      const settle = tasks.add();
+      const markStable = tasks.add();
       const subscription = untracked(() =>
         states$.subscribe({
           next: (next) => {
             state.set(withValue(next, value));
-            settle();
+            markStable();
           },
           complete: () => {
             state.update((last) => ({ ...last, loading: false }));
-            settle();
+            markStable();
           },
         }),
       );
       onCleanup(() => {
         subscription.unsubscribe();
-        settle();
+        markStable();
       });
     },
     { injector },
@@ -140,14 +138,14 @@ export function liveSignal<T, I>(
       isLoading: computed(() => state().loading),
       error: computed(() => asError(state().error)),
       stale: computed(() => state().stale),
-      reload: () => tries.update((count) => count + 1),
+      reload: () => reloads.update((count) => count + 1),
     },
   );
 }
 
 type State<T, I> = WithState<T | I>;
 
-/** An error that came before any value leaves the one there was. */
+/** Keeps the previous value if the stream errors before its first value. */
 function withValue<T, I>(next: WithState<T>, value: T | I | undefined): State<T, I> {
   return next.value === undefined && next.error !== null ? { ...next, value } : next;
 }
@@ -155,5 +153,5 @@ function withValue<T, I>(next: WithState<T>, value: T | I | undefined): State<T,
 function asError(error: unknown): Error | undefined {
   if (error === null || error === undefined) return undefined;
   if (error instanceof Error || isCorduroyError(error)) return error;
-  return new Error('The stream has failed', { cause: error });
+  return new Error('The stream errored with a value that is not an Error', { cause: error });
 }

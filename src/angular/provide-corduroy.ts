@@ -26,28 +26,30 @@ import type { AnyFields } from '../model/document.ts';
 import { invalidArgument } from '../model/invalid-argument.ts';
 
 /**
- * Returns the `Couch` that `provideCorduroy` made. Nothing is sent.
+ * Injects the `Couch` that `provideCorduroy` provides. Sends nothing.
  *
- * @param token - Of which server, where there are several; by default the one without a token.
- * @throws Error outside an injection context, and where nothing is provided.
+ * @param token - Selects the server if you provide several. Default: the server without a token.
+ * @throws Error outside an injection context, and if no `Couch` is provided.
  */
 export function injectCouch(token?: InjectionToken<Couch>): Couch {
   const couch = inject(token ?? Couch, { optional: true });
   if (couch !== null) return couch;
-  const missing =
-    token === undefined ? 'provideCorduroy()' : `provideCorduroy() for ${token.toString()}`;
-  throw new Error(`Nobody provides a Couch: ${missing} is missing among the providers`);
+  const [name, call] =
+    token === undefined
+      ? ['Couch', 'provideCorduroy()']
+      : [`Couch for ${token.toString()}`, 'provideCorduroy({ token, … })'];
+  throw new Error(`No ${name} is provided: add ${call} to your providers`);
 }
 
 /**
- * Returns a database, whose documents have the fields of `T`: by its name on the server of
- * `provideCorduroy`, or by its token. Nothing is sent.
+ * Injects a database whose documents have the fields of `T`. Sends nothing.
  *
+ * @param nameOrToken - A name on the server of `provideCorduroy`, or a token of
+ * {@link databaseToken}.
  * @example
  * readonly #orders = injectDatabase<Order>('orders');
- *
- * @throws Error outside an injection context, and where no server is provided; TypeError for a name
- * that CouchDB would refuse.
+ * @throws Error outside an injection context, and if no `Couch` is provided.
+ * @throws TypeError for an invalid database name.
  */
 export function injectDatabase<T extends object = AnyFields>(
   nameOrToken: string | InjectionToken<Database<T>>,
@@ -56,12 +58,11 @@ export function injectDatabase<T extends object = AnyFields>(
 }
 
 /**
- * Makes a token for a database, which needs no provider: it carries the name, the server and the type
- * of the documents, so that each is said once.
+ * Creates an injection token for a database. It needs no provider: it contains the name, the server
+ * and the type of the documents.
  *
- * @param name - Of the database.
- * @param couch - The token of its server, where that is not the one without a token.
- *
+ * @param name - The database's name.
+ * @param couch - The token of its server. Default: the server without a token.
  * @example
  * export const ORDERS = databaseToken<Order>('orders');
  * readonly #orders = inject(ORDERS);
@@ -76,78 +77,84 @@ export function databaseToken<T extends object = AnyFields>(
   });
 }
 
-interface Application {
+interface ApplicationContext {
   readonly zone: NgZone;
   readonly tasks: PendingTasks;
   readonly scheduler: SchedulerLike;
-  /** Whether this is the server that renders pages. */
+  /** Whether the application runs in server-side rendering (SSR). */
   readonly isServer: boolean;
 }
 
 /**
- * Carries requests as an application of Angular's needs it: while one is under way the application is
- * not stable, so that a server renders what was read. A feed is not waited for, runs outside the
- * zone, and on a server is not opened at all: it stays silent.
+ * Connects a transport to Angular's stability. The application is not stable while a request is in
+ * flight, so that SSR renders the response. Feeds run outside the zone and do not delay stability.
+ * SSR never opens a feed: the feed stays silent.
  */
-export function applicationTransport(carrier: Transport, application: Application): Transport {
+export function applicationTransport(
+  transport: Transport,
+  application: ApplicationContext,
+): Transport {
   const { zone, tasks, scheduler, isServer } = application;
   return {
     send(request) {
       if (request.endless === true) {
         if (isServer) return NEVER;
         return new Observable((subscriber) =>
-          zone.runOutsideAngular(() => carrier.send(request).subscribe(subscriber)),
+          zone.runOutsideAngular(() => transport.send(request).subscribe(subscriber)),
         );
       }
       return new Observable((subscriber) => {
         const done = tasks.add();
-        // A read often makes way for the next, a turn later: the page is not ready in between.
+        // The next read often starts one turn later; the application must not become stable in
+        // between.
         subscriber.add(() => {
           scheduler.schedule(done);
         });
-        return carrier.send(request).subscribe(subscriber);
+        return transport.send(request).subscribe(subscriber);
       });
     },
   };
 }
 
-const HYDRATION = new InjectionToken('the hydration of the page', {
+const HYDRATION = new InjectionToken('corduroy: state of the hydration', {
   providedIn: 'root',
   factory: () => ({ isOver: false }),
 });
 
-/** Which server an application uses, and how. */
+/** The options of {@link provideCorduroy}: the server, and those of a `Couch`. */
 export interface CorduroyOptions extends CouchOptions {
   /**
-   * The server's URL, or those of the nodes of a cluster.
+   * The server's URL, or the URLs of the nodes of a cluster.
    * @defaultValue 'http://127.0.0.1:5984'
    */
   readonly url?: string | readonly string[] | undefined;
-  /** What the `Couch` is injected by where there are several; by default the class `Couch`. */
+  /** The injection token, if you provide several servers. @defaultValue the class `Couch` */
   readonly token?: InjectionToken<Couch> | undefined;
   /**
-   * Which answers a server that renders pages writes into them, where the browser finds them again.
-   * With `'all'`, whoever gets the page gets everything that was read for it.
+   * Which responses SSR writes into the page, so that the browser does not request them again. With
+   * `'all'`, everyone who receives the page receives all data that was read for it.
    * @defaultValue 'public'
    */
   readonly transfer?: Transfer | undefined;
 }
 
 /**
- * Provides a `Couch` to an application, for {@link injectCouch} and {@link injectDatabase}. Nothing is
- * sent until something is subscribed to.
+ * Provides a `Couch` to an application, for {@link injectCouch} and {@link injectDatabase}. Sends
+ * nothing until the application subscribes.
  *
- * Timers and feeds run outside Angular's zone. While a request is under way the application is not
- * stable; feeds are not waited for. On a server that renders pages no feed is opened; what is read
- * there is written into the page, and not read again by the browser.
+ * - **Zones:** timers and feeds run outside Angular's zone.
+ * - **Stability:** the application is not stable while a request is in flight. Feeds do not delay
+ *   it.
+ * - **SSR:** no feed is opened. Responses are written into the page, and the browser does not
+ *   request them again.
  *
- * @param options - Or a function that returns them, called in an injection context when the `Couch` is
- * first asked for; where several servers are provided, `token` must be given by value.
- *
+ * @param options - The options, or a function that returns them. Angular calls the function in an
+ * injection context when the `Couch` is first injected. If you provide several servers, pass the
+ * options of those with a `token` as an object.
  * @example
- * bootstrapApplication(App, { providers: [provideCorduroy({ url: 'https://couch.example.org' })] });
- *
- * @throws TypeError for options that cannot be right: when the `Couch` is first asked for.
+ * bootstrapApplication(App, { providers: [provideCorduroy({ url: 'https://couch.example.org' })]
+ * });
+ * @throws TypeError for invalid options, when the `Couch` is first injected.
  */
 export function provideCorduroy(
   options: CorduroyOptions | (() => Omit<CorduroyOptions, 'token'>) = {},
@@ -162,13 +169,13 @@ export function provideCorduroy(
     {
       provide: APP_BOOTSTRAP_LISTENER,
       multi: true,
-      useFactory: () => endOfHydration(inject(ApplicationRef), inject(HYDRATION)),
+      useFactory: () => watchHydration(inject(ApplicationRef), inject(HYDRATION)),
     },
   ]);
 }
 
-/** When the application is stable for the first time, what the server read has been used. */
-function endOfHydration(application: ApplicationRef, hydration: { isOver: boolean }): () => void {
+/** Records the end of hydration: from then on the responses in the page may be out of date. */
+function watchHydration(application: ApplicationRef, hydration: { isOver: boolean }): () => void {
   const end = (): void => {
     hydration.isOver = true;
   };
@@ -190,7 +197,7 @@ function createCouch(options: CorduroyOptions): Couch {
     throw invalidArgument('provideCorduroy: transfer', "'public', 'all' or 'none'", transfer);
   }
   const isServer = isPlatformServer(inject(PLATFORM_ID));
-  const carrier = applicationTransport(transport, {
+  const inApplication = applicationTransport(transport, {
     zone: inject(NgZone),
     tasks: inject(PendingTasks),
     scheduler,
@@ -200,22 +207,22 @@ function createCouch(options: CorduroyOptions): Couch {
   const couch = new Couch(url, {
     ...rest,
     scheduler,
-    transport: transferring(carrier, urls, transfer, isServer),
+    transport: withTransferState(inApplication, urls, transfer, isServer),
   });
-  // As requests will have them: without credentials.
+  // The URLs of requests contain no credentials, and neither does `couch.url`.
   const all = typeof url === 'string' ? [url] : url;
   urls.push(...all.map((one) => new Couch(one).url));
   return couch;
 }
 
-function transferring(
-  carrier: Transport,
+function withTransferState(
+  transport: Transport,
   urls: readonly string[],
   transfer: Transfer,
   isServer: boolean,
 ): Transport {
   const state = inject(TransferState);
-  if (isServer) return recordingTransport(carrier, state, urls, transfer);
-  if (transfer === 'none') return carrier;
-  return replayingTransport(carrier, state, urls, inject(HYDRATION));
+  if (isServer) return recordingTransport(transport, state, urls, transfer);
+  if (transfer === 'none') return transport;
+  return replayingTransport(transport, state, urls, inject(HYDRATION));
 }

@@ -11,32 +11,34 @@ import type {
 } from '../http/transport.ts';
 
 /**
- * Which answers a server writes into the page, so that the browser need not ask again:
- * `'public'`: those to requests without credentials; `'all'`: those with credentials, too; `'none'`.
+ * Which responses SSR writes into the page, so that the browser does not request them again.
+ * `'public'`: responses to requests without credentials. `'all'`: also those with credentials.
+ * `'none'`: no responses.
  */
 export type Transfer = 'public' | 'all' | 'none';
 
-interface Stored {
+interface StoredResponse {
   readonly status: number;
   readonly headers: ResponseHeaders;
   readonly text: string;
 }
 
-/** What an answer is understood by; the rest of its head is nobody's business. */
+/** The headers that decoding needs. All others stay out of the page. */
 const HEADERS = ['content-type', 'etag'];
 
-/** Writes what is read into the page. For the server that renders it. */
+/** Writes responses into the page. SSR uses it. */
 export function recordingTransport(
-  carrier: Transport,
+  transport: Transport,
   state: TransferState,
   urls: readonly string[],
   transfer: Transfer,
 ): Transport {
   return {
     send(request) {
-      const exchange$ = carrier.send(request);
+      const exchange$ = transport.send(request);
       const key = keyOf(request, urls);
-      if (key === null || transfer === 'none' || !isOfDatabase(request, urls)) return exchange$;
+      if (key === null || transfer === 'none' || !isDatabaseRequest(request, urls))
+        return exchange$;
       if (transfer === 'public' && hasCredentials(request)) return exchange$;
       return exchange$.pipe(
         mergeMap((response) => {
@@ -45,8 +47,14 @@ export function recordingTransport(
             return of(response);
           return readText(response.body).pipe(
             map((text) => {
-              const kept = Object.entries(headers).filter(([name]) => HEADERS.includes(name));
-              const stored: Stored = { status, headers: Object.fromEntries(kept), text };
+              const storedHeaders = Object.entries(headers).filter(([name]) =>
+                HEADERS.includes(name),
+              );
+              const stored: StoredResponse = {
+                status,
+                headers: Object.fromEntries(storedHeaders),
+                text,
+              };
               state.set(key, stored);
               return replay(stored);
             }),
@@ -58,40 +66,43 @@ export function recordingTransport(
 }
 
 /**
- * Answers from the page what the server wrote there, until hydration is over, or until something is written:
- * what was read before that may have changed. A feed goes on from the sequence that the server read.
+ * Answers requests with the responses in the page, until hydration ends or the application writes.
+ * After a write they may be out of date. Feeds continue from the sequence that SSR read.
  */
 export function replayingTransport(
-  carrier: Transport,
+  transport: Transport,
   state: TransferState,
   urls: readonly string[],
   hydration: { readonly isOver: boolean },
 ): Transport {
-  let written = false;
+  let hasWritten = false;
   return {
     send: (request) =>
       new Observable((subscriber) => {
         const key = keyOf(request, urls);
-        if (key === null && request.endless !== true) written = true;
-        const stored = key === null || written || hydration.isOver ? null : state.get(key, null);
-        const exchange$ = stored === null ? carrier.send(request) : of(replay(stored));
+        if (key === null && request.endless !== true) hasWritten = true;
+        const stored = key === null || hasWritten || hydration.isOver ? null : state.get(key, null);
+        const exchange$ = stored === null ? transport.send(request) : of(replay(stored));
         return exchange$.subscribe(subscriber);
       }),
   };
 }
 
-function replay({ status, headers, text }: Stored): TransportResponse {
+function replay({ status, headers, text }: StoredResponse): TransportResponse {
   return { status, headers, body: of(new TextEncoder().encode(text)) };
 }
 
-/** What is asked with POST, and only reads. */
+/** The POST endpoints that only read. */
 const READS = /\/_(?:all_docs|bulk_get|changes|find|view\/[^/]+)(?:\/queries)?$/;
 
 /**
- * The name of an answer; null for requests that may write. The server that renders a page
- * may know CouchDB by another URL than the browser does.
+ * Returns the key of a response, or null for a request that may write. It contains the path and no
+ * origin, because SSR may reach CouchDB under another URL than the browser.
  */
-function keyOf(request: TransportRequest, urls: readonly string[]): StateKey<Stored | null> | null {
+function keyOf(
+  request: TransportRequest,
+  urls: readonly string[],
+): StateKey<StoredResponse | null> | null {
   const { method, url, body, endless } = request;
   if (endless === true || (body !== undefined && typeof body !== 'string')) return null;
   const path = pathOf(url, urls);
@@ -104,8 +115,8 @@ function hasCredentials({ headers, cookies }: TransportRequest): boolean {
   return cookies === true || CREDENTIAL_HEADERS.some((name) => name in headers);
 }
 
-/** What concerns the server as a whole, sessions above all, may be another matter in the browser. */
-function isOfDatabase({ url }: TransportRequest, urls: readonly string[]): boolean {
+/** Excludes requests to the server itself: a session of SSR is not that of the browser. */
+function isDatabaseRequest({ url }: TransportRequest, urls: readonly string[]): boolean {
   return !pathOf(url, urls).startsWith('/_');
 }
 

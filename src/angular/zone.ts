@@ -9,13 +9,13 @@ import type {
 } from 'rxjs';
 
 /**
- * Subscribes outside Angular's zone, and delivers inside it.
+ * Subscribes outside Angular's zone, and emits inside it.
  *
- * Feeds and their timers then keep no application unstable and detect no changes, but each value that
- * is delivered does. For those who subscribe by hand in an application with zone.js; signals, the
- * `async` pipe and {@link liveSignal} need no help. Without zone.js it changes nothing.
+ * Feeds and their timers then neither delay stability nor trigger change detection, but each
+ * emission does. Use it if you subscribe yourself in an application with zone.js. Signals, the
+ * `async` pipe and {@link liveSignal} do not need it. Without zone.js it changes nothing.
  *
- * @param zone - By default that of the injection context.
+ * @param zone - @defaultValue that of the injection context
  */
 export function deliverInZone<T>(zone: NgZone = inject(NgZone)): MonoTypeOperatorFunction<T> {
   return (source) =>
@@ -30,14 +30,14 @@ export function deliverInZone<T>(zone: NgZone = inject(NgZone)): MonoTypeOperato
       zone.runOutsideAngular(() => {
         subscription = source.subscribe(inside);
       });
-      // It may have been left while it was being subscribed to.
+      // The subscriber may have unsubscribed during `subscribe`.
       if (subscriber.closed) subscription?.unsubscribe();
     });
 }
 
 /**
- * Makes a scheduler whose timers are outside Angular's zone: what watches a feed, and what waits
- * before a retry, is nothing that an application has to be checked for, or that it waits for.
+ * Returns a scheduler whose timers run outside Angular's zone: they neither delay stability nor
+ * trigger change detection.
  */
 export function outsideZone(zone: NgZone): SchedulerLike {
   return {

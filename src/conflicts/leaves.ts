@@ -1,15 +1,4 @@
-import {
-  catchError,
-  concatMap,
-  defer,
-  filter,
-  from,
-  map,
-  mergeMap,
-  of,
-  reduce,
-  throwError,
-} from 'rxjs';
+import { catchError, concatMap, defer, from, map, mergeMap, of, reduce, throwError } from 'rxjs';
 import type { Observable } from 'rxjs';
 import { attachmentOf, isSameAttachment } from './merge-attachments.ts';
 import { mergeOne } from './merge.ts';

@@ -1,4 +1,4 @@
-import { catchError, map, of, throwError } from 'rxjs';
+import { catchError, map, throwError } from 'rxjs';
 import type { Observable } from 'rxjs';
 import type { HTTPError } from '../errors/http-error.ts';
 import type { Answer } from '../http/exchange.ts';

@@ -2,7 +2,11 @@ import type { Observable } from 'rxjs';
 import { invalidArgument } from '../model/invalid-argument.ts';
 import type { ValueOrAsync } from '../operators/to-observable.ts';
 
-/** A user's name and password. */
+/**
+ * A user's name and password. As `auth`, they are sent with each request.
+ *
+ * @see https://docs.couchdb.org/en/stable/api/server/authn.html#basic-authentication
+ */
 export interface BasicCredentials {
   readonly username: string;
   readonly password: string;
@@ -12,46 +16,60 @@ export interface BasicCredentials {
 export type NameAndPassword = BasicCredentials | readonly [username: string, password: string];
 
 /**
- * A cookie session: the server is given the name and password once in a while, for a cookie that
- * shows who asks. It is renewed before it expires, and once when it is refused.
+ * A cookie session: Corduroy logs in with the name and password, and authenticates with the cookie.
+ * It renews the cookie before it expires, and after a 401.
+ *
+ * @see https://docs.couchdb.org/en/stable/api/server/authn.html#cookie-authentication
  */
 export interface SessionCredentials {
   readonly session: NameAndPassword;
   /**
-   * How long a cookie that the server refuses is not replaced after a login, in milliseconds.
+   * The minimum age of a refused cookie before a new login, in milliseconds. A 401 with a younger
+   * cookie is emitted as an error.
    * @defaultValue 5000
    */
   readonly loginInterval?: number | undefined;
 }
 
-/** What a proxy that knows who asks, or a program in its place, says of them to CouchDB. */
+/**
+ * The identity of a user that a proxy, or a program in its place, has authenticated.
+ *
+ * @see https://docs.couchdb.org/en/stable/api/server/authn.html#proxy-authentication
+ */
 export interface ProxyCredentials {
   readonly proxy: {
     readonly username: string;
+    /** @defaultValue `[]` */
     readonly roles?: readonly string[];
-    /** The HMAC of the name, as hex, where CouchDB wants one (`proxy_use_secret`). */
+    /** The HMAC of the name, as hex, if CouchDB requires one (`proxy_use_secret`). */
     readonly token?: string;
-    /** What CouchDB and the proxy share (`[chttpd_auth] secret`), to make the token of. */
+    /** The secret that CouchDB and the proxy share (`[chttpd_auth] secret`): it signs the token. */
     readonly secret?: string;
   };
 }
 
-/** Who asks, and how they show it. */
+/**
+ * The credentials of a user: Basic, a cookie session, a proxy's headers, or a JWT (`bearer`).
+ *
+ * @see https://docs.couchdb.org/en/stable/api/server/authn.html
+ */
 export type Credentials =
   NameAndPassword | SessionCredentials | ProxyCredentials | { readonly bearer: string };
 
 /**
- * Credentials, or where they come from.
+ * Credentials, or a source of credentials.
  *
- * - **A value** holds until `login` or `logout`.
- * - **A Promise** is waited for by the first request.
- * - **A function** is asked by the first request, and again when the server has refused what it
- *   answered (401): for tokens that expire. The request is then sent once more.
- * - **An Observable** may change its mind; requests wait for its first value. It is subscribed to
- *   while a request or a feed is under way, and so should tell its present value at once, as a
- *   `BehaviorSubject` does. Feeds go on with each new value from where they were.
+ * - **A value** is used until `login` or `logout`.
+ * - **A Promise:** requests wait for it.
+ * - **A function** returns credentials, a Promise, or an Observable of which the first value counts.
+ *   The first request calls it. After a 401, as for an expired token, Corduroy calls it again and
+ *   retries the request once.
+ * - **An Observable** can emit other credentials at any time; requests wait for its first value. If
+ *   it errors before its first value, requests error as well; Corduroy ignores later errors.
+ *   Corduroy subscribes to it while a request or a feed is active. It should therefore replay its
+ *   current value, as a `BehaviorSubject` does. Feeds resume with each new value at their last sequence.
  *
- * Null is nobody in particular.
+ * `null` means anonymous.
  */
 export type Auth =
   | Credentials
@@ -59,7 +77,7 @@ export type Auth =
   | Observable<Credentials | null>
   | (() => ValueOrAsync<Credentials | null>);
 
-/** The headers by which a request shows who asks; they never follow to another origin. */
+/** The headers that carry credentials. A redirect never takes them to another origin. */
 export const CREDENTIAL_HEADERS: readonly string[] = [
   'authorization',
   'cookie',
@@ -68,25 +86,25 @@ export const CREDENTIAL_HEADERS: readonly string[] = [
   'x-auth-couchdb-token',
 ];
 
-/** What a request needs of credentials: the header to send, and what must never be shown. */
+/** The credentials of a request: the headers to send, and the secrets to mask. */
 export interface Authorization {
   readonly headers: Readonly<Record<string, string>>;
   readonly secrets: readonly string[];
-  /** Name and password, where that is what was given: for servers that replicate. */
+  /** The name and password, if known: a replication sends them to a server. */
   readonly basic?: BasicCredentials;
-  /** Whether the platform's own cookies show who asks: those of a browser, which shows them nobody. */
+  /** Whether the browser sends its cookies, which scripts cannot read. */
   readonly cookies?: boolean;
-  /** Takes the `set-cookie` of an answer under 2xx. */
+  /** Receives the `set-cookie` header of a 2xx response. */
   readonly onCookie?: (header: string) => void;
 }
 
-/** Nobody in particular. */
+/** The credentials of an anonymous request. */
 export const ANONYMOUS: Authorization = { headers: {}, secrets: [] };
 
 /**
  * Makes the header for a name and a password.
  *
- * @throws TypeError when a part is missing or is not a string.
+ * @throws TypeError if a part is missing or is not a string.
  */
 export function basicAuthorization(credentials: NameAndPassword): Authorization {
   const basic = nameAndPassword(credentials, 'auth');
@@ -99,13 +117,21 @@ export function basicAuthorization(credentials: NameAndPassword): Authorization 
   };
 }
 
-/** Makes the header for a JWT. */
+/**
+ * Makes the header for a JWT.
+ *
+ * @throws TypeError if the token is not a string, or is empty.
+ */
 export function bearerAuthorization(token: unknown): Authorization {
   requireText(token, 'auth.bearer');
   return { headers: { authorization: `Bearer ${token}` }, secrets: [token] };
 }
 
-/** Makes the headers by which a proxy tells who asks. */
+/**
+ * Makes the headers of proxy authentication.
+ *
+ * @throws TypeError if a part is missing or invalid.
+ */
 export function proxyAuthorization({ proxy }: ProxyCredentials): Authorization {
   if (typeof proxy !== 'object' || proxy === null)
     throw invalidArgument('auth.proxy', 'an object', proxy);
@@ -121,23 +147,25 @@ export function proxyAuthorization({ proxy }: ProxyCredentials): Authorization {
       'x-auth-couchdb-roles': roles.join(','),
       ...(token !== undefined && { 'x-auth-couchdb-token': token }),
     },
-    secrets: [token, secret].filter((one) => one !== undefined),
+    secrets: [token, secret].filter((part) => part !== undefined),
   };
 }
 
 /**
- * Reads a name and a password.
+ * Validates a name and a password.
  *
- * @throws TypeError when a part is missing or is not a string.
+ * @param what - The name of the argument, for the error.
+ * @throws TypeError if a part is missing or is not a string.
  */
 export function nameAndPassword(given: NameAndPassword, what: string): BasicCredentials {
-  if (typeof given !== 'object' || given === null)
-    throw new TypeError(`${what} must be a name and a password`);
+  if (typeof given !== 'object' || given === null) {
+    throw invalidSecret(what, 'an object { username, password }, or a pair of them', given);
+  }
   const { username, password } = isPair(given) ? { username: given[0], password: given[1] } : given;
   requireText(username, `${what}.username`);
-  if (typeof password !== 'string') throw new TypeError(`${what}.password must be a string`);
+  if (typeof password !== 'string') throw invalidSecret(`${what}.password`, 'a string', password);
   // RFC 7617: the name ends at the first colon.
-  if (username.includes(':')) throw new TypeError(`${what}.username cannot hold a colon`);
+  if (username.includes(':')) throw new TypeError(`${what}.username must not contain a colon`);
   return { username, password };
 }
 
@@ -147,19 +175,25 @@ function isPair(auth: object): auth is readonly [string, string] {
 
 function requireText(value: unknown, name: string): asserts value is string {
   if (typeof value !== 'string' || value === '') {
-    throw new TypeError(`${name} must be a string that is not empty`);
+    throw invalidSecret(name, 'a string that is not empty', value);
   }
 }
 
-/** What stands in a header as it is: not even its characters could be told apart otherwise. */
+/** Makes the error for an invalid credential. It names the type alone: the value may be a secret. */
+function invalidSecret(name: string, expectation: string, value: unknown): TypeError {
+  const type = value === '' ? 'an empty string' : value === null ? 'null' : typeof value;
+  return new TypeError(`${name} must be ${expectation} (received ${type})`);
+}
+
+/** Validates a string that a header carries unencoded. A comma would separate two values. */
 function requireHeader(value: unknown, name: string): asserts value is string {
   requireText(value, name);
   if (!/^[\u0021-\u002b\u002d-\u007e]+$/.test(value)) {
-    throw new TypeError(`${name} can hold only ASCII, without spaces and commas`);
+    throw new TypeError(`${name} must contain only printable ASCII, without spaces and commas`);
   }
 }
 
-/** Base64 of the UTF-8 bytes; `btoa` alone takes only Latin-1. */
+/** Encodes the UTF-8 bytes of a text as base64. `btoa` alone accepts only Latin-1. */
 function base64(text: string): string {
   let binary = '';
   for (const byte of new TextEncoder().encode(text)) binary += String.fromCharCode(byte);

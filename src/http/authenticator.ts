@@ -21,36 +21,35 @@ import { isUnauthorized } from '../errors/http-error.ts';
 import { toObservable } from '../operators/to-observable.ts';
 import { ANONYMOUS } from './auth.ts';
 import type { Auth, Authorization, BasicCredentials, Credentials } from './auth.ts';
-import { readExchange } from './exchange.ts';
-import { CookieSession } from './cookie-session.ts';
-import type { ReadExchange } from './exchange.ts';
-import { identify } from './cookie-session.ts';
+import { CookieSession, createIdentity } from './cookie-session.ts';
 import type { Channel, Identity } from './cookie-session.ts';
+import { readExchange } from './exchange.ts';
+import type { ReadExchange } from './exchange.ts';
 
-/** Sends a request as somebody. */
+/** Sends a request with credentials. */
 type Attempt<T> = (authorization: Authorization) => Observable<T>;
 
 /**
- * Who asks, on one connection: the credentials it was given, or those of the last login or logout.
+ * Holds the credentials of one connection: those of its `auth` option, or of the last login or logout.
  *
- * Credentials that stay what they are cost a request nothing: they are in `fixed`.
+ * Credentials that cannot change are in `fixed`, and add no work to a request.
  */
 export class Authenticator {
   readonly #channel: Channel;
   readonly #changed$ = new Subject<void>();
   readonly #refused$ = new Subject<void>();
-  readonly #known$ = new Subject<Identity>();
-  /** Asks for credentials; null where there is nobody to ask. */
-  #ask$: Observable<Identity> | null = null;
-  /** Whether who was asked may have another answer the next time. */
-  #isForgetful = false;
-  /** Listens to credentials that change by themselves; null where they do not. */
-  readonly #watch$: Observable<unknown> | null = null;
+  readonly #identified$ = new Subject<Identity>();
+  /** Loads credentials from a function or a Promise; null if `auth` is neither. */
+  #load$: Observable<Identity> | null = null;
+  /** Whether `#load$` may emit other credentials the next time. */
+  #canReload = false;
+  /** Follows the Observable of credentials; null if `auth` is none. */
+  readonly #source$: Observable<unknown> | null = null;
   #identity: Identity | null = null;
-  /** The credentials that were given last, to know new ones by. */
-  #given: string | undefined;
+  /** The last credentials as JSON, to detect a change. */
+  #lastCredentials: string | undefined;
   #fixed: Authorization | null = null;
-  /** Whether other credentials may come. */
+  /** Whether other credentials may follow. */
   #mayChange = false;
   #refused = false;
 
@@ -58,119 +57,121 @@ export class Authenticator {
     this.#channel = channel;
     if (isAuthorization(auth)) {
       channel.hide(auth.secrets);
-      this.#fix({ present: auth, authorize: () => of(auth), renew: () => null });
+      this.#setIdentity({ immediate: auth, authorize: () => of(auth), renew: () => null });
     } else if (isObservable(auth)) {
       this.#mayChange = true;
-      this.#watch$ = auth.pipe(
+      this.#source$ = auth.pipe(
         defaultIfEmpty(null),
         tap({
-          next: (given) => this.#learn(given, true),
+          next: (credentials) => this.#accept(credentials, true),
           complete: () => (this.#mayChange = false),
         }),
-        // What has been told to its end is not asked for again.
+        // After completion the last credentials stay valid, so there is no new subscription.
         share({ resetOnComplete: false }),
       );
     } else if (typeof auth === 'function' || isPromise(auth)) {
-      this.#isForgetful = typeof auth === 'function';
-      const ask = typeof auth === 'function' ? auth : (): typeof auth => auth;
-      this.#ask$ = toObservable<Credentials | null>(ask).pipe(
+      this.#canReload = typeof auth === 'function';
+      const produce = typeof auth === 'function' ? auth : (): typeof auth => auth;
+      this.#load$ = toObservable<Credentials | null>(produce).pipe(
         take(1),
         defaultIfEmpty(null),
-        map((given) => this.#learn(given, false)),
-        // Whoever is refused while the answer is being passed on gets it too.
+        map((credentials) => this.#accept(credentials, false)),
+        // Replayed to requests that subscribe while the credentials are being emitted.
         share({ connector: () => new ReplaySubject<Identity>(1) }),
       );
     } else {
-      this.#fix(identify(auth, channel));
+      this.#setIdentity(createIdentity(auth, channel));
     }
   }
 
-  /** What every request sends; null where it may change, and `send` must be asked. */
+  /** The credentials of every request; null if they may change, so that `send` must be called. */
   get fixed(): Authorization | null {
     return this.#fixed;
   }
 
-  /** What is known of who asks without asking anybody. */
-  get present(): Authorization {
-    return this.#identity?.present ?? ANONYMOUS;
+  /** The credentials that are available without waiting; anonymous if there are none. */
+  get immediate(): Authorization {
+    return this.#identity?.immediate ?? ANONYMOUS;
   }
 
-  /** Emits when somebody else asks from now on. Hot; never completes. */
+  /** Emits when the credentials have changed. Hot. Never completes, never errors. */
   readonly changed$: Observable<void> = new Observable((subscriber) => {
     const changes = this.#changed$.subscribe(subscriber);
-    // Whoever waits for other credentials has to listen to where they come from.
-    changes.add(this.#watch$?.subscribe({ error: () => {} }));
+    // A feed that waits for other credentials must also subscribe to their source.
+    changes.add(this.#source$?.subscribe({ error: () => {} }));
     return changes;
   });
 
-  /** Emits when it changes for whom the server takes this: also when it takes it for nobody. Hot. */
+  /** Emits when the credentials have changed, or when the server has refused them. Hot. */
   readonly turns$: Observable<void> = merge(this.changed$, this.#refused$);
 
-  /** Whether an error may pass when other credentials come, which `changed$` tells. */
+  /** Tells whether a request may succeed after `changed$` emits. */
   mayRecover(error: unknown): boolean {
     return this.#mayChange && isUnauthorized(error);
   }
 
   /**
-   * Sends a request with the present credentials at each subscription; once more after a 401, where
-   * they can be renewed and the request can be repeated.
+   * Sends a request with the current credentials at each subscription. Retries once after a 401, if
+   * the credentials can be renewed and the request can be repeated.
    */
   send<T>(attempt: Attempt<T>, isRepeatable: () => boolean): Observable<T> {
     return new Observable((subscriber) => {
-      const fail = (error: unknown): void => {
+      const onSourceError = (error: unknown): void => {
         if (this.#identity === null) subscriber.error(error);
       };
-      subscriber.add(this.#watch$?.subscribe({ error: fail }));
-      // To listen may have been enough to be told to begin anew.
+      subscriber.add(this.#source$?.subscribe({ error: onSourceError }));
+      // The source may have emitted synchronously, and so have restarted the subscriber.
       if (subscriber.closed) return;
       const identity$ =
-        this.#identity === null ? (this.#ask$ ?? this.#known$.pipe(take(1))) : of(this.#identity);
+        this.#identity === null
+          ? (this.#load$ ?? this.#identified$.pipe(take(1)))
+          : of(this.#identity);
       subscriber.add(
         identity$
-          .pipe(mergeMap((identity) => this.#try(identity, attempt, isRepeatable)))
+          .pipe(mergeMap((identity) => this.#attempt(identity, attempt, isRepeatable)))
           .subscribe(subscriber),
       );
     });
   }
 
-  /** Logs in at each subscription; everything is asked with the session from then on. */
-  logIn<T>(session: BasicCredentials, read: (answer: ReadExchange) => T): Observable<T> {
+  /** Logs in at each subscription. All later requests use the session. */
+  logIn<T>(session: BasicCredentials, decode: (answer: ReadExchange) => T): Observable<T> {
     return defer(() => {
       const identity = new CookieSession({ session }, this.#channel);
       return identity.logIn().pipe(
-        map(read),
-        tap(() => this.#become(identity)),
+        map(decode),
+        tap(() => this.#switchTo(identity)),
       );
     });
   }
 
-  /** Logs out at each subscription; whatever the server says, nobody asks from then on. */
+  /** Logs out at each subscription. Later requests are anonymous, even if the server fails. */
   logOut(): Observable<ReadExchange> {
     return defer(() => {
       const identity = this.#identity;
-      const ticket = identity instanceof CookieSession ? identity.ticket : null;
-      const forget = (): void => this.#become(identify(null, this.#channel));
+      const cookie = identity instanceof CookieSession ? identity.cookie : null;
+      const forget = (): void => this.#switchTo(createIdentity(null, this.#channel));
       return this.#channel
-        .ask({ method: 'DELETE', path: '/_session' }, ticket ?? { ...ANONYMOUS, cookies: true })
+        .send({ method: 'DELETE', path: '/_session' }, cookie ?? { ...ANONYMOUS, cookies: true })
         .pipe(mergeMap(readExchange), tap({ next: forget, error: forget }));
     });
   }
 
   /**
-   * Goes on with another password, where it is that of who asks; emits when the server knows it, or
-   * should have.
+   * Replaces the password of the current user, at each subscription; does nothing for other users.
+   * Emits when the server accepts the new password, or after three retries.
    */
   replacePassword(user: BasicCredentials): Observable<unknown> {
     return defer(() => {
       const identity = this.#identity;
-      const isOwn = identity?.present?.basic?.username === user.username;
-      // Whoever gives credentials will give the new ones.
-      if (!isOwn || this.#watch$ !== null || this.#ask$ !== null) return of(false);
+      const isCurrentUser = identity?.immediate?.basic?.username === user.username;
+      // A function or an Observable supplies the new password itself.
+      if (!isCurrentUser || this.#source$ !== null || this.#load$ !== null) return of(false);
       const isSession = identity instanceof CookieSession;
-      const { ask, scheduler } = this.#channel;
-      this.#fix(identify(isSession ? { session: user } : user, this.#channel));
-      // CouchDB remembers the old one for a moment; more failures than these would lock one out.
-      return ask({ path: '/_session' }, this.present).pipe(
+      const { send, scheduler } = this.#channel;
+      this.#setIdentity(createIdentity(isSession ? { session: user } : user, this.#channel));
+      // CouchDB caches the old password for a moment. A fifth failure would lock the account.
+      return send({ path: '/_session' }, this.immediate).pipe(
         mergeMap(readExchange),
         retry({ count: 3, delay: (_error, failures) => timer(50 * 4 ** failures, scheduler) }),
         catchError(() => of(false)),
@@ -178,62 +179,69 @@ export class Authenticator {
     });
   }
 
-  #try<T>(identity: Identity, attempt: Attempt<T>, isRepeatable: () => boolean): Observable<T> {
+  #attempt<T>(identity: Identity, attempt: Attempt<T>, isRepeatable: () => boolean): Observable<T> {
     return identity.authorize().pipe(
       mergeMap((authorization) =>
         attempt(authorization).pipe(
           catchError((error: unknown) =>
             isUnauthorized(error) && isRepeatable()
-              ? this.#again(identity, authorization, error).pipe(mergeMap(attempt))
+              ? this.#reauthorize(identity, authorization, error).pipe(mergeMap(attempt))
               : throwError(() => error),
           ),
         ),
       ),
-      tap({ error: (error: unknown) => isUnauthorized(error) && this.#noteRefusal(identity) }),
+      tap({ error: (error: unknown) => isUnauthorized(error) && this.#recordRefusal(identity) }),
     );
   }
 
-  /** Emits what to send instead of what was refused; errors where there is nothing. */
-  #again(identity: Identity, refused: Authorization, error: unknown): Observable<Authorization> {
+  /** Emits other credentials after a 401; errors with the 401 if there are none. */
+  #reauthorize(
+    identity: Identity,
+    refused: Authorization,
+    error: unknown,
+  ): Observable<Authorization> {
     const renewed = identity.renew(refused);
     if (renewed !== null) return renewed;
     const failure = throwError(() => error);
-    if (this.#ask$ === null || !this.#isForgetful) return failure;
-    // Another request may have been refused, and have asked, meanwhile.
-    const found$ = this.#identity === identity ? this.#ask$ : of(this.#identity ?? identity);
-    return found$.pipe(mergeMap((found) => (found === identity ? failure : found.authorize())));
+    if (this.#load$ === null || !this.#canReload) return failure;
+    // Another request may have reloaded the credentials meanwhile.
+    const current$ = this.#identity === identity ? this.#load$ : of(this.#identity ?? identity);
+    return current$.pipe(
+      mergeMap((current) => (current === identity ? failure : current.authorize())),
+    );
   }
 
-  /** Takes credentials in; the same as before are the same identity, with its session. */
-  #learn(credentials: Credentials | null, tell: boolean): Identity {
-    const given = JSON.stringify(credentials);
-    const known = this.#identity;
-    if (known !== null && given === this.#given) return known;
-    const identity = identify(credentials, this.#channel);
-    this.#given = given;
+  /** Sets new credentials. Equal credentials keep their identity, and so its session. */
+  #accept(credentials: Credentials | null, notify: boolean): Identity {
+    const json = JSON.stringify(credentials);
+    const previous = this.#identity;
+    if (previous !== null && json === this.#lastCredentials) return previous;
+    const identity = createIdentity(credentials, this.#channel);
+    this.#lastCredentials = json;
     this.#identity = identity;
     this.#refused = false;
-    if (known === null) this.#known$.next(identity);
-    else if (tell) this.#changed$.next();
+    if (previous === null) this.#identified$.next(identity);
+    else if (notify) this.#changed$.next();
     return identity;
   }
 
-  #become(identity: Identity): void {
-    this.#ask$ = null;
+  /** Replaces the credentials after a login or logout. */
+  #switchTo(identity: Identity): void {
+    this.#load$ = null;
     this.#mayChange = true;
     this.#refused = false;
-    this.#fix(identity);
-    this.#known$.next(identity);
+    this.#setIdentity(identity);
+    this.#identified$.next(identity);
     this.#changed$.next();
   }
 
-  #fix(identity: Identity): void {
+  #setIdentity(identity: Identity): void {
     this.#identity = identity;
-    const isFixed = this.#watch$ === null && !(identity instanceof CookieSession);
-    this.#fixed = isFixed ? identity.present : null;
+    const isFixed = this.#source$ === null && !(identity instanceof CookieSession);
+    this.#fixed = isFixed ? identity.immediate : null;
   }
 
-  #noteRefusal(identity: Identity): void {
+  #recordRefusal(identity: Identity): void {
     if (this.#refused || identity !== this.#identity) return;
     this.#refused = true;
     this.#refused$.next();

@@ -2,40 +2,44 @@ import { asapScheduler, asyncScheduler } from 'rxjs';
 import type { SchedulerLike } from 'rxjs';
 import { invalidArgument } from '../model/invalid-argument.ts';
 
-/** What is asked for one by one, and sent together. */
+/**
+ * Combines single reads and single saves into bulk requests.
+ *
+ * @see https://docs.couchdb.org/en/stable/api/database/bulk-api.html
+ */
 export interface CoalesceOptions {
-  /** Whether single reads become one `_bulk_get`. @defaultValue true */
+  /** Whether single reads are combined into `_bulk_get`. @defaultValue true */
   readonly reads?: boolean;
-  /** Whether single saves become one `_bulk_docs`. @defaultValue true */
+  /** Whether single saves are combined into `_bulk_docs`. @defaultValue true */
   readonly writes?: boolean;
   /**
-   * How long the first waits for others, in milliseconds. With 0 those that are subscribed to in the
-   * same turn go together, and nothing waits.
+   * The time that the first item waits for others, in milliseconds. With 0 the items of one
+   * event-loop turn are combined, and no item waits longer.
    * @defaultValue 0
    */
   readonly maxWait?: number;
   /**
-   * How many go together at most. CouchDB reads the documents of a request one after the other, so
-   * that two requests are done sooner than a long one; but it writes a long list best.
+   * The maximum number of items in one request. CouchDB reads the documents of one request in
+   * sequence, so two short reads are faster than a long one. It writes long lists best.
    * @defaultValue 32 reads, 100 writes
    */
   readonly maxSize?: number;
 }
 
-/** Whether single reads and writes are sent together, and how they are gathered. */
+/** The validated form of {@link CoalesceOptions}. */
 export interface Coalescing {
   readonly reads: boolean;
   readonly writes: boolean;
   readonly maxWait: number;
-  /** Undefined where it is for the kind of request to say. */
+  /** Undefined for the default of reads or of writes. */
   readonly maxSize: number | undefined;
   readonly scheduler: SchedulerLike;
 }
 
 /**
- * Reads the option.
+ * Validates the option. Returns null if it is `false`.
  *
- * @throws TypeError or RangeError for what makes no sense.
+ * @throws TypeError or RangeError for an invalid option.
  */
 export function coalescing(
   option: boolean | CoalesceOptions,
@@ -60,7 +64,7 @@ export function coalescing(
     throw invalidArgument('coalesce: maxWait', 'milliseconds from 0', maxWait, RangeError);
   if (maxSize !== undefined && !(Number.isSafeInteger(maxSize) && maxSize > 0))
     throw invalidArgument('coalesce: maxSize', 'a whole number from 1', maxSize, RangeError);
-  // The end of the turn, where a timer of 0 ms would take one or more.
-  const turn = maxWait === 0 && scheduler === asyncScheduler ? asapScheduler : scheduler;
-  return { reads, writes, maxWait, maxSize, scheduler: turn };
+  // `asapScheduler` runs at the end of the turn. A timer of 0 ms would take 1 ms or more.
+  const batching = maxWait === 0 && scheduler === asyncScheduler ? asapScheduler : scheduler;
+  return { reads, writes, maxWait, maxSize, scheduler: batching };
 }

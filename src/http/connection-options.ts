@@ -4,58 +4,58 @@ import type { BackoffOptions } from '../operators/retry-policy.ts';
 import type { CoalesceOptions } from './coalescing.ts';
 import type { Transport } from './transport.ts';
 
-/** The server that is meant where none is named. */
+/** The URL of the server if none is given. */
 export const DEFAULT_URL = 'http://127.0.0.1:5984';
 
-/** How values are written to the wire and read from it. */
+/** Encodes and decodes JSON. */
 export interface JsonCodec {
   readonly parse: (text: string) => unknown;
   readonly stringify: (value: unknown) => string;
 }
 
-/** How a server is reached. */
+/** The options of a connection to a server. */
 export interface ConnectionOptions {
-  /** Who asks, or where that is to be found out. Wins over credentials in the URL. */
+  /** The credentials, or a source of them. They take precedence over credentials in the URL. */
   readonly auth?: Auth | undefined;
   /**
-   * What carries the requests.
+   * The HTTP client.
    * @defaultValue `gotTransport()` in Node, `fetchTransport()` elsewhere
    */
   readonly transport?: Transport | undefined;
   /**
-   * Accepted for the sake of programs written for CouchDB 1.x, and without effect: CouchDB 3 always
-   * commits before it answers.
-   * @deprecated leave it out
+   * Has no effect: CouchDB 3 always commits before it responds. Accepted for programs that were
+   * written for CouchDB 1.x.
+   * @deprecated Omit it.
    */
   readonly fullCommit?: boolean | undefined;
-  /** Headers for every request; in browsers CouchDB's CORS rules let few through. */
+  /** Headers for every request. In browsers CouchDB's CORS settings allow only a few. */
   readonly headers?: Readonly<Record<string, string>> | undefined;
   /**
-   * How long the server may be silent, in milliseconds, before its answer and between two pieces
-   * of it; 0 for as long as it likes. Feeds have a heartbeat instead.
+   * The longest time without data, in milliseconds: before the response, and between two chunks of
+   * its body. Then the request errors with a `TimeoutError`. 0 disables it. Feeds use `heartbeat`.
    * @defaultValue 120000
    */
   readonly timeout?: number | undefined;
   /**
-   * Where there are several nodes: how long one that failed is left alone, the longest wait of the
-   * first time and of all.
+   * With several nodes: the time for which a failed node receives no requests. It doubles with each
+   * failure, from `initialDelay` up to `maxDelay`.
    * @defaultValue `{ initialDelay: 5000, maxDelay: 60000 }`
    */
   readonly nodeBackoff?: BackoffOptions | undefined;
   /**
-   * Sends what is asked for one by one together: `get(id)` by one `_bulk_get`, `save(doc)` by one
-   * `_bulk_docs`. Each caller keeps a result or an error of its own; `status()` has the code and the
-   * headers of the common answer. What has options, attachments, or an id of CouchDB's own goes alone.
+   * Combines single requests: `get(id)` into `_bulk_get`, `save(doc)` into `_bulk_docs`. Each caller
+   * gets its own result or error; `status()` has the code and headers of the common response.
+   * Requests with options, with attachments, or for design and local documents stay single.
    * @defaultValue false
    */
   readonly coalesce?: boolean | CoalesceOptions | undefined;
   /**
-   * What reads and writes JSON.
+   * Encodes and decodes JSON.
    * @defaultValue `JSON`
    */
   readonly codec?: JsonCodec | undefined;
   /**
-   * What every delay, window and timeout runs on; a `TestScheduler` makes time virtual.
+   * The scheduler of every delay, time window and timeout. Pass a `TestScheduler` for virtual time.
    * @defaultValue `asyncScheduler`
    */
   readonly scheduler?: SchedulerLike | undefined;

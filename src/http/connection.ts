@@ -9,12 +9,19 @@ import { assertJson } from '../model/json.ts';
 import { invalidArgument } from '../model/invalid-argument.ts';
 import type { Authorization } from './auth.ts';
 import { Authenticator } from './authenticator.ts';
-import { readExchange, readText } from './exchange.ts';
 import { coalescing } from './coalescing.ts';
 import type { Coalescing } from './coalescing.ts';
 import type { ConnectionOptions, JsonCodec } from './connection-options.ts';
 import { defaultTransport } from './fetch-transport.ts';
-import { isRepeatable } from './exchange.ts';
+import {
+  isRepeatable,
+  noResponseError,
+  protocolError,
+  readExchange,
+  readText,
+  rootCause,
+  truncatedError,
+} from './exchange.ts';
 import type {
   Answer,
   Exchange,
@@ -22,24 +29,19 @@ import type {
   ReplicationEndpoint,
   RequestSpec,
 } from './exchange.ts';
+import { withIdleTimeout } from './idle-timeout.ts';
 import { Nodes } from './nodes.ts';
-import { truncatedError, rootCause, protocolError, noAnswerError } from './exchange.ts';
 import type { ResponseHeaders, Transport, TransportRequest } from './transport.ts';
 import { databasePath, parseAddresses } from './url.ts';
-import { withIdleTimeout } from './idle-timeout.ts';
 
-/**
- * One server, or the nodes of a cluster, and how they are reached: what every operation sends its
- * requests through.
- */
+/** A connection to one server, or to the nodes of a cluster. It sends the requests of all operations. */
 export class Connection {
-  /** The server's URL, the first of several, without credentials and without a slash at the end. */
+  /** The URL of the server, or of the first node, without credentials and without a final slash. */
   readonly url: string;
   readonly codec: JsonCodec;
   readonly scheduler: SchedulerLike;
-  /** Whether single reads and writes go together, unless a database says otherwise. */
+  /** How single reads and writes are combined, unless a database overrides it; null if they are not. */
   readonly coalescing: Coalescing | null;
-  /** Who asks. */
   readonly authenticator: Authenticator;
   readonly #transport: Transport;
   readonly #timeout: number;
@@ -49,90 +51,93 @@ export class Connection {
   readonly #nodes: Nodes | null;
 
   constructor(url: string | readonly string[], options: ConnectionOptions = {}) {
-    const { url: first, urls, authorization } = parseAddresses(url);
-    const { auth = authorization, headers = {}, timeout: silence = 120_000 } = options;
-    if (!(silence >= 0))
-      throw invalidArgument('timeout', 'milliseconds from 0', silence, RangeError);
-    const own = lowerCase(headers);
+    const { url: first, urls, authorization: urlAuthorization } = parseAddresses(url);
+    const { auth = urlAuthorization, headers = {}, timeout = 120_000 } = options;
+    if (!(timeout >= 0))
+      throw invalidArgument('timeout', 'milliseconds from 0', timeout, RangeError);
+    const ownHeaders = lowerCase(headers);
     this.url = first;
     this.codec = options.codec ?? JSON;
     this.scheduler = options.scheduler ?? asyncScheduler;
     this.coalescing = coalescing(options.coalesce ?? false, this.scheduler);
     this.#transport = options.transport ?? defaultTransport();
-    this.#timeout = silence;
-    this.#headers = { accept: 'application/json', ...own };
-    // What a user sends in a header of their own is as likely a key as not.
-    this.#redactor = new Redactor(Object.values(own).filter((value) => value.length > 7));
+    this.#timeout = timeout;
+    this.#headers = { accept: 'application/json', ...ownHeaders };
+    // A custom header may hold a key.
+    this.#redactor = new Redactor(Object.values(ownHeaders).filter((value) => value.length > 7));
     this.#redact = this.#redactor.redact;
     this.#nodes = urls.length === 1 ? null : new Nodes(urls, this.scheduler, options.nodeBackoff);
     this.authenticator = new Authenticator(auth, {
       scheduler: this.scheduler,
-      ask: (spec, as) => this.#ask(spec, as),
+      send: (spec, authorization) => this.#sendAs(spec, authorization),
       hide: (secrets) => this.hide(secrets),
     });
   }
 
-  /** Waits, on the scheduler of this connection; emits once. */
+  /** Emits once after a delay, on the scheduler of this connection. */
   after(milliseconds: number): Observable<unknown> {
     return timer(milliseconds, this.scheduler);
   }
 
-  /** Sees to it that no error shows these from now on. */
+  /** Masks secrets in all errors from now on. */
   hide(secrets: readonly string[]): void {
     this.#redactor.hide(secrets);
   }
 
-  /** Takes credentials out of a text that is to be shown. */
+  /** Masks the credentials of this connection in a text. */
   get redact(): Redact {
     return this.#redact;
   }
 
-  /** Describes a database of this server to a server that replicates. */
+  /** Describes a database of this server as the source or target of a replication. */
   replicationEndpoint(database: string): ReplicationEndpoint {
     const url = this.url + databasePath(database);
-    const { basic, headers } = this.authenticator.present;
+    const { basic, headers } = this.authenticator.immediate;
     if (basic !== undefined) return { url, auth: { basic } };
     return Object.keys(headers).length === 0 ? { url } : { url, headers };
   }
 
   /**
-   * Sends one request at each subscription.
+   * Sends a request at each subscription.
    *
-   * Emits the answer when its head has arrived with a status of 2xx, and completes when its body
-   * has been read; errors with the class of any other status, or with what kept the answer away.
-   * `describe` is asked anew each time. Where credentials or nodes allow for it, one subscription may
-   * take several requests.
+   * - **Temperature:** cold. Each subscription calls `describe` again.
+   * - **Emits** the response when its head has arrived with a 2xx status.
+   * - **Completes** when the body has been read.
+   * - **Errors** with the class of any other status, or with the reason that no response arrived.
+   * - **On unsubscribe** the exchange is aborted.
+   *
+   * One subscription may send several requests: after a 401, or if a node fails.
    */
   send(describe: () => RequestSpec): Observable<Exchange> {
     return new Observable((subscriber) => {
       const { fixed } = this.authenticator;
-      if (fixed !== null) return this.#ask(describe(), fixed).subscribe(subscriber);
+      if (fixed !== null) return this.#sendAs(describe(), fixed).subscribe(subscriber);
       let spec: RequestSpec = { path: '' };
       return this.authenticator
         .send(
-          (authorization) => this.#ask((spec = describe()), authorization),
+          (authorization) => this.#sendAs((spec = describe()), authorization),
           () => isRepeatable(spec),
         )
         .subscribe(subscriber);
     });
   }
 
-  /** Sends one request at each subscription, and emits its answer decoded from JSON. */
+  /** Sends a request at each subscription, and emits its response decoded from JSON. */
   json<T>(
     describe: () => RequestSpec,
     decode: (body: unknown, exchange: Exchange) => T,
   ): Observable<Answer<T>> {
     return new Observable((subscriber) => {
-      let open = 1;
-      const close = (): void => {
-        open -= 1;
-        if (open === 0) subscriber.complete();
+      let active = 1;
+      const complete = (): void => {
+        active -= 1;
+        if (active === 0) subscriber.complete();
       };
       const error = (failure: unknown): void => subscriber.error(failure);
-      const emit = (reading: ReadExchange): void => {
+      const next = (response: ReadExchange): void => {
         let answer: Answer<T>;
         try {
-          answer = this.decode(reading, decode);
+          answer = this.decode(response, decode);
         } catch (failure) {
           error(failure);
           return;
@@ -141,16 +146,16 @@ export class Connection {
       };
       return this.send(describe).subscribe({
         next: (exchange) => {
-          open += 1;
-          subscriber.add(readExchange(exchange).subscribe({ next: emit, error, complete: close }));
+          active += 1;
+          subscriber.add(readExchange(exchange).subscribe({ next, error, complete }));
         },
         error,
-        complete: close,
+        complete,
       });
     });
   }
 
-  /** Decodes an answer from JSON; what is thrown by `decode` becomes a `ProtocolError`. */
+  /** Decodes a response from JSON. An error that `decode` throws becomes a `ProtocolError`. */
   decode<T>(
     { text, exchange }: ReadExchange,
     decode: (body: unknown, exchange: Exchange) => T,
@@ -159,8 +164,8 @@ export class Connection {
     return { value, code: exchange.status, headers: exchange.headers };
   }
 
-  /** Sends a request to the server, or to a node that answers. */
-  #ask(spec: RequestSpec, authorization: Authorization): Observable<Exchange> {
+  /** Sends a request with given credentials, to the server or to an available node. */
+  #sendAs(spec: RequestSpec, authorization: Authorization): Observable<Exchange> {
     return this.#nodes === null
       ? this.#exchange(spec, authorization, this.url)
       : this.#nodes.send(spec, (url) => this.#exchange(spec, authorization, url));
@@ -168,22 +173,22 @@ export class Connection {
 
   #exchange(spec: RequestSpec, authorization: Authorization, base: string): Observable<Exchange> {
     const request = { method: spec.method ?? 'GET', url: this.#redact(base + spec.path) };
-    const silence = spec.timeout ?? this.#timeout;
+    const timeout = spec.timeout ?? this.#timeout;
     const explain =
-      (how: typeof noAnswerError | typeof truncatedError) =>
+      (makeError: typeof noResponseError | typeof truncatedError) =>
       (cause: unknown): Error =>
         isCorduroyError(cause)
           ? cause
-          : how(describeCause(rootCause(cause), this.#redact), request);
+          : makeError(describeCause(rootCause(cause), this.#redact), request);
     return new Observable((subscriber) => {
-      let refused = false;
+      let failed = false;
       const error = (failure: unknown): void => subscriber.error(failure);
       return withIdleTimeout(this.#transport.send(this.#complete(spec, authorization, base)), {
-        silence,
+        timeout,
         scheduler: this.scheduler,
-        tooLate: () => new TimeoutError(silence, request),
-        unanswered: explain(noAnswerError),
-        brokenOff: explain(truncatedError),
+        timeoutError: () => new TimeoutError(timeout, request),
+        explainFailure: explain(noResponseError),
+        explainTruncation: explain(truncatedError),
       }).subscribe({
         next: ({ status, headers, body }) => {
           if (status >= 200 && status < 300) {
@@ -195,14 +200,14 @@ export class Connection {
             });
             return;
           }
-          refused = true;
-          const refuse = (text: string): void =>
+          failed = true;
+          const fail = (text: string): void =>
             error(errorFromResponse(status, headers, text, request, this.#redact));
-          subscriber.add(readText(body).subscribe({ next: refuse, error }));
+          subscriber.add(readText(body).subscribe({ next: fail, error }));
         },
         error,
         complete: () => {
-          if (!refused) subscriber.complete();
+          if (!failed) subscriber.complete();
         },
       });
     });
@@ -246,8 +251,8 @@ export class Connection {
     } catch (error) {
       if (isCorduroyError(error)) throw error;
       const cause = describeCause(error, this.#redact);
-      const what = `the answer is not what CouchDB answers: ${cause.message}`;
-      throw protocolError(exchange.request, what, { cause });
+      const problem = `the answer is not in CouchDB's format: ${cause.message}`;
+      throw protocolError(exchange.request, problem, { cause });
     }
   }
 }
@@ -255,13 +260,16 @@ export class Connection {
 function lowerCase(headers: Readonly<Record<string, string>>): Record<string, string> {
   const lower: Record<string, string> = {};
   for (const [name, value] of Object.entries(headers)) {
-    if (typeof value !== 'string') throw new TypeError(`headers: ${name} must be a string`);
+    if (typeof value !== 'string') {
+      // The value may be a secret, so only its type is shown.
+      throw new TypeError(`headers: ${name} must be a string (received ${typeof value})`);
+    }
     lower[name.toLowerCase()] = value;
   }
   return lower;
 }
 
-/** Hands a cookie to those who know what to do with it, and to nobody else. */
+/** Passes a cookie to the session, and removes it from the headers. */
 function takeCookies(headers: ResponseHeaders, { onCookie }: Authorization): ResponseHeaders {
   if (!('set-cookie' in headers)) return headers;
   const { 'set-cookie': cookie = '', ...rest } = headers;

@@ -30,34 +30,36 @@ import { readExchange } from './exchange.ts';
 import type { Exchange, ReadExchange, RequestSpec } from './exchange.ts';
 import { invalidArgument } from '../model/invalid-argument.ts';
 
-/** Credentials in use. */
+/** Validated credentials, ready for use. */
 export interface Identity {
-  /** What is known of them without asking anybody; null where a request has to wait for it. */
-  readonly present: Authorization | null;
-  /** Emits what to send, once. */
+  /** The authorization that is available without waiting; null if a request must wait for it. */
+  readonly immediate: Authorization | null;
+  /** Emits the authorization for a request, once. */
   authorize(): Observable<Authorization>;
-  /** After a 401: emits what to send instead; null where there is nothing else. */
+  /** After a 401: emits another authorization. Returns null if there is none. */
   renew(refused: Authorization): Observable<Authorization> | null;
 }
 
-/** What credentials need of a connection. */
+/** The methods of a connection that credentials use. */
 export interface Channel {
   readonly scheduler: SchedulerLike;
-  /** Sends a request at each call and subscription, shown to come from whoever is given. */
-  readonly ask: (spec: RequestSpec, authorization: Authorization) => Observable<Exchange>;
-  /** Sees to it that these are never shown. */
+  /** Sends a request with the given authorization, at each subscription. */
+  readonly send: (spec: RequestSpec, authorization: Authorization) => Observable<Exchange>;
+  /** Masks secrets in all errors from now on. */
   readonly hide: (secrets: readonly string[]) => void;
 }
 
 /**
- * Makes credentials ready for use; null is nobody in particular. Nothing is sent.
+ * Validates credentials; `null` means anonymous. Sends nothing.
  *
- * @throws TypeError when a part is missing or is not what it must be.
+ * @throws TypeError if a part is missing or invalid.
  */
-export function identify(credentials: Credentials | null, channel: Channel): Identity {
+export function createIdentity(credentials: Credentials | null, channel: Channel): Identity {
   if (credentials === null) return fixedIdentity(ANONYMOUS);
   if (typeof credentials !== 'object')
-    throw new TypeError('auth must be credentials, or something that gives them');
+    throw new TypeError(
+      `auth must be credentials, a Promise, a function or an Observable (received ${typeof credentials})`,
+    );
   if ('session' in credentials) return new CookieSession(credentials, channel);
   const authorization =
     'bearer' in credentials
@@ -72,64 +74,64 @@ export function identify(credentials: Credentials | null, channel: Channel): Ide
 }
 
 function fixedIdentity(authorization: Authorization): Identity {
-  return { present: authorization, authorize: () => of(authorization), renew: () => null };
+  return { immediate: authorization, authorize: () => of(authorization), renew: () => null };
 }
 
-/** A proxy's word with the token that shows that it is one; made once. */
+/** Adds the token to the headers of proxy authentication. It is computed once. */
 function signProxyToken(
   { username, secret = '' }: ProxyCredentials['proxy'],
-  unsealed: Authorization,
+  unsigned: Authorization,
   channel: Channel,
 ): Identity {
   const authorization$ = defer(() => from(hmac(secret, username))).pipe(
     map((token): Authorization => {
       channel.hide([token]);
-      const headers = { ...unsealed.headers, 'x-auth-couchdb-token': token };
-      return { headers, secrets: [...unsealed.secrets, token] };
+      const headers = { ...unsigned.headers, 'x-auth-couchdb-token': token };
+      return { headers, secrets: [...unsigned.secrets, token] };
     }),
     shareReplay({ bufferSize: 1, refCount: false }),
   );
-  return { present: null, authorize: () => authorization$, renew: () => null };
+  return { immediate: null, authorize: () => authorization$, renew: () => null };
 }
 
-/** The HMAC that CouchDB 3 asks for first: SHA-256, as hex. */
+/** Returns the HMAC with SHA-256 as hex: CouchDB 3's first choice. */
 async function hmac(secret: string, text: string): Promise<string> {
-  const bytes = new TextEncoder();
+  const encoder = new TextEncoder();
   const algorithm = { name: 'HMAC', hash: 'SHA-256' };
-  const key = await crypto.subtle.importKey('raw', bytes.encode(secret), algorithm, false, [
+  const key = await crypto.subtle.importKey('raw', encoder.encode(secret), algorithm, false, [
     'sign',
   ]);
-  const signature = new Uint8Array(await crypto.subtle.sign('HMAC', key, bytes.encode(text)));
+  const signature = new Uint8Array(await crypto.subtle.sign('HMAC', key, encoder.encode(text)));
   return Array.from(signature, (byte) => byte.toString(16).padStart(2, '0')).join('');
 }
 
-/** How long a session lasts where its cookie does not say, in milliseconds: CouchDB's default. */
-const UNTOLD = 600_000;
-/** The part of its life after which a cookie is replaced. */
-const RENEWAL = 0.9;
+/** The lifetime of a cookie without `max-age`, in milliseconds: CouchDB's default. */
+const DEFAULT_LIFETIME = 600_000;
+/** The fraction of its lifetime after which a cookie is renewed. */
+const RENEWAL_FRACTION = 0.9;
 /**
- * How long a name and password that were refused are not tried again, in milliseconds. CouchDB locks
- * an account out after five failures in five minutes; this makes four.
+ * The time without a new login after a refused one, in milliseconds. CouchDB locks an account after
+ * five failures in five minutes; this allows four.
  */
-const REFUSED = 90_000;
+const LOGIN_LOCKOUT = 90_000;
 
 /**
- * A name and password by which one logs in for a cookie.
+ * A name and password with the cookie of their session.
  *
- * Logs in when a request needs it, and one login serves all who wait. It sets no timer: the first
- * request after nine tenths of the cookie's life logs in before it is sent. Where the platform shows
- * no cookie, as in browsers, it keeps them itself, and all that is known is that there is one.
+ * Logs in when a request needs a cookie; concurrent requests share one login. It sets no timer: the
+ * first request after nine tenths of the cookie's lifetime logs in before it is sent. Browsers keep
+ * the cookie themselves and hide its value from scripts.
  */
 export class CookieSession implements Identity {
-  /** What shows who asks without a cookie: for servers that replicate, or have no sessions. */
-  readonly present: Authorization;
+  /** Basic authorization: for replications, and for servers without sessions. */
+  readonly immediate: Authorization;
   readonly #channel: Channel;
   readonly #interval: number;
   readonly #login$: Observable<ReadExchange>;
-  #ticket: Authorization | null = null;
-  #loggedIn = -Infinity;
-  #renewal = -Infinity;
-  #end = -Infinity;
+  #cookie: Authorization | null = null;
+  #loginTime = -Infinity;
+  #renewalTime = -Infinity;
+  #expiry = -Infinity;
   #refusal: { readonly error: unknown; readonly until: number } | null = null;
 
   constructor({ session, loginInterval = 5_000 }: SessionCredentials, channel: Channel) {
@@ -137,39 +139,39 @@ export class CookieSession implements Identity {
       throw invalidArgument('auth.loginInterval', 'milliseconds from 0', loginInterval, RangeError);
     }
     const basic = nameAndPassword(session, 'auth.session');
-    this.present = basicAuthorization(basic);
+    this.immediate = basicAuthorization(basic);
     this.#channel = channel;
     this.#interval = loginInterval;
-    this.#login$ = defer(() => this.#ask(basic)).pipe(share());
-    channel.hide(this.present.secrets);
+    this.#login$ = defer(() => this.#requestCookie(basic)).pipe(share());
+    channel.hide(this.immediate.secrets);
   }
 
-  /** The cookie of now, old as it may be; null where there is none. */
-  get ticket(): Authorization | null {
-    return this.#ticket;
+  /** The current cookie, which may have expired; null if there is none. */
+  get cookie(): Authorization | null {
+    return this.#cookie;
   }
 
   authorize(): Observable<Authorization> {
     const now = this.#now;
-    const ticket = this.#ticket;
-    if (ticket !== null && now < this.#renewal) return of(ticket);
-    const renewed = this.#logIn();
-    // A cookie that still holds is as good as a new one that cannot be had.
-    return ticket !== null && now < this.#end
-      ? renewed.pipe(catchError(() => of(ticket)))
-      : renewed;
+    const cookie = this.#cookie;
+    if (cookie !== null && now < this.#renewalTime) return of(cookie);
+    const renewed$ = this.#logIn();
+    // If the login fails, a cookie that has not expired is still valid.
+    return cookie !== null && now < this.#expiry
+      ? renewed$.pipe(catchError(() => of(cookie)))
+      : renewed$;
   }
 
   renew(refused: Authorization): Observable<Authorization> | null {
-    // Sent with a cookie that has been replaced meanwhile.
-    if (refused !== this.#ticket) return this.authorize();
-    // Whatever it is that the server does not like, it is not the cookie's age.
-    if (this.#now - this.#loggedIn < this.#interval || refused === this.present) return null;
-    this.#ticket = null;
+    // The cookie has been replaced while the request was in flight.
+    if (refused !== this.#cookie) return this.authorize();
+    // A new cookie was refused, so another login would not help.
+    if (this.#now - this.#loginTime < this.#interval || refused === this.immediate) return null;
+    this.#cookie = null;
     return this.#logIn();
   }
 
-  /** Logs in whatever there was before; emits the answer. One login serves all who ask. */
+  /** Logs in, even with a valid cookie. Emits the response. Concurrent subscribers share one login. */
   logIn(): Observable<ReadExchange> {
     return this.#login$;
   }
@@ -186,65 +188,66 @@ export class CookieSession implements Identity {
         map(() => undefined),
         catchError((error: unknown) => {
           if (!isNotFound(error)) return throwError(() => error);
-          // A server without sessions takes the name and password with each request.
-          this.#ticket = this.present;
-          this.#renewal = this.#end = Infinity;
+          // The server has no sessions, so each request sends the name and password.
+          this.#cookie = this.immediate;
+          this.#renewalTime = this.#expiry = Infinity;
           return of(undefined);
         }),
-        map(() => this.#ticket ?? this.present),
+        map(() => this.#cookie ?? this.immediate),
       );
     });
   }
 
-  #ask({ username: name, password }: BasicCredentials): Observable<ReadExchange> {
-    let cookie: string | undefined;
+  #requestCookie({ username: name, password }: BasicCredentials): Observable<ReadExchange> {
+    let setCookie: string | undefined;
     const onCookie = (header: string): void => {
-      cookie = header;
+      setCookie = header;
     };
     const spec = { method: 'POST', path: '/_session', json: { name, password } };
-    return this.#channel.ask(spec, { ...ANONYMOUS, cookies: true, onCookie }).pipe(
+    return this.#channel.send(spec, { ...ANONYMOUS, cookies: true, onCookie }).pipe(
       mergeMap(readExchange),
       tap(() => {
         this.#refusal = null;
-        this.#loggedIn = this.#now;
-        this.#ticket = this.#makeTicket(cookie);
+        this.#loginTime = this.#now;
+        this.#cookie = this.#readSetCookie(setCookie);
       }),
       catchError((error: unknown) => {
         if (isUnauthorized(error) || isForbidden(error)) {
-          this.#refusal = { error, until: this.#now + Math.max(REFUSED, this.#interval) };
+          this.#refusal = { error, until: this.#now + Math.max(LOGIN_LOCKOUT, this.#interval) };
         }
         return throwError(() => error);
       }),
     );
   }
 
-  #makeTicket(header: string | undefined): Authorization {
-    const { basic, secrets } = this.present;
+  /** Reads a `set-cookie` header, and records when its cookie expires. */
+  #readSetCookie(header: string | undefined): Authorization {
+    const { basic, secrets } = this.immediate;
     const base = { secrets, ...(basic !== undefined && { basic }) };
-    const { value, life } = readCookie(header);
-    this.#end = this.#now + life;
-    this.#renewal = this.#now + RENEWAL * life;
+    const { value, lifetime } = parseCookie(header);
+    this.#expiry = this.#now + lifetime;
+    this.#renewalTime = this.#now + RENEWAL_FRACTION * lifetime;
     if (value === '') return { ...base, headers: {}, cookies: true };
-    const ticket: Authorization = {
+    const cookie: Authorization = {
       headers: { cookie: `AuthSession=${value}` },
       secrets: [...secrets, value],
       ...(basic !== undefined && { basic }),
-      // CouchDB renews a cookie that is in use by itself; but what follows an old one is old.
+      // CouchDB renews a cookie in use. The renewal of a replaced cookie is ignored.
       onCookie: (renewed) => {
-        if (this.#ticket !== ticket || readCookie(renewed).value === '') return;
-        this.#ticket = this.#makeTicket(renewed);
+        if (this.#cookie !== cookie || parseCookie(renewed).value === '') return;
+        this.#cookie = this.#readSetCookie(renewed);
       },
     };
-    // Those of the name and password once more, so that no line of cookies pushes them out.
-    this.#channel.hide(ticket.secrets);
-    return ticket;
+    // Includes the password, so that the cookies do not displace it from the recent secrets.
+    this.#channel.hide(cookie.secrets);
+    return cookie;
   }
 }
 
-/** Reads CouchDB's cookie out of a header in which others may stand, joined by commas. */
-function readCookie(header = ''): { readonly value: string; readonly life: number } {
+/** Parses CouchDB's cookie in a header that may hold other cookies too, joined by commas. */
+function parseCookie(header = ''): { readonly value: string; readonly lifetime: number } {
   const [, value = '', rest = ''] = /AuthSession=([^;,]*)([^]*)/i.exec(header) ?? [];
   const [attributes = ''] = rest.split(/,\s*[\w-]+=/);
   const [, seconds] = /max-age=(\d+)/i.exec(attributes) ?? [];
-  return { value, life: seconds === undefined ? UNTOLD : Number(seconds) * 1000 };
+  return { value, lifetime: seconds === undefined ? DEFAULT_LIFETIME : Number(seconds) * 1000 };
 }

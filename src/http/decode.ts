@@ -1,41 +1,41 @@
-/** Says what an answer lacks; what is thrown here becomes a `ProtocolError`. */
-function expected(what: string): TypeError {
-  return new TypeError(`expected ${what}`);
+/** Makes the error for an unexpected response. `Connection` converts it to a `ProtocolError`. */
+function expected(description: string): TypeError {
+  return new TypeError(`expected ${description}`);
 }
 
-/** Reads an answer that must be an object. */
+/** Returns a response body that must be an object. */
 export function asObject(body: unknown): Readonly<Record<string, unknown>> {
   if (typeof body !== 'object' || body === null || Array.isArray(body)) throw expected('an object');
   return body as Readonly<Record<string, unknown>>;
 }
 
-/** Reads an answer that must be an array. */
+/** Returns a response body that must be an array. */
 export function asArray(body: unknown, what = 'an array'): readonly unknown[] {
   if (!Array.isArray(body)) throw expected(what);
   return body;
 }
 
-/** Reads a string field. */
+/** Returns a field that must be a string. */
 export function stringField(body: unknown, name: string): string {
   const value = asObject(body)[name];
   if (typeof value !== 'string') throw expected(`a string as '${name}'`);
   return value;
 }
 
-/** Reads an array field. */
+/** Returns a field that must be an array. */
 export function arrayField(body: unknown, name: string): readonly unknown[] {
   return asArray(asObject(body)[name], `an array as '${name}'`);
 }
 
-/** Reads a number field, or null where there is none. */
+/** Returns a number, or null for any other value. */
 export function numberOrNull(value: unknown): number | null {
   return typeof value === 'number' ? value : null;
 }
 
-/** Reads a sequence: a string, where servers of old say a number. */
+/** Returns a sequence: a string, or the JSON of a number or array from an older server. */
 export function sequence(value: unknown): string {
   if (typeof value === 'string') return value;
-  // Cloudant's older clusters answer [number, string]; each comes back as it was given.
+  // Older Cloudant clusters send [number, string], and accept its JSON as `since`.
   if (typeof value === 'number' || Array.isArray(value)) return JSON.stringify(value);
   throw expected('a sequence');
 }

@@ -5,80 +5,81 @@ import type { BasicCredentials } from './auth.ts';
 import type { RequestBody, ResponseHeaders, TransportResponse } from './transport.ts';
 import { concatenate } from '../operators/lines.ts';
 
-/** A request as an operation describes it: relative, and without credentials. */
+/** A request as an operation describes it: a relative path, without credentials. */
 export interface RequestSpec {
   /** @defaultValue 'GET' */
   readonly method?: string;
-  /** The path below the server's URL, encoded, with the query string. */
+  /** The path below the server's URL, encoded, with its query string. */
   readonly path: string;
-  /** A body to be written as JSON. */
+  /** A body to encode as JSON. */
   readonly json?: unknown;
-  /** A body that is sent as it is. */
+  /** A body to send unchanged. */
   readonly body?: RequestBody;
   readonly headers?: Readonly<Record<string, string>>;
   /** Overrides the connection's `timeout`, in milliseconds. */
   readonly timeout?: number;
+  /** Whether the response may never end, so that it must not occupy a socket of the pool. */
   readonly endless?: boolean;
 }
 
-/** Whether a request can be sent a second time: a stream of bytes is gone when it has been read. */
+/** Tells whether a request can be sent twice. An async iterable can be read only once. */
 export function isRepeatable({ body }: RequestSpec): boolean {
   return body === undefined || typeof body === 'string' || body instanceof Uint8Array;
 }
 
-/** An answer whose head has come, with the request that it is to. */
+/** A response whose head has arrived, with its request. */
 export interface Exchange extends TransportResponse {
   readonly request: RequestSummary;
 }
 
-/** An answer that has been read. */
+/** A response with its whole body. */
 export interface ReadExchange {
   readonly text: string;
   readonly exchange: Exchange;
 }
 
-/** A database as the other end of a replication: where it is, and who may read or write it. */
+/** A database as the source or target of a replication: its URL and credentials. */
 export interface ReplicationEndpoint {
   readonly url: string;
   readonly auth?: { readonly basic: BasicCredentials };
   readonly headers?: Readonly<Record<string, string>>;
 }
 
-/** A decoded answer with its head. */
+/** A decoded response with its status code and headers. */
 export interface Answer<T> {
   readonly value: T;
   readonly code: number;
   readonly headers: ResponseHeaders;
 }
 
-/** Makes the error of a request to which no answer came. */
-export function noAnswerError(
+/** Makes the error of a request without a response. */
+export function noResponseError(
   cause: Error & { code?: string },
   request: RequestSummary,
 ): ConnectionError {
   const { code = null } = cause;
-  // Certificates do not mend themselves.
+  // A bad certificate stays bad.
   const transient = !/CERT|VERIFY/.test(code ?? '');
   const hint = corsHint(request.url, globalThis.location?.origin);
-  const what = `${request.method} ${request.url}: no connection: ${cause.message}`;
-  const message = hint === null ? what : `${what}. ${hint}`;
+  const failure = `${request.method} ${request.url}: no connection: ${cause.message}`;
+  const message = hint === null ? failure : `${failure}. ${hint}`;
   return new ConnectionError(message, { request, code, cause, transient, hint });
 }
 
 /**
- * What may be behind a failure of which a browser says nothing more: a server that lets no page of
- * another origin read its answers. Null where that cannot be it.
+ * Returns the advice for a failure in a browser, which does not reveal its cause: CORS may be missing.
+ * Returns null if the server has the page's origin, or if there is no page.
  */
-function corsHint(url: string, page: string | undefined): string | null {
-  if (page === undefined || new URL(url).origin === page) return null;
+function corsHint(url: string, pageOrigin: string | undefined): string | null {
+  if (pageOrigin === undefined || new URL(url).origin === pageOrigin) return null;
   return (
-    `If the server is there, its CORS settings keep its answers from pages of ${page}: CouchDB needs ` +
-    `[chttpd] enable_cors = true and [cors] origins = ${page}, with credentials = true where ` +
+    `If the server is there, its CORS settings keep its answers from pages of ${pageOrigin}: CouchDB ` +
+    `needs [chttpd] enable_cors = true and [cors] origins = ${pageOrigin}, with credentials = true where ` +
     'cookies are sent, and with headers and methods that allow for this request'
   );
 }
 
-/** Makes the error of an answer that broke off. */
+/** Makes the error of a response that ended early. */
 export function truncatedError(cause: Error, request: RequestSummary): ProtocolError {
   return protocolError(request, `the answer ended early: ${cause.message}`, {
     cause,
@@ -86,16 +87,16 @@ export function truncatedError(cause: Error, request: RequestSummary): ProtocolE
   });
 }
 
-/** Makes the error of an answer that cannot be used. */
+/** Makes the error of an unusable response. */
 export function protocolError(
   request: RequestSummary,
-  what: string,
+  problem: string,
   options: CorduroyErrorOptions,
 ): ProtocolError {
-  return new ProtocolError(`${request.method} ${request.url}: ${what}`, { request, ...options });
+  return new ProtocolError(`${request.method} ${request.url}: ${problem}`, { request, ...options });
 }
 
-/** Finds what happened: fetch says only "fetch failed"; what happened is in the cause. */
+/** Returns the innermost cause: fetch throws only "fetch failed", with the reason as its cause. */
 export function rootCause(error: unknown): unknown {
   if (typeof error !== 'object' || error === null || !('cause' in error)) return error;
   const { cause } = error;
@@ -104,28 +105,28 @@ export function rootCause(error: unknown): unknown {
     : error;
 }
 
-// Decodes whole texts alone, so it keeps nothing from one to the next.
+// Shared, because it decodes only whole texts and so keeps no state.
 const decoder = new TextDecoder();
 
-/** Reads a body whole, as text. Emits once, when the last byte is there. */
+/** Reads a whole body as text. Emits once, when the last byte has arrived. */
 export function readText(body: Observable<Uint8Array>): Observable<string> {
-  return read(body, asText);
+  return collect(body, asText);
 }
 
-/** Reads an answer whole. Emits once, when the last byte is there. */
+/** Reads a whole response. Emits once, when the last byte has arrived. */
 export function readExchange(exchange: Exchange): Observable<ReadExchange> {
-  return read(exchange.body, (parts) => ({ text: asText(parts), exchange }));
+  return collect(exchange.body, (parts) => ({ text: asText(parts), exchange }));
 }
 
-/** Reads a body whole, as bytes. Emits once, when the last byte is there. */
+/** Reads a whole body as bytes. Emits once, when the last byte has arrived. */
 export function readBytes(body: Observable<Uint8Array>): Observable<Uint8Array> {
-  return read(body, concatenate);
+  return collect(body, concatenate);
 }
 
-/** One layer, for every answer passes through it. */
-function read<T>(
+/** Collects a body in a single Observable without operators, because every response passes here. */
+function collect<T>(
   body: Observable<Uint8Array>,
-  finish: (parts: readonly Uint8Array[]) => T,
+  combine: (parts: readonly Uint8Array[]) => T,
 ): Observable<T> {
   return new Observable((subscriber) => {
     const parts: Uint8Array[] = [];
@@ -137,9 +138,9 @@ function read<T>(
       complete: () => {
         let whole: T;
         try {
-          whole = finish(parts);
+          whole = combine(parts);
         } catch (error) {
-          // There are answers that are longer than a string can be.
+          // A response can be longer than the longest string.
           subscriber.error(error);
           return;
         }

@@ -9,27 +9,27 @@ import type {
   TransportResponse,
 } from './transport.ts';
 
-/** How the transport over fetch asks. */
+/** The options of {@link fetchTransport}. */
 export interface FetchTransportOptions {
   /**
-   * The function to call; for tests, or for a platform whose fetch is to be wrapped.
-   * @defaultValue the global `fetch`
+   * The fetch function: a stub for tests, or a wrapper.
+   * @defaultValue the global `fetch`, which is looked up at each request
    */
   readonly fetch?: typeof globalThis.fetch;
   /**
-   * Whether the browser sends its own cookies: `'include'` for a server of another origin. Cookie
-   * sessions are always sent.
+   * Whether the browser sends its cookies; use `'include'` for a server of another origin. The cookie
+   * of a session is always sent.
    * @defaultValue 'same-origin'
    */
   readonly credentials?: 'include' | 'same-origin' | 'omit';
 }
 
 /**
- * Returns the transport over `fetch`: the default in browsers and workers, and usable in Node,
- * Deno and Bun.
+ * Returns the transport over `fetch`: the default in browsers and workers. It also runs in Node, Deno
+ * and Bun.
  *
- * A body that is given as a stream is read whole before it is sent: browsers stream uploads only
- * over HTTP/2, which CouchDB does not speak.
+ * It reads a body that is a stream whole before it sends it. Browsers stream uploads only over
+ * HTTP/2, which CouchDB does not support.
  */
 export function fetchTransport(options: FetchTransportOptions = {}): Transport {
   const { credentials = 'same-origin' } = options;
@@ -37,16 +37,16 @@ export function fetchTransport(options: FetchTransportOptions = {}): Transport {
     send: (request) =>
       new Observable((subscriber) => {
         const aborter = new AbortController();
-        // Looked up at each request: tests and zone.js replace the global.
+        // Looked up at each request, because tests and zone.js replace the global.
         const { fetch = globalThis.fetch } = options;
         let open = true;
-        const settle = (): void => {
+        const onSettled = (): void => {
           open = false;
         };
-        exchange(fetch, request, credentials, aborter.signal, subscriber, settle).catch(
+        exchange(fetch, request, credentials, aborter.signal, subscriber, onSettled).catch(
           (error: unknown) => subscriber.error(error),
         );
-        // To abort what has ended changes nothing, and is as dear as a request.
+        // Aborting after the end has no effect, and costs as much as a request.
         return () => {
           if (open) aborter.abort();
         };
@@ -60,10 +60,10 @@ async function exchange(
   credentials: RequestCredentials,
   signal: AbortSignal,
   subscriber: Subscriber<TransportResponse>,
-  settle: () => void,
+  onSettled: () => void,
 ): Promise<void> {
   const body = request.body === undefined ? null : await wholeBody(request.body, signal);
-  // The subscriber may have left while the body was being gathered.
+  // The subscriber may have unsubscribed while the body was read.
   if (signal.aborted) return;
   const response = await fetch(request.url, {
     method: request.method,
@@ -76,11 +76,11 @@ async function exchange(
   });
   subscriber.next({
     status: response.status,
-    headers: record(response.headers),
+    headers: toRecord(response.headers),
     body: new Observable((chunks) => {
       pump(response.body, chunks).then(
         () => {
-          if (!chunks.closed) settle();
+          if (!chunks.closed) onSettled();
           chunks.complete();
           subscriber.complete();
         },
@@ -103,7 +103,7 @@ async function pump(
   }
 }
 
-/** Gathers a body that is a stream; when `signal` aborts, it is left, and what there is, is nothing. */
+/** Reads a body that is a stream. If `signal` aborts, it stops early, and its result is partial. */
 export async function wholeBody(
   body: RequestBody,
   signal: AbortSignal,
@@ -112,7 +112,7 @@ export async function wholeBody(
   if (body instanceof Uint8Array) return body as Uint8Array<ArrayBuffer>;
   const parts: Uint8Array<ArrayBuffer>[] = [];
   for await (const part of body) {
-    // Leaving the loop releases the source.
+    // `break` releases the source.
     if (signal.aborted) break;
     parts.push(part as Uint8Array<ArrayBuffer>);
   }
@@ -120,14 +120,14 @@ export async function wholeBody(
 }
 
 /**
- * On a redirect to another origin fetch drops `authorization`, and no other header: where there are
- * other credentials, a redirect is refused.
+ * Tells whether headers hold credentials other than `authorization`. fetch would send those to another
+ * origin on a redirect, and cannot refuse only that, so every redirect is refused.
  */
 export function hasForeignCredentials(headers: Readonly<Record<string, string>>): boolean {
   return CREDENTIAL_HEADERS.some((name) => name !== 'authorization' && name in headers);
 }
 
-function record(headers: Headers): ResponseHeaders {
+function toRecord(headers: Headers): ResponseHeaders {
   const plain: Record<string, string> = {};
   headers.forEach((value, name) => {
     plain[name] = value;
@@ -135,17 +135,17 @@ function record(headers: Headers): ResponseHeaders {
   return plain;
 }
 
-let make: () => Transport = fetchTransport;
+let createDefault: () => Transport = fetchTransport;
 
-/** Makes the transport for a connection that names none. */
+/** Makes the transport of a connection without a `transport` option. */
 export function defaultTransport(): Transport {
-  return make();
+  return createDefault();
 }
 
 /**
- * Chooses the transport of connections that name none. Only Node's door calls it, which
- * package.json therefore lists under `sideEffects`; every other door leaves fetch in place.
+ * Sets the default transport. Only Node's entry point calls it, so package.json lists that file under
+ * `sideEffects`. All other entry points keep fetch.
  */
 export function setDefaultTransport(factory: () => Transport): void {
-  make = factory;
+  createDefault = factory;
 }

@@ -6,21 +6,20 @@ import { got } from 'got';
 import type { Got, NormalizedOptions, Options, OptionsInit } from 'got';
 import { Observable } from 'rxjs';
 import { CREDENTIAL_HEADERS } from './auth.ts';
-import { joinHeaders } from './node-http.ts';
-import { toUpload } from './node-http.ts';
+import { joinHeaders, toUpload } from './node-http.ts';
 import type { Transport, TransportRequest, TransportResponse } from './transport.ts';
 
-/** How the transport over got connects. */
+/** The options of {@link gotTransport}. */
 export interface GotTransportOptions {
   /**
-   * How many sockets at most are open to one host for ordinary requests; feeds do not count.
+   * The maximum number of sockets to one host, for requests other than feeds.
    * @defaultValue 64
    */
   readonly maxSockets?: number;
-  /** Certificate authorities to trust instead of the well-known ones, as PEM. */
+  /** The certificate authorities to trust instead of the platform's, as PEM. */
   readonly ca?: string | readonly string[];
   /**
-   * Whether a server whose certificate cannot be verified is refused.
+   * Whether to refuse a server with an unverifiable certificate.
    * @defaultValue true
    */
   readonly rejectUnauthorized?: boolean;
@@ -29,20 +28,20 @@ export interface GotTransportOptions {
 /**
  * Returns the transport over `got`, in stream mode: the default in Node.
  *
- * One prepared instance and one pool of kept-alive sockets serve all of a `Couch`'s requests; feeds
- * have sockets of their own, so that a hundred of them hold nobody up.
+ * All requests share one pool of kept-alive sockets. Each feed has a separate socket, so that feeds
+ * do not delay other requests.
  */
 export function gotTransport(options: GotTransportOptions = {}): Transport {
   const { maxSockets = 64, ca, rejectUnauthorized = true } = options;
   const tls = { rejectUnauthorized, ...(ca !== undefined && { ca: [ca].flat() }) };
-  const pooled = prepare({ keepAlive: true, maxSockets }, tls);
-  const endless = prepare({ keepAlive: false }, tls);
+  const pooled = createInstance({ keepAlive: true, maxSockets }, tls);
+  const endless = createInstance({ keepAlive: false }, tls);
   return {
     send: (request) => exchange(request.endless === true ? endless : pooled, request),
   };
 }
 
-function prepare(
+function createInstance(
   sockets: { readonly keepAlive: boolean; readonly maxSockets?: number },
   tls: { readonly rejectUnauthorized: boolean; readonly ca?: string[] },
 ): Got {
@@ -54,12 +53,12 @@ function prepare(
     },
     retry: { limit: 0 },
     throwHttpErrors: false,
-    // A PUT that became a GET on its way would answer 200 and have written nothing.
+    // A PUT that a redirect rewrites to GET would return 200 without a write.
     methodRewriting: false,
     headers: { 'user-agent': undefined },
     hooks: {
-      beforeRequest: [cheapNativeOptions],
-      beforeRedirect: [dropCredentialsAbroad],
+      beforeRequest: [useMinimalNativeOptions],
+      beforeRedirect: [dropCredentialsCrossOrigin],
     },
   });
 }
@@ -68,19 +67,19 @@ function exchange(instance: Got, request: TransportRequest): Observable<Transpor
   return new Observable((subscriber) => {
     const { method } = request;
     const upload = toUpload(request.body);
-    // Made field by field: to spread and add is dear in Node 20.
+    // Built field by field, because spreading is expensive in Node 20.
     const options: Omit<OptionsInit, 'isStream'> = {
       method: method as 'GET',
       headers: request.headers,
     };
-    // A stream of which nothing is known cannot be sent a second time.
+    // A stream cannot be sent twice.
     if (upload instanceof Readable) options.followRedirect = false;
-    // In stream mode got waits for a body that is to be written, unless it has one.
+    // Without a body got waits for the caller to write one to the stream.
     if (upload !== undefined) options.body = upload;
     else if (method !== 'GET' && method !== 'HEAD') options.body = '';
     const stream = instance.stream(request.url, options);
     let open = true;
-    // Once the head is out, what goes wrong concerns the body.
+    // After the head, an error concerns the body.
     let fail = (error: unknown): void => subscriber.error(error);
     stream.once('response', (response: IncomingMessage) => {
       if (!open) return;
@@ -96,7 +95,7 @@ function exchange(instance: Got, request: TransportRequest): Observable<Transpor
       const { statusCode: status = 0, headers } = response;
       subscriber.next({ status, headers: joinHeaders(headers), body });
     });
-    // Stays for good: got may report once more after the first error, to nobody's use.
+    // `on`, not `once`: got may emit further errors, and an unhandled one would end the process.
     stream.on('error', (error: unknown) => {
       open = false;
       fail(error);
@@ -110,10 +109,10 @@ function exchange(instance: Got, request: TransportRequest): Observable<Transpor
 }
 
 /**
- * got builds its request options by spreading one object and adding thirty keys, which costs Node
- * 20 about 40 µs a request. Over plain http none of them is needed but these.
+ * Replaces got's construction of request options: it adds thirty keys to a spread object, which takes
+ * Node 20 about 40 µs per request. Plain http needs only the keys of `plainHttpOptions`.
  */
-function cheapNativeOptions(options: NormalizedOptions): void {
+function useMinimalNativeOptions(options: NormalizedOptions): void {
   if ((options.url as URL).protocol !== 'http:') return;
   (options as Options).createNativeRequestOptions =
     plainHttpOptions as Options['createNativeRequestOptions'];
@@ -131,8 +130,8 @@ function plainHttpOptions(this: Options): object {
   };
 }
 
-/** got drops `authorization` and `cookie` itself, but not when only the protocol differs. */
-function dropCredentialsAbroad(
+/** Drops credentials on a redirect to another origin. got itself keeps them if only the protocol differs. */
+function dropCredentialsCrossOrigin(
   options: NormalizedOptions,
   response: { readonly url: string },
 ): void {

@@ -2,80 +2,84 @@ import { Observable } from 'rxjs';
 import type { SchedulerLike, Subscriber, Subscription } from 'rxjs';
 import type { TransportResponse } from './transport.ts';
 
-/** What is said when an exchange goes wrong. */
+/** The limit of an exchange, and the conversion of its errors. */
 export interface IdleTimeoutOptions {
-  /** How long nothing may come, in milliseconds; 0 for as long as it likes. */
-  readonly silence: number;
+  /** The longest time without data, in milliseconds; 0 disables it. */
+  readonly timeout: number;
   readonly scheduler: SchedulerLike;
-  readonly tooLate: () => Error;
-  /** Explains what kept the answer away, and what broke it off. */
-  readonly unanswered: (cause: unknown) => Error;
-  readonly brokenOff: (cause: unknown) => Error;
+  /** Makes the error of a timeout. */
+  readonly timeoutError: () => Error;
+  /** Converts an error before the head of the response. */
+  readonly explainFailure: (cause: unknown) => Error;
+  /** Converts an error within the body. */
+  readonly explainTruncation: (cause: unknown) => Error;
 }
 
 /**
- * Ends an exchange that falls silent, before its head or within its body, and explains what the
- * platform threw.
+ * Errors if an exchange receives no data for too long, before its head or within its body. Converts
+ * the platform's errors as well.
  *
- * It is on the way of every request, so it is a single layer with a single timer.
+ * All requests pass here, so it is a single Observable with a single timer.
  */
 export function withIdleTimeout(
   exchange: Observable<TransportResponse>,
-  watch: IdleTimeoutOptions,
+  options: IdleTimeoutOptions,
 ): Observable<TransportResponse> {
   return new Observable((subscriber) => {
-    let pieces: Subscriber<Uint8Array> | undefined;
-    const alarm = new IdleTimeout(watch, () => (pieces ?? subscriber).error(watch.tooLate()));
-    alarm.start();
-    const body = (raw: Observable<Uint8Array>): Observable<Uint8Array> =>
+    let bodySubscriber: Subscriber<Uint8Array> | undefined;
+    const idle = new IdleTimeout(options, () =>
+      (bodySubscriber ?? subscriber).error(options.timeoutError()),
+    );
+    idle.start();
+    const watchBody = (body: Observable<Uint8Array>): Observable<Uint8Array> =>
       new Observable((chunks) => {
-        pieces = chunks;
-        alarm.start();
-        chunks.add(() => alarm.stop());
-        return raw.subscribe({
+        bodySubscriber = chunks;
+        idle.start();
+        chunks.add(() => idle.stop());
+        return body.subscribe({
           next: (chunk) => {
-            alarm.heard();
+            idle.recordActivity();
             chunks.next(chunk);
           },
-          error: (error: unknown) => chunks.error(watch.brokenOff(error)),
+          error: (error: unknown) => chunks.error(options.explainTruncation(error)),
           complete: () => chunks.complete(),
         });
       });
-    subscriber.add(() => alarm.stop());
+    subscriber.add(() => idle.stop());
     return exchange.subscribe({
-      next: ({ status, headers, body: raw }) => {
-        alarm.heard();
-        subscriber.next({ status, headers, body: body(raw) });
-        // Nobody waits for a body that nobody reads.
-        if (pieces === undefined) alarm.stop();
+      next: ({ status, headers, body }) => {
+        idle.recordActivity();
+        subscriber.next({ status, headers, body: watchBody(body) });
+        // Without a subscriber the body has no deadline.
+        if (bodySubscriber === undefined) idle.stop();
       },
-      error: (error: unknown) => subscriber.error(watch.unanswered(error)),
+      error: (error: unknown) => subscriber.error(options.explainFailure(error)),
       complete: () => subscriber.complete(),
     });
   });
 }
 
-/** Rings when nothing has been heard for so long; hearing something costs it no timer. */
+/** Calls back after a time without activity. Activity does not reset its timer, which would cost time. */
 class IdleTimeout {
-  readonly #watch: IdleTimeoutOptions;
-  readonly #ring: () => void;
+  readonly #options: IdleTimeoutOptions;
+  readonly #onTimeout: () => void;
   #timer: Subscription | undefined;
-  #heard = 0;
+  #lastActivity = 0;
 
-  constructor(watch: IdleTimeoutOptions, ring: () => void) {
-    this.#watch = watch;
-    this.#ring = ring;
+  constructor(options: IdleTimeoutOptions, onTimeout: () => void) {
+    this.#options = options;
+    this.#onTimeout = onTimeout;
   }
 
   start(): void {
-    const { silence } = this.#watch;
-    if (silence === 0 || silence === Infinity) return;
-    this.heard();
-    this.#timer ??= this.#watch.scheduler.schedule(() => this.#look(), silence);
+    const { timeout } = this.#options;
+    if (timeout === 0 || timeout === Infinity) return;
+    this.recordActivity();
+    this.#timer ??= this.#options.scheduler.schedule(() => this.#check(), timeout);
   }
 
-  heard(): void {
-    this.#heard = this.#watch.scheduler.now();
+  recordActivity(): void {
+    this.#lastActivity = this.#options.scheduler.now();
   }
 
   stop(): void {
@@ -83,10 +87,10 @@ class IdleTimeout {
     this.#timer = undefined;
   }
 
-  #look(): void {
-    const { scheduler, silence } = this.#watch;
-    const left = this.#heard + silence - scheduler.now();
-    if (left > 0) this.#timer = scheduler.schedule(() => this.#look(), left);
-    else this.#ring();
+  #check(): void {
+    const { scheduler, timeout } = this.#options;
+    const remaining = this.#lastActivity + timeout - scheduler.now();
+    if (remaining > 0) this.#timer = scheduler.schedule(() => this.#check(), remaining);
+    else this.#onTimeout();
   }
 }

@@ -1,8 +1,7 @@
 import { Observable, catchError, tap, throwError } from 'rxjs';
 import type { SchedulerLike } from 'rxjs';
-import { isConnectionError } from '../errors/connection-error.ts';
+import { isConnectionError, isTimeoutError } from '../errors/connection-error.ts';
 import { isHTTPError } from '../errors/http-error.ts';
-import { isTimeoutError } from '../errors/connection-error.ts';
 import { backoff } from '../operators/retry-policy.ts';
 import type { BackoffOptions } from '../operators/retry-policy.ts';
 import { isRepeatable } from './exchange.ts';
@@ -10,109 +9,118 @@ import type { RequestSpec } from './exchange.ts';
 
 interface Node {
   readonly url: string;
-  /** How often in a row it failed. */
+  /** The number of consecutive failures. */
   failures: number;
-  /** Until when it is left alone. */
-  until: number;
+  /** The time before which it receives no requests. */
+  availableAt: number;
 }
 
 /**
- * The nodes of a cluster: requests go round them, and round one that failed, for a while.
+ * Distributes requests over the nodes of a cluster in turn, and skips failed nodes for a while.
  *
- * A node that cannot be reached, keeps silent, or says that it cannot serve is left alone, longer
- * each time; nothing is asked of it meanwhile unless all of them are in that state. A request that
- * only reads goes on to the next node at once, to each at most once. One that writes does only
- * where its connection was refused, for any other may have been carried out.
+ * A node fails if it is unreachable, times out, or reports that it cannot serve. It then receives no
+ * requests, for longer with each failure, unless all nodes have failed. A request that only reads
+ * retries at once on the other nodes, once on each. A write does so only if its connection was
+ * refused, because otherwise the node may have executed it.
  */
 export class Nodes {
   readonly #nodes: readonly Node[];
   readonly #scheduler: SchedulerLike;
-  readonly #pace: BackoffOptions;
-  #turn: number;
+  readonly #backoff: BackoffOptions;
+  #nextIndex: number;
 
-  constructor(urls: readonly string[], scheduler: SchedulerLike, pace: BackoffOptions = {}) {
-    const { initialDelay = 5_000, maxDelay = 60_000, random = Math.random } = pace;
-    this.#nodes = urls.map((url) => ({ url, failures: 0, until: -Infinity }));
+  constructor(urls: readonly string[], scheduler: SchedulerLike, nodeBackoff: BackoffOptions = {}) {
+    const { initialDelay = 5_000, maxDelay = 60_000, random = Math.random } = nodeBackoff;
+    this.#nodes = urls.map((url) => ({ url, failures: 0, availableAt: -Infinity }));
     this.#scheduler = scheduler;
-    this.#pace = { initialDelay, maxDelay, random };
-    // A thousand clients that begin at once do not all begin with the first.
-    this.#turn = Math.floor(random() * urls.length);
+    this.#backoff = { initialDelay, maxDelay, random };
+    // Clients that start at the same time start with different nodes.
+    this.#nextIndex = Math.floor(random() * urls.length);
   }
 
-  /** Sends a request at each subscription, to a node of which it is told the URL. */
+  /**
+   * Sends a request to a node at each subscription, and to others if it fails.
+   *
+   * @param attempt - Sends the request to the node with this URL.
+   */
   send<T>(spec: RequestSpec, attempt: (url: string) => Observable<T>): Observable<T> {
-    const isRead = reads(spec);
+    const isRead = isReadOnly(spec);
     const tried = new Set<Node>();
     const next = (): Observable<T> => {
       const node = this.#choose(tried);
       tried.add(node);
       return attempt(node.url).pipe(
-        tap(() => comeBack(node)),
+        tap(() => markAvailable(node)),
         catchError((error: unknown) => {
-          if (!isOfNode(error)) {
-            if (isHTTPError(error)) comeBack(node);
+          if (!isNodeFailure(error)) {
+            if (isHTTPError(error)) markAvailable(node);
             return throwError(() => error);
           }
-          this.#leave(node);
-          const goesOn = isRead || (wasRefused(error) && isRepeatable(spec));
-          return goesOn && tried.size < this.#nodes.length ? next() : throwError(() => error);
+          this.#markFailed(node);
+          const mayRetry = isRead || (wasNotSent(error) && isRepeatable(spec));
+          return mayRetry && tried.size < this.#nodes.length ? next() : throwError(() => error);
         }),
       );
     };
     return new Observable((subscriber) => next().subscribe(subscriber));
   }
 
-  /** The next in turn that is well; else the one whose time is up first. */
+  /** Returns the next available node in turn, or the node that is available first. */
   #choose(tried: ReadonlySet<Node>): Node {
     const now = this.#scheduler.now();
     const { length } = this.#nodes;
-    const serialize = this.#nodes
-      .map((_, i) => this.#nodes[(this.#turn + i) % length] as Node)
+    const candidates = this.#nodes
+      .map((_, i) => this.#nodes[(this.#nextIndex + i) % length] as Node)
       .filter((node) => !tried.has(node));
     const node =
-      serialize.find(({ until }) => until <= now) ??
-      serialize.reduce((first, other) => (other.until < first.until ? other : first));
-    this.#turn = (this.#nodes.indexOf(node) + 1) % length;
+      candidates.find(({ availableAt }) => availableAt <= now) ??
+      candidates.reduce((first, other) => (other.availableAt < first.availableAt ? other : first));
+    this.#nextIndex = (this.#nodes.indexOf(node) + 1) % length;
     return node;
   }
 
-  #leave(node: Node): void {
+  #markFailed(node: Node): void {
     const now = this.#scheduler.now();
-    // What was under way when it failed fails too, and says nothing new.
-    if (node.until > now) return;
+    // Requests that were in flight at the first failure fail too, and count once.
+    if (node.availableAt > now) return;
     node.failures += 1;
-    node.until = now + backoff(node.failures, this.#pace);
+    node.availableAt = now + backoff(node.failures, this.#backoff);
   }
 }
 
-/** It answers: what it failed at is over. */
-function comeBack(node: Node): void {
+function markAvailable(node: Node): void {
   node.failures = 0;
-  node.until = -Infinity;
+  node.availableAt = -Infinity;
 }
 
-/** Whether it is the node that failed, and another may do better. */
-function isOfNode(error: unknown): boolean {
+/** Tells whether the node failed, so that another node may succeed. */
+function isNodeFailure(error: unknown): boolean {
   if (isConnectionError(error) || isTimeoutError(error)) return true;
   if (!isHTTPError(error)) return false;
-  const { status, reason, error: word } = error;
-  // A cluster that loses a node says so with a 412, to whoever asks for what was there.
-  if (word === 'nodedown') return true;
-  return (status >= 502 && status <= 504) || (status >= 500 && /maintenance/.test(word + reason));
+  const { status, reason, error: code } = error;
+  // A cluster reports the loss of a node with status 412.
+  if (code === 'nodedown') return true;
+  return (status >= 502 && status <= 504) || (status >= 500 && /maintenance/.test(code + reason));
 }
 
-const REFUSED = new Set(['ECONNREFUSED', 'ENOTFOUND', 'EAI_AGAIN', 'EHOSTUNREACH', 'ENETUNREACH']);
+const UNSENT_CODES = new Set([
+  'ECONNREFUSED',
+  'ENOTFOUND',
+  'EAI_AGAIN',
+  'EHOSTUNREACH',
+  'ENETUNREACH',
+]);
 
-/** Whether not a byte of a request can have arrived. Browsers do not say. */
-function wasRefused(error: unknown): boolean {
-  return isConnectionError(error) && REFUSED.has(error.code ?? '');
+/** Tells whether no byte of the request can have arrived. In browsers this is unknown. */
+function wasNotSent(error: unknown): boolean {
+  return isConnectionError(error) && UNSENT_CODES.has(error.code ?? '');
 }
 
-/** What is asked with POST because it is too long for a URL. */
-const READS =
+/** The endpoints that read with POST, because their parameters may be too long for a URL. */
+const READ_ENDPOINTS =
   /\/(?:_all_docs|_bulk_get|_changes|_dbs_info|_design_docs|_explain|_find|_local_docs|_missing_revs|_revs_diff|_search|_session|_nouveau|_view)(?:[/?]|$)/;
 
-/** Whether a request changes nothing, however often it is sent. */
-function reads({ method = 'GET', path }: RequestSpec): boolean {
-  return method === 'GET' || method === 'HEAD' || (method === 'POST' && READS.test(path));
+/** Tells whether a request only reads. */
+function isReadOnly({ method = 'GET', path }: RequestSpec): boolean {
+  return method === 'GET' || method === 'HEAD' || (method === 'POST' && READ_ENDPOINTS.test(path));
 }

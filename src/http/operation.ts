@@ -5,7 +5,7 @@ import type { Connection } from './connection.ts';
 import type { Answer, Exchange, RequestSpec } from './exchange.ts';
 import type { ResponseHeaders } from './transport.ts';
 
-/** What the server said to a request, as a value: `ok` tells whether it agreed. */
+/** The outcome of a request as a value: `ok` is true for a 2xx status. */
 export type Status<T> =
   | {
       readonly ok: true;
@@ -27,10 +27,9 @@ export type Status<T> =
     };
 
 /**
- * What every one-shot method returns: an Observable with its answer's status within reach.
+ * The result of every one-shot method: an Observable of its value, with access to its status.
  *
- * - **Temperature:** cold. Nothing is sent until it is subscribed to; each subscription sends its
- *   own request, with the arguments as they are then.
+ * - **Temperature:** cold. Each subscription sends a request, with the arguments' current contents.
  * - **Emits** one value, and **completes**.
  * - **Errors** with a `CorduroyError`.
  * - **On unsubscribe** the exchange is aborted at once.
@@ -51,14 +50,16 @@ export class Operation<T> extends Observable<T> {
   }
 
   /**
-   * Returns the answer with its code and headers, whether the server agreed or not.
+   * Returns the outcome with its status code and headers, for success and failure alike.
    *
-   * Cold. Emits one `Status` and completes. Errors only where there was no HTTP answer. On
-   * unsubscribe the exchange is aborted.
+   * - **Temperature:** cold. Each subscription sends a request.
+   * - **Emits** one `Status`, and **completes**.
+   * - **Errors** with a `CorduroyError` only if there is no HTTP response, or an unusable one.
+   * - **On unsubscribe** the exchange is aborted at once.
    *
    * @example
    * db.get('some-id').status().subscribe((status) => {
-   *   if (status.error === NotFound) console.log('never heard of it');
+   *   if (status.error === NotFound) console.log('no such document');
    * });
    */
   status(): Observable<Status<T>> {
@@ -86,7 +87,7 @@ export class Operation<T> extends Observable<T> {
   }
 
   /**
-   * The answers with their heads, for operations that are made of others.
+   * Emits the responses with their status codes and headers, for operations that combine others.
    * @internal
    */
   answers(): Observable<Answer<T>> {
@@ -94,7 +95,7 @@ export class Operation<T> extends Observable<T> {
   }
 
   /**
-   * Returns an operation that answers something else with the same status.
+   * Returns an operation with a converted value and the same status.
    * @internal
    */
   mapValue<R>(project: (value: T) => R): Operation<R> {
@@ -106,17 +107,17 @@ export class Operation<T> extends Observable<T> {
   }
 
   /**
-   * Gives the value at `yield* operation` inside `relax`, typed as `T`.
+   * Returns the value of `yield* operation` inside `relax`, typed as `T`.
    *
-   * It yields the operation itself, typed as `never`: a loop or a destructuring over an operation does
-   * not compile, and RxJS infers `T` from `switchMap(() => operation)`.
+   * Yields the operation itself, typed as `never`. A loop or a destructuring over an operation
+   * therefore does not compile, and RxJS infers `T` from `switchMap(() => operation)`.
    */
   *[Symbol.iterator](): Generator<never, T> {
     return yield this as never;
   }
 }
 
-/** Makes the operation that sends one request and decodes its answer. */
+/** Makes an operation that sends one request and decodes its response. */
 export function operation<T>(
   connection: Connection,
   describe: () => RequestSpec,

@@ -1,37 +1,37 @@
 import { assertJson } from '../model/json.ts';
 import { invalidArgument } from '../model/invalid-argument.ts';
 
-/** How the value of an option is written in a query string; `name` is for what is said of it. */
+/** Validates the value of an option and encodes it for a query string. `name` is for its errors. */
 export type Parameter = (value: unknown, name: string) => string;
 
-/** The options that an operation takes, by name. */
+/** The options of an operation, by name. */
 export type Parameters = Readonly<Record<string, Parameter>>;
 
-/** A number that is whole and not negative. */
+/** Encodes a whole number from 0. */
 export const count: Parameter = (value, name) => {
   if (typeof value === 'number' && Number.isSafeInteger(value) && value >= 0) return String(value);
   throw invalidArgument(name, 'a whole number from 0', value, RangeError);
 };
 
-/** `true` or `false`. */
+/** Encodes a boolean. */
 export const flag: Parameter = (value, name) => {
   if (typeof value === 'boolean') return String(value);
   throw invalidArgument(name, 'true or false', value);
 };
 
-/** A string, sent as it is. */
+/** Encodes a string that is not empty, unchanged. */
 export const text: Parameter = (value, name) => {
   if (typeof value === 'string' && value !== '') return value;
   throw invalidArgument(name, 'a string that is not empty', value);
 };
 
-/** Any JSON value, sent as JSON. */
+/** Encodes any JSON value as JSON. */
 export const json: Parameter = (value, name) => {
   assertJson(value, name);
   return JSON.stringify(value);
 };
 
-/** One of the given strings. */
+/** Encodes one of the given strings. */
 export const oneOf =
   (...allowed: readonly string[]): Parameter =>
   (value, name) => {
@@ -39,24 +39,25 @@ export const oneOf =
     throw invalidArgument(name, `one of '${allowed.join("', '")}'`, value);
   };
 
-/** Options whose name on the wire is not their own with underscores. */
-const WIRE: Readonly<Record<string, string>> = {
+/** The options whose wire names are not their snake_case forms. */
+const WIRE_NAMES: Readonly<Record<string, string>> = {
   startKey: 'startkey',
   endKey: 'endkey',
   startKeyDocId: 'startkey_docid',
   endKeyDocId: 'endkey_docid',
 };
 
-/** Returns what an option is called on the wire: `include_docs` for `includeDocs`. */
+/** Returns the wire name of an option: `include_docs` for `includeDocs`. */
 export function wireName(name: string): string {
-  return WIRE[name] ?? name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
+  return WIRE_NAMES[name] ?? name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
 }
 
 /**
- * Writes options as a query string, with its `?`, or `''` where there are none. Options that are
- * undefined are left out.
+ * Encodes options as a query string with its `?`, or as `''` if there are none. Omits undefined options.
  *
- * @throws TypeError for an option that is not in the table, with the one that may have been meant.
+ * @param parameters - The known options.
+ * @param what - The name of the method, for errors.
+ * @throws TypeError for an unknown option, with the most similar name; also for an invalid value.
  */
 export function toQuery(parameters: Parameters, options: object, what: string): string {
   let query = '';
@@ -69,9 +70,9 @@ export function toQuery(parameters: Parameters, options: object, what: string): 
 }
 
 /**
- * Writes options as the fields of a JSON body, by their names on the wire, after the same checks.
+ * Validates options as {@link toQuery} does, and returns them as a JSON body with wire names.
  *
- * @throws TypeError for an option that is not in the table, with the one that may have been meant.
+ * @throws TypeError for an unknown option, with the most similar name; also for an invalid value.
  */
 export function toBody(
   parameters: Parameters,
@@ -94,10 +95,10 @@ function encoder(parameters: Parameters, name: string, what: string): Parameter 
 }
 
 function unknownOption(parameters: Parameters, name: string, what: string): TypeError {
-  const meant = Object.keys(parameters).find((known) => plain(known) === plain(name));
+  const similar = Object.keys(parameters).find((known) => normalize(known) === normalize(name));
   return new TypeError(
-    `${what}: unknown option '${name}'${meant ? `; did you mean '${meant}'?` : ''}`,
+    `${what}: unknown option '${name}'${similar ? `; did you mean '${similar}'?` : ''}`,
   );
 }
 
-const plain = (word: string): string => word.replaceAll('_', '').toLowerCase();
+const normalize = (name: string): string => name.replaceAll('_', '').toLowerCase();

@@ -2,38 +2,37 @@ import { map, mergeMap } from 'rxjs';
 import { assertJson } from '../model/json.ts';
 import { invalidArgument, describeValue } from '../model/invalid-argument.ts';
 import { CREDENTIAL_HEADERS } from './auth.ts';
-import { readBytes } from './exchange.ts';
 import type { JsonCodec } from './connection-options.ts';
 import type { Connection } from './connection.ts';
 import type { Exchange, RequestSpec } from './exchange.ts';
-import { protocolError } from './exchange.ts';
+import { protocolError, readBytes } from './exchange.ts';
 import { Operation } from './operation.ts';
 import { toBody } from './query.ts';
 import type { Parameter } from './query.ts';
 import type { RequestBody } from './transport.ts';
 import { isDotSegment, segment } from './url.ts';
 
-/** A request that no method is there for. */
+/** A request to an endpoint without a method in Corduroy. */
 export interface RequestOptions {
   /** @defaultValue 'GET' */
   readonly method?: string;
   /**
-   * Where to, below the server, the database or the node that is asked: it begins with a slash, and
-   * its segments are encoded already, as by `encodeURIComponent`. It may have a query.
+   * The path below the server, the database or the node. It must begin with a slash. Its segments must
+   * be encoded with `encodeURIComponent`. It may include a query string.
    */
   readonly path: string;
   /**
-   * More of the query: strings, numbers and booleans as they are, anything else as JSON. What is
-   * undefined is left out.
+   * More query parameters. Strings, numbers and booleans are sent unchanged, other values as JSON.
+   * Undefined values are omitted.
    */
   readonly query?: Readonly<Record<string, unknown>>;
-  /** A body to be written as JSON, with that content type. */
+  /** A body to encode as JSON, with the content type of JSON. */
   readonly json?: unknown;
-  /** A body that is sent as it is; `headers` says what it is. One that is iterated is sent once. */
+  /** A body to send unchanged; give its content type in `headers`. An iterable is sent once. */
   readonly body?: RequestBody;
-  /** Headers for this request alone. Credentials are given to the `Couch`, which never shows them. */
+  /** Headers for this request alone. Credentials are not allowed here: pass them to the `Couch`. */
   readonly headers?: Readonly<Record<string, string>>;
-  /** Overrides the connection's `timeout`, in milliseconds; 0 for as long as it takes. */
+  /** Overrides the connection's `timeout`, in milliseconds; 0 disables it. */
   readonly timeout?: number;
 }
 
@@ -48,7 +47,11 @@ const OPTIONS = {
   timeout: any,
 };
 
-/** Makes the operation that sends a request as it is described, `base` before its path. */
+/** Makes an operation that sends the described request.
+ *
+ * @param base - A prefix of the path, such as that of a database.
+ * @throws TypeError or RangeError for invalid options.
+ */
 export function request<T>(
   connection: Connection,
   options: RequestOptions,
@@ -58,7 +61,7 @@ export function request<T>(
   return new Operation(
     connection
       .send(() => {
-        // What a user sends in a header of their own is as likely a key as not.
+        // A custom header may hold a key.
         connection.hide(Object.values(spec.headers ?? {}).filter((value) => value.length > 7));
         return spec;
       })
@@ -76,7 +79,7 @@ export function request<T>(
   );
 }
 
-/** Reads an answer as what it says that it is. */
+/** Decodes a response by its content type: JSON, text, or bytes; null if it is empty. */
 function decodeByType(bytes: Uint8Array, exchange: Exchange, codec: JsonCodec): unknown {
   const { 'content-type': type = '' } = exchange.headers;
   if (bytes.length === 0) return null;
@@ -86,9 +89,9 @@ function decodeByType(bytes: Uint8Array, exchange: Exchange, codec: JsonCodec): 
   try {
     return codec.parse(new TextDecoder().decode(bytes));
   } catch {
-    // What the parser says quotes the answer, which may hold anything.
-    const what = `the answer under status ${exchange.status} is not JSON, as it says it is`;
-    throw protocolError(exchange.request, what, { transient: true });
+    // Without the parser's message, which quotes the response.
+    const problem = `the answer under status ${exchange.status} is not JSON, despite its content type`;
+    throw protocolError(exchange.request, problem, { transient: true });
   }
 }
 
@@ -102,12 +105,12 @@ function toSpec(options: RequestOptions, base: string): RequestSpec {
   const method = requireMethod(options.method ?? 'GET');
   requirePath(path);
   if (json !== undefined && body !== undefined)
-    throw new TypeError('request: json and body exclude each other');
+    throw new TypeError('request: json and body exclude each other; pass only one');
   if (json !== undefined) assertJson(json, 'request: json');
   if (body !== undefined && !isBody(body))
     throw invalidArgument('request: body', 'a string, bytes or an async iterable of bytes', body);
   if ((json ?? body) !== undefined && (method === 'GET' || method === 'HEAD'))
-    throw new TypeError(`request: ${method} has no body; name another method`);
+    throw new TypeError(`request: ${method} has no body; pass another method`);
   if (timeout !== undefined && !(timeout >= 0))
     throw invalidArgument('request: timeout', 'milliseconds from 0', timeout, RangeError);
   return {
@@ -122,51 +125,57 @@ function toSpec(options: RequestOptions, base: string): RequestSpec {
 
 function requireMethod(method: unknown): string {
   if (typeof method === 'string' && /^[a-z]+$/i.test(method)) return method.toUpperCase();
-  throw invalidArgument('request: method', 'the name of a method, as in PUT', method);
+  throw invalidArgument('request: method', 'the name of an HTTP method, such as PUT', method);
 }
 
-/** Refuses whatever could lead elsewhere than below the base: credentials go with the request. */
+/** Validates that a path stays below the base, because the request carries credentials. */
 function requirePath(path: unknown): asserts path is string {
   if (typeof path !== 'string' || !path.startsWith('/') || path.startsWith('//')) {
-    throw invalidArgument('request: path', 'a path that begins with one slash, and no URL', path);
+    throw invalidArgument('request: path', 'a path that begins with one slash', path);
   }
-  // What is no printable ASCII should have been encoded; URL parsers take a backslash for a slash.
+  // URL parsers read a backslash as a slash.
   if (!/^[!-~]*$/.test(path) || /[\\#]/.test(path)) {
-    throw new TypeError(`request: path is not encoded: ${describeValue(path)}`);
+    throw new TypeError(
+      `request: path must be encoded (received ${describeValue(path)}); use encodeURIComponent`,
+    );
   }
-  const [above = ''] = path.split('?');
-  if (above.split('/').some((part) => isDotSegment(part.replace(/%2e/gi, '.')))) {
-    throw new TypeError(`request: path must not have '.' or '..' in it: ${describeValue(path)}`);
+  const [pathname = ''] = path.split('?');
+  if (pathname.split('/').some((part) => isDotSegment(part.replace(/%2e/gi, '.')))) {
+    throw new TypeError(
+      `request: path must not contain '.' or '..' segments (received ${describeValue(path)})`,
+    );
   }
 }
 
 function withQuery(path: string, query: Readonly<Record<string, unknown>>): string {
   const pairs = Object.entries(query)
     .filter(([, value]) => value !== undefined)
-    .map(([name, value]) => `${segment(name)}=${segment(inQuery(value, name))}`);
+    .map(([name, value]) => `${segment(name)}=${segment(toQueryValue(value, name))}`);
   if (pairs.length === 0) return path;
   return `${path}${path.includes('?') ? '&' : '?'}${pairs.join('&')}`;
 }
 
-function inQuery(value: unknown, name: string): string {
+function toQueryValue(value: unknown, name: string): string {
   if (typeof value === 'string') return value;
   assertJson(value, `request: query: ${name}`);
   return JSON.stringify(value);
 }
 
 function requireHeaders(headers: Readonly<Record<string, unknown>>): Record<string, string> {
-  const own: Record<string, string> = {};
+  const checked: Record<string, string> = {};
   for (const [name, value] of Object.entries(headers)) {
     if (!/^[\w!#$%&'*+.^`|~-]+$/.test(name))
-      throw invalidArgument('request: headers', 'names', name);
-    // The value may be a secret, and is not shown.
+      throw invalidArgument('request: the name of a header', 'an HTTP token', name);
+    // The value may be a secret, so the error does not include it.
     if (typeof value !== 'string' || !/^[\t\u0020-\u007e\u0080-\u00ff]*$/.test(value))
-      throw new TypeError(`request: headers: ${name} must be a string that a header can hold`);
+      throw new TypeError(
+        `request: headers: ${name} must be a string of characters that a header allows`,
+      );
     if (CREDENTIAL_HEADERS.includes(name.toLowerCase()))
-      throw new TypeError(`request: headers: give credentials to the Couch, not as ${name}`);
-    own[name.toLowerCase()] = value;
+      throw new TypeError(`request: headers: give credentials to the Couch, not in ${name}`);
+    checked[name.toLowerCase()] = value;
   }
-  return own;
+  return checked;
 }
 
 function isBody(body: unknown): boolean {

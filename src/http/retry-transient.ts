@@ -3,40 +3,46 @@ import type { MonoTypeOperatorFunction, Observable } from 'rxjs';
 import type { RetryPolicy } from '../operators/retry-policy.ts';
 import type { Connection } from './connection.ts';
 
-/** Tries again what fails for now, at a pace; errors with what is not to be put up with. */
+/**
+ * Returns an operator that retries transient errors with backoff, until the policy gives up. After a
+ * 401 it also retries when the credentials change. It emits, completes and errors as its source does.
+ */
 export function retryTransient<T>(
   connection: Connection,
-  pace: RetryPolicy,
+  policy: RetryPolicy,
 ): MonoTypeOperatorFunction<T> {
-  return (work) =>
-    work.pipe(
-      tap(() => pace.succeeded()),
+  return (source) =>
+    source.pipe(
+      tap(() => policy.succeeded()),
       retry({
         delay: (error: unknown) => {
-          const delay = retryDelay(error, connection, pace);
+          const delay = retryDelay(error, connection, policy);
           return delay === null
             ? throwError(() => error)
-            : waitForRetry(delay, error, connection, pace);
+            : waitForRetry(delay, error, connection, policy);
         },
       }),
     );
 }
 
 /**
- * Returns how long to wait after a failure, in milliseconds: `Infinity` for other credentials, where
- * they may come and failures are put up with; null where the failure is not to be waited out.
+ * Returns the delay before a retry, in milliseconds. `Infinity` means: wait for other credentials.
+ * Null means: do not retry.
  */
 export function retryDelay(
   error: unknown,
   connection: Connection,
-  pace: RetryPolicy,
+  policy: RetryPolicy,
 ): number | null {
-  const delay = pace.failed(error);
-  const mayRecover = pace.tolerance > 0 && connection.authenticator.mayRecover(error);
+  const delay = policy.failed(error);
+  const mayRecover = policy.tolerance > 0 && connection.authenticator.mayRecover(error);
   return delay === null && mayRecover ? Infinity : delay;
 }
 
-/** Waits as long as `retryDelay` says; for other credentials no longer than failures are put up with. */
+/**
+ * Emits when a retry is due, after the delay from {@link retryDelay}. Errors with `error` if other
+ * credentials do not arrive within the policy's tolerance.
+ */
 export function waitForRetry(
   delay: number,
   error: unknown,
@@ -46,6 +52,6 @@ export function waitForRetry(
   if (delay !== Infinity) return connection.after(delay);
   const { changed$ } = connection.authenticator;
   if (tolerance === Infinity) return changed$.pipe(take(1));
-  const tooLong = connection.after(tolerance).pipe(mergeMap(() => throwError(() => error)));
-  return merge(changed$, tooLong).pipe(take(1));
+  const timeout$ = connection.after(tolerance).pipe(mergeMap(() => throwError(() => error)));
+  return merge(changed$, timeout$).pipe(take(1));
 }

@@ -11,17 +11,16 @@ import { lines } from '../operators/lines.ts';
 import { toAsyncIterator } from '../operators/to-observable.ts';
 
 /**
- * The rows of an answer, one by one, as they arrive: what `db.rows()` and its like return.
+ * The rows of a response, emitted as they arrive: the result of `db.viewRows()` and similar methods.
  *
  * - **Temperature:** cold. Each subscription sends a request.
- * - **Emits** each row as soon as its line is there. No more than a piece of the answer is held in
- *   memory, however long it is.
- * - **Completes** when the list has ended as it should.
- * - **Errors** as an `Operation` does before the first row; with a transient `ProtocolError` where the
- *   answer breaks off. Rows that were emitted by then are good.
- * - **On unsubscribe** (`take(10)`) the transfer ends at once.
+ * - **Emits** each row when its line has arrived. Memory holds only a part of the response.
+ * - **Completes** at the end of the list.
+ * - **Errors** before the first row as an `Operation` does. If the response ends early, errors with a
+ *   transient `ProtocolError`; the rows emitted before are valid.
+ * - **On unsubscribe**, as with `take(10)`, the download is cancelled at once.
  *
- * A stream has no way to slow the server down: see `db.pages` for a consumer that is slow.
+ * A row stream has no back-pressure. Use `db.viewPages` for a slow consumer.
  */
 export class RowStream<R, Info> extends Observable<R> {
   #info: Info | null = null;
@@ -44,123 +43,123 @@ export class RowStream<R, Info> extends Observable<R> {
   }
 
   /**
-   * What the server said beside the rows, to the latest subscription; null until it has. A view's
-   * `totalRows` are there before its first row; what comes at the end is there on completion.
+   * The metadata of the response, for the latest subscription; null until it arrives. A view's
+   * `totalRows` arrives before its first row; metadata after the rows arrives on completion.
    */
   get info(): Info | null {
     return this.#info;
   }
 
   /**
-   * Lets `for await (const row of rows)` read the rows; leaving the loop ends the transfer. What
-   * arrives while the loop is busy waits in memory.
+   * Iterates over the rows with `for await`. Leaving the loop cancels the download. Rows that arrive
+   * while the loop is busy wait in memory.
    */
   [Symbol.asyncIterator](): AsyncIterableIterator<R> {
     return toAsyncIterator(this);
   }
 }
 
-/** What an answer that is a list looks like, and what its parts are read as. */
+/** Describes a response with a list of rows, and decodes its parts. */
 export interface RowLayout<R, Info> {
   /** The field that holds the rows. */
   readonly field: 'rows' | 'docs' | 'results';
   readonly row: (raw: unknown) => R;
-  /** Reads what the server says beside the rows. */
+  /** Decodes the metadata: all fields except the rows. */
   readonly info: (rest: Readonly<Record<string, unknown>>) => Info;
 }
 
 /**
- * Reads rows from the lines of an answer, as they come. CouchDB prints a line for each row, between
- * one that begins the list and some that end it; an answer that something on the way printed in
- * another way is read when it is whole.
+ * Returns an operator that decodes the rows in the lines of a response. CouchDB writes one line per
+ * row, after a line that opens the list and before the lines that close it. A response in another
+ * layout, as a proxy may write it, is decoded as a whole at its end.
  *
- * Errors with a transient `ProtocolError` where the end of the list is missing, and where the server
- * gave up in the middle: it can only say so in place of a row.
+ * Errors with a transient `ProtocolError` if the end of the list is missing, or if CouchDB reports a
+ * failure in place of a row.
  *
- * @param tell - Called with what the server says beside the rows, when it is known: before them where
- * the server says it first, and in any case at the end.
+ * @param onInfo - Called with the metadata: before the rows if it comes first, and always at the end.
  */
 export function rows<R, Info>(
   { codec, redact }: Pick<Connection, 'codec' | 'redact'>,
   request: RequestSummary,
   layout: RowLayout<R, Info>,
-  tell: (info: Info) => void,
+  onInfo: (info: Info) => void,
 ): OperatorFunction<readonly string[], R> {
-  const begins = `"${layout.field}":[`;
-  const broken = (what: string): ProtocolError =>
-    protocolError(request, `the answer ${what}`, { transient: true });
+  const listStart = `"${layout.field}":[`;
+  const unusable = (problem: string): ProtocolError =>
+    protocolError(request, `the answer ${problem}`, { transient: true });
   return (blocks) =>
     new Observable((subscriber) => {
-      let place: 'head' | 'rows' | 'tail' | 'elsewhere' = 'head';
+      let section: 'head' | 'rows' | 'tail' | 'unknown' = 'head';
       let head: Readonly<Record<string, unknown>> = {};
-      // What is no row: the end of the list, or an answer of another layout.
-      const other: string[] = [];
+      // The lines after the rows, or a response in another layout.
+      const otherLines: string[] = [];
 
       const readHead = (line: string): void => {
-        if (!line.endsWith(begins)) {
-          place = 'elsewhere';
-          other.push(line);
+        if (!line.endsWith(listStart)) {
+          section = 'unknown';
+          otherLines.push(line);
           return;
         }
-        place = 'rows';
+        section = 'rows';
         head = asObject(codec.parse(`${line}]}`));
-        if (Object.keys(head).length > 1) tell(layout.info(head));
+        if (Object.keys(head).length > 1) onInfo(layout.info(head));
       };
       const readRow = (line: string): void => {
         if (line.startsWith(']')) {
-          place = 'tail';
-          other.push(line);
+          section = 'tail';
+          otherLines.push(line);
           return;
         }
         const row = codec.parse(line.endsWith(',') ? line.slice(0, -1) : line);
-        // A document may be like anything.
+        // A document may have any fields, also `error` and `reason`.
         if (layout.field !== 'docs' && isFailure(row)) {
-          subscriber.error(broken(redact(`breaks off: ${row.error}: ${row.reason}`)));
+          subscriber.error(unusable(redact(`breaks off: ${row.error}: ${row.reason}`)));
           return;
         }
         subscriber.next(layout.row(row));
       };
       const readEnd = (): void => {
-        if (place === 'tail') {
-          const tail = asObject(codec.parse(`{${begins}${other.join('\n')}`));
-          tell(layout.info(Object.assign({}, head, tail)));
+        if (section === 'tail') {
+          const tail = asObject(codec.parse(`{${listStart}${otherLines.join('\n')}`));
+          onInfo(layout.info(Object.assign({}, head, tail)));
           return;
         }
-        const whole = codec.parse(other.join('\n'));
-        if (isFailure(whole)) throw broken(redact(`is an error: ${whole.error}: ${whole.reason}`));
+        const whole = codec.parse(otherLines.join('\n'));
+        if (isFailure(whole))
+          throw unusable(redact(`is an error: ${whole.error}: ${whole.reason}`));
         for (const row of arrayField(whole, layout.field)) {
           if (subscriber.closed) return;
           subscriber.next(layout.row(row));
         }
-        tell(layout.info(asObject(whole)));
+        onInfo(layout.info(asObject(whole)));
       };
 
       return blocks.subscribe({
         next: (block) => {
           try {
             for (const line of block) {
-              // The consumer has what it wants, or has been told of an error.
+              // Unsubscribed, or errored, by a previous line.
               if (subscriber.closed) return;
-              if (place === 'tail' || place === 'elsewhere') other.push(line);
+              if (section === 'tail' || section === 'unknown') otherLines.push(line);
               else if (line === '') continue;
-              else if (place === 'rows') readRow(line);
+              else if (section === 'rows') readRow(line);
               else readHead(line);
             }
           } catch {
-            // What stands there may be anything: it is not shown.
-            subscriber.error(broken('holds a line that is no row'));
+            // Without the line, which may hold confidential data.
+            subscriber.error(unusable('contains a line that is not a row'));
           }
         },
         error: (error: unknown) => subscriber.error(error),
         complete: () => {
-          if (place === 'head' || place === 'rows') {
-            subscriber.error(broken('ended early'));
+          if (section === 'head' || section === 'rows') {
+            subscriber.error(unusable('ended early'));
             return;
           }
           try {
             readEnd();
           } catch (error) {
-            const unclear = broken('ended early, or is not what CouchDB answers');
+            const unclear = unusable("ended early, or is not in CouchDB's format");
             subscriber.error(isCorduroyError(error) ? error : unclear);
             return;
           }
@@ -175,7 +174,7 @@ interface Failure {
   readonly reason: string;
 }
 
-/** A row of a view may say `error`, but has a key, or an id; what says it alone ends the answer. */
+/** Tells whether a row is a failure that ends the response. A row with an error has a key or an id. */
 function isFailure(row: unknown): row is Failure {
   return (
     typeof row === 'object' &&

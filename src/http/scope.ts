@@ -3,21 +3,21 @@ import type { CoalesceOptions, Coalescing } from './coalescing.ts';
 import type { Connection } from './connection.ts';
 import { databasePath, requireDatabaseName } from './url.ts';
 
-/** A database on a server: what the operations on it need to know of it. */
+/** A database on a server, as its operations use it. */
 export interface DatabaseScope {
   readonly connection: Connection;
   readonly name: string;
-  /** The path of the database below the server's URL, encoded, without a slash at the end. */
+  /** The path of the database below the server's URL, encoded, without a final slash. */
   readonly path: string;
-  /** Whether single reads and writes go together, and how; null where each goes alone. */
+  /** How single reads and writes are combined; null if they are not. */
   readonly coalescing: Coalescing | null;
 }
 
 /**
- * Names a database on a server. Nothing is sent.
+ * Makes the scope of a database. Sends nothing.
  *
- * @param coalesce - Whether single reads and writes go together; that of the connection, by default.
- * @throws TypeError for a name that CouchDB would refuse, and for bad options.
+ * @param coalesce - Whether to combine single reads and writes. The default is the connection's option.
+ * @throws TypeError for a name that CouchDB would refuse, and for invalid options.
  */
 export function databaseScope(
   connection: Connection,

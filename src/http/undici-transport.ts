@@ -15,39 +15,39 @@ import type {
   TransportResponse,
 } from './transport.ts';
 
-/** How the transport over undici connects. */
+/** The options of {@link undiciTransport}. */
 export interface UndiciTransportOptions {
   /**
-   * How many sockets at most are open to one host for ordinary requests; feeds do not count.
+   * The maximum number of sockets to one host, for requests other than feeds.
    * @defaultValue 64
    */
   readonly maxSockets?: number;
-  /** Certificate authorities to trust instead of the well-known ones, as PEM. */
+  /** The certificate authorities to trust instead of the platform's, as PEM. */
   readonly ca?: string | readonly string[];
   /**
-   * Whether a server whose certificate cannot be verified is refused.
+   * Whether to refuse a server with an unverifiable certificate.
    * @defaultValue true
    */
   readonly rejectUnauthorized?: boolean;
 }
 
 /**
- * Returns the transport over `undici`, for Node programs that send many requests: it takes a
- * fraction of the processor time that the others do. undici is to be installed beside Corduroy.
+ * Returns the transport over `undici`, for Node programs that send many requests: it uses a fraction
+ * of the processor time of the other transports. Install undici in addition to Corduroy.
  *
- * It behaves as the one over got: one pool of kept-alive sockets, and sockets of their own for feeds.
+ * It has one pool of kept-alive sockets, and a separate socket for each feed, as `gotTransport` has.
  *
  * @example
  * new Couch(url, { transport: undiciTransport() });
  */
 export function undiciTransport(options: UndiciTransportOptions = {}): Transport {
   const { maxSockets = 64, ca, rejectUnauthorized = true } = options;
-  // A transport times nothing: the connection does, on its scheduler.
-  const patient = { headersTimeout: 0, bodyTimeout: 0 };
+  // The connection applies timeouts, on its scheduler.
+  const noTimeouts = { headersTimeout: 0, bodyTimeout: 0 };
   const connect = { timeout: 0, rejectUnauthorized, ...(ca !== undefined && { ca: [ca].flat() }) };
-  const pooled = new Agent({ ...patient, connect, connections: maxSockets });
-  // Without pipelining at all, a socket is closed when its one answer has ended.
-  const endless = new Agent({ ...patient, connect, pipelining: 0 });
+  const pooled = new Agent({ ...noTimeouts, connect, connections: maxSockets });
+  // With `pipelining: 0` a socket serves one request, and is then closed.
+  const endless = new Agent({ ...noTimeouts, connect, pipelining: 0 });
   return {
     send: (request) =>
       new Observable((subscriber) => {
@@ -60,15 +60,15 @@ export function undiciTransport(options: UndiciTransportOptions = {}): Transport
 
 type Controller = Dispatcher.DispatchController;
 
-/** Where a request goes, and with what: what a redirect changes. */
+/** The parts of a request that a redirect can change. */
 interface Target extends Pick<TransportRequest, 'method' | 'url' | 'headers'> {
   readonly upload: Upload;
 }
 
-const REDIRECTS = 10;
-const ENCODINGS = 'gzip, deflate, br';
+const MAX_REDIRECTS = 10;
+const ACCEPTED_ENCODINGS = 'gzip, deflate, br';
 
-const DECOMPRESS: Readonly<Record<string, () => Transform>> = {
+const DECOMPRESSORS: Readonly<Record<string, () => Transform>> = {
   gzip: createGunzip,
   'x-gzip': createGunzip,
   deflate: createInflate,
@@ -76,8 +76,8 @@ const DECOMPRESS: Readonly<Record<string, () => Transform>> = {
 };
 
 /**
- * One exchange over undici, as its handler: undici's own `request` makes a promise and a stream of
- * each answer, of which nothing is needed here.
+ * Handles one exchange over undici. It implements the handler interface, because undici's `request`
+ * would create a promise and a stream for each response.
  */
 export class UndiciExchange implements Dispatcher.DispatchHandler {
   readonly #agent: Dispatcher;
@@ -89,7 +89,7 @@ export class UndiciExchange implements Dispatcher.DispatchHandler {
   #open = true;
   #controller: Controller | null = null;
   #chunks: Subscriber<Uint8Array> | null = null;
-  #decompress: (() => Transform) | undefined;
+  #createDecompressor: (() => Transform) | undefined;
   #decompressor: Transform | null = null;
 
   constructor(
@@ -125,12 +125,12 @@ export class UndiciExchange implements Dispatcher.DispatchHandler {
     status: number,
     raw: Parameters<typeof joinHeaders>[0],
   ): void {
-    // 100 and 103 come before the answer.
+    // Informational responses, such as 100 and 103, precede the response.
     if (status < 200 || !this.#open) return;
     const headers = joinHeaders(raw);
-    this.#next = this.#redirect(status, headers);
+    this.#next = this.#redirectTarget(status, headers);
     if (this.#next !== null) return;
-    this.#decompress = DECOMPRESS[headers['content-encoding'] ?? ''];
+    this.#createDecompressor = DECOMPRESSORS[headers['content-encoding'] ?? ''];
     const body = new Observable<Uint8Array>((chunks) => {
       this.#chunks = chunks;
     });
@@ -139,11 +139,11 @@ export class UndiciExchange implements Dispatcher.DispatchHandler {
 
   onResponseData(controller: Controller, chunk: Uint8Array): void {
     if (this.#next !== null || !this.#open) return;
-    if (this.#decompress === undefined) {
+    if (this.#createDecompressor === undefined) {
       this.#chunks?.next(chunk);
       return;
     }
-    this.#decompressor ??= this.#decompressing(this.#decompress());
+    this.#decompressor ??= this.#connect(this.#createDecompressor());
     if (this.#decompressor.write(chunk)) return;
     controller.pause();
     this.#decompressor.once('drain', () => controller.resume());
@@ -167,8 +167,10 @@ export class UndiciExchange implements Dispatcher.DispatchHandler {
       origin: slash === -1 ? url : url.slice(0, slash),
       path: slash === -1 ? '/' : url.slice(slash),
       method,
-      // What compresses a feed holds its heartbeats back.
-      headers: this.#endless ? headers : Object.assign({ 'accept-encoding': ENCODINGS }, headers),
+      // Compression would delay a feed's heartbeats.
+      headers: this.#endless
+        ? headers
+        : Object.assign({ 'accept-encoding': ACCEPTED_ENCODINGS }, headers),
       body: upload ?? null,
     };
     this.#agent.dispatch(options, this);
@@ -184,11 +186,11 @@ export class UndiciExchange implements Dispatcher.DispatchHandler {
     if (!this.#open) return;
     this.#open = false;
     this.#decompressor?.destroy();
-    // Once the head is out, what goes wrong concerns the body.
+    // After the head, an error concerns the body.
     (this.#chunks ?? this.#subscriber).error(error);
   }
 
-  #decompressing(decompressor: Transform): Transform {
+  #connect(decompressor: Transform): Transform {
     return decompressor
       .on('data', (chunk: Uint8Array) => this.#chunks?.next(chunk))
       .once('end', () => this.#complete())
@@ -199,17 +201,17 @@ export class UndiciExchange implements Dispatcher.DispatchHandler {
       });
   }
 
-  /** Where the answer sends us, or null where it is the answer. */
-  #redirect(status: number, headers: ResponseHeaders): Target | null {
+  /** Returns the target of a redirect, or null if the response is none. */
+  #redirectTarget(status: number, headers: ResponseHeaders): Target | null {
     const { location } = headers;
     if (location === undefined || status > 308 || (status < 307 && (status < 301 || status > 303)))
       return null;
-    const { method, url, headers: own, upload } = this.#target;
-    // A stream of which nothing is known cannot be sent a second time.
+    const { method, url, headers: original, upload } = this.#target;
+    // A stream cannot be sent twice.
     if (upload instanceof Readable) return null;
     const from = new URL(url);
     const to = new URL(location, from);
-    const kept = { ...own };
+    const kept = { ...original };
     if (to.origin !== from.origin) for (const name of CREDENTIAL_HEADERS) delete kept[name];
     const seeOther = status === 303 && method !== 'GET' && method !== 'HEAD';
     return {
@@ -222,8 +224,8 @@ export class UndiciExchange implements Dispatcher.DispatchHandler {
 
   #follow(target: Target): void {
     this.#redirects += 1;
-    if (this.#redirects > REDIRECTS) {
-      this.#fail(new Error(`Redirected more than ${REDIRECTS} times`));
+    if (this.#redirects > MAX_REDIRECTS) {
+      this.#fail(new Error(`Redirected more than ${MAX_REDIRECTS} times`));
       return;
     }
     this.#next = null;

@@ -4,7 +4,7 @@ import { ANONYMOUS, basicAuthorization } from './auth.ts';
 import type { Authorization } from './auth.ts';
 import { invalidArgument, describeValue } from '../model/invalid-argument.ts';
 
-/** A server's address, taken apart: the URL without credentials, and the credentials. */
+/** The parts of a server's URL: the URL without credentials, and the credentials. */
 export interface Address {
   /** Without userinfo, query, fragment or trailing slash. */
   readonly url: string;
@@ -12,9 +12,9 @@ export interface Address {
 }
 
 /**
- * Takes a server's URL apart.
+ * Parses the URL of a server or database.
  *
- * @throws TypeError when it is not an absolute http or https URL, or carries a query.
+ * @throws TypeError if it is not an absolute http or https URL, or has a query or a fragment.
  */
 export function parseAddress(text: string): Address {
   let url: URL;
@@ -29,7 +29,7 @@ export function parseAddress(text: string): Address {
     throw new TypeError(`The URL must begin with http:// or https:// (received ${url.protocol})`);
   }
   if (url.search !== '' || url.hash !== '') {
-    throw new TypeError('The URL of a server or database has no query and no fragment');
+    throw new TypeError('The URL of a server or database must not have a query or a fragment');
   }
   const authorization =
     url.username === ''
@@ -39,86 +39,100 @@ export function parseAddress(text: string): Address {
 }
 
 /**
- * Takes the URLs of a server's nodes apart, or the one of a server. Of the credentials in them the
- * first hold.
+ * Parses the URL of a server, or the URLs of its nodes. The first URL with credentials supplies them.
  *
- * @throws TypeError where there is none, or one that is none.
+ * @throws TypeError if there is no URL, or an invalid one.
  */
 export function parseAddresses(
-  given: string | readonly string[],
+  urls: string | readonly string[],
 ): Address & { readonly urls: readonly string[] } {
-  const addresses = (typeof given === 'string' ? [given] : given).map(parseAddress);
+  const addresses = (typeof urls === 'string' ? [urls] : urls).map(parseAddress);
   const [first] = addresses;
-  if (first === undefined) throw new TypeError('At least one URL is needed');
-  const { authorization } = addresses.find((one) => one.authorization !== ANONYMOUS) ?? first;
+  if (first === undefined) throw new TypeError('The list of node URLs must not be empty');
+  const { authorization } =
+    addresses.find((address) => address.authorization !== ANONYMOUS) ?? first;
   return { url: first.url, urls: addresses.map(({ url }) => url), authorization };
 }
 
-/** Takes the URL of a database apart: the server's address, and the database's name. */
+/**
+ * Parses the URL of a database into the server's URL, with credentials, and the database's name.
+ *
+ * @throws TypeError if the URL is invalid, or does not end with a name.
+ */
 export function parseDatabaseUrl(text: string): { readonly server: string; readonly name: string } {
   const { url } = parseAddress(text);
   const { pathname } = new URL(url);
   const slash = pathname.lastIndexOf('/');
   const name = decode(pathname.slice(slash + 1));
-  if (name === '') throw new TypeError(`The URL names no database: ${url}`);
+  if (name === '')
+    throw new TypeError(`The URL must end with the name of a database (received ${url})`);
   const server = new URL(text);
   server.pathname = pathname.slice(0, slash);
   return { server: server.href, name };
 }
 
-/** Tells a URL from a bare database name. */
+/** Tells whether a text is a URL, rather than the name of a database. */
 export function isUrl(text: string): boolean {
   return /^[a-z][a-z0-9+.-]*:\/\//i.test(text);
 }
 
-/** Encodes one segment of a path: `/`, `+`, `%`, `?` and `#` as well. */
+/** Encodes one segment of a path, including `/`, `+`, `%`, `?` and `#`. */
 export function segment(text: string): string {
   return encodeURIComponent(text);
 }
 
-/** Makes the path of a database. */
+/** Returns the path of a database. */
 export function databasePath(name: string): string {
   return `/${segment(name)}`;
 }
 
-/** Makes the path of a document in its database; the slash of `_design/` and `_local/` stays. */
+/** Returns the path of a document in its database. Keeps the slash of `_design/` and `_local/`. */
 export function documentPath(id: string): string {
   const prefix = /^_(?:design|local)\//.exec(id)?.[0] ?? '';
   return `/${prefix}${segment(id.slice(prefix.length))}`;
 }
 
 /**
- * Tells whether an id cannot stand in a URL: `.` and `..` mean directories to every URL parser,
- * however they are encoded. Such documents are read and written through the bulk calls.
+ * Tells whether an id cannot be part of a URL: URL parsers resolve `.` and `..` as directories, even
+ * if they are encoded. Such documents need the bulk endpoints.
  */
 export function isDotSegment(id: string): boolean {
   return id === '.' || id === '..';
 }
 
-const NAME = /^[a-z][a-z0-9_$()+/-]*$/;
+const DATABASE_NAME = /^[a-z][a-z0-9_$()+/-]*$/;
 const SYSTEM_NAME = /^_[a-z][a-z_]*$/;
 
-/** Refuses a name that CouchDB would not take for a database. */
+/**
+ * Validates the name of a database, by CouchDB's rules.
+ *
+ * @throws TypeError for an invalid name.
+ * @see https://docs.couchdb.org/en/stable/api/database/common.html#put--db
+ */
 export function requireDatabaseName(name: unknown): asserts name is string {
-  if (typeof name === 'string' && (NAME.test(name) || SYSTEM_NAME.test(name))) return;
+  if (typeof name === 'string' && (DATABASE_NAME.test(name) || SYSTEM_NAME.test(name))) return;
   throw new TypeError(
-    `Not a database name: ${describeValue(name)}; it must begin with a lower-case letter, and go on with ` +
-      'lower-case letters, digits and _ $ ( ) + - /',
+    `Not a database name: ${describeValue(name)}; it must begin with a lower-case letter, and contain ` +
+      'only lower-case letters, digits and _ $ ( ) + - /',
   );
 }
 
-/** Refuses what cannot be a document's id. */
+/**
+ * Validates the id of a document.
+ *
+ * @throws TypeError for an invalid id.
+ */
 export function requireId(
   id: unknown,
   what: ValueName = 'The id of a document',
 ): asserts id is string {
-  const fault = (is: string): TypeError =>
-    new TypeError(`${nameOf(what)} ${is}: ${describeValue(id)}`);
+  const invalid = (rule: string): TypeError =>
+    new TypeError(`${nameOf(what)} ${rule} (received ${describeValue(id)})`);
   if (typeof id !== 'string' || id === '')
     throw invalidArgument(nameOf(what), 'a string that is not empty', id);
   if (id.startsWith('_') && !/^_(?:design|local)\/./.test(id))
-    throw fault('must not begin with an underscore');
-  if (!isWellFormed(id)) throw fault('is not well-formed Unicode');
+    throw invalid('must not begin with an underscore');
+  if (!isWellFormed(id)) throw invalid('must be well-formed Unicode');
 }
 
 function decode(text: string): string {
@@ -129,7 +143,7 @@ function decode(text: string): string {
   }
 }
 
-/** Encodes the name of a design document, with or without the `_design/` before it. */
+/** Encodes the name of a design document, given with or without the prefix `_design/`. */
 export function designName(ddoc: unknown, what: string): string {
   const name = typeof ddoc === 'string' ? ddoc.replace(/^_design\//, '') : '';
   if (name === '') throw invalidArgument(`${what}: ddoc`, 'the name of a design document', ddoc);

@@ -6,25 +6,25 @@ import type { Answer } from './exchange.ts';
 import { Operation } from './operation.ts';
 import { invalidArgument } from '../model/invalid-argument.ts';
 
-/** CouchDB refuses to make more at once (`[uuids] max_count`). */
-const MOST_AT_ONCE = 1000;
+/** The limit of one request in CouchDB's default configuration (`[uuids] max_count`). */
+const MAX_COUNT = 1000;
 
-/** Asks the server for ids: several times, where it would not give that many at once. */
-export function uuids(connection: Connection, wanted: number): Operation<string[]> {
-  if (!Number.isSafeInteger(wanted) || wanted < 1) {
-    throw invalidArgument('uuids: count', 'a whole number from 1', wanted, RangeError);
+/** Requests ids from the server, in several requests if their number exceeds the server's limit. */
+export function uuids(connection: Connection, count: number): Operation<string[]> {
+  if (!Number.isSafeInteger(count) || count < 1) {
+    throw invalidArgument('uuids: count', 'a whole number from 1', count, RangeError);
   }
-  const gather = (had: readonly string[]): Observable<Answer<string[]>> =>
-    ask(connection, Math.min(wanted - had.length, MOST_AT_ONCE)).pipe(
+  const requestRest = (previous: readonly string[]): Observable<Answer<string[]>> =>
+    requestIds(connection, Math.min(count - previous.length, MAX_COUNT)).pipe(
       mergeMap((answer) => {
-        const value = [...had, ...answer.value];
-        return value.length < wanted ? gather(value) : of({ ...answer, value });
+        const value = [...previous, ...answer.value];
+        return value.length < count ? requestRest(value) : of({ ...answer, value });
       }),
     );
-  return new Operation(defer(() => gather([])));
+  return new Operation(defer(() => requestRest([])));
 }
 
-function ask(connection: Connection, count: number): Observable<Answer<readonly string[]>> {
+function requestIds(connection: Connection, count: number): Observable<Answer<readonly string[]>> {
   return connection.json(
     () => ({ path: `/_uuids?count=${count}` }),
     (body) => {
@@ -35,20 +35,20 @@ function ask(connection: Connection, count: number): Observable<Answer<readonly 
   );
 }
 
-/** How many ids are asked for at once to give to documents that are saved one by one. */
-const BATCH = 50;
+/** The number of ids in one request for documents that are saved one by one. */
+const POOL_SIZE = 50;
 const pools = new WeakMap<Connection, string[]>();
 
-/** Takes ids for new documents from a batch that is kept for each connection. Cold. */
-export function takeIds(connection: Connection, wanted: number): Observable<readonly string[]> {
+/** Emits ids for new documents, from a pool of the connection that it refills. Cold. */
+export function takeIds(connection: Connection, count: number): Observable<readonly string[]> {
   return defer(() => {
     const pool = pools.get(connection) ?? [];
     pools.set(connection, pool);
-    if (pool.length >= wanted) return of(pool.splice(0, wanted));
-    return uuids(connection, Math.max(BATCH, wanted - pool.length)).pipe(
+    if (pool.length >= count) return of(pool.splice(0, count));
+    return uuids(connection, Math.max(POOL_SIZE, count - pool.length)).pipe(
       map((fresh) => {
         pool.push(...fresh);
-        return pool.splice(0, wanted);
+        return pool.splice(0, count);
       }),
     );
   });

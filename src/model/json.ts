@@ -118,10 +118,10 @@ export function equal(a: unknown, b: unknown): boolean {
   const names = Object.keys(a);
   return (
     names.length === Object.keys(b).length &&
-    names.every((name) => Object.hasOwn(b, name) && equal(field(a, name), field(b, name)))
+    names.every((name) => Object.hasOwn(b, name) && equal(property(a, name), property(b, name)))
   );
 }
 
-function field(value: object, name: string): unknown {
+function property(value: object, name: string): unknown {
   return (value as Readonly<Record<string, unknown>>)[name];
 }

@@ -7,17 +7,19 @@ import type { Parameter, Parameters } from '../http/query.ts';
 import { invalidArgument } from '../model/invalid-argument.ts';
 import { Resharding } from './resharding.ts';
 
-/** Which nodes a server knows. */
+/** The nodes that a server knows. */
 export interface Membership {
-  /** The nodes that this one is connected to, itself among them. */
+  /** The nodes that the server is connected to, including itself. */
   readonly allNodes: readonly string[];
   /** The nodes that belong to the cluster. */
   readonly clusterNodes: readonly string[];
 }
 
 /**
- * The cluster that a server belongs to, alone or with others: what `couch.cluster` is. For
- * administrators; everybody else gets `Unauthorized`.
+ * The cluster of a server: `couch.cluster`.
+ *
+ * Every method returns a cold `Operation`, and errors with `Unauthorized` for all but
+ * administrators.
  */
 export class Cluster {
   readonly #connection: Connection;
@@ -28,7 +30,7 @@ export class Cluster {
   }
 
   /**
-   * Emits the nodes that are connected, and those that belong to the cluster.
+   * Reads the connected nodes, and the nodes that belong to the cluster.
    *
    * @see https://docs.couchdb.org/en/stable/api/server/common.html#membership
    */
@@ -44,11 +46,12 @@ export class Cluster {
   }
 
   /**
-   * Emits how far the setup has come; or, given an action, takes a step of it and emits `true`.
+   * Reads the state of the cluster setup. With an action, executes a step of the setup and emits
+   * `true`.
    *
-   * Cold. Errors with `BadRequest` for a step that has been taken.
+   * Errors with `BadRequest` for a step that was already executed.
    *
-   * @throws TypeError for an action that is none, or an option that is not its own.
+   * @throws TypeError for an unknown action, and for an option that the action does not have.
    * @example
    * couch.cluster.setup({ action: 'finish_cluster' }).subscribe();
    * @see https://docs.couchdb.org/en/stable/setup/cluster.html
@@ -63,13 +66,13 @@ export class Cluster {
       : clusterState(this.#connection, options);
   }
 
-  /** How shards are split. */
+  /** The splitting of shards. */
   get reshard(): Resharding {
     return new Resharding(this.#connection);
   }
 }
 
-/** How far a node, or its cluster, has been set up. */
+/** The state of the setup of a node or its cluster. */
 export type ClusterState =
   | 'cluster_disabled'
   | 'single_node_disabled'
@@ -77,38 +80,38 @@ export type ClusterState =
   | 'cluster_enabled'
   | 'cluster_finished';
 
-/** What has to be there for a setup to be complete. */
+/** The databases that a complete setup requires. */
 export interface ClusterStateOptions {
-  /** Databases of the system. @defaultValue ['_users', '_replicator'] */
+  /** The system databases. @defaultValue ['_users', '_replicator'] */
   readonly ensureDbsExist?: readonly string[];
 }
 
-/** The administrator that a step makes, or is taken as. */
+/** The administrator that a step creates, or authenticates as. */
 interface Administrator {
   readonly username?: string;
   readonly password?: string;
 }
 
-/** Makes the node that answers a server of its own. */
+/** Makes the node that answers a single-node server. */
 export interface EnableSingleNode extends Administrator, ClusterStateOptions {
   readonly action: 'enable_single_node';
   readonly bindAddress?: string;
   readonly port?: number;
 }
 
-/** Prepares a node, the one that answers or a remote one, to be joined to a cluster. */
+/** Prepares a node to join a cluster: the node that answers, or a remote one. */
 export interface EnableCluster extends Administrator {
   readonly action: 'enable_cluster';
   readonly bindAddress?: string;
   readonly port?: number;
-  /** How many nodes the cluster will have, with this one. */
+  /** The number of nodes of the complete cluster. */
   readonly nodeCount?: number;
   readonly remoteNode?: string;
   readonly remoteCurrentUser?: string;
   readonly remoteCurrentPassword?: string;
 }
 
-/** Joins a node that has been prepared to the cluster. */
+/** Joins a prepared node to the cluster. */
 export interface AddNode extends Administrator {
   readonly action: 'add_node';
   readonly host: string;
@@ -116,15 +119,15 @@ export interface AddNode extends Administrator {
   readonly name?: string;
 }
 
-/** Completes the cluster: makes the databases of the system. */
+/** Completes the cluster, and creates the system databases. */
 export interface FinishCluster extends ClusterStateOptions {
   readonly action: 'finish_cluster';
 }
 
-/** A step of the setup of a cluster. */
+/** A step of the cluster setup. */
 export type ClusterSetup = EnableSingleNode | EnableCluster | AddNode | FinishCluster;
 
-/** A string that no message shows. */
+/** A string whose value must not appear in an error message. */
 const secret: Parameter = (value, name) => {
   if (typeof value === 'string') return value;
   throw new TypeError(`${name} must be a string`);
@@ -171,7 +174,7 @@ export function setUpCluster(connection: Connection, step: ClusterSetup): Operat
     ...toBody(OPTIONS[action], options, `setup: ${action}`),
   };
   if (action === 'add_node' && typeof body['host'] !== 'string')
-    throw invalidArgument('setup: host', 'the address of a node', body['host']);
+    throw invalidArgument('setup: host', "a node's address", body['host']);
   return operation(
     connection,
     () => {

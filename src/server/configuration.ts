@@ -6,23 +6,23 @@ import { Operation, operation } from '../http/operation.ts';
 import { segment } from '../http/url.ts';
 import { invalidArgument } from '../model/invalid-argument.ts';
 
-/** A section of a node's configuration: all values are strings. */
+/** A section of a node's configuration. All values are strings. */
 export type ConfigSection = Readonly<Record<string, string>>;
 
-/** What can be written: numbers and booleans are written as strings. */
+/** A value to write. Corduroy converts numbers and booleans to strings. */
 export type ConfigValue = string | number | boolean;
 
-/** What is done with the configuration of a node. */
+/** The options of `node().config`. */
 export interface NodeConfigOptions {
-  /** Removes the value instead of reading it. @defaultValue false */
+  /** Deletes the value instead of reading it. @defaultValue false */
   readonly delete?: boolean;
-  /** With false the change is forgotten when the node restarts. @defaultValue true */
+  /** Whether the change survives a restart of the node. @defaultValue true */
   readonly persist?: boolean;
 }
 
-/** Which configuration is meant, and what is done with it. */
+/** The options of `couch.config`. */
 export interface ConfigOptions extends NodeConfigOptions {
-  /** The node. @defaultValue '_local', the one that answers */
+  /** The node's name. @defaultValue '_local', the node that answers */
   readonly node?: string;
 }
 
@@ -37,31 +37,33 @@ export function configuration(
   const [section = '', key] = name === undefined ? [] : splitOnce(name);
   const path = base + [section, key].map((part) => (part ? `/${segment(part)}` : '')).join('');
   const headers = options.persist === false ? { 'x-couch-persist': 'false' } : {};
-  const request = (method: string, json?: string, below = ''): Operation<unknown> =>
+  const request = (method: string, json?: string, suffix = ''): Operation<unknown> =>
     operation(
       connection,
-      () => ({ method, path: path + below, headers, ...(json !== undefined && { json }) }),
+      () => ({ method, path: path + suffix, headers, ...(json !== undefined && { json }) }),
       (body) => body,
     );
   if (options.delete === true) {
-    requireKey(key, 'removed');
+    requireKey(name, key, 'delete');
     return request('DELETE');
   }
   if (value === undefined) return request('GET');
   if (typeof value === 'object' && value !== null) {
     if (section === '' || key !== undefined)
       throw invalidArgument('config: name', "'section'", name);
-    const written = Object.entries(value).map(([each, one]) => ({ each, text: toText(one) }));
-    return serialize(
-      written.map(({ each, text }) => [each, request('PUT', text, `/${segment(each)}`)]),
+    const texts = Object.entries(value).map(([each, one]) => [each, toText(one)] as const);
+    return writeInOrder(
+      texts.map(([each, text]) => [each, request('PUT', text, `/${segment(each)}`)]),
     );
   }
-  requireKey(key, 'written');
+  requireKey(name, key, 'write');
   return request('PUT', toText(value));
 }
 
-/** Writes a section key by key; emits the values that were there before. */
-function serialize(writes: readonly (readonly [string, Operation<unknown>])[]): Operation<unknown> {
+/** Writes the keys of a section one after the other. Emits their previous values. */
+function writeInOrder(
+  writes: readonly (readonly [string, Operation<unknown>])[],
+): Operation<unknown> {
   const answers: Observable<Answer<Record<string, unknown>>> = from(writes).pipe(
     concatMap(([key, write]) =>
       write.status().pipe(
@@ -88,8 +90,8 @@ function splitOnce(name: string): [string, string | undefined] {
   return slash === -1 ? [name, undefined] : [name.slice(0, slash), name.slice(slash + 1)];
 }
 
-function requireKey(key: string | undefined, what: string): void {
-  if (!key) throw new TypeError(`config: only a value can be ${what}: name it 'section/key'`);
+function requireKey(name: string | undefined, key: string | undefined, verb: string): void {
+  if (!key) throw invalidArgument('config: name', `'section/key' to ${verb} a value`, name);
 }
 
 function toText(value: unknown): string {

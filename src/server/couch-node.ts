@@ -12,8 +12,10 @@ import { statistics } from './server-info.ts';
 import type { Statistics } from './server-info.ts';
 
 /**
- * One node of a server: what `couch.node()` is. For administrators; everything errors with
- * `Unauthorized` for everybody else, and with `NotFound` for a node that nobody knows.
+ * One node of a server: `couch.node()`.
+ *
+ * Every method returns a cold `Operation`. It errors with `Unauthorized` for all but
+ * administrators, and with `NotFound` for an unknown node.
  *
  * @see https://docs.couchdb.org/en/stable/api/server/common.html#node-node-name
  */
@@ -25,22 +27,25 @@ export class CouchNode {
   /** @internal */
   constructor(connection: Connection, node: string) {
     if (typeof node !== 'string' || node === '' || isDotSegment(node))
-      throw invalidArgument('node: name', 'the name of a node, as in couchdb@127.0.0.1', node);
+      throw invalidArgument(
+        'node: name',
+        'the name of a node, for example couchdb@127.0.0.1',
+        node,
+      );
     this.#connection = connection;
     this.#node = node;
     this.#path = `/_node/${segment(node)}`;
   }
 
-  /** Emits the node's own name: what `'_local'` stands for. */
+  /** Reads the node's name, which `'_local'` stands for. */
   name(): Operation<string> {
     const named = this.#node === '_local' ? undefined : this.#node;
-    // To a name of its own a node answers with a welcome, which says as much.
+    // Under its real name a node answers with a welcome message without the name.
     return this.#read('', (body) => named ?? stringField(body, 'name'));
   }
 
   /**
-   * Reads or writes the configuration of this node: everything, a section, or one value. As
-   * {@link Couch.config}, which is that of the node that answers.
+   * Reads or writes the configuration of this node. Otherwise as {@link Couch.config}.
    *
    * @see https://docs.couchdb.org/en/stable/api/server/configuration.html
    */
@@ -61,22 +66,26 @@ export class CouchNode {
     value?: ConfigValue | Readonly<Record<string, ConfigValue>>,
     options: NodeConfigOptions = {},
   ): Operation<never> {
-    const mine = { ...options, node: this.#node };
-    return configuration(this.#connection, name, value, mine) as Operation<never>;
+    const withNode = { ...options, node: this.#node };
+    return configuration(this.#connection, name, value, withNode) as Operation<never>;
   }
 
-  /** Has the node read its configuration from disk again, as it is there; emits `true`. */
+  /**
+   * Makes the node read its configuration from disk again. Emits `true`.
+   *
+   * @see https://docs.couchdb.org/en/stable/api/server/configuration.html
+   */
   reloadConfig(): Operation<true> {
     return this.#post('/_config/_reload');
   }
 
-  /** Emits the statistics of this node, or a part. As {@link Couch.stats}. */
+  /** Reads the statistics of this node, or a part of them. Otherwise as {@link Couch.stats}. */
   stats(name?: string): Operation<Statistics> {
     return statistics(this.#connection, name, this.#node);
   }
 
   /**
-   * Emits the statistics as Prometheus reads them: text, a metric a line.
+   * Reads the statistics in the Prometheus text format: one metric per line.
    *
    * @see https://docs.couchdb.org/en/stable/api/server/common.html#node-node-name-prometheus
    */
@@ -85,7 +94,7 @@ export class CouchNode {
   }
 
   /**
-   * Emits what the automatic compaction is doing, by the names of its channels.
+   * Reads the state of the automatic compaction, by channel.
    *
    * @see https://docs.couchdb.org/en/stable/api/server/common.html#node-node-name-smoosh-status
    */
@@ -94,7 +103,7 @@ export class CouchNode {
   }
 
   /**
-   * Emits the state of the virtual machine: memory, processes, queues.
+   * Reads the state of the Erlang virtual machine: memory, processes, queues.
    *
    * @see https://docs.couchdb.org/en/stable/api/server/common.html#node-node-name-system
    */
@@ -103,10 +112,9 @@ export class CouchNode {
   }
 
   /**
-   * Emits the versions of what the node is made of.
+   * Reads the versions of Erlang, the JavaScript engine and the collation library.
    *
-   * Cold. Errors with `ServerError` on a node without a name of its own, as a CouchDB 3.5 that is
-   * not distributed is.
+   * Errors with `ServerError` on a node without a distributed name, such as a default CouchDB 3.5.
    *
    * @see https://docs.couchdb.org/en/stable/api/server/common.html#node-node-name-versions
    */
@@ -115,8 +123,8 @@ export class CouchNode {
   }
 
   /**
-   * Restarts the node, and emits `true` when it has begun to. For integration tests: requests in
-   * flight are lost, and for a while there is nobody to answer.
+   * Restarts the node. Emits `true` when the restart has begun. Use it only in integration tests:
+   * requests in flight are lost, and the node is unreachable for a while.
    *
    * @see https://docs.couchdb.org/en/stable/api/server/common.html#node-node-name-restart
    */
@@ -125,25 +133,26 @@ export class CouchNode {
   }
 
   /**
-   * Sends any request to this node's own door, as {@link Couch.request} does to the server: what the
-   * node holds for itself, without the cluster, as in `{ path: '/_dbs' }`.
+   * Sends any request to this node, below `/_node/{name}`. Otherwise as {@link Couch.request}.
    *
-   * @throws TypeError for a path that would lead elsewhere, and for credentials among the headers.
+   * @throws TypeError for a path that leads elsewhere, and for credentials in `headers`.
+   * @example
+   * couch.node().request({ path: '/_dbs' }).subscribe();
    */
   request<T = unknown>(options: RequestOptions): Operation<T> {
     return request<T>(this.#connection, options, this.#path);
   }
 
-  #read<T>(below: string, decode: (body: unknown) => T): Operation<T> {
-    return operation(this.#connection, () => ({ path: this.#path + below }), decode);
+  #read<T>(endpoint: string, decode: (body: unknown) => T): Operation<T> {
+    return operation(this.#connection, () => ({ path: this.#path + endpoint }), decode);
   }
 
-  #post(below: string): Operation<true> {
+  #post(endpoint: string): Operation<true> {
     return operation(
       this.#connection,
       () => ({
         method: 'POST',
-        path: this.#path + below,
+        path: this.#path + endpoint,
         headers: { 'content-type': 'application/json' },
         body: '',
       }),
@@ -154,40 +163,42 @@ export class CouchNode {
 
 /** A channel of the automatic compaction. */
 export interface SmooshChannel {
-  /** How many compactions run, and how many are about to. */
+  /** The number of compactions that run. */
   readonly active: number;
+  /** The number of compactions that are about to run. */
   readonly starting: number;
-  /** How many wait, and the lowest and highest priority among them. */
+  /** The number of waiting compactions, and their lowest and highest priority. */
   readonly waiting: { readonly size: number; readonly min: number; readonly max: number };
 }
 
-/** The state of the virtual machine that a node runs in. */
+/** The state of the virtual machine of a node. */
 export interface NodeSystem {
   /** In seconds. */
   readonly uptime: number;
-  /** In bytes, by what it is for: `processes`, `binary`, `ets`… */
+  /** In bytes, by purpose: `processes`, `binary`, `ets`… */
   readonly memory: Readonly<Record<string, number>>;
-  /** How many processes of the virtual machine there are, and may be. */
+  /** The number of Erlang processes. */
   readonly processCount: number;
+  /** The maximum number of Erlang processes. */
   readonly processLimit: number;
-  /** How many wait to be run. */
+  /** The number of processes that wait to run. */
   readonly runQueue: number;
-  /** How many query servers there are. */
+  /** The number of query servers. */
   readonly osProcCount: number;
-  /** How many messages wait, by the name of the process; for some, how they are distributed. */
+  /** The number of waiting messages by process name; for some processes, their distribution. */
   readonly messageQueues: Readonly<Record<string, unknown>>;
-  /** The answer as the server gave it. */
+  /** The server's whole response. */
   readonly raw: Readonly<Record<string, unknown>>;
 }
 
-/** What a node is made of. */
+/** The versions of the components of a node. */
 export interface NodeVersions {
   readonly erlang: string;
-  /** What runs design functions; CouchDB tells no version of QuickJS. */
+  /** The engine of design functions. CouchDB reports no version for QuickJS. */
   readonly javascriptEngine: { readonly name: string; readonly version: string | null };
   /** The library that orders the keys of views. */
   readonly collation: { readonly name: string; readonly version: string | null };
-  /** The answer as the server gave it. */
+  /** The server's whole response. */
   readonly raw: Readonly<Record<string, unknown>>;
 }
 

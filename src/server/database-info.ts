@@ -12,17 +12,17 @@ import type { Sequence } from '../model/change.ts';
 import { ALL_DBS } from './databases.ts';
 import type { AllDbsOptions } from './databases.ts';
 
-/** What the server knows of a database. */
+/** The information that the server returns about a database. */
 export interface DatabaseInfo {
   readonly name: string;
   readonly docCount: number;
   readonly deletedDocCount: number;
   readonly updateSeq: Sequence;
   readonly compactRunning: boolean;
-  /** In bytes: on disk, of live data, and of the same uncompressed. */
+  /** In bytes: on disk, of the live data, and of the live data uncompressed. */
   readonly sizes: { readonly file: number; readonly active: number; readonly external: number };
   readonly partitioned: boolean;
-  /** The answer as the server gave it, for what else it holds. */
+  /** The server's whole response. */
   readonly raw: Readonly<Record<string, unknown>>;
 }
 
@@ -60,7 +60,7 @@ export function databaseExists(db: DatabaseScope): Operation<boolean> {
     head.status().pipe(
       map((status) => {
         if (status.ok) return { value: true, code: status.code, headers: status.headers };
-        // 401, 403 and 500 say nothing of whether it exists.
+        // 401, 403 and 500 do not tell whether the database exists.
         if (!isNotFound(status.exception)) throw status.exception;
         return { value: false, code: status.code, headers: status.headers };
       }),
@@ -68,8 +68,8 @@ export function databaseExists(db: DatabaseScope): Operation<boolean> {
   );
 }
 
-/** CouchDB refuses more at once (`[chttpd] max_db_number_for_dbs_info_req`). */
-const MOST_AT_ONCE = 100;
+/** CouchDB refuses longer lists (`[chttpd] max_db_number_for_dbs_info_req`). */
+const MAX_KEYS = 100;
 
 export function listDatabasesInfo(
   connection: Connection,
@@ -79,34 +79,34 @@ export function listDatabasesInfo(
   return operation(
     connection,
     () => ({ path: `/_dbs_info${query}` }),
-    // One that was deleted while the list was being made has no info.
+    // A database that is deleted during the request has no info.
     (body) => readRows(body).filter((info) => info !== null),
   );
 }
 
-/** Asks for databases by name: several times, where the server would not tell of that many at once. */
+/** Reads the information of databases by name. Sends several requests if the server limits one. */
 export function databasesInfo(
   connection: Connection,
   names: readonly string[],
 ): Operation<(DatabaseInfo | null)[]> {
   for (const name of names) requireDatabaseName(name);
   type Infos = Answer<(DatabaseInfo | null)[]>;
-  const ask = (asked: readonly string[], from: number): Observable<Infos> =>
+  const readFrom = (keys: readonly string[], start: number): Observable<Infos> =>
     connection.json(
       () => ({
         method: 'POST',
         path: '/_dbs_info',
-        json: { keys: asked.slice(from, from + MOST_AT_ONCE) },
+        json: { keys: keys.slice(start, start + MAX_KEYS) },
       }),
       readRows,
     );
   return new Operation(
     defer(() => {
-      const asked = [...names];
-      return ask(asked, 0).pipe(
-        expand((_, turn) => {
-          const next = (turn + 1) * MOST_AT_ONCE;
-          return next < asked.length ? ask(asked, next) : EMPTY;
+      const keys = [...names];
+      return readFrom(keys, 0).pipe(
+        expand((_, index) => {
+          const next = (index + 1) * MAX_KEYS;
+          return next < keys.length ? readFrom(keys, next) : EMPTY;
         }),
         reduce((all, { value, code, headers }) => ({
           value: [...all.value, ...value],

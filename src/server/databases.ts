@@ -1,6 +1,3 @@
-/**
- * The server room: what concerns the server as a whole. It sees http and below.
- */
 import type { Connection } from '../http/connection.ts';
 import { asArray, stringField } from '../http/decode.ts';
 import { operation } from '../http/operation.ts';
@@ -9,7 +6,7 @@ import { count, flag, json, toQuery } from '../http/query.ts';
 import type { Parameters } from '../http/query.ts';
 import { databasePath, requireDatabaseName } from '../http/url.ts';
 
-/** Which names `allDbs` lists. */
+/** The options of `couch.allDbs`, and of `couch.dbsInfo` without names. */
 export interface AllDbsOptions {
   readonly startKey?: string;
   readonly endKey?: string;
@@ -45,13 +42,13 @@ export function version(connection: Connection): Operation<string> {
   );
 }
 
-/** How a new database is laid out. */
+/** The options of `couch.create`. */
 export interface CreateOptions {
-  /** How many shards it has. Default: the server's. */
+  /** The number of shards. Default: that of the server's configuration. */
   readonly q?: number;
-  /** How many copies of each shard there are. Default: the server's. */
+  /** The number of copies of each shard. Default: that of the server's configuration. */
   readonly n?: number;
-  /** Whether ids begin with a partition key and a colon. Default: false. */
+  /** Whether ids begin with a partition key and a colon. @defaultValue false */
   readonly partitioned?: boolean;
 }
 

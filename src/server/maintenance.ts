@@ -6,15 +6,15 @@ import type { DatabaseScope } from '../http/scope.ts';
 import { designName } from '../http/url.ts';
 import { invalidArgument } from '../model/invalid-argument.ts';
 
-/** How `compact` is done. */
+/** The options of `compact`. */
 export interface CompactOptions {
-  /** Emits only when the compaction has ended. @defaultValue false */
+  /** Whether it emits when the compaction has ended, instead of started. @defaultValue false */
   readonly wait?: boolean;
-  /** With `wait`: how often the server is asked, in milliseconds. @defaultValue 500 */
+  /** With `wait`: the time between two polls, in milliseconds. @defaultValue 500 */
   readonly interval?: number;
 }
 
-/** CouchDB wants the JSON content type on these, and no body. */
+/** CouchDB requires the JSON content type for these requests, although they have no body. */
 const AS_JSON = { 'content-type': 'application/json' };
 
 export function cleanup(db: DatabaseScope): Operation<{ readonly ok: true }> {
@@ -62,7 +62,7 @@ export function compact(
   );
 }
 
-/** Has the server do something that takes no body. */
+/** Sends a POST request without a body. */
 export function post(
   db: DatabaseScope,
   path: string,

@@ -15,51 +15,52 @@ import { RetryPolicy } from '../operators/retry-policy.ts';
 import type { BackoffOptions, ErrorTolerance } from '../operators/retry-policy.ts';
 
 /**
- * What a replication is doing. It goes on from all of them by itself but from `'completed'` and
- * `'failed'`, which are its end.
+ * The state of a replication. `'completed'` and `'failed'` are final; CouchDB leaves all others by
+ * itself.
  *
  * @see https://docs.couchdb.org/en/stable/replication/replicator.html#replication-states
  */
 export type ReplicationState =
   'initializing' | 'pending' | 'running' | 'crashing' | 'error' | 'completed' | 'failed';
 
-/** What a replication has done since it began. */
+/** The counts of a replication since it began. */
 export interface ReplicationCounts {
   readonly revisionsChecked: number;
   readonly missingRevisionsFound: number;
   readonly docsRead: number;
   readonly docsWritten: number;
   readonly docWriteFailures: number;
-  /** How many changes of the source are still to come; null where the server does not know. */
+  /** The number of changes of the source that are not yet replicated; null if unknown. */
   readonly changesPending: number | null;
-  /** The sequence of the source up to which everything has been copied for good. */
+  /** The sequence of the source in the replication's checkpoint. */
   readonly checkpointedSourceSeq: Sequence | null;
 }
 
 /** A document of a `_replicator` database, and the replication that it describes. */
 export interface ReplicationStatus {
-  /** The id of the document. */
+  /** The document's id. */
   readonly id: string;
-  /** The database that it is in. */
+  /** The document's database. */
   readonly replicator: string;
   readonly state: ReplicationState;
-  /** The id of the job by which the scheduler knows it; null before there is one, and at the end. */
+  /** The scheduler's job id; null before the job exists, and after it has ended. */
   readonly jobId: string | null;
-  /** Where from and where to, without credentials; null where the server does not say. */
+  /** The URLs of the source and the target, without credentials; null if unknown. */
   readonly source: string | null;
   readonly target: string | null;
-  /** The node that it runs on, or null. */
+  /** The node that it runs on; null while it does not run. */
   readonly node: string | null;
-  /** How often in a row it has failed; the server waits the longer the more often. */
+  /** The number of consecutive failures. The server's backoff grows with it. */
   readonly errorCount: number;
-  /** Why it is `'crashing'`, `'error'` or `'failed'`; null in other states. */
+  /** The cause of `'crashing'`, `'error'` or `'failed'`; null in other states. */
   readonly error: string | null;
-  /** Null where nothing has been counted yet. */
+  /** Null until the server has counted something. */
   readonly counts: ReplicationCounts | null;
-  /** When it began, and when its state was new: in ISO 8601, to the second. */
+  /** When it began, in ISO 8601, to the second. */
   readonly startTime: string | null;
+  /** When its state changed, in ISO 8601, to the second. */
   readonly lastUpdated: string | null;
-  /** The answer as the server gave it. */
+  /** The server's whole response. */
   readonly raw: Readonly<Record<string, unknown>>;
 }
 
@@ -68,7 +69,7 @@ export function readReplicationStatus(body: unknown): ReplicationStatus {
   return {
     id: stringField(raw, 'doc_id'),
     replicator: text(raw['database']) ?? '_replicator',
-    // A document that the scheduler has not looked at has no state.
+    // The scheduler has not processed a document without a state.
     state: (text(raw['state']) ?? 'initializing') as ReplicationState,
     jobId: text(raw['id']),
     source: text(raw['source']),
@@ -107,15 +108,15 @@ function text(value: unknown): string | null {
   return typeof value === 'string' ? value : null;
 }
 
-/** How a replication is watched. */
+/** The options of `couch.replication$`. */
 export interface ReplicationStatesOptions {
-  /** The database of its document, as in `'team/_replicator'`. @defaultValue '_replicator' */
+  /** The document's database, for example `'team/_replicator'`. @defaultValue '_replicator' */
   readonly replicator?: string;
-  /** How long after an answer the server is asked again, in milliseconds. @defaultValue 1000 */
+  /** The time between a response and the next request, in milliseconds. @defaultValue 1000 */
   readonly interval?: number;
-  /** How long to wait after a failure of the network or the server. */
+  /** The delay before a retry after a transient error. */
   readonly backoff?: BackoffOptions;
-  /** How long such failures are put up with, in milliseconds. @defaultValue 'always' */
+  /** How long transient errors are retried, in milliseconds. @defaultValue 'always' */
   readonly errorTolerance?: ErrorTolerance;
 }
 
@@ -134,61 +135,70 @@ const OPTIONS = {
   errorTolerance: tolerance,
 };
 
-const ENDS: ReadonlySet<ReplicationState> = new Set<ReplicationState>(['completed', 'failed']);
+const FINAL_STATES: ReadonlySet<ReplicationState> = new Set<ReplicationState>([
+  'completed',
+  'failed',
+]);
 
-/** Asks the scheduler again and again what a replication is doing, until it has ended. */
+/** Polls the scheduler for the state of a replication, until the state is final. */
 export function replicationStates(
   connection: Connection,
   id: string,
   options: ReplicationStatesOptions,
 ): Observable<ReplicationStatus> {
   toBody(OPTIONS, options, 'replication$');
-  const { replicator = '_replicator', interval: pause = 1000 } = options;
+  const { replicator = '_replicator', interval: pollInterval = 1000 } = options;
   const { backoff = {}, errorTolerance = 'always' } = options;
   const path = docPath(replicator, id, 'replication$');
   return defer(() => {
-    const pace = new RetryPolicy(backoff, errorTolerance, () => connection.scheduler.now());
-    let seen = false;
+    const retryPolicy = new RetryPolicy(backoff, errorTolerance, () => connection.scheduler.now());
+    let existed = false;
     return connection
       .json(() => ({ path }), readReplicationStatus)
       .pipe(
         map(({ value }) => value),
-        tap(() => (seen = true)),
+        tap(() => (existed = true)),
         catchError((error: unknown) => {
-          throw seen && isNotFound(error) ? deleted(error) : error;
+          throw existed && isNotFound(error) ? asDeleted(error) : error;
         }),
-        retryTransient(connection, pace),
-        repeat({ delay: () => connection.after(pause) }),
-        takeWhile(({ state }) => !ENDS.has(state), true),
+        retryTransient(connection, retryPolicy),
+        repeat({ delay: () => connection.after(pollInterval) }),
+        takeWhile(({ state }) => !FINAL_STATES.has(state), true),
         distinctUntilChanged(isSame),
       );
   });
 }
 
-/** The scheduler knows only that there is no such document; we know that there was one. */
-function deleted({ headers, request }: HTTPError): HTTPError {
+/**
+ * The scheduler answers 404 in both cases. Corduroy has read the document before, so it was
+ * deleted.
+ */
+function asDeleted({ headers, request }: HTTPError): HTTPError {
   return httpError({ status: 404, error: 'not_found', reason: 'deleted', headers, request });
 }
 
-/** Answers are written anew each time, always with the same fields in the same order. */
+/** Compares serialized responses: CouchDB always writes the same fields in the same order. */
 function isSame(a: ReplicationStatus, b: ReplicationStatus): boolean {
   return JSON.stringify(a.raw) === JSON.stringify(b.raw);
 }
 
-/** Returns where the scheduler tells of one document. */
-export function docPath(replicator: string, id: string, what: string): string {
-  requireId(id, `${what}: id`);
-  if (isDotSegment(id)) throw new TypeError(`${what}: no URL can hold the id ${describeValue(id)}`);
-  return `${docsPath(replicator, what)}/${segment(id)}`;
+/** Returns the path of one document's status. */
+export function docPath(replicator: string, id: string, method: string): string {
+  requireId(id, `${method}: id`);
+  if (isDotSegment(id))
+    throw new TypeError(
+      `${method}: id must not be ${describeValue(id)}, because URLs remove that segment`,
+    );
+  return `${docsPath(replicator, method)}/${segment(id)}`;
 }
 
-export function docsPath(replicator: unknown, what: string): string {
+export function docsPath(replicator: unknown, method: string): string {
   requireDatabaseName(replicator);
-  // The server tells a replicator database by its name alone.
+  // The server recognizes a replicator database by its name only.
   if (!/(?:^|\/)_replicator$/.test(replicator))
     throw invalidArgument(
-      `${what}: replicator`,
-      "'_replicator', or a name that ends with it",
+      `${method}: replicator`,
+      "'_replicator', or a name that ends with '/_replicator'",
       replicator,
     );
   return `/_scheduler/docs/${segment(replicator)}`;

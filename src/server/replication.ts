@@ -8,31 +8,31 @@ import { documentPath, isUrl, parseAddress, requireDatabaseName, requireId } fro
 import { assertJson } from '../model/json.ts';
 import { invalidArgument } from '../model/invalid-argument.ts';
 
-/** How a replication is done. What is not set is the server's to choose. */
+/** The options of a replication. The server's configuration sets the defaults. */
 export interface ReplicateOptions {
-  /** Makes a document of this id in `_replicator`: the replication outlives a restart. */
+  /** Creates a document with this id in `_replicator`: the replication survives a restart. */
   readonly _id?: string;
-  /** Ends the replication that was begun with the same arguments. */
+  /** Stops the replication that was started with the same arguments. @defaultValue false */
   readonly cancel?: boolean;
-  /** Goes on for ever, instead of ending when there is nothing left to copy. */
+  /** Replicates future changes too, until it is cancelled. @defaultValue false */
   readonly continuous?: boolean;
-  /** Creates the target where it is missing. */
+  /** Creates the target if it does not exist. @defaultValue false */
   readonly createTarget?: boolean;
-  /** How a created target is laid out: `{ q, n, partitioned }`. */
+  /** The layout of a created target: `{ q, n, partitioned }`. */
   readonly createTargetParams?: Readonly<Record<string, unknown>>;
-  /** Copies only these documents. */
+  /** Replicates only these documents. */
   readonly docIds?: readonly string[];
-  /** Copies only documents that match this Mango selector. */
+  /** Replicates only documents that match this Mango selector. */
   readonly selector?: Readonly<Record<string, unknown>>;
-  /** Copies only documents that pass this filter function of the source. */
+  /** Replicates only documents that this filter function of the source accepts: `'ddoc/filter'`. */
   readonly filter?: string;
-  /** Parameters for the filter function. */
+  /** Parameters of the filter function. */
   readonly queryParams?: Readonly<Record<string, unknown>>;
-  /** The address of a proxy to reach both ends through. */
+  /** The URL of a proxy for the source and the target. */
   readonly proxy?: string;
   readonly sourceProxy?: string;
   readonly targetProxy?: string;
-  /** Begins after this sequence of the source. */
+  /** Starts after this sequence of the source. */
   readonly sinceSeq?: string;
   readonly useCheckpoints?: boolean;
   /** In milliseconds. */
@@ -76,23 +76,27 @@ const OPTIONS: ReadonlySet<string> = new Set([
   'userCtx',
 ]);
 
-/** What the server says of a replication. */
+/** The server's response to a replication request. */
 export interface ReplicationResult {
   readonly ok: true;
-  /** The id of a continuous replication, by which the server knows it. */
+  /** The scheduler's id of a continuous replication. */
   readonly localId: string | null;
-  /** The document in `_replicator`, where one was asked for, and its revision. */
+  /** The id of the document in `_replicator`; null without `_id`. */
   readonly id: string | null;
+  /** The revision of the document in `_replicator`; null without `_id`. */
   readonly rev: string | null;
-  /** Whether there was nothing to copy. */
+  /** Whether there was nothing to replicate. */
   readonly noChanges: boolean;
-  /** What was done, the latest first: `docs_written`, `doc_write_failures`… */
+  /** The sessions, the latest first: `docs_written`, `doc_write_failures`… */
   readonly history: readonly Readonly<Record<string, unknown>>[];
-  /** The answer as the server gave it. */
+  /** The server's whole response. */
   readonly raw: Readonly<Record<string, unknown>>;
 }
 
-/** The method by which a database describes itself to a server that replicates, in any install. */
+/**
+ * The key of the method that returns a database's endpoint. `Symbol.for` makes it work across
+ * duplicate installs.
+ */
 export const REPLICATION_ENDPOINT: unique symbol = Symbol.for('corduroy.replicationEndpoint');
 
 /** A source or target of a replication: a `Database` of any server. */
@@ -111,12 +115,12 @@ export function replicate(
   options: ReplicateOptions,
 ): Operation<ReplicationResult> {
   const { _id: id, cancel = false, ...rest } = options;
-  // Misuse is told now; credentials are those of the moment in which it is sent.
-  const ends = (): Record<string, unknown> => ({
-    source: endOf(connection, source, 'source'),
-    target: endOf(connection, target, 'target'),
+  const endpoints = (): Record<string, unknown> => ({
+    source: endpointOf(connection, source, 'source'),
+    target: endpointOf(connection, target, 'target'),
   });
-  ends();
+  // Validate now; each request calls it again, because credentials can change.
+  endpoints();
   const body: Record<string, unknown> = {};
   for (const [name, value] of Object.entries(rest)) {
     if (!OPTIONS.has(name)) throw new TypeError(`replicate: unknown option '${name}'`);
@@ -124,10 +128,10 @@ export function replicate(
   }
   assertJson(body, 'replicate');
   if (id === undefined) {
-    const json = (): object => Object.assign(ends(), body, cancel && { cancel });
+    const json = (): object => Object.assign(endpoints(), body, cancel && { cancel });
     return operation(
       connection,
-      // A replication that is not continuous takes as long as it takes.
+      // A replication without `continuous` responds when it has ended, so no timeout applies.
       () => ({ method: 'POST', path: '/_replicate', json: json(), timeout: 0 }),
       decode,
     );
@@ -138,7 +142,7 @@ export function replicate(
     ? removeDocument(connection, path)
     : operation(
         connection,
-        () => ({ method: 'PUT', path, json: Object.assign(ends(), body) }),
+        () => ({ method: 'PUT', path, json: Object.assign(endpoints(), body) }),
         decode,
       );
 }
@@ -157,17 +161,17 @@ function removeDocument(connection: Connection, path: string): Operation<Replica
   );
 }
 
-function endOf(
+function endpointOf(
   connection: Connection,
   side: ReplicationSide,
-  what: string,
+  name: 'source' | 'target',
 ): ReplicationEndpoint | string {
   if (typeof side === 'object' && side !== null && REPLICATION_ENDPOINT in side)
     return side[REPLICATION_ENDPOINT]();
   if (typeof side !== 'string')
-    throw invalidArgument(`replicate: ${what}`, 'a URL, a name or a Database', side);
+    throw invalidArgument(`replicate: ${name}`, 'a URL, a database name or a Database', side);
   if (isUrl(side)) {
-    // CouchDB does not decode what a URL has to encode in a name or password, so they go apart.
+    // CouchDB does not decode the userinfo of a URL, so the credentials are sent separately.
     const { url, authorization } = parseAddress(side);
     return authorization.basic === undefined ? side : { url, auth: { basic: authorization.basic } };
   }

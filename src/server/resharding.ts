@@ -6,13 +6,13 @@ import { text, toBody } from '../http/query.ts';
 import { segment } from '../http/url.ts';
 import { invalidArgument } from '../model/invalid-argument.ts';
 
-/** Whether shards are being split, and why not. */
+/** Whether the server splits shards, and the reason if it is stopped. */
 export interface ReshardState<State extends string = 'running' | 'stopped'> {
   readonly state: State;
   readonly reason: string | null;
 }
 
-/** Whether shards are being split, and how many jobs there are. */
+/** Whether the server splits shards, and the number of jobs by state. */
 export interface ReshardSummary extends ReshardState {
   readonly total: number;
   readonly running: number;
@@ -21,53 +21,56 @@ export interface ReshardSummary extends ReshardState {
   readonly failed: number;
 }
 
-/** What a job of splitting is doing. */
+/** The state of a splitting job. */
 export type ReshardJobState = 'new' | 'running' | 'stopped' | 'completed' | 'failed';
 
-/** The splitting of one shard. */
+/** A job that splits one shard. */
 export interface ReshardJob {
   readonly id: string;
   readonly type: 'split';
-  /** The shard that is split, as in `'shards/00000000-7fffffff/name.1700000000'`. */
+  /** The shard that is split, for example `'shards/00000000-7fffffff/name.1700000000'`. */
   readonly source: string;
-  /** The shards that it becomes. */
+  /** The resulting shards. */
   readonly target: readonly string[];
   readonly jobState: ReshardJobState;
-  /** The step that it is at: `'initial_copy'`, `'build_indices'`, `'update_shardmap'`… */
+  /** The current step: `'initial_copy'`, `'build_indices'`, `'update_shardmap'`… */
   readonly splitState: string;
   readonly node: string;
-  /** When it began, and when it took its last step: in ISO 8601, to the second. */
+  /** When it began, in ISO 8601, to the second. */
   readonly startTime: string;
+  /** When its last step began, in ISO 8601, to the second. */
   readonly updateTime: string;
-  /** The answer as the server gave it, with its history. */
+  /** The server's whole response, with the job's history. */
   readonly raw: Readonly<Record<string, unknown>>;
 }
 
-/** Which shards are to be split: all of a database, or those of a range or a node; or one. */
+/** The shards to split: those of a database, optionally of a range or a node; or a single one. */
 export type ReshardTarget =
   | {
       readonly db: string;
-      /** As in `'00000000-7fffffff'`. */
+      /** For example `'00000000-7fffffff'`. */
       readonly range?: string;
       readonly node?: string;
       readonly shard?: never;
     }
   | {
-      /** As in `'shards/00000000-7fffffff/name.1700000000'`. */
+      /** For example `'shards/00000000-7fffffff/name.1700000000'`. */
       readonly shard: string;
       readonly node?: string;
       readonly db?: never;
       readonly range?: never;
     };
 
-/** What became of a job that was to be made. */
+/** The outcome of the creation of a job. */
 export type ReshardOutcome =
   | { readonly ok: true; readonly id: string; readonly node: string; readonly shard: string }
   | { readonly ok: false; readonly error: string; readonly node: string; readonly shard: string };
 
 /**
- * The splitting of shards: what `couch.cluster.reshard` is. For administrators; errors with
- * `Unauthorized` for everybody else, `NotFound` for a job that is not there.
+ * The splitting of shards: `couch.cluster.reshard`.
+ *
+ * Every method returns a cold `Operation`. It errors with `Unauthorized` for all but
+ * administrators, and with `NotFound` for an unknown job.
  *
  * @see https://docs.couchdb.org/en/stable/cluster/sharding.html#splitting-shards
  */
@@ -79,7 +82,7 @@ export class Resharding {
     this.#connection = connection;
   }
 
-  /** Emits whether shards are being split, and how many jobs are in which state. */
+  /** Reads whether the cluster splits shards, and the number of jobs by state. */
   summary(): Operation<ReshardSummary> {
     return this.#read('', (body) => {
       const { state_reason: reason, ...counts } = asObject(body);
@@ -95,36 +98,37 @@ export class Resharding {
     });
   }
 
-  /** Emits whether shards are being split, on the cluster as a whole. */
+  /** Reads whether the cluster splits shards. */
   state(): Operation<ReshardState> {
     return this.#read('/state', readState);
   }
 
-  /** Lets all jobs go on that were stopped; emits `true`. */
+  /** Resumes all stopped jobs. Emits `true`. */
   start(): Operation<true> {
     return this.#put('/state', { state: 'running' });
   }
 
-  /** Stops all jobs until `start`; emits `true`. */
+  /** Stops all jobs until `start`. Emits `true`. */
   stop(reason?: string): Operation<true> {
-    return this.#put('/state', { state: 'stopped', ...because(reason) });
+    return this.#put('/state', { state: 'stopped', ...withReason(reason) });
   }
 
-  /** Emits all jobs, finished ones too. */
+  /** Lists all jobs, including finished ones. */
   jobs(): Operation<ReshardJob[]> {
     return this.#read('/jobs', (body) => arrayField(body, 'jobs').map(readJob));
   }
 
+  /** Reads a job. */
   job(id: string): Operation<ReshardJob> {
     return this.#read(jobPath(id), readJob);
   }
 
   /**
-   * Makes the jobs that split shards in two, and emits what became of each.
+   * Creates the jobs that split shards in two. Emits the outcome of each.
    *
-   * Cold. Errors with `BadRequest` for what the server takes for no database or shard.
+   * Errors with `BadRequest` for an unknown database or shard.
    *
-   * @throws TypeError where neither `db` nor `shard` is a name, or both are.
+   * @throws TypeError unless the target has either `db` or `shard`.
    */
   create(target: ReshardTarget): Operation<ReshardOutcome[]> {
     const json = { type: 'split', ...requireTarget(target) };
@@ -135,22 +139,22 @@ export class Resharding {
     );
   }
 
-  /** Emits what a job is doing, and why. */
+  /** Reads the state of a job, and its reason. */
   jobState(id: string): Operation<ReshardState<ReshardJobState>> {
     return this.#read(`${jobPath(id)}/state`, readState<ReshardJobState>);
   }
 
-  /** Lets a job go on that was stopped; emits `true`. */
+  /** Resumes a stopped job. Emits `true`. */
   startJob(id: string): Operation<true> {
     return this.#put(`${jobPath(id)}/state`, { state: 'running' });
   }
 
-  /** Stops a job until `startJob`; emits `true`. */
+  /** Stops a job until `startJob`. Emits `true`. */
   stopJob(id: string, reason?: string): Operation<true> {
-    return this.#put(`${jobPath(id)}/state`, { state: 'stopped', ...because(reason) });
+    return this.#put(`${jobPath(id)}/state`, { state: 'stopped', ...withReason(reason) });
   }
 
-  /** Forgets a job, and stops it where it runs; emits `true`. */
+  /** Stops a job if it runs, and deletes it. Emits `true`. */
   deleteJob(id: string): Operation<true> {
     const path = `/_reshard${jobPath(id)}`;
     return operation(
@@ -160,14 +164,14 @@ export class Resharding {
     );
   }
 
-  #read<T>(below: string, decode: (body: unknown) => T): Operation<T> {
-    return operation(this.#connection, () => ({ path: `/_reshard${below}` }), decode);
+  #read<T>(endpoint: string, decode: (body: unknown) => T): Operation<T> {
+    return operation(this.#connection, () => ({ path: `/_reshard${endpoint}` }), decode);
   }
 
-  #put(below: string, json: object): Operation<true> {
+  #put(endpoint: string, json: object): Operation<true> {
     return operation(
       this.#connection,
-      () => ({ method: 'PUT', path: `/_reshard${below}`, json }),
+      () => ({ method: 'PUT', path: `/_reshard${endpoint}`, json }),
       () => true,
     );
   }
@@ -175,10 +179,10 @@ export class Resharding {
 
 function jobPath(id: unknown): string {
   if (typeof id === 'string' && id !== '') return `/jobs/${segment(id)}`;
-  throw invalidArgument('reshard: id', 'the id of a job', id);
+  throw invalidArgument('reshard: id', 'a job id', id);
 }
 
-function because(reason: unknown): { reason?: string } {
+function withReason(reason: unknown): { reason?: string } {
   if (reason === undefined) return {};
   if (typeof reason === 'string') return { reason };
   throw invalidArgument('reshard: reason', 'a string', reason);
@@ -190,9 +194,10 @@ function requireTarget(target: unknown): Record<string, unknown> {
   if (typeof target !== 'object' || target === null)
     throw invalidArgument('reshard: target', '{ db } or { shard }', target);
   const given = toBody(TARGET, target, 'reshard');
-  if ('db' in given === 'shard' in given) throw new TypeError('reshard: give either db or shard');
+  if ('db' in given === 'shard' in given)
+    throw new TypeError('reshard: target must have either db or shard');
   if ('shard' in given && 'range' in given)
-    throw new TypeError('reshard: shard and range exclude each other');
+    throw new TypeError('reshard: target must not have both shard and range');
   return given;
 }
 
@@ -223,8 +228,8 @@ function readJob(body: unknown): ReshardJob {
 
 function readOutcome(row: unknown): ReshardOutcome {
   const { ok } = asObject(row);
-  const place = { node: stringField(row, 'node'), shard: stringField(row, 'shard') };
+  const location = { node: stringField(row, 'node'), shard: stringField(row, 'shard') };
   return ok === true
-    ? { ok, id: stringField(row, 'id'), ...place }
-    : { ok: false, error: stringField(row, 'error'), ...place };
+    ? { ok, id: stringField(row, 'id'), ...location }
+    : { ok: false, error: stringField(row, 'error'), ...location };
 }

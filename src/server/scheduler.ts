@@ -13,68 +13,69 @@ import type {
   ReplicationStatus,
 } from './replication-states.ts';
 
-/** A replication that runs, or waits to. */
+/** A replication that runs, or waits to run. */
 export interface SchedulerJob {
-  /** The id by which the server knows it: the `localId` of a continuous one. */
+  /** The scheduler's id. It is the `localId` of a continuous replication. */
   readonly id: string;
-  /** The document that describes it, and the database of that; null for one of `replicate`. */
+  /** The id of its document. Null for a replication of `replicate` without `_id`. */
   readonly docId: string | null;
+  /** The database of its document. */
   readonly replicator: string | null;
-  /** Where from and where to, without credentials. */
+  /** The URLs of the source and the target, without credentials. */
   readonly source: string;
   readonly target: string;
   readonly user: string | null;
   readonly node: string;
-  /** The process that it runs in; null while it does not run. */
+  /** The Erlang process; null while the replication does not run. */
   readonly pid: string | null;
   /** In ISO 8601, to the second. */
   readonly startTime: string | null;
-  /** Null where nothing has been counted yet. */
+  /** Null until the server has counted something. */
   readonly counts: ReplicationCounts | null;
-  /** What happened to it, the latest first. */
+  /** The events, the latest first. */
   readonly history: readonly SchedulerEvent[];
-  /** The answer as the server gave it. */
+  /** The server's whole response. */
   readonly raw: Readonly<Record<string, unknown>>;
 }
 
-/** What happened to a replication: `'added'`, `'started'`, `'stopped'`, `'crashed'`… */
+/** An event of a replication: `'added'`, `'started'`, `'stopped'`, `'crashed'`… */
 export interface SchedulerEvent {
   readonly type: string;
   /** In ISO 8601, to the second. */
   readonly timestamp: string;
-  /** Why it crashed. */
+  /** The cause of a crash. */
   readonly reason?: string;
 }
 
-/** Which jobs are listed. */
+/** The options of `scheduler.jobs`. */
 export interface SchedulerJobsOptions {
-  /** How many at most. @defaultValue 100 */
+  /** The maximum number of jobs. @defaultValue 100 */
   readonly limit?: number;
   readonly skip?: number;
 }
 
-/** Which documents of a `_replicator` database are listed. */
+/** The options of `scheduler.docs`. */
 export interface SchedulerDocsOptions {
-  /** The database, as in `'team/_replicator'`. @defaultValue '_replicator' */
+  /** The database, for example `'team/_replicator'`. @defaultValue '_replicator' */
   readonly replicator?: string;
-  /** Only replications in these states. The server picks them after `limit` and `skip`. */
+  /** Lists only these states. The server filters after `limit` and `skip`. */
   readonly states?: readonly ReplicationState[];
   readonly limit?: number;
   readonly skip?: number;
   readonly descending?: boolean;
 }
 
-/** Some of the jobs, in the order of their ids. */
+/** A page of jobs, ordered by id. */
 export interface SchedulerJobs {
-  /** How many there are in all. */
+  /** The number of all jobs. */
   readonly totalRows: number;
   readonly offset: number;
   readonly jobs: readonly SchedulerJob[];
 }
 
-/** Some of the documents, in the order of their ids. */
+/** A page of documents, ordered by id. */
 export interface SchedulerDocs {
-  /** How many there are in all. */
+  /** The number of all documents. */
   readonly totalRows: number;
   readonly offset: number;
   readonly docs: readonly ReplicationStatus[];
@@ -100,8 +101,10 @@ const JOBS = { limit: count, skip: count };
 const DOCS = { ...JOBS, states, descending: flag };
 
 /**
- * What plans the replications of a server: what `couch.scheduler` is. For administrators; errors
- * with `Unauthorized` for everybody else.
+ * The replication scheduler of a server: `couch.scheduler`.
+ *
+ * Every method returns a cold `Operation`, and errors with `Unauthorized` for all but
+ * administrators.
  *
  * @see https://docs.couchdb.org/en/stable/api/server/common.html#scheduler-jobs
  */
@@ -113,7 +116,7 @@ export class Scheduler {
     this.#connection = connection;
   }
 
-  /** Emits the replications that run or wait to, those of `replicate` among them. */
+  /** Lists the replications that run or wait to run, including those without a document. */
   jobs(options: SchedulerJobsOptions = {}): Operation<SchedulerJobs> {
     const query = toQuery(JOBS, options, 'scheduler.jobs');
     return operation(
@@ -124,13 +127,15 @@ export class Scheduler {
   }
 
   /**
-   * Emits one that runs or waits to. Errors with `NotFound` where it has ended, or never was.
+   * Reads a replication that runs or waits to run. Errors with `NotFound` if it has ended or never
+   * existed.
    *
-   * @param id - The `localId` that `replicate` gave, or the `jobId` of a status.
+   * @param id - The `localId` that `replicate` emitted, or the `jobId` of a status.
+   * @throws TypeError for an empty id.
    */
   job(id: string): Operation<SchedulerJob> {
     if (typeof id !== 'string' || id === '')
-      throw invalidArgument('scheduler.job: id', 'the id of a job', id);
+      throw invalidArgument('scheduler.job: id', 'a job id', id);
     return operation(
       this.#connection,
       () => ({ path: `/_scheduler/jobs/${segment(id)}` }),
@@ -139,7 +144,7 @@ export class Scheduler {
   }
 
   /**
-   * Emits the replications that documents describe, those that have ended among them.
+   * Lists the replications that documents describe, including those that have ended.
    *
    * @see https://docs.couchdb.org/en/stable/api/server/common.html#scheduler-docs
    */
@@ -154,8 +159,11 @@ export class Scheduler {
   }
 
   /**
-   * Emits the replication that a document describes. Errors with `NotFound` where there is no such
-   * document.
+   * Reads the replication that a document describes. Errors with `NotFound` if the document does
+   * not exist.
+   *
+   * @param replicator - The document's database, for example `'_replicator'`.
+   * @param id - The document's id.
    */
   doc(replicator: string, id: string): Operation<ReplicationStatus> {
     const path = docPath(replicator, id, 'scheduler.doc');

@@ -12,7 +12,7 @@ import { serialize } from '../operators/batcher.ts';
 import { asObject } from '../http/decode.ts';
 import { operation } from '../http/operation.ts';
 
-/** Who may read and write a database. */
+/** The security object of a database: its administrators, and its members, who read and write. */
 export interface Security {
   readonly admins?: { readonly names?: readonly string[]; readonly roles?: readonly string[] };
   readonly members?: { readonly names?: readonly string[]; readonly roles?: readonly string[] };
@@ -37,24 +37,26 @@ export function writeSecurity(db: DatabaseScope, value: Security): Operation<Sec
   );
 }
 
-/** Names of users, and of roles. */
+/** Names of users, and roles. */
 export interface NamesAndRoles {
   readonly names?: readonly string[];
   readonly roles?: readonly string[];
 }
 
-/** Who is to be let in, or no longer: as members, who read and write, or as administrators. */
+/**
+ * The entries to add or to remove: of the members, who read and write, or of the administrators.
+ */
 export interface Grant {
   readonly members?: NamesAndRoles;
   readonly admins?: NamesAndRoles;
 }
 
-/** Adds to a list what is to be granted, or takes from it what is to be revoked. */
-type Edit = (list: readonly string[], entries: readonly string[]) => readonly string[];
+/** Returns a list with the granted entries added, or without the revoked ones. */
+type ListEdit = (list: readonly string[], entries: readonly string[]) => readonly string[];
 
 const GROUPS = ['admins', 'members'] as const;
 const KINDS = ['names', 'roles'] as const;
-/** How often what somebody else has written over is written again. */
+/** How often an edit that another client has overwritten is repeated. */
 const ATTEMPTS = 10;
 const BACKOFF = { initialDelay: 50, maxDelay: 1000 };
 
@@ -69,28 +71,28 @@ export function revoke(db: DatabaseScope, entries: Grant): Operation<Security> {
 }
 
 /**
- * Reads, edits, writes, and reads again whether it is still there. The object has no revision by
- * which the server could refuse what was read before somebody else wrote: of one connection one edit
- * goes after the other, and what others wrote over in between is done again.
+ * Reads, edits, writes, and reads back. The security object has no revision, so the server cannot
+ * detect concurrent writes. Edits of one connection run one after the other; an edit that another
+ * client has overwritten is repeated.
  */
-function edit(db: DatabaseScope, entries: Grant, change: Edit): Operation<Security> {
+function edit(db: DatabaseScope, entries: Grant, editList: ListEdit): Operation<Security> {
   const { connection } = db;
   const read = (): Observable<Answer<Security>> => readSecurity(db).answers();
-  const once = defer(read).pipe(
+  const attempt = defer(read).pipe(
     mergeMap((answer) => {
-      const value = apply(answer.value, entries, change);
+      const value = applyEdit(answer.value, entries, editList);
       if (isSame(answer.value, value)) return of(answer);
-      return writeSecurity(db, value).answers().pipe(mergeMap(read), map(settle));
+      return writeSecurity(db, value).answers().pipe(mergeMap(read), map(requireEdited));
     }),
   );
-  const settle = (answer: Answer<Security>): Answer<Security> => {
-    if (isSame(answer.value, apply(answer.value, entries, change))) return answer;
+  const requireEdited = (answer: Answer<Security>): Answer<Security> => {
+    if (isSame(answer.value, applyEdit(answer.value, entries, editList))) return answer;
     const request = { method: 'PUT', url: `${connection.url}${db.path}/_security` };
-    const reason = 'somebody else has written over it';
+    const reason = 'another client has overwritten the change';
     throw httpError({ status: 409, error: 'conflict', reason, headers: answer.headers, request });
   };
   return new Operation(
-    once.pipe(
+    attempt.pipe(
       retry({
         count: ATTEMPTS - 1,
         delay: (error: unknown, failures) =>
@@ -98,19 +100,19 @@ function edit(db: DatabaseScope, entries: Grant, change: Edit): Operation<Securi
             ? connection.after(backoff(failures, BACKOFF))
             : throwError(() => error),
       }),
-      turnsOf(db),
+      queueOf(db),
     ),
   );
 }
 
-/** Makes the edit; the lists that nothing is said of stay as they are. */
-function apply(security: Security, entries: Grant, change: Edit): Security {
+/** Applies the edit. Lists without an entry stay as they are. */
+function applyEdit(security: Security, entries: Grant, editList: ListEdit): Security {
   const edited: Record<string, unknown> = { ...security };
   for (const group of GROUPS) {
     const lists: Record<string, readonly string[]> = { ...security[group] };
     for (const kind of KINDS) {
       const entry = entries[group]?.[kind];
-      if (entry !== undefined) lists[kind] = change(lists[kind] ?? [], entry);
+      if (entry !== undefined) lists[kind] = editList(lists[kind] ?? [], entry);
     }
     if (entries[group] !== undefined) edited[group] = lists;
   }
@@ -123,32 +125,33 @@ function isSame(one: Security, other: Security): boolean {
   );
 }
 
-type Turns = MonoTypeOperatorFunction<Answer<Security>>;
-const turns = new WeakMap<Connection, Map<string, Turns>>();
+type Queue = MonoTypeOperatorFunction<Answer<Security>>;
+const queues = new WeakMap<Connection, Map<string, Queue>>();
 
-function turnsOf({ connection, path }: DatabaseScope): Turns {
-  const known = turns.get(connection) ?? new Map<string, Turns>();
-  turns.set(connection, known);
-  const turn = known.get(path) ?? serialize();
-  known.set(path, turn);
-  return turn;
+/** Returns the operator that runs the edits of a database one after the other. */
+function queueOf({ connection, path }: DatabaseScope): Queue {
+  const queuesByPath = queues.get(connection) ?? new Map<string, Queue>();
+  queues.set(connection, queuesByPath);
+  const queue = queuesByPath.get(path) ?? serialize();
+  queuesByPath.set(path, queue);
+  return queue;
 }
 
-function requireGrant(entries: Grant, what: string): void {
+function requireGrant(entries: Grant, method: string): void {
   if (typeof entries !== 'object' || entries === null)
-    throw invalidArgument(what, 'an object', entries);
+    throw invalidArgument(`${method}: entries`, 'an object with members or admins', entries);
   const groups = Object.entries(entries);
-  if (groups.length === 0) throw new TypeError(`${what} needs members or admins`);
+  if (groups.length === 0) throw new TypeError(`${method}: entries must have members or admins`);
   for (const [group, lists] of groups) {
     if (!GROUPS.some((known) => known === group)) {
-      throw new TypeError(`${what}: unknown group '${group}'; there are members and admins`);
+      throw new TypeError(`${method}: unknown group '${group}'; use members or admins`);
     }
     for (const [kind, list] of Object.entries((lists ?? {}) as NamesAndRoles)) {
       if (!KINDS.some((known) => known === kind)) {
-        throw new TypeError(`${what}: ${group} has names and roles, and no '${kind}'`);
+        throw new TypeError(`${method}: unknown list '${kind}' of ${group}; use names or roles`);
       }
       if (!Array.isArray(list) || !list.every((one) => typeof one === 'string' && one !== '')) {
-        throw invalidArgument(`${what}: ${group}.${kind}`, 'a list of names', list);
+        throw invalidArgument(`${method}: ${group}.${kind}`, 'a list of names', list);
       }
     }
   }

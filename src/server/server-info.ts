@@ -8,15 +8,15 @@ import { Operation, operation } from '../http/operation.ts';
 import { segment } from '../http/url.ts';
 import { invalidArgument } from '../model/invalid-argument.ts';
 
-/** What a server says of itself. */
+/** The information that a server returns about itself. */
 export interface ServerInfo {
   readonly version: string;
-  /** The id of the server, or of its cluster; null where it has none. */
+  /** The UUID of the server or its cluster; null if it has none. */
   readonly uuid: string | null;
-  /** What it can do: `'partitioned'`, `'reshard'`, `'scheduler'`… */
+  /** For example `'partitioned'`, `'reshard'`, `'scheduler'`. */
   readonly features: readonly string[];
   readonly vendor: string | null;
-  /** The answer as the server gave it. */
+  /** The server's whole response. */
   readonly raw: Readonly<Record<string, unknown>>;
 }
 
@@ -39,20 +39,20 @@ export function serverInfo(connection: Connection): Operation<ServerInfo> {
   );
 }
 
-/** What a server answers with 404 that is there, and wants no requests. */
-const AWAY: ReadonlySet<string> = new Set(['maintenance_mode', 'nolb', 'seeding']);
+/** The `error` of a 404 with which a running server declines requests. */
+const NOT_ACCEPTING: ReadonlySet<string> = new Set(['maintenance_mode', 'nolb', 'seeding']);
 
 export function isUp(connection: Connection): Operation<boolean> {
-  const asked = operation(
+  const up = operation(
     connection,
     () => ({ path: '/_up' }),
     (body) => stringField(body, 'status') === 'ok',
   );
   return new Operation(
-    asked.answers().pipe(
+    up.answers().pipe(
       catchError((error: unknown) => {
-        // A 404 of anybody else, as of a proxy that knows no such path, says nothing of CouchDB.
-        if (!isNotFound(error) || !AWAY.has(error.error)) return throwError(() => error);
+        // Any other 404 comes from a proxy and does not tell the state of CouchDB.
+        if (!isNotFound(error) || !NOT_ACCEPTING.has(error.error)) return throwError(() => error);
         return of<Answer<boolean>>({ value: false, code: error.status, headers: error.headers });
       }),
     ),
@@ -72,7 +72,7 @@ export function reloadQueryServers(connection: Connection): Operation<true> {
   );
 }
 
-/** A branch of the statistics, or a leaf: `{ value, type, desc }`. */
+/** All statistics, a branch of them, or a leaf: `{ value, type, desc }`. */
 export type Statistics = Readonly<Record<string, unknown>>;
 
 export function statistics(
@@ -80,48 +80,54 @@ export function statistics(
   name?: string,
   node = '_local',
 ): Operation<Statistics> {
-  if (name === '') throw invalidArgument('stats: name', 'a path like httpd/requests', name);
+  if (name === '') throw invalidArgument('stats: name', 'a path, for example httpd/requests', name);
   const path = (name ?? '')
     .split('/')
     .map((part) => (part ? `/${segment(part)}` : ''))
     .join('');
-  const read = (below: string) =>
+  const read = (statPath: string) =>
     connection.json(
-      () => ({ path: `/_node/${segment(node)}/_stats${below}` }),
+      () => ({ path: `/_node/${segment(node)}/_stats${statPath}` }),
       (body, { headers, request }) => ({
-        // The server answers null, and not 404, for a path that is not there.
-        found: body === null ? null : asObject(body),
-        details: { status: 404, error: 'not_found', reason: 'no such statistic', headers, request },
+        // For an unknown path the server answers null instead of 404.
+        statistics: body === null ? null : asObject(body),
+        notFound: {
+          status: 404,
+          error: 'not_found',
+          reason: 'no such statistic',
+          headers,
+          request,
+        },
       }),
     );
-  const settle = ({
-    found,
-    details,
-  }: {
-    found: Statistics | null;
-    details: Parameters<typeof httpError>[0];
+  const requireFound = (result: {
+    readonly statistics: Statistics | null;
+    readonly notFound: Parameters<typeof httpError>[0];
   }): Statistics => {
-    if (found === null) throw httpError(details);
-    return found;
+    if (result.statistics === null) throw httpError(result.notFound);
+    return result.statistics;
   };
   return new Operation(
     read(path).pipe(
-      // What CouchDB 1.x called httpd/requests is couchdb/httpd/requests now.
-      mergeMap((answer) => (answer.value.found === null ? read(`/couchdb${path}`) : of(answer))),
-      mergeMap((answer) => [{ ...answer, value: settle(answer.value) }]),
+      // CouchDB 1.x had httpd/requests, which is now couchdb/httpd/requests.
+      mergeMap((answer) =>
+        answer.value.statistics === null ? read(`/couchdb${path}`) : of(answer),
+      ),
+      mergeMap((answer) => [{ ...answer, value: requireFound(answer.value) }]),
     ),
   );
 }
 
-/** Something that the server is doing in the background. */
+/** A background task of the server. */
 export interface ActiveTask {
   /** `'database_compaction'`, `'view_compaction'`, `'indexer'`, `'replication'`… */
   readonly type: string;
   readonly pid: string;
-  /** In percent, where it is known. */
+  /** In percent; absent if unknown. */
   readonly progress?: number;
-  /** Seconds since 1970. */
+  /** In seconds since 1970. */
   readonly started_on: number;
+  /** In seconds since 1970. */
   readonly updated_on: number;
   readonly [detail: string]: unknown;
 }

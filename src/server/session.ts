@@ -20,16 +20,16 @@ import { asArray, asObject } from '../http/decode.ts';
 import { Operation, operation } from '../http/operation.ts';
 import { backoff } from '../operators/retry-policy.ts';
 
-/** For whom the server takes those who ask. */
+/** The current user, as the server authenticated the request. */
 export interface Session {
-  /** The user's name; null for nobody in particular. */
+  /** The user's name. `null` means anonymous. */
   readonly name: string | null;
   readonly roles: readonly string[];
-  /** How that was shown: `'cookie'`, `'default'` (Basic), `'jwt'`, `'proxy'`…; null for nobody. */
+  /** The method: `'cookie'`, `'default'` (Basic), `'jwt'`, `'proxy'`… `null` means anonymous. */
   readonly authenticated: string | null;
 }
 
-const NOBODY: Session = { name: null, roles: [], authenticated: null };
+const ANONYMOUS: Session = { name: null, roles: [], authenticated: null };
 
 export function readSession(connection: Connection): Operation<Session> {
   return operation(
@@ -56,7 +56,7 @@ export function logIn(
     connection.authenticator.logIn(user, (reading) =>
       connection.decode(reading, (body) => {
         const { name, roles } = decodeUser(body);
-        // Some versions do not tell the names of administrators.
+        // Some CouchDB versions omit the names of administrators.
         return { name: name ?? username, roles, authenticated: 'cookie' };
       }),
     ),
@@ -70,18 +70,20 @@ export function logOut(connection: Connection): Operation<{ readonly ok: true }>
   );
 }
 
-/** Emits the session, and each other one that there is from then on. Shared. */
+/** Emits the current session, and each new one. Shared. */
 export function watchSession(connection: Connection): Observable<Session> {
-  const present = defer(() => readSession(connection)).pipe(
+  const current$ = defer(() => readSession(connection)).pipe(
     retry({
       delay: (error: unknown, failures) =>
         isTransient(error) ? connection.after(backoff(failures)) : throwError(() => error),
     }),
-    catchError((error: unknown) => (isUnauthorized(error) ? of(NOBODY) : throwError(() => error))),
+    catchError((error: unknown) =>
+      isUnauthorized(error) ? of(ANONYMOUS) : throwError(() => error),
+    ),
   );
   return connection.authenticator.turns$.pipe(
     startWith(undefined),
-    switchMap(() => present),
+    switchMap(() => current$),
     distinctUntilChanged(isSame),
     share({ connector: () => new ReplaySubject<Session>(1) }),
   );

@@ -9,27 +9,32 @@ import { post } from './maintenance.ts';
 import { grant, readSecurity, revoke, writeSecurity } from './security.ts';
 import type { Grant, Security } from './security.ts';
 
-/** Revisions of a document that were purged. */
+/** Purged revisions of a document. */
 export interface PurgedInfo {
   readonly id: string;
   readonly revs: readonly string[];
 }
 
-/** Where the document of an id is kept. */
+/** The shard of a document id. */
 export interface ShardLocation {
-  /** The range of hashes, as in `'00000000-7fffffff'`. */
+  /** The range of hashes, for example `'00000000-7fffffff'`. */
   readonly range: string;
   readonly nodes: readonly string[];
 }
 
-/** When deleted documents are purged without being asked to. */
+/** The settings of the automatic purge of deleted documents. */
 export interface AutoPurge {
-  /** As in `'30_day'`; empty for never. */
+  /** For example `'30_day'`. Empty means never. */
   readonly deleted_document_ttl?: string;
   readonly [field: string]: unknown;
 }
 
-/** What an administrator sees to: `db.upkeep`. All of it is cold. */
+/**
+ * The administrator's methods of a database: `db.upkeep`.
+ *
+ * Every method returns a cold `Operation`. Methods that change something error with `Unauthorized`
+ * for all but administrators.
+ */
 export class Upkeep {
   readonly #db: DatabaseScope;
 
@@ -39,10 +44,12 @@ export class Upkeep {
   }
 
   /**
-   * Reads or writes how many revisions of a document are remembered; emits what holds now.
+   * Reads or sets the number of revisions that CouchDB keeps of each document's history. Emits the
+   * limit.
    *
-   * Fewer than there are edits between two replications make conflicts that are none.
+   * A limit below the number of edits between two replications causes false conflicts.
    *
+   * @throws RangeError if `limit` is not a whole number from 1.
    * @see https://docs.couchdb.org/en/stable/api/database/misc.html#db-revs-limit
    */
   revsLimit(limit?: number): Operation<number> {
@@ -50,9 +57,10 @@ export class Upkeep {
   }
 
   /**
-   * Reads or writes how many purges are remembered, for copies and indexes that have not heard of
-   * them; emits what holds now.
+   * Reads or sets the number of purges that CouchDB keeps, so that replicas and indexes can apply
+   * them. Emits the limit.
    *
+   * @throws RangeError if `limit` is not a whole number from 1.
    * @see https://docs.couchdb.org/en/stable/api/database/misc.html#db-purged-infos-limit
    */
   purgedInfosLimit(limit?: number): Operation<number> {
@@ -60,7 +68,7 @@ export class Upkeep {
   }
 
   /**
-   * Emits what was purged, as far as it is remembered.
+   * Lists the purges that CouchDB still keeps.
    *
    * @see https://docs.couchdb.org/en/stable/api/database/misc.html#db-purged-infos
    */
@@ -78,10 +86,11 @@ export class Upkeep {
   }
 
   /**
-   * Reads or writes when deleted documents are purged by themselves; emits what holds now.
+   * Reads or sets when CouchDB purges deleted documents automatically. Emits the settings.
    *
-   * Errors with `NotFound` where nothing was set, and on servers that do not have it: it came after
-   * CouchDB 3.5.0.
+   * Errors with `NotFound` if nothing is set, and on CouchDB 3.5.0 and older.
+   *
+   * @throws TypeError for a value that is not an object.
    */
   autoPurge(value?: AutoPurge): Operation<AutoPurge> {
     const db = this.#db;
@@ -103,8 +112,9 @@ export class Upkeep {
   }
 
   /**
-   * Emits where the database is kept: the nodes of each shard, by its range of hashes; or where the
-   * document of an id is, whether there is one or not.
+   * Emits the nodes of each shard of the database, by the shard's range of hashes.
+   *
+   * With an id, emits the shard of that document id, whether the document exists or not.
    *
    * @see https://docs.couchdb.org/en/stable/api/database/shard.html
    */
@@ -141,7 +151,7 @@ export class Upkeep {
   }
 
   /**
-   * Has the copies of each shard compared and brought to the same state; emits when that has begun.
+   * Synchronizes the copies of each shard. Emits when the server has started.
    *
    * @see https://docs.couchdb.org/en/stable/api/database/shard.html#db-sync-shards
    */
@@ -150,11 +160,12 @@ export class Upkeep {
   }
 
   /**
-   * Reads or replaces the rights to the database: its members, who read and write, and its
-   * administrators. Emits the rights that hold afterwards.
+   * Reads or replaces the security object: the members, who read and write, and the administrators.
+   * Emits the security object that is then in use.
    *
-   * Cold. Errors with `Unauthorized` for all but administrators.
+   * Errors with `Unauthorized` for all but administrators.
    *
+   * @throws TypeError for a value that is not an object.
    * @see https://docs.couchdb.org/en/stable/api/database/security.html
    */
   security(value?: Security): Operation<Security> {
@@ -162,13 +173,14 @@ export class Upkeep {
   }
 
   /**
-   * Adds users and roles to the members or the administrators of the database. Emits the rights that
-   * hold afterwards.
+   * Adds users and roles to the members or the administrators of the database. Emits the security
+   * object.
    *
-   * Cold. CouchDB gives these rights no revision, so a concurrent write can be lost. Corduroy applies
-   * its own edits one after the other, reads them back, and repeats an edit that another program has
-   * overwritten. Errors with `Conflict` if that happens ten times.
+   * CouchDB gives the security object no revision, so a concurrent write can be lost. Corduroy
+   * applies its own edits one after the other, reads them back, and repeats an edit that another
+   * program has overwritten. Errors with `Conflict` if that happens ten times.
    *
+   * @throws TypeError for entries without members or admins, and for an unknown group.
    * @example
    * orders.upkeep.grant({ members: { roles: ['staff'] }, admins: { names: ['ada'] } })
    * @see https://docs.couchdb.org/en/stable/api/database/security.html
@@ -178,16 +190,18 @@ export class Upkeep {
   }
 
   /**
-   * Removes users and roles from the members or the administrators, as {@link Upkeep.grant} adds
-   * them. A database without any member is open to everybody.
+   * Removes users and roles from the members or the administrators. Otherwise as
+   * {@link Upkeep.grant}.
+   *
+   * A database without members is open to everyone.
    */
   revoke(entries: Grant): Operation<Security> {
     return revoke(this.#db, entries);
   }
 
-  #limit(below: string, limit: number | undefined, what: string): Operation<number> {
+  #limit(endpoint: string, limit: number | undefined, method: string): Operation<number> {
     const db = this.#db;
-    const path = db.path + below;
+    const path = db.path + endpoint;
     if (limit === undefined) {
       return operation(
         db.connection,
@@ -198,9 +212,9 @@ export class Upkeep {
         },
       );
     }
-    count(limit, `${what}: limit`);
+    count(limit, `${method}: limit`);
     if (limit === 0)
-      throw invalidArgument(`${what}: limit`, 'a whole number from 1', limit, RangeError);
+      throw invalidArgument(`${method}: limit`, 'a whole number from 1', limit, RangeError);
     return operation(
       db.connection,
       () => ({ method: 'PUT', path, json: limit }),

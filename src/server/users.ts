@@ -11,7 +11,7 @@ import type { AnyFields, Document } from '../model/document.ts';
 import { invalidArgument } from '../model/invalid-argument.ts';
 import { backoff } from '../operators/retry-policy.ts';
 
-/** The fields of a user's document; others are the application's own. */
+/** The fields of a user's document. The application may add its own. */
 export interface UserFields {
   name: string;
   roles: string[];
@@ -19,14 +19,17 @@ export interface UserFields {
   [field: string]: unknown;
 }
 
-/** A user as the server has them; of the password there is no more than a hash. */
+/**
+ * A user's document as the server returns it. It contains a hash of the password, never the
+ * password.
+ */
 export type User = Document<UserFields>;
 
-/** What a new user is given. */
+/** The options of `users.create`. */
 export interface CreateUserOptions {
-  /** Names that no `_` begins. @defaultValue none */
+  /** The roles. A role must not begin with `_`. @defaultValue none */
   readonly roles?: readonly string[];
-  /** What else is to stand in the document. */
+  /** The application's own fields of the document. */
   readonly fields?: AnyFields;
 }
 
@@ -56,7 +59,7 @@ export function readUser(connection: Connection, name: string): Operation<User> 
 }
 
 export function listUsers(connection: Connection): Operation<User[]> {
-  // The semicolon comes after the colon.
+  // `;` is the next character after `:`, so this range contains exactly the ids with the prefix.
   const [start, end] = [PREFIX, PREFIX.replace(':', ';')].map((key) =>
     encodeURIComponent(JSON.stringify(key)),
   );
@@ -109,7 +112,7 @@ export function setRoles(
 
 export function deleteUser(connection: Connection, name: string): Operation<true> {
   requireName(name, 'users.delete');
-  const once = defer(() => readUser(connection, name).answers()).pipe(
+  const attempt = defer(() => readUser(connection, name).answers()).pipe(
     mergeMap(({ value }) => {
       const path = `${pathOf(name)}?rev=${value._rev}`;
       return operation(
@@ -118,12 +121,12 @@ export function deleteUser(connection: Connection, name: string): Operation<true
         () => true as const,
       ).answers();
     }),
-    again(connection),
+    retryConflicts(connection),
   );
-  return new Operation(once);
+  return new Operation(attempt);
 }
 
-/** Reads, changes and writes; and again, where somebody else has written meanwhile. */
+/** Reads a user, changes fields, and writes the user. Retries on conflict. */
 function change(
   connection: Connection,
   name: string,
@@ -132,11 +135,11 @@ function change(
 ): Observable<Answer<User>> {
   return defer(() => readUser(connection, name).answers()).pipe(
     mergeMap(({ value }) => write(connection, { ...value, ...fields }, secret)),
-    again(connection),
+    retryConflicts(connection),
   );
 }
 
-/** Writes a user's document; what is emitted of it is without the secret. */
+/** Writes a user's document. The emitted user does not contain `secret`. */
 function write(
   connection: Connection,
   user: UserFields & Partial<User>,
@@ -149,7 +152,7 @@ function write(
   );
 }
 
-function again<T>(connection: Connection): (work: Observable<T>) => Observable<T> {
+function retryConflicts<T>(connection: Connection): (work: Observable<T>) => Observable<T> {
   return retry({
     count: ATTEMPTS - 1,
     delay: (error: unknown, failures) =>
@@ -172,30 +175,31 @@ function decodeUser(body: unknown): User {
   return asObject(body) as User;
 }
 
-function requireName(name: unknown, what: string): asserts name is string {
+function requireName(name: unknown, method: string): asserts name is string {
   if (typeof name !== 'string' || name === '')
-    throw invalidArgument(`${what}: name`, 'a string that is not empty', name);
+    throw invalidArgument(`${method}: name`, 'a string that is not empty', name);
 }
 
 function requirePassword(
   username: string,
   password: string,
-  what: string,
+  method: string,
 ): ReturnType<typeof nameAndPassword> {
-  requireName(username, what);
-  if (password === '') throw new TypeError(`${what}: password must not be empty`);
-  return nameAndPassword({ username, password }, what);
+  requireName(username, method);
+  if (password === '')
+    throw new TypeError(`${method}: password must be a string that is not empty`);
+  return nameAndPassword({ username, password }, method);
 }
 
-function requireRoles(roles: unknown, what: string): void {
+function requireRoles(roles: unknown, method: string): void {
   if (!Array.isArray(roles) || !roles.every((role) => typeof role === 'string' && role !== '')) {
-    throw invalidArgument(`${what}: roles`, 'a list of names', roles);
+    throw invalidArgument(`${method}: roles`, 'a list of role names', roles);
   }
 }
 
 function requireUser(user: unknown): asserts user is UserFields {
   if (typeof user !== 'object' || user === null)
-    throw invalidArgument('users.save: user', 'the document of a user', user);
+    throw invalidArgument('users.save: user', "a user's document", user);
   const { name, roles } = user as { readonly name?: unknown; readonly roles?: unknown };
   requireName(name, 'users.save');
   requireRoles(roles, 'users.save');

@@ -13,34 +13,34 @@ import {
 import type { Observable, SchedulerLike } from 'rxjs';
 import { Reply, json } from './reply.ts';
 
-/** Some of the changes of a database, and where they end. */
+/** Some changes of a database, and the sequence after them. */
 export interface ChangesPage {
   readonly rows: readonly ChangeRow[];
   readonly lastSeq: string;
-  /** How many there are after these. */
+  /** The number of changes after these. */
   readonly pending: number;
 }
 
-/** A change as it goes over the wire. */
+/** A change as CouchDB writes it. */
 export interface ChangeRow {
   readonly seq: string;
   readonly id: string;
 }
 
-/** The changes of a database, as they are read and waited for. */
+/** The changes of a database: to read, and to wait for. */
 export interface ChangesHistory {
-  /** Reads what there is after a place. */
+  /** Reads the changes after a sequence. */
   readonly read: (since: string, limit: number) => ChangesPage;
-  /** Emits when there may be more; what it errors with breaks the connections that wait. */
+  /** Emits when there may be more changes. An error breaks the waiting connections. */
   readonly more$: Observable<unknown>;
 }
 
-/** CouchDB waits no longer than that, whatever it is asked (`[chttpd] changes_timeout`). */
-const LONGEST = 60_000;
+/** The longest wait of CouchDB, whatever the request says (`[chttpd] changes_timeout`). */
+const MAX_WAIT = 60_000;
 
 /**
- * Answers a request for changes in whatever protocol it asks: at once, when there is one (longpoll),
- * or as they come (continuous, eventsource), with heartbeats.
+ * Answers a request for changes in the protocol that it names: at once (normal), with the first
+ * change (longpoll), or with each change and with heartbeats (continuous, eventsource).
  */
 export function changesReply(
   history: ChangesHistory,
@@ -48,22 +48,22 @@ export function changesReply(
   scheduler: SchedulerLike,
 ): Reply {
   const { feed = 'normal', since = '0', limit } = query;
-  const most = limit === undefined ? Infinity : Number(limit);
-  const wait = waiting(query, scheduler);
+  const maxRows = limit === undefined ? Infinity : Number(limit);
+  const wait = waitFor(query, scheduler);
   switch (feed) {
     case 'continuous':
-      return stream(new Stream(history, since, most, LINES), wait);
+      return stream(new ContinuousConnection(history, since, maxRows, LINES), wait);
     case 'eventsource':
-      return stream(new Stream(history, since, most, EVENTS), wait);
+      return stream(new ContinuousConnection(history, since, maxRows, EVENTS), wait);
     case 'longpoll':
-      return stream(new Poll(history, since, most), wait);
+      return stream(new LongPollConnection(history, since, maxRows), wait);
     default:
-      return json(200, page(history.read(since, most)));
+      return json(200, page(history.read(since, maxRows)));
   }
 }
 
-/** What is sent: a piece of the body, after which it may be over. */
-interface Piece {
+/** A chunk of the body. `last` ends the response. */
+interface Chunk {
   readonly text: string;
   readonly last: boolean;
 }
@@ -73,108 +73,110 @@ interface Connection {
   readonly heartbeat: string;
   readonly contentType: string;
   readonly more$: Observable<unknown>;
-  /** Takes what has come since it was last asked. */
-  take(): Piece;
-  /** Ends a wait in which nothing came. */
+  /** Returns the changes since the last call. */
+  take(): Chunk;
+  /** Returns the end of the body after a timeout. */
   end(): string;
 }
 
-type Wait = (connection: Connection) => Observable<Piece>;
+type Wait = (connection: Connection) => Observable<Chunk>;
 
-/** Waits for the next change: with heartbeats where they are asked for, or until a timeout. */
-function waiting(query: Readonly<Record<string, string>>, scheduler: SchedulerLike): Wait {
-  const { heartbeat, timeout = String(LONGEST) } = query;
+/**
+ * Waits for the next change: with heartbeats if the request asks for them, else until a timeout.
+ */
+function waitFor(query: Readonly<Record<string, string>>, scheduler: SchedulerLike): Wait {
+  const { heartbeat, timeout = String(MAX_WAIT) } = query;
   return (connection) => {
     if (heartbeat === undefined) {
-      return timer(Math.min(Number(timeout), LONGEST), scheduler).pipe(
+      return timer(Math.min(Number(timeout), MAX_WAIT), scheduler).pipe(
         map(() => ({ text: connection.end(), last: true })),
       );
     }
-    const every = heartbeat === 'true' ? LONGEST : Math.min(Number(heartbeat), LONGEST);
-    return interval(every, scheduler).pipe(
+    const period = heartbeat === 'true' ? MAX_WAIT : Math.min(Number(heartbeat), MAX_WAIT);
+    return interval(period, scheduler).pipe(
       map(() => ({ text: connection.heartbeat, last: false })),
     );
   };
 }
 
 function stream(connection: Connection, wait: Wait): Reply {
-  const pieces = defer(() => {
-    let begun = false;
+  const chunks = defer(() => {
+    let started = false;
     return connection.more$.pipe(
       startWith(null),
       switchMap(() => {
-        const piece = connection.take();
-        if (piece.last) return of(piece);
-        // The head goes out with the first wait, long before the first change.
-        const hello = begun ? [] : [{ text: connection.heartbeat, last: false }];
-        begun = true;
-        return concat(of(piece, ...hello), wait(connection));
+        const chunk = connection.take();
+        if (chunk.last) return of(chunk);
+        // CouchDB sends the head with a first heartbeat, long before the first change.
+        const first = started ? [] : [{ text: connection.heartbeat, last: false }];
+        started = true;
+        return concat(of(chunk, ...first), wait(connection));
       }),
       takeWhile(({ last }) => !last, true),
       filter(({ text }) => text !== ''),
       map(({ text }) => new TextEncoder().encode(text)),
     );
   });
-  return new Reply(200, { 'content-type': connection.contentType }, pieces);
+  return new Reply(200, { 'content-type': connection.contentType }, chunks);
 }
 
-/** How rows are written while they come. */
-interface Form {
+/** The format of the rows of a stream. */
+interface RowFormat {
   readonly row: (row: ChangeRow) => string;
   readonly end: (lastSeq: string, pending: number) => string;
   readonly heartbeat: string;
   readonly contentType: string;
 }
 
-const LINES: Form = {
+const LINES: RowFormat = {
   row: (row) => `${JSON.stringify(row)}\n`,
   end: (lastSeq, pending) => `${JSON.stringify({ last_seq: lastSeq, pending })}\n`,
   heartbeat: '\n',
   contentType: 'application/json',
 };
 
-const EVENTS: Form = {
+const EVENTS: RowFormat = {
   row: (row) => `data: ${JSON.stringify(row)}\nid: ${row.seq}\n\n`,
-  // An eventsource has no last line.
+  // An eventsource response has no last line.
   end: () => '',
   heartbeat: 'event: heartbeat\ndata: \n\n',
   contentType: 'text/event-stream',
 };
 
-class Stream implements Connection {
+class ContinuousConnection implements Connection {
   readonly heartbeat: string;
   readonly contentType: string;
   readonly more$: Observable<unknown>;
   readonly #history: ChangesHistory;
-  readonly #form: Form;
-  #place: string;
-  #left: number;
+  readonly #format: RowFormat;
+  #seq: string;
+  #remaining: number;
 
-  constructor(history: ChangesHistory, since: string, limit: number, form: Form) {
+  constructor(history: ChangesHistory, since: string, limit: number, format: RowFormat) {
     this.#history = history;
-    this.#form = form;
-    this.#place = since === 'now' ? history.read(since, 0).lastSeq : since;
-    this.#left = limit;
-    this.heartbeat = form.heartbeat;
-    this.contentType = form.contentType;
+    this.#format = format;
+    this.#seq = since === 'now' ? history.read(since, 0).lastSeq : since;
+    this.#remaining = limit;
+    this.heartbeat = format.heartbeat;
+    this.contentType = format.contentType;
     this.more$ = history.more$;
   }
 
-  take(): Piece {
-    const { rows, lastSeq, pending } = this.#history.read(this.#place, this.#left);
-    this.#place = lastSeq;
-    this.#left -= rows.length;
-    const text = rows.map(this.#form.row).join('');
-    const last = this.#left <= 0;
-    return { text: last ? text + this.#form.end(lastSeq, pending) : text, last };
+  take(): Chunk {
+    const { rows, lastSeq, pending } = this.#history.read(this.#seq, this.#remaining);
+    this.#seq = lastSeq;
+    this.#remaining -= rows.length;
+    const text = rows.map(this.#format.row).join('');
+    const last = this.#remaining <= 0;
+    return { text: last ? text + this.#format.end(lastSeq, pending) : text, last };
   }
 
   end(): string {
-    return this.#form.end(this.#place, 0);
+    return this.#format.end(this.#seq, 0);
   }
 }
 
-class Poll implements Connection {
+class LongPollConnection implements Connection {
   readonly heartbeat = '\n';
   readonly contentType = 'application/json';
   readonly more$: Observable<unknown>;
@@ -189,11 +191,11 @@ class Poll implements Connection {
     this.more$ = history.more$;
   }
 
-  take(): Piece {
-    const found = this.#history.read(this.#since, this.#limit);
-    return found.rows.length === 0
+  take(): Chunk {
+    const changes = this.#history.read(this.#since, this.#limit);
+    return changes.rows.length === 0
       ? { text: '', last: false }
-      : { text: `${JSON.stringify(page(found))}\n`, last: true };
+      : { text: `${JSON.stringify(page(changes))}\n`, last: true };
   }
 
   end(): string {

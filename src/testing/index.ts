@@ -1,6 +1,6 @@
 /**
- * The testing door: servers for the tests of programs that use Corduroy, without a network. It knows
- * of no test runner, and of no platform.
+ * The entry point for tests: servers for the tests of programs that use Corduroy, without a
+ * network. It depends on no test runner and on no platform.
  */
 export { fault } from './reply.ts';
 export type { Fault } from './reply.ts';

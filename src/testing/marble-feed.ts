@@ -1,5 +1,6 @@
 import { Subject, asyncScheduler, defer, filter, finalize, merge } from 'rxjs';
 import type { Observable } from 'rxjs';
+import { invalidArgument } from '../model/invalid-argument.ts';
 import { changesReply } from './changes-reply.ts';
 import type { ChangeRow, ChangesHistory, ChangesPage } from './changes-reply.ts';
 import { fail } from './reply.ts';
@@ -10,28 +11,28 @@ import { requestLog, segmentsOf } from './route.ts';
 import type { ColdObservable } from './route.ts';
 
 /**
- * What a marble of a feed stands for: a document, deleted ones as well; the id of one; a change as
- * CouchDB writes it, of which `seq` and `changes` may be left out; a `fault`; or a `status`, with
- * which the server drops the connections and refuses new ones, until the next marble.
+ * The value of a feed marble. Each of these is possible:
+ *
+ * - a document, which may be deleted, or its id;
+ * - a change as CouchDB writes it, in which `seq` and `changes` are optional;
+ * - a `fault`;
+ * - a `status`: the server drops the connections, and refuses new ones with it until the next
+ *   marble.
  */
 export type FeedMarble = string | object | Fault | Reply;
 
-/**
- * The changes of a database as the test writes them, and what was asked of it: what
- * `server.feed()` returns.
- */
+/** The scripted changes of a database, and the requests for them: the result of `server.feed()`. */
 export class MarbleFeed {
   readonly database: string;
-  /** When its connections began and ended, for `expectSubscriptions`. */
+  /** When its connections opened and closed, for `expectSubscriptions`. */
   readonly subscriptions: ColdObservable['subscriptions'];
   /** @internal */
   readonly log: ColdObservable;
   readonly #rows: Entry[] = [];
   readonly #arrived$ = new Subject<void>();
-  readonly #cut$ = new Subject<never>();
   readonly #silence$ = new Subject<void>();
   readonly #requests$ = requestLog();
-  #cuts: Subject<never> = this.#cut$;
+  #cut$ = new Subject<never>();
   #refusal: Reply | null = null;
   #instance = 1;
 
@@ -42,18 +43,18 @@ export class MarbleFeed {
     this.subscriptions = log.subscriptions;
     for (const source of sources) {
       source.subscribe({
-        next: (marble) => this.#take(marble),
-        error: (error: unknown) => this.#take(error instanceof Reply ? error : new Fault('cut')),
+        next: (marble) => this.#apply(marble),
+        error: (error: unknown) => this.#apply(error instanceof Reply ? error : new Fault('cut')),
       });
     }
   }
 
-  /** Its connections as they are asked for; not what the feed asks besides. Hot. */
+  /** Emits the connection requests. It does not emit the feed's other requests. Hot. */
   get requests$(): Observable<ServerRequest> {
     return this.#requests$.asObservable();
   }
 
-  /** Whether a request is one that a feed of this database sends. */
+  /** Returns whether a feed of this database sends such a request. */
   matches({ method, path }: ServerRequest): boolean {
     const [database, ...rest] = segmentsOf(path);
     if (database !== this.database) return false;
@@ -64,8 +65,8 @@ export class MarbleFeed {
   /** @internal */
   answer(request: ServerRequest): Reply {
     const { path, query } = request;
-    const connection = 'feed' in query;
-    if (connection) this.#requests$.next(request);
+    const isConnection = this.listens(request);
+    if (isConnection) this.#requests$.next(request);
     if (this.#refusal !== null) return this.#refusal;
     if (!path.endsWith('/_changes')) {
       return json(200, {
@@ -76,20 +77,23 @@ export class MarbleFeed {
     }
     const history: ChangesHistory = {
       read: (since, limit) => this.#read(since, limit, query['include_docs'] === 'true'),
-      more$: merge(this.#arrived$, this.#cuts),
+      more$: merge(this.#arrived$, this.#cut$),
     };
     const reply = changesReply(history, query, asyncScheduler);
-    return connection ? this.#mortal(reply) : reply;
+    return isConnection ? this.#withSilence(reply) : reply;
   }
 
-  /** Whether an exchange is a connection that listens, and not what a feed asks besides. */
+  /**
+   * Returns whether the request opens a connection, instead of reading the sequence or the
+   * database.
+   */
   listens({ query }: ServerRequest): boolean {
     return 'feed' in query;
   }
 
-  #leftOpen(): Error {
+  #openTooLongError(): Error {
     return new Error(
-      `The feed of ${this.database} has been open for an hour of virtual time: unsubscribe from it, ` +
+      `The feed of ${this.database} has been open for an hour of virtual time. Unsubscribe from it, ` +
         "as in expectObservable(feed, '-----!'), or set scheduler.maxFrames.",
     );
   }
@@ -99,20 +103,20 @@ export class MarbleFeed {
   }
 
   #read(since: string, limit: number, includeDocs: boolean): ChangesPage {
-    const begin =
+    const start =
       since === 'now'
         ? this.#rows.length
         : 1 + this.#rows.findIndex(({ row }) => row.seq === since);
-    const left = this.#rows.slice(begin);
-    const rows = left.slice(0, limit);
+    const remaining = this.#rows.slice(start);
+    const rows = remaining.slice(0, limit);
     return {
       rows: rows.map(({ row, doc }) => (includeDocs ? { ...row, doc } : row)),
-      lastSeq: rows.at(-1)?.row.seq ?? (since === 'now' || begin > 0 ? this.#lastSeq : since),
-      pending: left.length - rows.length,
+      lastSeq: rows.at(-1)?.row.seq ?? (since === 'now' || start > 0 ? this.#lastSeq : since),
+      pending: remaining.length - rows.length,
     };
   }
 
-  #take(marble: unknown): void {
+  #apply(marble: unknown): void {
     if (marble instanceof Reply) {
       this.#refusal = marble;
       this.#drop();
@@ -135,55 +139,59 @@ export class MarbleFeed {
     this.#arrived$.next();
   }
 
-  /** Breaks the connections that there are; those to come are others. */
+  /** Breaks the open connections. New connections are not affected. */
   #drop(): void {
-    const dropped = this.#cuts;
-    this.#cuts = new Subject<never>();
-    dropped.error(new Error('the connection was dropped'));
+    const dropped$ = this.#cut$;
+    this.#cut$ = new Subject<never>();
+    dropped$.error(new Error('the connection was dropped'));
   }
 
   /**
-   * After a `fault.silence` nothing comes any more, and nobody is told. A connection that nobody ever
-   * leaves would go on for ever in virtual time, and the test with it.
+   * Suppresses everything after a `fault.silence`. Fails the test if a connection stays open for an
+   * hour: virtual time would never end.
    */
-  #mortal(reply: Reply): Reply {
+  #withSilence(reply: Reply): Reply {
     const body = defer(() => {
-      let alive = true;
-      const begun = asyncScheduler.now();
-      const silence = this.#silence$.subscribe(() => {
-        alive = false;
+      let silent = false;
+      const openedAt = asyncScheduler.now();
+      const subscription = this.#silence$.subscribe(() => {
+        silent = true;
       });
       return reply.body.pipe(
         filter(() => {
-          if (asyncScheduler.now() - begun >= AN_HOUR) fail(this.#leftOpen());
-          return alive;
+          if (asyncScheduler.now() - openedAt >= HOUR) fail(this.#openTooLongError());
+          return !silent;
         }),
-        finalize(() => silence.unsubscribe()),
+        finalize(() => subscription.unsubscribe()),
       );
     });
     return new Reply(reply.status, reply.headers, body);
   }
 }
 
-const AN_HOUR = 3_600_000;
+const HOUR = 3_600_000;
 
 interface Entry {
   readonly row: ChangeRow;
   readonly doc: unknown;
 }
 
-function toEntry(marble: unknown, nth: number): Entry {
-  const given = typeof marble === 'string' ? { _id: marble } : marble;
-  if (typeof given !== 'object' || given === null) {
-    throw new TypeError(`A feed's marble is a document, an id, a change, a fault or a status`);
+function toEntry(marble: unknown, number: number): Entry {
+  const value = typeof marble === 'string' ? { _id: marble } : marble;
+  if (typeof value !== 'object' || value === null) {
+    throw invalidArgument(
+      'feed: a marble',
+      'a document, an id, a change, a fault or a status',
+      marble,
+    );
   }
-  const seq = String(nth);
-  if ('_id' in given) {
-    const doc = { _rev: `1-${seq}`, ...given } as { _id: string; _rev: string; _deleted?: boolean };
+  const seq = String(number);
+  if ('_id' in value) {
+    const doc = { _rev: `1-${seq}`, ...value } as { _id: string; _rev: string; _deleted?: boolean };
     const changes = [{ rev: doc._rev }];
     const row = { seq, id: doc._id, changes, ...(doc._deleted === true && { deleted: true }) };
     return { row, doc };
   }
-  const { doc = null, ...change } = given as { doc?: unknown; id: string };
+  const { doc = null, ...change } = value as { doc?: unknown; id: string };
   return { row: { seq, changes: [{ rev: `1-${seq}` }], ...change } as ChangeRow, doc };
 }

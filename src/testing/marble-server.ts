@@ -14,17 +14,17 @@ import type { ServerRequest } from './route.ts';
 import { Route } from './route.ts';
 import type { Answer, Answering, ColdObservable } from './route.ts';
 
-/** A server whose answers are marbles: what `marbleServer()` returns. */
+/** A server whose responses are marbles: the result of `marbleServer()`. */
 export class MarbleServer {
-  /** Carries requests to this server: for `new Couch(url, { transport })`. */
+  /** A transport that reaches this server, for `new Couch(url, { transport })`. */
   readonly transport: Transport;
   readonly #cold: RunHelpers['cold'];
   readonly #feeds: MarbleFeed[] = [];
-  readonly #asked: ServerRequest[] = [];
+  readonly #requestList: ServerRequest[] = [];
   readonly #requests$ = requestLog();
   #routes: Route[] = [];
   #once: Route[] = [];
-  #otherwise: Transport | null = null;
+  #fallback: Transport | null = null;
 
   /** @internal */
   constructor(cold: RunHelpers['cold']) {
@@ -33,34 +33,37 @@ export class MarbleServer {
   }
 
   /**
-   * What is asked, in virtual time, but for what a `feed` answers (see `MarbleFeed.requests$`): values like
-   * `{ method: 'GET', path: '/orders/17', query: {}, body: null }`. Hot; it never completes.
+   * Emits the requests in virtual time, for example
+   * `{ method: 'GET', path: '/orders/17', query: {}, body: null }`. Hot. Completes never.
+   *
+   * It does not emit requests that a `feed` answers: see `MarbleFeed.requests$`.
    */
   get requests$(): Observable<ServerRequest> {
     return this.#requests$.asObservable();
   }
 
-  /** The same as lines, as in `'GET /orders/17?rev=1-a'`. */
+  /** Emits the requests as lines, for example `'GET /orders/17?rev=1-a'`. Hot. Completes never. */
   get requestLines$(): Observable<string> {
     return this.#requests$.pipe(map(requestLine));
   }
 
-  /** What has been asked so far. */
+  /** The requests so far. */
   get requests(): readonly ServerRequest[] {
-    return this.#asked;
+    return this.#requestList;
   }
 
   /**
    * Answers the requests of a route: `server.on('GET /orders/:id', cold('--a|', { a: order }))`.
    *
-   * The first marble is the whole answer: a value is sent as JSON under status 200, a `status` or a
-   * `raw` as it is; a `#` breaks the connection. What is no Observable is answered at once. A function
-   * is given the parts of the path and the request, and returns either.
+   * - **An Observable:** its first value is the whole response. A `status` or a `raw` is sent as it
+   *   is, any other value as JSON with status 200. An error (`#`) breaks the connection.
+   * - **Any other value** is sent at once, in the same way.
+   * - **A function** receives the parameters of the path and the request, and returns either.
    *
-   * @param route - A method and a path. `:name` stands for one segment that does not begin with an
-   * underscore, `*` at the end for whatever comes; a query names parameters that must be there. Of
-   * routes that fit, the one that was added last answers.
-   * @throws TypeError for what is no route.
+   * @param route - A method and a path. `:name` matches one segment that does not begin with an
+   * underscore. `*` at the end matches the rest of the path. A query lists parameters that the
+   * request must have. If several routes match, the one that you added last answers.
+   * @throws TypeError for an invalid route.
    */
   on<Pattern extends string>(route: Pattern, answer: Answer | Answering<Pattern>): Route {
     const added = this.#route(route, answer);
@@ -68,7 +71,9 @@ export class MarbleServer {
     return added;
   }
 
-  /** Answers one request of a route, before what `on` says; several in the order of the calls. */
+  /**
+   * Answers one request of a route, with priority over `on`. Several calls answer in their order.
+   */
   once<Pattern extends string>(route: Pattern, answer: Answer | Answering<Pattern>): Route {
     const added = this.#route(route, answer);
     this.#once = [...this.#once, added];
@@ -76,85 +81,89 @@ export class MarbleServer {
   }
 
   /**
-   * Serves the changes of a database, in whatever protocol a feed asks for them: each marble of the
-   * streams is a change, from when the test begins. A `#` drops the connections; a `#` with a `status`
-   * refuses new ones as well, until the next marble of another stream.
+   * Serves the changes of a database, in every feed protocol. Each marble is a change.
    *
-   * What a feed asks besides (what `now` is, which database this is) is answered too, and heartbeats
-   * are sent. A feed that comes back after a cut gets what it has missed; it waits up to 100 ms before.
+   * The streams start when the test begins. An error (`#`) drops the connections. An error with a
+   * `status` also refuses new connections, until the next marble of another stream.
+   *
+   * The server also answers the feed's other requests (the current sequence, the database's
+   * identity) and sends heartbeats. After a cut, a feed waits up to 100 ms, reconnects, and
+   * receives the changes that it missed.
    */
   feed(database: string, ...changes: readonly Observable<FeedMarble>[]): MarbleFeed {
     if (typeof database !== 'string' || database === '')
       throw invalidArgument('feed: database', 'the name of a database', database);
     for (const source of changes)
       if (!isObservable(source))
-        throw invalidArgument('feed: changes', 'streams, as hot makes them', source);
+        throw invalidArgument('feed: changes', 'Observables, for example of hot()', source);
     const feed = new MarbleFeed(database, changes, this.#log());
     this.#feeds.unshift(feed);
     return feed;
   }
 
-  /** Has another server answer what no route and no feed does: a `memoryServer()`, as a rule. */
+  /** Forwards requests without a route or feed to another server, usually a `memoryServer()`. */
   otherwise(server: { readonly transport: Transport }): void {
-    this.#otherwise = server.transport;
+    this.#fallback = server.transport;
   }
 
-  /** Returns a `Couch` whose server is this one. */
+  /** Returns a `Couch` that reaches this server. */
   couch(options: Omit<CouchOptions, 'transport'> = {}): Couch {
     return new Couch('http://couch.test', { ...options, transport: this.transport });
   }
 
   #route(pattern: string, answer: unknown): Route {
     if (typeof answer !== 'function' && (typeof answer !== 'object' || answer === null))
-      throw invalidArgument(`${pattern}: the answer`, 'an object, a stream or a function', answer);
+      throw invalidArgument(`${pattern}: answer`, 'an object, an Observable or a function', answer);
     return new Route(pattern, answer, this.#log());
   }
 
-  /** A stream that says nothing: the scheduler notes when it is subscribed to. */
+  /** Returns an Observable that never emits. The scheduler records its subscriptions. */
   #log(): ColdObservable {
     return this.#cold('-');
   }
 
   #send(request: TransportRequest): Observable<TransportResponse> {
     return defer(() => {
-      const asked = readRequest(request);
-      const feed = this.#feeds.find((one) => one.matches(asked));
-      const route = this.#find(asked);
+      const received = readRequest(request);
+      const feed = this.#feeds.find((one) => one.matches(received));
+      const route = this.#findRoute(received);
       if (route === undefined && feed !== undefined) {
-        const log = feed.listens(asked) ? feed.log : null;
-        return exchange(of(feed.answer(asked)), asked, log);
+        const log = feed.listens(received) ? feed.log : null;
+        return exchange(of(feed.answer(received)), received, log);
       }
-      this.#asked.push(asked);
-      this.#requests$.next(asked);
+      this.#requestList.push(received);
+      this.#requests$.next(received);
       if (route !== undefined) {
-        const answer = route.answer(asked);
+        const answer = route.answer(received);
         const replies = isObservable(answer) ? answer.pipe(map(toReply)) : of(toReply(answer));
-        return exchange(replies, asked, route.log);
+        return exchange(replies, received, route.log);
       }
-      if (this.#otherwise !== null) return this.#otherwise.send(request);
-      throw this.#complain(asked);
+      if (this.#fallback !== null) return this.#fallback.send(request);
+      throw this.#failUnanswered(received);
     });
   }
 
-  #find(request: ServerRequest): Route | undefined {
+  #findRoute(request: ServerRequest): Route | undefined {
     const once = this.#once.find((route) => route.matches(request));
     if (once === undefined) return this.#routes.find((route) => route.matches(request));
     this.#once = this.#once.filter((route) => route !== once);
     return once;
   }
 
-  /** Fails the test itself: the code under test may put up with failures, or try again for ever. */
-  #complain(request: ServerRequest): Error {
+  /** Fails the test itself, because the code under test may tolerate errors or retry for ever. */
+  #failUnanswered(request: ServerRequest): Error {
     const routes = [
       ...this.#once.map(({ pattern }) => `${pattern} (once)`),
       ...this.#routes.map(({ pattern }) => pattern),
       ...this.#feeds.map(({ database }) => `the feed of ${database}`),
     ];
-    const known = routes.length === 0 ? ' nothing' : routes.map((one) => `\n  ${one}`).join('');
+    const known =
+      routes.length === 0
+        ? 'This server has no routes.'
+        : `This server answers:${routes.map((route) => `\n  ${route}`).join('')}`;
     const line = `${request.method} ${request.path}`;
     const error = new Error(
-      `Nothing answers ${requestLine(request)}; this server answers${known}\n` +
-        `Add server.on('${line}', …).`,
+      `No route matches ${requestLine(request)}. ${known}\nAdd server.on('${line}', …).`,
     );
     fail(error);
     return error;
@@ -162,10 +171,11 @@ export class MarbleServer {
 }
 
 /**
- * Returns a server whose answers are marbles, for a test in `TestScheduler.run`: nothing is sent over
- * a network, and everything happens in virtual time.
+ * Returns a server whose responses are marbles, for a test in `TestScheduler.run`. It uses no
+ * network, and everything happens in virtual time.
  *
- * @param helpers - Those that `run` hands to the test, or `cold` alone.
+ * @param helpers - The helpers that `run` passes to the test, or `cold` alone.
+ * @throws TypeError without `cold`.
  * @example
  * scheduler.run(({ cold, expectObservable }) => {
  *   const server = marbleServer({ cold });
@@ -176,11 +186,11 @@ export class MarbleServer {
  */
 export function marbleServer({ cold }: Pick<RunHelpers, 'cold'>): MarbleServer {
   if (typeof cold !== 'function')
-    throw invalidArgument('marbleServer: cold', 'what TestScheduler.run hands to the test', cold);
+    throw invalidArgument('marbleServer: cold', 'the helper of TestScheduler.run', cold);
   return new MarbleServer(cold);
 }
 
-/** One exchange as a transport has it: over when the body has been read, or when it is left. */
+/** Makes the exchange of a transport: it completes when the body is read, or on unsubscribe. */
 function exchange(
   replies: Observable<Reply>,
   { method }: ServerRequest,
@@ -188,16 +198,16 @@ function exchange(
 ): Observable<TransportResponse> {
   return new Observable((subscriber) => {
     if (log !== null) subscriber.add(log.subscribe());
-    const end = (): void => subscriber.complete();
-    const answered = replies.pipe(
+    const complete = (): void => subscriber.complete();
+    const reply$ = replies.pipe(
       take(1),
-      throwIfEmpty(() => new Error('the connection was closed before an answer came')),
+      throwIfEmpty(() => new Error('the connection closed before a response')),
     );
     subscriber.add(
-      answered.subscribe({
+      reply$.subscribe({
         next: (reply) => {
           const { status, headers, body } = method === 'HEAD' ? withoutBody(reply) : reply;
-          subscriber.next({ status, headers, body: body.pipe(finalize(end)) });
+          subscriber.next({ status, headers, body: body.pipe(finalize(complete)) });
         },
         error: (error: unknown) => subscriber.error(error),
       }),

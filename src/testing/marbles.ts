@@ -5,31 +5,32 @@ import { invalidArgument } from '../model/invalid-argument.ts';
 import { marbleServer } from './marble-server.ts';
 import type { MarbleServer } from './marble-server.ts';
 
-/** What a marble test works with: RxJS's own helpers, a server, and a `Couch` that reaches it. */
+/** The helpers of a marble test: those of RxJS, a server, and a `Couch` that reaches it. */
 export interface MarbleHelpers extends RunHelpers {
   readonly server: MarbleServer;
   readonly couch: Couch;
   readonly scheduler: TestScheduler;
 }
 
-/** How marble tests are run. */
+/** The options of {@link marbleTests}. */
 export interface MarblesOptions {
   /**
-   * When a test is over, in milliseconds of virtual time, where something in it goes on for ever, as
-   * a feed does that nobody unsubscribes from.
+   * The virtual time after which a test ends, in milliseconds. It matters if a stream never ends,
+   * for example a feed that nothing unsubscribes from.
    * @defaultValue 600000
    */
   readonly duration?: number;
 }
 
-/** Makes a test of a function: what `it` takes. */
+/** Wraps a marble test in a function that you can pass to `it`. */
 export type Marbles = (test: (helpers: MarbleHelpers) => void) => () => void;
 
 /**
- * Returns what makes marble tests, for the runner whose deep comparison it is given.
+ * Returns a function that wraps marble tests, for any test runner.
  *
- * @param assertDeepEqual - Throws where two values differ.
- * @throws TypeError and RangeError for what is neither a function nor a duration.
+ * @param assertDeepEqual - Throws if two values differ.
+ * @throws TypeError if `assertDeepEqual` is not a function.
+ * @throws RangeError for an invalid duration.
  * @example
  * const marbles = marbleTests((actual, expected) => expect(actual).toEqual(expected));
  *
@@ -46,7 +47,7 @@ export function marbleTests(
   if (typeof assertDeepEqual !== 'function')
     throw invalidArgument(
       'marbleTests: assertDeepEqual',
-      'a function that compares',
+      'a function that compares two values',
       assertDeepEqual,
     );
   if (!(duration >= 0))

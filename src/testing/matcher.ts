@@ -3,7 +3,7 @@ import { Refusal } from './reply.ts';
 
 /**
  * Orders JSON values as CouchDB's Mango does: null, false, true, numbers, strings, arrays, objects.
- * Strings are in the order of their code units, where CouchDB asks ICU.
+ * Strings are ordered by code units; CouchDB uses ICU.
  */
 export function collate(a: unknown, b: unknown): number {
   const rank = rankOf(a) - rankOf(b);
@@ -17,7 +17,7 @@ export function collate(a: unknown, b: unknown): number {
   return 0;
 }
 
-/** Tells an object from null and from arrays. */
+/** Returns whether a value is an object, and neither null nor an array. */
 export function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
@@ -39,12 +39,12 @@ function rankOf(value: unknown): number {
   return Array.isArray(value) ? 5 : 6;
 }
 
-/** Tells whether a document is what a Mango selector describes. */
+/** Returns whether a document matches a Mango selector. */
 export type Matcher = (selector: object, doc: object) => boolean;
 
 /**
- * Matches as `_find` does, by the matcher of live queries. Throws a `Refusal` for what is no operator,
- * and where only a CouchDB can tell.
+ * Matches as `_find` does, with the matcher of live queries. Throws a `Refusal` for an unknown
+ * operator, and for a selector that only CouchDB can evaluate.
  */
 export const matches: Matcher = (selector, doc) => {
   const verdict = compileSelector(selector)(doc as Record<string, unknown>);
@@ -57,7 +57,8 @@ export const matches: Matcher = (selector, doc) => {
   throw new Refusal(
     501,
     'not_implemented',
-    `The in-memory server of corduroy/testing cannot tell whether ${JSON.stringify(doc)} matches ${text}`,
+    `the in-memory server of corduroy/testing cannot evaluate the selector ${text} ` +
+      `for ${JSON.stringify(doc)}; test it on a CouchDB`,
   );
 };
 

@@ -3,48 +3,48 @@ import type { Observable } from 'rxjs';
 import { isRecord } from './matcher.ts';
 import { MemoryIndexes } from './memory-indexes.ts';
 import { Refusal, badRequest, conflict, missing, notImplemented } from './reply.ts';
-import { RevisionTree, nameRevision } from './revision-tree.ts';
+import { RevisionTree, computeRevision } from './revision-tree.ts';
 import type { Fields } from './revision-tree.ts';
 
-/** A document that is to be written, taken apart. */
+/** A document to write, split into its parts. */
 interface Edit {
   readonly id: string;
   readonly rev: string | undefined;
   readonly deleted: boolean;
   readonly fields: Fields;
-  /** The revision and its ancestors, the newest first; for writes with `new_edits=false`. */
+  /** The revision and its ancestors, the newest first. Writes with `new_edits=false` use it. */
   readonly history: readonly string[];
 }
 
-/** A document that was written. */
+/** The result of a write. */
 export interface WriteReceipt {
   readonly id: string;
   readonly rev: string;
 }
 
-/** A document that is not replicated: its revision is a count. */
+/** A local document. Its revision is a counter. */
 interface LocalDocument {
-  readonly number: number;
+  readonly revisionNumber: number;
   readonly fields: Fields;
 }
 
-/** A database in memory: its documents, and the order in which they changed. */
+/** A database in memory: its documents, and the order of their changes. */
 export class MemoryDatabase {
   readonly name: string;
-  /** When it was made, as CouchDB says it: what tells it from another of the same name. */
-  readonly born: string;
-  /** The documents that are not replicated, with the number of their revision. */
+  /** The `instance_start_time`. It differs if the database is deleted and created again. */
+  readonly instanceStartTime: string;
+  /** The local documents, which are not replicated. */
   readonly local: Map<string, LocalDocument> = new Map();
   readonly indexes: MemoryIndexes = new MemoryIndexes();
   readonly #trees = new Map<string, RevisionTree>();
-  /** The place of the last change of each document, in the order of the places. */
-  readonly #places = new Map<string, number>();
+  /** The sequence of the last change of each document, in ascending order. */
+  readonly #seqs = new Map<string, number>();
   readonly #changed$ = new Subject<void>();
-  #place = 0;
+  #lastSeq = 0;
 
-  constructor(name: string, born: string) {
+  constructor(name: string, instanceStartTime: string) {
     this.name = name;
-    this.born = born;
+    this.instanceStartTime = instanceStartTime;
   }
 
   /** Emits after each write; errors when the database is deleted. */
@@ -52,14 +52,14 @@ export class MemoryDatabase {
     return this.#changed$.asObservable();
   }
 
-  /** The place of the last change. */
-  get place(): number {
-    return this.#place;
+  /** The sequence of the last change. */
+  get lastSeq(): number {
+    return this.#lastSeq;
   }
 
-  /** Every document with the place of its last change, in that order. */
-  get places(): readonly (readonly [id: string, place: number])[] {
-    return [...this.#places];
+  /** Each document with the sequence of its last change, in ascending order. */
+  get seqs(): readonly (readonly [id: string, seq: number])[] {
+    return [...this.#seqs];
   }
 
   /** The ids of the documents that are not deleted, in order. */
@@ -76,25 +76,28 @@ export class MemoryDatabase {
     return this.#trees.get(id);
   }
 
-  /** Writes a document as somebody who edits it; throws a conflict where it has changed meanwhile. */
+  /** Writes a document as an editor does. Throws a conflict if it has changed meanwhile. */
   write(id: string, doc: unknown): WriteReceipt {
     const { rev, deleted, fields } = readEdit(id, doc);
     const tree = this.#trees.get(id);
     const parent = parentOf(tree, rev);
-    const name = nameRevision(parent, deleted, fields);
-    this.#add(id, name, parent === null ? [] : (tree?.ancestry(parent) ?? []), fields, deleted);
-    return { id, rev: name };
+    const newRev = computeRevision(parent, deleted, fields);
+    this.#add(id, newRev, parent === null ? [] : (tree?.ancestry(parent) ?? []), fields, deleted);
+    return { id, rev: newRev };
   }
 
-  /** Writes a revision as it is elsewhere, as replication does: there is no conflict to see. */
-  graft(id: string, doc: unknown): WriteReceipt {
+  /**
+   * Writes an existing revision as replication does (`new_edits=false`), without conflict
+   * detection.
+   */
+  writeReplicated(id: string, doc: unknown): WriteReceipt {
     const { rev, deleted, fields, history } = readEdit(id, doc);
     if (rev === undefined) throw badRequest('When `new_edits: false`, the document needs a `_rev`');
     this.#add(id, rev, history.slice(1), fields, deleted);
     return { id, rev };
   }
 
-  /** Ends the connections of those who listen: the database is no more. */
+  /** Breaks the connections of feeds, because the database was deleted. */
   close(): void {
     this.#changed$.error(new Error('the database was deleted'));
   }
@@ -109,9 +112,9 @@ export class MemoryDatabase {
     const tree = this.#trees.get(id) ?? new RevisionTree();
     this.#trees.set(id, tree);
     if (!tree.add(rev, ancestors, fields, deleted)) return;
-    this.#place += 1;
-    this.#places.delete(id);
-    this.#places.set(id, this.#place);
+    this.#lastSeq += 1;
+    this.#seqs.delete(id);
+    this.#seqs.set(id, this.#lastSeq);
     this.#changed$.next();
   }
 }
@@ -121,12 +124,12 @@ export function byCodeUnits(a: string, b: string): number {
   return a === b ? 0 : a < b ? -1 : 1;
 }
 
-/** A list from its end; ES2022 has no `toReversed`. */
-export function backwards<T>(list: readonly T[]): T[] {
+/** Returns a reversed copy. ES2022 has no `toReversed`. */
+export function reversed<T>(list: readonly T[]): T[] {
   return list.map((_, i) => list[list.length - 1 - i] as T);
 }
 
-/** Takes a document apart; refuses what is none. */
+/** Validates a document, and splits it into its parts. */
 function readEdit(id: string, doc: unknown): Edit {
   if (!isRecord(doc)) throw badRequest('Document must be a JSON object');
   if (id.startsWith('_') && !/^_(?:design|local)\/./.test(id)) {
@@ -137,26 +140,26 @@ function readEdit(id: string, doc: unknown): Edit {
     );
   }
   const { _id, _rev, _deleted, _revisions, _attachments, ...rest } = doc;
-  if (_attachments !== undefined) throw notImplemented('keep attachments');
+  if (_attachments !== undefined) throw notImplemented('support attachments');
   const fields: Record<string, unknown> = {};
   for (const [name, value] of Object.entries(rest)) {
     if (!name.startsWith('_')) fields[name] = value;
-    // What CouchDB adds to what it is asked for comes back to it unseen.
-    else if (!READ_ONLY.has(name))
+    // CouchDB ignores these fields in writes, because it adds them to reads.
+    else if (!IGNORED_FIELDS.has(name))
       throw new Refusal(400, 'doc_validation', `Bad special document member: ${name}`);
   }
   const rev = typeof _rev === 'string' ? _rev : undefined;
   if (rev !== undefined && !/^\d+-./.test(rev)) throw badRequest('Invalid rev format');
-  const known = isRecord(_revisions)
+  const ancestors = isRecord(_revisions)
     ? (_revisions['ids'] as string[]).map((hash, i) => `${Number(_revisions['start']) - i}-${hash}`)
     : [];
-  const history = known.length > 0 ? known : rev === undefined ? [] : [rev];
+  const history = ancestors.length > 0 ? ancestors : rev === undefined ? [] : [rev];
   return { id, rev: rev ?? history[0], deleted: _deleted === true, fields, history };
 }
 
-const READ_ONLY = new Set(['_conflicts', '_deleted_conflicts', '_revs_info', '_local_seq']);
+const IGNORED_FIELDS = new Set(['_conflicts', '_deleted_conflicts', '_revs_info', '_local_seq']);
 
-/** The revision that an edit replaces; null where the document is new. */
+/** Returns the revision that an edit replaces, or null for a new document. */
 function parentOf(tree: RevisionTree | undefined, rev: string | undefined): string | null {
   if (tree === undefined) {
     if (rev !== undefined) throw conflict();
@@ -164,7 +167,7 @@ function parentOf(tree: RevisionTree | undefined, rev: string | undefined): stri
   }
   const { leaves, winner } = tree;
   if (rev === undefined) {
-    // Who writes a document that was deleted makes it anew.
+    // A write without `_rev` re-creates a deleted document.
     if (!winner.deleted) throw conflict();
     return winner.rev;
   }
@@ -172,7 +175,7 @@ function parentOf(tree: RevisionTree | undefined, rev: string | undefined): stri
   return rev;
 }
 
-/** Finds a document that is not deleted. */
+/** Returns the tree of a document. Throws a 404 if there is none. */
 export function findTree(db: MemoryDatabase, id: string): RevisionTree {
   const tree = db.tree(id);
   if (tree === undefined) throw missing();

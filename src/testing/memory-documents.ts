@@ -1,5 +1,5 @@
 import { isRecord } from './matcher.ts';
-import { backwards, byCodeUnits, findTree } from './memory-database.ts';
+import { reversed, byCodeUnits, findTree } from './memory-database.ts';
 import type { MemoryDatabase } from './memory-database.ts';
 import { Refusal, badRequest, json, missing, notImplemented } from './reply.ts';
 import type { Reply } from './reply.ts';
@@ -8,7 +8,7 @@ import type { ServerRequest } from './route.ts';
 
 type Query = ServerRequest['query'];
 
-/** Answers what is asked of one document. */
+/** Answers a request for one document. */
 export function documentReply(db: MemoryDatabase, id: string, request: ServerRequest): Reply {
   const { method, query, body } = request;
   if (id.startsWith('_local/')) return localReply(db, id, request);
@@ -25,15 +25,15 @@ export function documentReply(db: MemoryDatabase, id: string, request: ServerReq
       return json(200, { ok: true, ...db.write(id, deleted) });
     }
     default:
-      throw notImplemented(`${method} documents`);
+      throw notImplemented(`support ${method} on documents`);
   }
 }
 
-/** Writes one document, whose id may be in it. */
+/** Writes one document. */
 export function write(db: MemoryDatabase, id: string, body: unknown, query: Query): Reply {
   const { rev } = query;
   const doc = rev === undefined || !isRecord(body) ? body : { ...body, _rev: rev };
-  const written = query['new_edits'] === 'false' ? db.graft(id, doc) : db.write(id, doc);
+  const written = query['new_edits'] === 'false' ? db.writeReplicated(id, doc) : db.write(id, doc);
   if (query['batch'] === 'ok') return json(202, { ok: true, id });
   return json(201, { ok: true, ...written }, { etag: `"${written.rev}"` });
 }
@@ -45,57 +45,61 @@ function read(db: MemoryDatabase, id: string, query: Query): Reply {
     rev === undefined ? tree.winner : latest === 'true' ? tree.latest(rev) : tree.find(rev);
   if (found === undefined || found.fields === null) throw missing();
   if (rev === undefined && found.deleted) throw missing('deleted');
-  return json(200, present(db, id, found, query), { etag: `"${found.rev}"` });
+  return json(200, toDocument(db, id, found, query), { etag: `"${found.rev}"` });
 }
 
 function openRevisions(db: MemoryDatabase, id: string, query: Query): Reply {
   const tree = findTree(db, id);
-  const { open_revs: asked = 'all' } = query;
-  if (asked === 'all') {
+  const { open_revs: openRevs = 'all' } = query;
+  if (openRevs === 'all') {
     return json(
       200,
-      tree.leaves.map((leaf) => ({ ok: present(db, id, leaf, query) })),
+      tree.leaves.map((leaf) => ({ ok: toDocument(db, id, leaf, query) })),
     );
   }
-  const wanted: unknown = JSON.parse(asked);
-  if (!Array.isArray(wanted)) throw badRequest('open_revs is no list');
-  const answers = wanted.map((rev: string) => {
+  const revs: unknown = JSON.parse(openRevs);
+  if (!Array.isArray(revs)) throw badRequest('open_revs must be a JSON list');
+  const answers = revs.map((rev: string) => {
     const found = query['latest'] === 'true' ? tree.latest(rev) : tree.find(rev);
     if (found === undefined || found.fields === null) return { missing: rev };
-    return { ok: present(db, id, found, query) };
+    return { ok: toDocument(db, id, found, query) };
   });
   return json(200, answers);
 }
 
-/** A revision as a document, with what is asked for besides. */
-export function present(
+/** Returns a revision as a document, with the metadata that the query asks for. */
+export function toDocument(
   db: MemoryDatabase,
   id: string,
   revision: Revision,
   query: Query,
 ): Readonly<Record<string, unknown>> {
   const tree = findTree(db, id);
-  const meta = query['meta'] === 'true';
-  const asks = (name: string): boolean => meta || query[name] === 'true';
+  const allMetadata = query['meta'] === 'true';
+  const includes = (name: string): boolean => allMetadata || query[name] === 'true';
   const doc: Record<string, unknown> = { _id: id, _rev: revision.rev, ...revision.fields };
   if (revision.deleted) doc['_deleted'] = true;
   if (query['revs'] === 'true') doc['_revisions'] = ancestryOf(tree, revision.rev);
-  if (asks('revs_info')) {
+  if (includes('revs_info')) {
     doc['_revs_info'] = tree.ancestry(revision.rev).map((rev) => {
-      const known = tree.find(rev);
-      const gone = known === undefined || known.fields === null;
-      return { rev, status: gone ? 'missing' : known.deleted ? 'deleted' : 'available' };
+      const found = tree.find(rev);
+      const isMissing = found === undefined || found.fields === null;
+      return { rev, status: isMissing ? 'missing' : found.deleted ? 'deleted' : 'available' };
     });
   }
   const others = tree.leaves.filter(({ rev }) => rev !== revision.rev);
-  addRevisions(doc, '_conflicts', asks('conflicts') ? others.filter((leaf) => !leaf.deleted) : []);
+  addRevisions(
+    doc,
+    '_conflicts',
+    includes('conflicts') ? others.filter((leaf) => !leaf.deleted) : [],
+  );
   addRevisions(
     doc,
     '_deleted_conflicts',
-    asks('deleted_conflicts') ? others.filter((leaf) => leaf.deleted) : [],
+    includes('deleted_conflicts') ? others.filter((leaf) => leaf.deleted) : [],
   );
   if (query['local_seq'] === 'true') {
-    doc['_local_seq'] = db.places.find(([changed]) => changed === id)?.[1];
+    doc['_local_seq'] = db.seqs.find(([changedId]) => changedId === id)?.[1];
   }
   return doc;
 }
@@ -109,49 +113,49 @@ function addRevisions(
 }
 
 function ancestryOf(tree: RevisionTree, rev: string): object {
-  const line = tree.ancestry(rev);
+  const revs = tree.ancestry(rev);
   return {
     start: Number.parseInt(rev, 10),
-    ids: line.map((one) => one.slice(one.indexOf('-') + 1)),
+    ids: revs.map((ancestor) => ancestor.slice(ancestor.indexOf('-') + 1)),
   };
 }
 
-/** Documents that are not replicated have no history, and no conflicts: a revision is a count. */
+/** Answers a request for a local document. It has no history and no conflicts. */
 function localReply(db: MemoryDatabase, id: string, request: ServerRequest): Reply {
   const { method, body, query } = request;
   const known = db.local.get(id);
   if (method === 'GET' || method === 'HEAD') {
     if (known === undefined) throw missing();
-    return json(200, { _id: id, _rev: `0-${known.number}`, ...known.fields });
+    return json(200, { _id: id, _rev: `0-${known.revisionNumber}`, ...known.fields });
   }
   if (method === 'PUT') {
     if (!isRecord(body)) throw badRequest('Document must be a JSON object');
     const { _id, _rev: rev = query['rev'] ?? '0-0', ...fields } = body;
-    const number = Number(/^0-(\d+)$/.exec(String(rev))?.[1]) + 1;
-    if (Number.isNaN(number)) throw new Refusal(500, 'error', 'Invalid rev format');
-    db.local.set(id, { number, fields });
-    return json(201, { ok: true, id, rev: `0-${number}` });
+    const revisionNumber = Number(/^0-(\d+)$/.exec(String(rev))?.[1]) + 1;
+    if (Number.isNaN(revisionNumber)) throw new Refusal(500, 'error', 'Invalid rev format');
+    db.local.set(id, { revisionNumber, fields });
+    return json(201, { ok: true, id, rev: `0-${revisionNumber}` });
   }
   if (method === 'DELETE') {
     if (!db.local.delete(id)) throw missing();
     return json(200, { ok: true, id, rev: '0-0' });
   }
-  throw notImplemented(`${method} documents`);
+  throw notImplemented(`support ${method} on documents`);
 }
 
-/** Writes many documents: `_bulk_docs`. Each fails for itself. */
+/** Writes many documents: `_bulk_docs`. Each succeeds or fails independently. */
 export function bulkDocs(db: MemoryDatabase, body: unknown, newId: () => string): Reply {
   if (!isRecord(body) || !Array.isArray(body['docs']))
     throw badRequest('POST body must include `docs` parameter.');
-  if (body['all_or_nothing'] === true) throw notImplemented('write all or nothing');
-  const asElsewhere = body['new_edits'] === false;
+  if (body['all_or_nothing'] === true) throw notImplemented('support all_or_nothing');
+  const isReplicated = body['new_edits'] === false;
   const results: object[] = [];
   for (const doc of body['docs'] as readonly unknown[]) {
     if (!isRecord(doc)) throw badRequest('Document must be a JSON object');
     const { _id: id = newId() } = doc as { readonly _id?: string };
     try {
-      const written = asElsewhere ? db.graft(id, doc) : db.write(id, doc);
-      if (!asElsewhere) results.push({ ok: true, ...written });
+      const written = isReplicated ? db.writeReplicated(id, doc) : db.write(id, doc);
+      if (!isReplicated) results.push({ ok: true, ...written });
     } catch (error) {
       if (!(error instanceof Refusal) || error.status !== 409) throw error;
       results.push({ id, error: error.error, reason: error.message });
@@ -160,21 +164,21 @@ export function bulkDocs(db: MemoryDatabase, body: unknown, newId: () => string)
   return json(201, results);
 }
 
-/** Reads many revisions: `_bulk_get`. Without a revision every live leaf is answered. */
+/** Reads many revisions: `_bulk_get`. Without a `rev` it returns all leaves. */
 export function bulkGet(db: MemoryDatabase, body: unknown, query: Query): Reply {
   if (!isRecord(body) || !Array.isArray(body['docs']))
     throw badRequest('Missing JSON list of `docs`.');
   const results = (body['docs'] as readonly { id: string; rev?: string }[]).map(({ id, rev }) => {
     const tree = db.tree(id);
-    const lost = {
+    const notFound = {
       error: { id, rev: rev ?? 'undefined', error: 'not_found', reason: 'missing' },
     };
-    if (tree === undefined) return { id, docs: [lost] };
+    if (tree === undefined) return { id, docs: [notFound] };
     const latest = query['latest'] === 'true';
     const revisions =
       rev === undefined ? tree.leaves : [latest ? tree.latest(rev) : tree.find(rev)];
     const docs = revisions.map((one) =>
-      one === undefined || one.fields === null ? lost : { ok: present(db, id, one, query) },
+      one === undefined || one.fields === null ? notFound : { ok: toDocument(db, id, one, query) },
     );
     return { id, docs };
   });
@@ -183,10 +187,10 @@ export function bulkGet(db: MemoryDatabase, body: unknown, query: Query): Reply 
 
 /** Lists the documents by id: `_all_docs`. */
 export function allDocs(db: MemoryDatabase, { query, body }: ServerRequest): Reply {
-  const asked = isRecord(body) ? body : {};
+  const options = isRecord(body) ? body : {};
   const option = (...names: readonly string[]): unknown => {
     for (const name of names) {
-      if (name in asked) return asked[name];
+      if (name in options) return options[name];
       const text = query[name];
       if (text !== undefined) return parse(text);
     }
@@ -200,25 +204,25 @@ export function allDocs(db: MemoryDatabase, { query, body }: ServerRequest): Rep
   const includeDocs = option('include_docs') === true;
   const row = (id: string): object => rowOf(db, id, includeDocs, query);
   if (Array.isArray(keys)) {
-    const wanted: readonly string[] = descending ? backwards(keys) : keys;
-    const rows = wanted.slice(skip, skip + limit).map(row);
+    const ordered: readonly string[] = descending ? reversed(keys) : keys;
+    const rows = ordered.slice(skip, skip + limit).map(row);
     return json(200, { total_rows: ids.length, offset: null, rows });
   }
   const key = option('key');
   const start = key ?? option('startkey', 'start_key');
   const end = key ?? option('endkey', 'end_key');
   const inclusive = option('inclusive_end') !== false;
-  const order = (a: string, b: unknown): number =>
+  const compare = (a: string, b: unknown): number =>
     byCodeUnits(a, String(b)) * (descending ? -1 : 1);
-  const all = descending ? backwards(ids) : ids;
-  const begin = start === undefined ? 0 : all.filter((id) => order(id, start) < 0).length;
-  const within = all.filter(
+  const all = descending ? reversed(ids) : ids;
+  const before = start === undefined ? 0 : all.filter((id) => compare(id, start) < 0).length;
+  const inRange = all.filter(
     (id) =>
-      (start === undefined || order(id, start) >= 0) &&
-      (end === undefined || order(id, end) < (inclusive ? 1 : 0)),
+      (start === undefined || compare(id, start) >= 0) &&
+      (end === undefined || compare(id, end) < (inclusive ? 1 : 0)),
   );
-  const rows = within.slice(skip, skip + limit).map(row);
-  return json(200, { total_rows: ids.length, offset: begin + skip, rows });
+  const rows = inRange.slice(skip, skip + limit).map(row);
+  return json(200, { total_rows: ids.length, offset: before + skip, rows });
 }
 
 function rowOf(db: MemoryDatabase, id: string, includeDocs: boolean, query: Query): object {
@@ -229,11 +233,11 @@ function rowOf(db: MemoryDatabase, id: string, includeDocs: boolean, query: Quer
     const value = { rev: winner.rev, deleted: true };
     return { id, key: id, value, ...(includeDocs && { doc: null }) };
   }
-  const doc = includeDocs && { doc: present(db, id, winner, query) };
+  const doc = includeDocs && { doc: toDocument(db, id, winner, query) };
   return { id, key: id, value: { rev: winner.rev }, ...doc };
 }
 
-/** Reads a parameter that is JSON. */
+/** Parses a JSON parameter. */
 export function parse(text: string): unknown {
   try {
     return JSON.parse(text) as unknown;

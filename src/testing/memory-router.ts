@@ -20,18 +20,18 @@ const NAME_RULE =
   'and / are allowed. Must begin with a letter.';
 const NAME = /^[a-z][a-z0-9_$()+/-]*$/;
 
-/** The databases of an in-memory server, and what answers which request. */
+/** The databases of an in-memory server, and the routing of requests. */
 export class MemoryRouter {
   readonly #databases = new Map<string, MemoryDatabase>();
   readonly #scheduler: SchedulerLike;
-  #made = 0;
-  #ids = 0;
+  #databaseCount = 0;
+  #idCount = 0;
 
   constructor(scheduler: SchedulerLike) {
     this.#scheduler = scheduler;
   }
 
-  /** Makes a database with documents; those with a `_rev` have it, as if they had been replicated. */
+  /** Creates a database with documents. Documents with a `_rev` keep it, as after a replication. */
   fill(name: string, docs: readonly object[]): void {
     requireDatabaseName(name);
     const db = this.#create(name);
@@ -44,7 +44,7 @@ export class MemoryRouter {
       const { _id: id = this.#newId(), _rev: rev } = copy;
       try {
         if (rev === undefined) db.write(id, copy);
-        else db.graft(id, copy);
+        else db.writeReplicated(id, copy);
       } catch (error) {
         const reason = error instanceof Refusal ? error.message : String(error);
         throw new TypeError(`memoryServer: ${name}: the document ${describeValue(id)}: ${reason}`, {
@@ -54,7 +54,7 @@ export class MemoryRouter {
     }
   }
 
-  /** Answers a request; throws a `Refusal` where CouchDB would answer a failure. */
+  /** Answers a request. Throws a `Refusal` if CouchDB would answer with an error. */
   answer(request: ServerRequest): Reply {
     const [first, ...rest] = segmentsOf(request.path);
     if (first === undefined) return welcome();
@@ -68,9 +68,9 @@ export class MemoryRouter {
     if (name.startsWith('_') && !(prefixed && second !== undefined))
       return this.#collectionReply(db, name, request);
     const id = prefixed ? `${name}/${second}` : name;
-    const [what] = prefixed ? more : [second];
-    if (what === undefined) return documentReply(db, id, request);
-    throw notImplemented(DESIGN_FUNCTIONS[what] ?? 'keep attachments');
+    const [part] = prefixed ? more : [second];
+    if (part === undefined) return documentReply(db, id, request);
+    throw notImplemented(DESIGN_FUNCTIONS[part] ?? 'support attachments');
   }
 
   #serverReply(name: string, { method, query, body }: ServerRequest): Reply {
@@ -106,7 +106,7 @@ export class MemoryRouter {
         const reason = 'The database could not be created, the file already exists.';
         throw new Refusal(412, 'file_exists', reason);
       }
-      if (query['partitioned'] === 'true') throw notImplemented('partition databases');
+      if (query['partitioned'] === 'true') throw notImplemented('support partitioned databases');
       this.#create(name);
       return json(201, { ok: true });
     }
@@ -125,7 +125,7 @@ export class MemoryRouter {
         return write(db, id, body, query);
       }
       default:
-        throw notImplemented(`${method} databases`);
+        throw notImplemented(`support ${method} on databases`);
     }
   }
 
@@ -157,15 +157,15 @@ export class MemoryRouter {
   }
 
   #create(name: string): MemoryDatabase {
-    this.#made += 1;
-    const db = new MemoryDatabase(name, String(1_700_000_000 + this.#made));
+    this.#databaseCount += 1;
+    const db = new MemoryDatabase(name, String(1_700_000_000 + this.#databaseCount));
     this.#databases.set(name, db);
     return db;
   }
 
   #newId(): string {
-    this.#ids += 1;
-    return digest(`id ${this.#ids}`);
+    this.#idCount += 1;
+    return digest(`id ${this.#idCount}`);
   }
 }
 
@@ -175,7 +175,7 @@ const DESIGN_FUNCTIONS: Readonly<Record<string, string>> = {
   _list: 'run list functions',
   _update: 'run update functions',
   _rewrite: 'run rewrites',
-  _info: 'index anything',
+  _info: 'support indexes of design documents',
 };
 
 function welcome(): Reply {
@@ -187,11 +187,11 @@ function infoOf(db: MemoryDatabase): object {
     db_name: db.name,
     doc_count: db.ids.length,
     doc_del_count: db.deletedCount,
-    update_seq: sequenceOf(db.place),
+    update_seq: sequenceOf(db.lastSeq),
     purge_seq: '0',
     compact_running: false,
     sizes: { file: 0, external: 0, active: 0 },
     props: {},
-    instance_start_time: db.born,
+    instance_start_time: db.instanceStartTime,
   };
 }

@@ -11,25 +11,25 @@ import type { Reply } from './reply.ts';
 import { readRequest, requestLine, requestLog } from './route.ts';
 import type { ServerRequest } from './route.ts';
 
-/** How an in-memory server is made. */
+/** The options of {@link memoryServer}. */
 export interface MemoryServerOptions {
   /**
-   * The databases that there are at first, with their documents. One with a `_rev` has it, and two
-   * of one `_id` are in conflict; the others are given revisions.
+   * The initial databases, with their documents. A document keeps its `_rev`; without one it gets a
+   * new revision. Two documents with the same `_id` are in conflict.
    */
   readonly databases?: Readonly<Record<string, readonly object[]>>;
-  /** How long an answer takes, in milliseconds. @defaultValue 0 */
+  /** The delay of each response, in milliseconds. @defaultValue 0 */
   readonly latency?: number;
   /**
-   * What latency, heartbeats and timeouts run on. In `TestScheduler.run` time is virtual without it.
+   * The scheduler of latency, heartbeats and timeouts. `TestScheduler.run` makes the default virtual.
    * @defaultValue `asyncScheduler`
    */
   readonly scheduler?: SchedulerLike;
 }
 
-/** A small CouchDB in memory: what `memoryServer()` returns. */
+/** A small CouchDB in memory: the result of `memoryServer()`. */
 export class MemoryServer {
-  /** Carries requests to this server: for `new Couch(url, { transport })`. */
+  /** A transport that reaches this server, for `new Couch(url, { transport })`. */
   readonly transport: Transport;
   readonly #requests$ = requestLog();
   readonly #router: MemoryRouter;
@@ -48,32 +48,32 @@ export class MemoryServer {
     this.transport = { send: (request) => this.#send(request) };
   }
 
-  /** What is asked, when the server answers it. Hot; it never completes. */
+  /** Emits each request when the server answers it. Hot. Completes never. */
   get requests$(): Observable<ServerRequest> {
     return this.#requests$.asObservable();
   }
 
-  /** The same as lines, as in `'GET /orders/17?rev=1-a'`. */
+  /** Emits the requests as lines, for example `'GET /orders/17?rev=1-a'`. Hot. Completes never. */
   get requestLines$(): Observable<string> {
     return this.#requests$.pipe(map(requestLine));
   }
 
-  /** Returns a `Couch` whose server is this one. */
+  /** Returns a `Couch` that reaches this server. */
   couch(options: Omit<CouchOptions, 'transport'> = {}): Couch {
     return new Couch('http://couch.test', { ...options, transport: this.transport });
   }
 
-  /** Answers when the latency is over: a request that is left before is never done. */
+  /** Answers after the latency. A request that is aborted before changes nothing. */
   #send(request: TransportRequest): Observable<TransportResponse> {
     return new Observable((subscriber) =>
       timer(this.#latency, this.#scheduler).subscribe({
         next: () => {
-          const asked = readRequest(request);
-          this.#requests$.next(asked);
-          const reply = this.#answer(asked);
-          const { status, headers, body } = asked.method === 'HEAD' ? withoutBody(reply) : reply;
-          const end = (): void => subscriber.complete();
-          subscriber.next({ status, headers, body: body.pipe(finalize(end)) });
+          const received = readRequest(request);
+          this.#requests$.next(received);
+          const reply = this.#answer(received);
+          const { status, headers, body } = received.method === 'HEAD' ? withoutBody(reply) : reply;
+          const complete = (): void => subscriber.complete();
+          subscriber.next({ status, headers, body: body.pipe(finalize(complete)) });
         },
       }),
     );
@@ -90,15 +90,14 @@ export class MemoryServer {
 }
 
 /**
- * Returns a small CouchDB in memory, for tests that want state rather than a script: databases,
- * documents with their revisions and conflicts, bulk requests, `_all_docs`, `_changes` in every
- * protocol, and `_find`.
+ * Returns a small CouchDB in memory, for tests that need state instead of a script.
  *
- * It has no views, no attachments, no design functions, no replication and nobody to be kept out;
- * what it has not it answers with 501 and a sentence that names it.
+ * It has databases, documents with revisions and conflicts, bulk requests, `_all_docs`, `_changes`
+ * in every protocol, and `_find`. It has no views, attachments, design functions, replication or
+ * access control. Unsupported endpoints return 501, with a `reason` that names the feature.
  *
- * @throws TypeError and RangeError for names and documents that CouchDB would refuse, and for a latency
- * that is none.
+ * @throws TypeError for names and documents that CouchDB would refuse.
+ * @throws RangeError for an invalid latency.
  * @example
  * const server = memoryServer({ databases: { orders: [{ _id: '17', total: 3 }] } });
  * const orders = server.couch().use<Order>('orders');

@@ -4,8 +4,8 @@ import type { ResponseHeaders, TransportResponse } from '../http/transport.ts';
 import { invalidArgument } from '../model/invalid-argument.ts';
 
 /**
- * Fails the test itself, whatever the code under test does about failures: in virtual time what is
- * thrown here is thrown by the scheduler, and else by a timer.
+ * Fails the test itself, even if the code under test handles errors: the scheduler throws the error
+ * in virtual time, else a timer throws it.
  */
 export function fail(error: Error): void {
   asyncScheduler.schedule(() => {
@@ -13,7 +13,7 @@ export function fail(error: Error): void {
   });
 }
 
-/** Something that goes wrong with a feed, as a marble: see `fault`. */
+/** A fault of a feed, as a marble: see `fault`. */
 export class Fault {
   readonly kind: 'cut' | 'silence' | 'replaced';
 
@@ -24,11 +24,11 @@ export class Fault {
 }
 
 /**
- * What can go wrong with a feed, to be given to marbles: `hot('-a--x', { a, x: fault.cut })`.
+ * The faults of a feed, as values of marbles: `hot('-a--x', { a, x: fault.cut })`.
  *
  * - `cut`: the connections break. A `#` does the same, and is the last marble of its stream.
- * - `silence`: nothing comes over the connections that there are any more, not even a heartbeat.
- * - `replaced`: the database is deleted, and made again under the same name.
+ * - `silence`: the open connections stay open, and send nothing more, not even heartbeats.
+ * - `replaced`: the database is deleted, and created again under the same name.
  */
 export const fault: Readonly<Record<Fault['kind'], Fault>> = {
   cut: new Fault('cut'),
@@ -36,7 +36,7 @@ export const fault: Readonly<Record<Fault['kind'], Fault>> = {
   replaced: new Fault('replaced'),
 };
 
-/** Thrown within the in-memory server where CouchDB would answer a failure. */
+/** The in-memory server throws it if CouchDB would answer with an error. */
 export class Refusal extends Error {
   override readonly name = 'Refusal';
   readonly status: number;
@@ -48,7 +48,7 @@ export class Refusal extends Error {
     this.error = error;
   }
 
-  /** The failure as an answer. */
+  /** Returns the error as a reply. */
   reply(): Reply {
     return json(this.status, { error: this.error, reason: this.message });
   }
@@ -60,15 +60,15 @@ export const missing = (reason = 'missing'): Refusal => new Refusal(404, 'not_fo
 
 export const conflict = (): Refusal => new Refusal(409, 'conflict', 'Document update conflict.');
 
-/** What CouchDB does and this server does not; it says so rather than answer something. */
-export const notImplemented = (what: string): Refusal =>
+/** A 501 that names a feature of CouchDB which the in-memory server does not have. */
+export const notImplemented = (feature: string): Refusal =>
   new Refusal(
     501,
     'not_implemented',
-    `the in-memory server of corduroy/testing does not ${what}; test that on a CouchDB`,
+    `the in-memory server of corduroy/testing does not ${feature}; test it on a CouchDB`,
   );
 
-/** An answer of a server of the kit, with what goes before its body: see `status` and `raw`. */
+/** A response of a test server: see `status` and `raw`. */
 export class Reply implements TransportResponse {
   readonly status: number;
   readonly headers: ResponseHeaders;
@@ -82,8 +82,8 @@ export class Reply implements TransportResponse {
   }
 }
 
-/** CouchDB's own words for the failures that it tells of by a status. */
-const WORDS: Readonly<Record<number, readonly [error: string, reason: string]>> = {
+/** The `error` and `reason` that CouchDB sends with a status. */
+const COUCHDB_ERRORS: Readonly<Record<number, readonly [error: string, reason: string]>> = {
   400: ['bad_request', 'The request is not understood.'],
   401: ['unauthorized', 'You are not authorized to access this db.'],
   403: ['forbidden', 'You are not allowed to access this db.'],
@@ -97,20 +97,21 @@ const WORDS: Readonly<Record<number, readonly [error: string, reason: string]>> 
 };
 
 /**
- * Returns an answer with a status: `status(409)`, `status(503, undefined, { 'retry-after': '2' })`.
+ * Returns a response with a status: `status(409)`,
+ * `status(503, undefined, { 'retry-after': '2' })`.
  *
- * @param body - What is sent as JSON.
- * @defaultValue for failures what CouchDB says, and else `{ ok: true }`
- * @throws RangeError for what is no status.
+ * @param body - Sent as JSON. Default: CouchDB's error for a failure status, and else
+ * `{ ok: true }`.
+ * @throws RangeError for an invalid status.
  */
 export function status(code: number, body?: unknown, headers: ResponseHeaders = {}): Reply {
   if (!Number.isInteger(code) || code < 200 || code > 599)
-    throw invalidArgument('status', 'an HTTP status from 200 to 599', code, RangeError);
-  const [error, reason] = WORDS[code] ?? [`status_${code}`, 'It is what the test answers.'];
+    throw invalidArgument('status: code', 'an HTTP status from 200 to 599', code, RangeError);
+  const [error, reason] = COUCHDB_ERRORS[code] ?? [`status_${code}`, 'The test set this status.'];
   return json(code, body ?? (code < 400 ? { ok: true } : { error, reason }), headers);
 }
 
-/** How a raw answer begins. */
+/** The options of {@link raw}. */
 export interface RawOptions {
   /** @defaultValue 200 */
   readonly status?: number;
@@ -118,8 +119,8 @@ export interface RawOptions {
 }
 
 /**
- * Returns an answer whose body goes over the wire as it is: text, bytes, or a stream of either whose
- * marbles are its chunks. It begins at once; a `#` in the stream cuts it short.
+ * Returns a response whose body is sent unchanged: text, bytes, or an Observable of chunks of
+ * either. It starts at once. An error (`#`) of the Observable truncates the body.
  */
 export function raw(
   body: string | Uint8Array | Observable<string | Uint8Array>,
@@ -134,7 +135,7 @@ export function raw(
   );
 }
 
-/** Makes an answer whose body is a value as JSON. */
+/** Returns a response whose body is a value as JSON. */
 export function json(code: number, value: unknown, headers: ResponseHeaders = {}): Reply {
   return new Reply(
     code,
@@ -143,12 +144,12 @@ export function json(code: number, value: unknown, headers: ResponseHeaders = {}
   );
 }
 
-/** Takes what a marble stands for as an answer: a reply as it is, anything else as JSON. */
+/** Converts the value of a marble to a response: a reply as it is, any other value as JSON. */
 export function toReply(value: unknown): Reply {
   return value instanceof Reply ? value : json(200, value);
 }
 
-/** The same answer without its body: what HEAD gets. */
+/** Returns the response to HEAD: the same without a body. */
 export function withoutBody({ status: code, headers }: Reply): Reply {
   return new Reply(code, headers, EMPTY);
 }

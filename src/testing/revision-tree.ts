@@ -1,6 +1,6 @@
 import { byWinner, generation } from '../model/document.ts';
 
-/** The fields of a document without those of CouchDB's own. */
+/** The fields of a document without those of CouchDB. */
 export type Fields = Readonly<Record<string, unknown>>;
 
 /** One revision of a document. */
@@ -8,15 +8,15 @@ export interface Revision {
   readonly rev: string;
   readonly parent: string | null;
   readonly deleted: boolean;
-  /** Null where it is known only as the ancestor of another. */
+  /** Null if only its place in the history is known. */
   readonly fields: Fields | null;
 }
 
-/** The revisions of one document, and which of them wins. */
+/** The revision tree of a document. */
 export class RevisionTree {
   readonly #revisions = new Map<string, Revision>();
 
-  /** The leaves: live before deleted, and the winner first. */
+  /** The leaves: live leaves before deleted ones, the winner first. */
   get leaves(): readonly Revision[] {
     const parents = new Set([...this.#revisions.values()].map(({ parent }) => parent));
     return [...this.#revisions.values()]
@@ -26,7 +26,7 @@ export class RevisionTree {
 
   get winner(): Revision {
     const [winner] = this.leaves;
-    if (winner === undefined) throw new Error('a document without a revision');
+    if (winner === undefined) throw new Error('a revision tree without a revision');
     return winner;
   }
 
@@ -34,20 +34,20 @@ export class RevisionTree {
     return this.#revisions.get(rev);
   }
 
-  /** The leaf that came of a revision: itself, where nothing did. */
+  /** Returns the leaf that descends from a revision, which may be the revision itself. */
   latest(rev: string): Revision | undefined {
     return this.leaves.find((leaf) => this.ancestry(leaf.rev).includes(rev));
   }
 
-  /** A revision and its ancestors, the newest first. */
+  /** Returns a revision and its ancestors, the newest first. */
   ancestry(rev: string): readonly string[] {
-    const line: string[] = [];
+    const revs: string[] = [];
     for (let at = this.find(rev); at !== undefined; at = this.find(at.parent ?? ''))
-      line.push(at.rev);
-    return line;
+      revs.push(at.rev);
+    return revs;
   }
 
-  /** Adds a revision with its ancestors, the newest first. Tells whether it is new. */
+  /** Adds a revision with its ancestors, the newest first. Returns whether it is new. */
   add(rev: string, ancestors: readonly string[], fields: Fields, deleted: boolean): boolean {
     const known = this.find(rev);
     if (known !== undefined && known.fields !== null) return false;
@@ -62,15 +62,15 @@ export class RevisionTree {
 }
 
 /**
- * Makes the name of a revision of what is in it and before it: the same edit has the same name in
+ * Computes a revision from its content and its parent, so that an edit has the same revision in
  * every run of a test.
  */
-export function nameRevision(parent: string | null, deleted: boolean, fields: Fields): string {
+export function computeRevision(parent: string | null, deleted: boolean, fields: Fields): string {
   const number = parent === null ? 1 : generation(parent) + 1;
   return `${number}-${digest(JSON.stringify([parent, deleted, fields]))}`;
 }
 
-/** A hash of 32 hexadecimal digits: FNV-1a, from four beginnings. */
+/** Returns a hash of 32 hexadecimal digits: FNV-1a with four seeds. */
 export function digest(text: string): string {
   let hex = '';
   for (let seed = 0; seed < 4; seed++) {

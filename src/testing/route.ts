@@ -2,20 +2,21 @@ import { ReplaySubject, asyncScheduler } from 'rxjs';
 import type { Observable } from 'rxjs';
 import type { RunHelpers } from 'rxjs/testing';
 import type { TransportRequest } from '../http/transport.ts';
+import { invalidArgument } from '../model/invalid-argument.ts';
 import type { Reply } from './reply.ts';
 
-/** A request as a server of the kit sees it. */
+/** A request as a test server receives it. */
 export interface ServerRequest {
   readonly method: string;
-  /** The path as one would write it, decoded; within a segment `/` stays `%2F`, and `%` `%25`. */
+  /** The path, decoded. Within a segment, `/` stays `%2F` and `%` stays `%25`. */
   readonly path: string;
-  /** The query as it goes over the wire, decoded: `{ include_docs: 'true' }`. */
+  /** The query as sent, decoded: `{ include_docs: 'true' }`. */
   readonly query: Readonly<Record<string, string>>;
-  /** The body, read as JSON where it is any; null where there is none. */
+  /** The body: parsed if it is JSON, null if there is none. */
   readonly body: unknown;
 }
 
-/** Reads a request as it comes to a transport. */
+/** Converts a request of a transport. */
 export function readRequest({ method, url, body }: TransportRequest): ServerRequest {
   const { pathname, searchParams } = new URL(url);
   return {
@@ -27,14 +28,14 @@ export function readRequest({ method, url, body }: TransportRequest): ServerRequ
 }
 
 /**
- * Makes what tells of requests. Who listens from a frame on hears of all requests of that frame,
- * whichever came first: a test need not mind in which order it expects things.
+ * Returns a subject that emits requests. It replays the requests of the current frame, so that the
+ * order of expectations in a test does not matter.
  */
 export function requestLog(): ReplaySubject<ServerRequest> {
   return new ReplaySubject(Infinity, 1, asyncScheduler);
 }
 
-/** Splits a path into its segments, decoded. */
+/** Splits a path into decoded segments. */
 export function segmentsOf(path: string): string[] {
   return path
     .split('/')
@@ -42,20 +43,20 @@ export function segmentsOf(path: string): string[] {
     .map(decodeURIComponent);
 }
 
-/** Writes a request as its first line: `GET /orders/17?rev=1-a`. */
+/** Formats a request as a line: `GET /orders/17?rev=1-a`. */
 export function requestLine({ method, path, query }: ServerRequest): string {
   const parameters = Object.entries(query).map(([name, value]) => `${name}=${value}`);
   return `${method} ${path}${parameters.length === 0 ? '' : `?${parameters.join('&')}`}`;
 }
 
-/** What would be read as something else when the path is split again. */
+/** Escapes the characters that a second split of the path would misread. */
 function escape(segment: string): string {
   return segment.replaceAll('%', '%25').replaceAll('/', '%2F');
 }
 
 function readBody(body: TransportRequest['body']): unknown {
   if (body === undefined) return null;
-  // A stream would have to be waited for; nobody who sends one sends JSON.
+  // Corduroy sends JSON as text or bytes. Any other body is a stream.
   if (typeof body !== 'string' && !(body instanceof Uint8Array)) return body;
   const text = typeof body === 'string' ? body : new TextDecoder().decode(body);
   try {
@@ -65,19 +66,19 @@ function readBody(body: TransportRequest['body']): unknown {
   }
 }
 
-/** What `cold` of a `TestScheduler` makes: it notes when it was subscribed to. */
+/** The type that `cold` of a `TestScheduler` returns. It records its subscriptions. */
 export type ColdObservable = ReturnType<RunHelpers['cold']>;
 
-/** What a route is answered with: marbles, a reply, or a value that is sent as JSON at once. */
+/** The answer of a route: marbles, a reply, or a value that is sent as JSON at once. */
 export type Answer = Observable<unknown> | Reply | object;
 
-/** What a route's function gets of a request besides the parts of its path. */
+/** The request that a route's function receives. */
 export interface RoutedRequest extends ServerRequest {
-  /** How many requests this route has been asked, this one too. */
+  /** The number of this request on its route, from 1. */
   readonly nth: number;
 }
 
-/** The parts of a path that its pattern names: `{ id: string }` for `'GET /orders/:id'`. */
+/** The named parameters of a path: `{ id: string }` for `'GET /orders/:id'`. */
 export type PathParameters<Pattern extends string> = Pattern extends `${infer Path}?${string}`
   ? PathParameters<Path>
   : Pattern extends `${string}/:${infer Name}/${infer Rest}`
@@ -86,13 +87,13 @@ export type PathParameters<Pattern extends string> = Pattern extends `${infer Pa
       ? { readonly [Key in Name]: string }
       : unknown;
 
-/** Answers a request by what it is. */
+/** Returns the answer to a request. */
 export type Answering<Pattern extends string> = (
   parameters: PathParameters<Pattern>,
   request: RoutedRequest,
 ) => Answer;
 
-/** A route of a `MarbleServer`, and what was asked of it. */
+/** A route of a `MarbleServer`, and its requests. */
 export class Route {
   readonly pattern: string;
   /** When its exchanges began and ended, for `expectSubscriptions`. */
@@ -100,9 +101,9 @@ export class Route {
   /** @internal */
   readonly log: ColdObservable;
   readonly #requests$ = requestLog();
-  readonly #matches: (request: ServerRequest) => Parts | null;
+  readonly #matches: (request: ServerRequest) => PathValues | null;
   readonly #answer: Answer;
-  #asked = 0;
+  #requestCount = 0;
 
   /** @internal */
   constructor(pattern: string, answer: Answer, log: ColdObservable) {
@@ -113,58 +114,58 @@ export class Route {
     this.#answer = answer;
   }
 
-  /** What is asked of this route. Hot. */
+  /** Emits the requests of this route. Hot. */
   get requests$(): Observable<ServerRequest> {
     return this.#requests$.asObservable();
   }
 
-  /** Tells whether a request is for this route. */
+  /** Returns whether a request matches this route. */
   matches(request: ServerRequest): boolean {
     return this.#matches(request) !== null;
   }
 
   /** @internal */
   answer(request: ServerRequest): Answer {
-    this.#asked += 1;
+    this.#requestCount += 1;
     this.#requests$.next(request);
     if (typeof this.#answer !== 'function') return this.#answer;
-    const answering = this.#answer as (parts: Parts, request: RoutedRequest) => Answer;
-    return answering(this.#matches(request) ?? {}, { ...request, nth: this.#asked });
+    const answering = this.#answer as (parameters: PathValues, request: RoutedRequest) => Answer;
+    return answering(this.#matches(request) ?? {}, { ...request, nth: this.#requestCount });
   }
 }
 
-type Parts = Readonly<Record<string, string>>;
+type PathValues = Readonly<Record<string, string>>;
 
 const PATTERN = /^([A-Z]+) (\/[^?]*)(?:\?(.*))?$/;
 
-function matcherOf(pattern: string): (request: ServerRequest) => Parts | null {
+function matcherOf(pattern: string): (request: ServerRequest) => PathValues | null {
   const [, method, path, query] = PATTERN.exec(pattern) ?? [];
   if (method === undefined || path === undefined) {
-    throw new TypeError(`Not a route: ${JSON.stringify(pattern)}; it is like 'GET /orders/:id'`);
+    throw invalidArgument('route', "a method and a path, for example 'GET /orders/:id'", pattern);
   }
-  const wanted = segmentsOf(path);
+  const expected = segmentsOf(path);
   const parameters = [...new URLSearchParams(query)];
   return (request) => {
     if (request.method !== method) return null;
     if (parameters.some(([name, value]) => request.query[name] !== value)) return null;
-    return partsOf(wanted, segmentsOf(request.path));
+    return pathValuesOf(expected, segmentsOf(request.path));
   };
 }
 
-function partsOf(wanted: readonly string[], found: readonly string[]): Parts | null {
-  const parts: Record<string, string> = {};
-  const open = wanted.at(-1) === '*';
-  const fixed = open ? wanted.slice(0, -1) : wanted;
-  if (open ? found.length < fixed.length : found.length !== fixed.length) return null;
-  for (const [i, segment] of fixed.entries()) {
-    const given = found[i] ?? '';
-    if (!segment.startsWith(':')) {
-      if (segment !== given) return null;
+function pathValuesOf(expected: readonly string[], segments: readonly string[]): PathValues | null {
+  const values: Record<string, string> = {};
+  const hasWildcard = expected.at(-1) === '*';
+  const fixed = hasWildcard ? expected.slice(0, -1) : expected;
+  if (hasWildcard ? segments.length < fixed.length : segments.length !== fixed.length) return null;
+  for (const [i, pattern] of fixed.entries()) {
+    const segment = segments[i] ?? '';
+    if (!pattern.startsWith(':')) {
+      if (pattern !== segment) return null;
     } else {
-      // A document is not meant where CouchDB's own _changes or _all_docs is asked.
-      if (given.startsWith('_')) return null;
-      parts[segment.slice(1)] = given;
+      // `:id` means a document, and must not match endpoints such as _changes and _all_docs.
+      if (segment.startsWith('_')) return null;
+      values[pattern.slice(1)] = segment;
     }
   }
-  return parts;
+  return values;
 }

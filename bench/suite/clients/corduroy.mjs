@@ -1,8 +1,8 @@
 import { firstValueFrom, lastValueFrom, tap } from 'rxjs';
 
 /**
- * Corduroy: over got, which is the default, over undici and over fetch, and with reads and writes that
- * go together. What it gives are Observables; a promise of each is what compares with the others.
+ * Corduroy over got (the default), undici and fetch, and with coalesced reads and writes. The other
+ * clients return promises, so each Observable is converted to a promise.
  */
 export async function corduroy(url, { transport, coalesce = false } = {}) {
   const { Couch, fetchTransport } = await import('../../../dist/index.js');
@@ -22,7 +22,7 @@ export async function corduroy(url, { transport, coalesce = false } = {}) {
     get: (id) => firstValueFrom(db.get(id)),
     save: (doc) => firstValueFrom(db.save(doc)),
   };
-  // All else is the same as without.
+  // Coalescing affects only single reads and writes.
   if (coalesce) return single;
   return {
     ...single,
@@ -38,7 +38,7 @@ export async function corduroy(url, { transport, coalesce = false } = {}) {
         .subscribe(({ changes }) => changes.forEach((change) => onChange(change)));
       return () => subscription.unsubscribe();
     },
-    // These are the same whatever carries the feed.
+    // The transport does not matter for these.
     ...(transport === undefined && { fanOut, live }),
   };
 

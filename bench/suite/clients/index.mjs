@@ -4,7 +4,7 @@ import { nano, nanoStream } from './nano.mjs';
 import { nodeHttp, plainFetch, plainGot, plainUndici } from './plain.mjs';
 import { pouchdb } from './pouchdb.mjs';
 
-/** Who is compared, by name: ours first, then the peers, then what all are built on. */
+/** The clients by name: Corduroy, its peers, and plain HTTP. */
 export const clients = {
   corduroy,
   'corduroy, undici': (url) => corduroy(url, { transport: 'undici' }),

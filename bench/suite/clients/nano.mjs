@@ -1,4 +1,4 @@
-/** nano, the library of the CouchDB project for Node. */
+/** nano, the CouchDB project's library for Node. */
 export async function nano(url) {
   const { default: Nano } = await import('nano');
   const { pathname } = new URL(url);
@@ -23,7 +23,7 @@ export async function nano(url) {
   };
 }
 
-/** The feed of nano as the stream of bytes that it offers, cut into lines and parsed by the caller. */
+/** nano offers its feed as a stream of bytes, so this code splits and parses the lines. */
 export async function nanoStream(url) {
   const { default: Nano } = await import('nano');
   const { pathname } = new URL(url);

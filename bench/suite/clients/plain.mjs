@@ -1,6 +1,6 @@
 import { Agent, request } from 'node:http';
 
-/** What a program has without a library for CouchDB: each with JSON, and nothing else. */
+/** HTTP clients without a CouchDB library: they only add JSON. */
 export async function plainGot(url) {
   const { got } = await import('got');
   const { base, headers } = parts(url);
@@ -40,7 +40,7 @@ export async function nodeHttp(url) {
     request({ hostname, port, agent, method, headers, path: pathname + path }, onResponse)
       .on('error', onError)
       .end(json === undefined ? undefined : JSON.stringify(json));
-  /** Cut at the last newline, split, parse: the fastest that is known. */
+  /** Splits at the last newline and parses the lines: the fastest known way. */
   const lines = (path, onLine, use = agent) =>
     new Promise((resolve, reject) => {
       const call = request(

@@ -1,6 +1,6 @@
 import { createRequire } from 'node:module';
 
-/** PouchDB as a client of a server: its http adapter. */
+/** PouchDB's http adapter. */
 export async function pouchdb(url) {
   const require = createRequire(import.meta.url);
   const PouchDB = require('pouchdb-core')

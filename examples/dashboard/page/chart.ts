@@ -1,6 +1,6 @@
 import uPlot from 'uplot';
 
-/** One second of the chart: how many changes came in it, and whether the feed was live. */
+/** One second of the chart: how many changes arrived, and whether the feed was live. */
 export interface Second {
   readonly changes: number;
   readonly live: boolean;
@@ -8,19 +8,16 @@ export interface Second {
 
 export const SECONDS = 60;
 
-const HEIGHT = 170;
-
-/** Returns a function that draws the last minute into an element; it follows the width there is. */
+/** Returns a function that draws the last minute into an element, in the element's size. */
 export function chartIn(element: HTMLElement): (seconds: readonly Second[]) => void {
   let shown: readonly Second[] = [];
   const color = (name: string) => (): string =>
     getComputedStyle(element).getPropertyValue(`--${name}`);
-  const font = '12px system-ui, sans-serif';
+  const font = `11px ${getComputedStyle(element).fontFamily}`;
   const axis = { stroke: color('soft'), font, ticks: { show: false } };
   const chart = new uPlot(
     {
-      width: widthOf(element),
-      height: HEIGHT,
+      ...sizeOf(element),
       legend: { show: false },
       cursor: { show: false },
       scales: {
@@ -30,12 +27,12 @@ export function chartIn(element: HTMLElement): (seconds: readonly Second[]) => v
       axes: [
         {
           ...axis,
-          size: 26,
+          size: 20,
           grid: { show: false },
           splits: [-SECONDS, -SECONDS / 2, 0],
           values: () => ['60 s ago', '30 s', 'now'],
         },
-        { ...axis, size: 44, grid: { stroke: color('line'), width: 1 }, space: 50 },
+        { ...axis, size: 34, grid: { stroke: color('line'), width: 1 }, space: 30 },
       ],
       series: [
         {},
@@ -43,7 +40,7 @@ export function chartIn(element: HTMLElement): (seconds: readonly Second[]) => v
           fill: color('bar'),
           width: 0,
           points: { show: false },
-          // Each bar begins where its second does.
+          // `align: 1` starts each bar at the start of its second.
           paths: (uPlot.paths.bars as uPlot.Series.BarsPathBuilderFactory)({
             size: [0.76, 100],
             align: 1,
@@ -55,9 +52,7 @@ export function chartIn(element: HTMLElement): (seconds: readonly Second[]) => v
     dataOf(shown),
     element,
   );
-  new ResizeObserver(() => chart.setSize({ width: widthOf(element), height: HEIGHT })).observe(
-    element,
-  );
+  new ResizeObserver(() => chart.setSize(sizeOf(element))).observe(element);
   matchMedia('(prefers-color-scheme: dark)').addEventListener('change', () => chart.redraw());
   return (seconds) => {
     shown = seconds;
@@ -65,16 +60,16 @@ export function chartIn(element: HTMLElement): (seconds: readonly Second[]) => v
     const latest = seconds.at(-1)?.changes ?? 0;
     element.setAttribute(
       'aria-label',
-      `Changes a second in the last minute; ${latest} in the last`,
+      `Changes per second in the last minute. The last second had ${latest}.`,
     );
   };
 }
 
-/** The newest is at the right, also while there are fewer than a minute's. */
+/** The newest second is at the right, also before the first minute is complete. */
 function dataOf(seconds: readonly Second[]): uPlot.AlignedData {
   return [
     seconds.map((_, i) => i - seconds.length),
-    // Nothing is drawn for a second in which nothing came.
+    // `null` draws no bar.
     seconds.map(({ changes }) => (changes === 0 ? null : changes)),
   ];
 }
@@ -86,13 +81,14 @@ function shadeCuts(plot: uPlot, seconds: readonly Second[], color: string): void
   ctx.fillStyle = color;
   seconds.forEach(({ live }, i) => {
     if (live) return;
-    const from = plot.valToPos(i - seconds.length, 'x', true);
-    const to = plot.valToPos(i - seconds.length + 1, 'x', true);
+    // Whole pixels leave no gap between two seconds.
+    const from = Math.round(plot.valToPos(i - seconds.length, 'x', true));
+    const to = Math.round(plot.valToPos(i - seconds.length + 1, 'x', true));
     ctx.fillRect(from, bbox.top, to - from, bbox.height);
   });
   ctx.restore();
 }
 
-function widthOf(element: HTMLElement): number {
-  return Math.max(element.clientWidth, 200);
+function sizeOf(element: HTMLElement): { width: number; height: number } {
+  return { width: Math.max(element.clientWidth, 200), height: Math.max(element.clientHeight, 80) };
 }

@@ -1,140 +1,136 @@
-import { Database } from 'corduroy';
+// The page subscribes to one feed several times, once for each thing that it shows. All
+// subscriptions share one connection.
+
 import {
-  EMPTY,
-  type Observable,
   buffer,
-  catchError,
-  exhaustMap,
   filter,
   fromEvent,
   interval,
   map,
   merge,
-  of,
+  retry,
   scan,
+  startWith,
   switchMap,
+  take,
+  takeUntil,
   throttleTime,
   timer,
   withLatestFrom,
 } from 'rxjs';
-import { fromFetch } from 'rxjs/fetch';
-import type { Airport } from './airport.ts';
-import { badgeIn, showEnd, withCountdown } from './badge.ts';
-import { EMPTY_BOARD, addBatch } from './board.ts';
+import { Airports, describeMap } from './airports.ts';
 import { SECONDS, type Second, chartIn } from './chart.ts';
-import { tableOf } from './table.ts';
+import { cutEnds$, cutOnClick, ignoreErrors, stats$ } from './demo-server.ts';
+import { airportsOf, isAirport } from './documents.ts';
+import { dateOf, find, show } from './elements.ts';
+import { db, feed, retryNow, slowFeed } from './feed.ts';
+import { showFlights } from './flights-card.ts';
+import { NO_FLIGHTS, compare, countFlights } from './flight-count.ts';
+import { loadMap } from './flight-map.ts';
+import { message$, showMessage } from './map-message.ts';
+import { flights$ } from './missed-flights.ts';
+import { showState, withCountdown } from './retry-card.ts';
+import { addBatch, showConnections, subscribeWhileOn, textOf } from './sharing.ts';
+import { tableIn } from './table.ts';
+import { tabsIn } from './tabs.ts';
 
-const find = (id: string): HTMLElement => {
-  const element = document.getElementById(id);
-  if (element === null) throw new Error(`The page has no #${id}`);
-  return element;
-};
-const show = (id: string, value: number | string): void => {
-  find(id).textContent = typeof value === 'number' ? value.toLocaleString('en-US') : value;
-};
-/** Leaves it to others to tell of errors. */
-const quietly = <T>(source: Observable<T>): Observable<T> => source.pipe(catchError(() => EMPTY));
+const isLive$ = feed.state$.pipe(map(({ status }) => status === 'live'));
+const isWaiting$ = feed.state$.pipe(map(({ status }) => status === 'waiting'));
 
-// The name by which the demo's server knows this page's connections from others.
-const client = `page-${Math.random().toString(36).slice(2, 10)}`;
-const path = document.documentElement.dataset['database'] ?? '';
-const db = new Database<Airport>(new URL(path, location.href).href, {
-  headers: { 'x-demo-client': client },
+tabsIn(find('tabs'));
+
+// The state of the feed, and what it retries.
+withCountdown(feed.state$).subscribe(showState);
+
+// The buttons. The feed also retries at once when the connection is back.
+const cutButton = find('cut') as HTMLButtonElement;
+const retryButton = find('retry') as HTMLButtonElement;
+isLive$.subscribe((live) => {
+  cutButton.disabled = !live;
+  find('map').dataset['live'] = String(live);
 });
+isWaiting$.subscribe((waiting) => (retryButton.disabled = !waiting));
+cutOnClick(cutButton);
+const waitsAfterCut$ = cutEnds$.pipe(
+  switchMap(() => isWaiting$.pipe(filter(Boolean), take(1), takeUntil(timer(1_000)))),
+);
+merge(fromEvent(retryButton, 'click'), waitsAfterCut$).subscribe(retryNow);
 
-// Nothing is sent here. The first subscriber opens the connection, and all of them share it.
-const feed = db.changes$({
-  includeDocs: true,
-  latency: 250,
-  // For human eyes: by default it would be back sooner than one can read.
-  backoff: { initialDelay: 500, maxDelay: 4_000 },
-});
+// The map and the table. The airports are read once the feed is live, so that no change is missed
+// between the two; then the feed keeps them up to date.
+const airports = new Airports();
+const flightMap$ = loadMap(find('map'));
+const firstLive$ = isLive$.pipe(filter(Boolean), take(1));
+const readAirports$ = firstLive$.pipe(
+  switchMap(() => db.allDocs({ endKey: 'flight', includeDocs: true }).pipe(retry({ delay: 500 }))),
+  map(({ rows }) => rows.map(({ doc }) => doc).filter(isAirport)),
+);
+flightMap$
+  .pipe(switchMap((flightMap) => readAirports$.pipe(map((read) => ({ flightMap, read })))))
+  .subscribe(({ flightMap, read }) => {
+    airports.addInitial(read);
+    flightMap.update(airports.all());
+    flightMap.showAirports();
+    show('airport-count', read.length);
+  });
 
-// What the feed is doing.
-const [badge, word, detail] = [find('badge'), find('badge-word'), find('badge-detail')];
-const cut = find('cut') as HTMLButtonElement;
-withCountdown(feed.state$).subscribe(badgeIn(badge, word, detail));
-feed.state$.subscribe(({ status }) => {
-  cut.disabled = status !== 'live';
+const showTable = tableIn(find('airports') as HTMLTableSectionElement);
+const changedAirports$ = feed.pipe(map(airportsOf), ignoreErrors);
+changedAirports$.subscribe((changed) => {
+  airports.update(changed);
+  showTable(airports.busiest(), changed);
 });
-feed.state$
+flightMap$
   .pipe(
-    filter(({ status }) => status === 'live'),
-    scan((times) => times + 1, -1),
+    switchMap((flightMap) =>
+      merge(
+        changedAirports$.pipe(map((changed) => () => flightMap.update(changed))),
+        flights$.pipe(
+          map(
+            ({ flights, missed }) =>
+              () =>
+                flightMap.fly(flights, missed),
+          ),
+        ),
+      ),
+    ),
   )
-  .subscribe((times) => show('reconnections', times));
+  .subscribe((draw) => draw());
+changedAirports$
+  .pipe(throttleTime(5_000, undefined, { leading: true, trailing: true }))
+  .subscribe(() => find('map').setAttribute('aria-label', describeMap(airports.busiest())));
 
-// The table and the counters: the changes so far, as one value.
-const showPlaces = tableOf(find('airports') as HTMLTableSectionElement);
-feed.pipe(scan(addBatch, EMPTY_BOARD)).subscribe({
-  next: ({ changes, batches, places }) => {
-    show('changes', changes);
-    show('batches', batches);
-    showPlaces(places);
-  },
-  error: (error) => showEnd(badge, word, error),
-});
+// The proof that no flight is lost: the writer's count beside the page's count.
+const flightCount$ = flights$.pipe(
+  map(({ flights }) => flights),
+  scan(countFlights, NO_FLIGHTS),
+  startWith(NO_FLIGHTS),
+);
+const comparison$ = stats$.pipe(
+  withLatestFrom(flightCount$),
+  map(([{ flightsWritten }, count]) => compare(count, flightsWritten)),
+);
+comparison$
+  .pipe(withLatestFrom(isLive$))
+  .subscribe(([comparison, live]) => showFlights(comparison, live));
+message$(comparison$).subscribe(showMessage);
+flights$.subscribe(({ flights }) => show('clock', dateOf(flights.at(-1)?.date ?? '')));
 
-// The chart: what came in each second, for a minute. It ends with the feed, which told why already.
+// The chart: the changes of each second in the last minute, and the totals below it.
 feed
   .pipe(
     map(({ changes }) => changes.length),
     buffer(interval(1_000)),
-    withLatestFrom(feed.state$),
-    map(([counts, { status }]): Second => ({
-      changes: counts.reduce((sum, count) => sum + count, 0),
-      live: status === 'live',
-    })),
+    withLatestFrom(isLive$),
+    map(([counts, live]): Second => ({ changes: counts.reduce((sum, n) => sum + n, 0), live })),
     scan((seconds: readonly Second[], second) => [...seconds, second].slice(-SECONDS), []),
-    quietly,
+    ignoreErrors,
   )
-  .subscribe(chartIn(document.querySelector('#chart') as HTMLElement));
+  .subscribe(chartIn(find('chart')));
+feed
+  .pipe(scan(addBatch, { changes: 0, batches: 0 }), map(textOf), ignoreErrors)
+  .subscribe((text) => show('totals', text));
 
-// How many documents there are: asked once at the start, then while there are changes.
-merge(of(null), feed.pipe(quietly))
-  .pipe(
-    throttleTime(2_000),
-    exhaustMap(() => db.info().pipe(quietly)),
-  )
-  .subscribe(({ docCount }) => show('documents', docCount));
-
-// A second feed with another latency, which changes nothing on the server: no second connection.
-const second = find('second');
-const switched$ = fromEvent(second, 'click').pipe(scan((on) => !on, false));
-switched$
-  .pipe(
-    switchMap((on) => {
-      second.setAttribute('aria-checked', String(on));
-      if (!on) return of('off');
-      const slow = db.changes$({
-        includeDocs: true,
-        latency: 2_000,
-        backoff: { initialDelay: 500, maxDelay: 4_000 },
-      });
-      const counted = slow.pipe(
-        scan(addBatch, EMPTY_BOARD),
-        map(({ changes, batches }) => `on: ${changes} changes, ${batches} batches`),
-        quietly,
-      );
-      return merge(of('on: a batch every 2 s'), counted);
-    }),
-  )
-  .subscribe((text) => show('second-text', text));
-
-// The demo's own server: how many feeds run through it, and the way to cut them.
-interface Stats {
-  readonly openFeeds: number;
-  readonly ownFeeds: number;
-}
-const stats$ = fromFetch(`stats?client=${client}`, {
-  selector: (answer) => answer.json() as Promise<Stats>,
-});
-timer(0, 1_000)
-  .pipe(exhaustMap(() => stats$.pipe(quietly)))
-  .subscribe(({ openFeeds, ownFeeds }) => {
-    show('own-feeds', ownFeeds);
-    show('open-feeds', openFeeds);
-  });
-fromEvent(cut, 'click')
-  .pipe(exhaustMap(() => fromFetch('cut', { method: 'POST' }).pipe(quietly)))
-  .subscribe();
+// A second subscriber, and the connections that the demo's server counts.
+subscribeWhileOn(find('second'), slowFeed);
+stats$.subscribe(({ ownFeeds, openFeeds }) => showConnections(ownFeeds, openFeeds));

@@ -1,7 +1,7 @@
-// What a handler gives back, and what it throws to refuse. Every answer of this server is a value
-// { status, headers, body } until the very end, so a fix-up can look at it and change it.
+// The responses and errors of handlers. A response is a value { status, headers, body } until it is
+// sent, so that a fix-up can change it.
 
-/** Thrown anywhere below the pipeline: becomes a CouchDB error body with this status. */
+/** Handlers throw it to answer with a CouchDB error of this status. */
 export class Refusal extends Error {
   constructor(status, error, reason, headers = {}) {
     super(reason);
@@ -15,12 +15,12 @@ export class Refusal extends Error {
   }
 }
 
-/** An answer with a JSON body, ended by a newline as CouchDB ends its own. */
+/** A response with a JSON body and a final newline, as CouchDB sends it. */
 export function json(status, value, headers = {}) {
   return text(status, `${JSON.stringify(value)}\n`, headers);
 }
 
-/** An answer whose body is already printed; JSON unless the headers say otherwise. */
+/** A response with a serialized body. It is JSON unless the headers set another type. */
 export function text(status, body, headers = {}) {
   return {
     status,
@@ -29,7 +29,7 @@ export function text(status, body, headers = {}) {
   };
 }
 
-/** The JSON value of an answer, or undefined where its body is not JSON. */
+/** The JSON value of a response, or undefined if its body is not JSON. */
 export function valueOf(answer) {
   try {
     return JSON.parse(answer.body.toString('utf8'));
@@ -46,6 +46,6 @@ export const badQuery = (reason) => new Refusal(400, 'query_parse_error', reason
 export const notAllowed = (methods) =>
   new Refusal(405, 'method_not_allowed', `Only ${methods} allowed`, { allow: methods });
 
-/** The honest answer for what would take an emulator to do. */
+/** The error for unsupported endpoints. */
 export const notHere = (name) =>
   new Refusal(501, 'not_implemented', `${name} is not available on the embedded server`);

@@ -1,7 +1,9 @@
 import { conflict, json, missing, valueOf } from './answers.mjs';
 import { locationOf } from './databases.mjs';
 
-/** Attachments of one document: express-pouchdb keeps them well, and says too little about absence. */
+/**
+ * Attachments of one document. express-pouchdb stores them, but its errors for missing ones differ.
+ */
 export async function attachments(request, engine) {
   const path = split(request.segments);
   if (!path || !['GET', 'PUT', 'DELETE'].includes(request.method)) return undefined;

@@ -2,8 +2,8 @@ import { createHash, pbkdf2Sync, randomBytes, timingSafeEqual } from 'node:crypt
 import { badRequest, json, notAllowed, Refusal } from './answers.mjs';
 import { securityOf } from './upkeep.mjs';
 
-// Authentication in front of express-pouchdb, whose own wedges every database after one refusal.
-// Behind this layer everyone is an admin.
+// Authentication in front of express-pouchdb, whose own authentication blocks every database after
+// one refusal. Behind this layer every request has administrator rights.
 
 const OPEN_TO_ALL = new Set([undefined, '_up', '_session']);
 
@@ -11,7 +11,7 @@ const unauthorized = (reason) => new Refusal(401, 'unauthorized', reason);
 const isIn = ({ names = [], roles = [] }, user) =>
   names.includes(user.name) || roles.some((role) => user.roles.includes(role));
 
-/** As CouchDB does, it also takes away the cookie that was no good. */
+/** As CouchDB does, it also deletes the invalid cookie. */
 const wrong = (headers = {}) =>
   new Refusal(401, 'unauthorized', 'Name or password is incorrect.', headers);
 const digest = (value) => createHash('sha256').update(value).digest();
@@ -22,14 +22,14 @@ export class Auth {
   #config;
   #sessions = new Map();
 
-  /** `admins` maps names to passwords; while it is empty everyone may do everything. */
+  /** `admins` maps names to passwords. If it is empty, every request has administrator rights. */
   constructor(admins, engine, config) {
     this.#admins = admins;
     this.#engine = engine;
     this.#config = config;
   }
 
-  /** Finds out who asks, keeps out who may not, and answers /_session itself. */
+  /** Authenticates and authorizes a request, and answers /_session. */
   async handle(request) {
     const found = await this.#userOf(request);
     request.user = found?.user ?? this.#anonymous;
@@ -40,10 +40,10 @@ export class Auth {
     return undefined;
   }
 
-  /** Admins may do all; others what a database's _security grants them, and nothing to a server. */
+  /** Admins may do everything; other users only what the _security of a database grants. */
   async #admit({ user, method, segments }, name) {
     if (user.roles.includes('_admin')) return;
-    // One's own document, where CouchDB is told to let users see it.
+    // A user may read their own document, if CouchDB is configured so.
     const isOwn = name === '_users' && segments[1] === `org.couchdb.user:${user.name}`;
     if (isOwn && this.#config.get('couchdb', 'users_db_security_editable') === 'true') return;
     const whole = segments.length === 1 && (method === 'PUT' || method === 'DELETE');
@@ -67,7 +67,7 @@ export class Auth {
     return Number(this.#config.get('chttpd_auth', 'timeout') ?? 600);
   }
 
-  /** With another secret no cookie of before is any good. */
+  /** A new secret invalidates all cookies. */
   get #secret() {
     return this.#config.get('chttpd_auth', 'secret');
   }
@@ -86,18 +86,18 @@ export class Auth {
       const colon = pair.indexOf(':');
       const user = await this.#check(pair.slice(0, colon), pair.slice(colon + 1));
       if (user) return { user, by: 'default' };
-      // Where everyone is an admin, nobody has to prove it.
+      // Without admins, no credentials are needed.
       if (this.#admins.size === 0) return undefined;
       throw wrong();
     }
     const token = /(?:^|;\s*)AuthSession=([^;]+)/.exec(headers.cookie ?? '')?.[1];
     const session = token && this.#sessions.get(token);
-    // An unknown or outlived cookie is no cookie at all.
+    // An unknown or expired cookie is ignored.
     if (!session || session.expires < Date.now() || session.secret !== this.#secret) {
       this.#sessions.delete(token);
       return undefined;
     }
-    // One that is in use is made anew when a tenth of its life has passed.
+    // A used cookie is renewed after a tenth of its lifetime.
     const isOld = session.expires - Date.now() < 0.9 * this.#seconds * 1000;
     return {
       user: session.user,

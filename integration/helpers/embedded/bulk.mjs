@@ -3,7 +3,7 @@ import { badRequest, json, valueOf } from './answers.mjs';
 import { checkId, checkMembers } from './documents.mjs';
 import { ordered } from './layout.mjs';
 
-/** Many documents at once: _bulk_docs, _bulk_get, _revs_diff, _missing_revs. */
+/** Bulk requests: _bulk_docs, _bulk_get, _revs_diff, _missing_revs. */
 export async function bulk(request, engine) {
   const [, route, more] = request.segments;
   if (request.method !== 'POST' || more !== undefined || !Object.hasOwn(routes, route)) {
@@ -57,15 +57,15 @@ function withId(doc) {
 }
 
 /**
- * express-pouchdb lists successes first. Of two results for one id the first is then the success,
- * which is the one that the first of the two documents had.
+ * Restores the input order: express-pouchdb lists successes first. If an id occurs twice, the
+ * success belongs to its first document.
  */
 function inInputOrder(docs, results) {
   const byId = new Map();
   for (const result of results) {
     byId.set(result.id, [...(byId.get(result.id) ?? []), inCouchWords(result)]);
   }
-  // Under new_edits=false only failures are listed, so a document may have no result.
+  // With new_edits=false only failures are listed, so a document may have no result.
   return docs.map(({ _id }) => byId.get(_id)?.shift()).filter(Boolean);
 }
 
@@ -77,7 +77,7 @@ function inCouchWords(result) {
 async function bulkGet(request, engine) {
   const { docs: asked } = request.jsonObject();
   if (!Array.isArray(asked)) throw badRequest("Missing JSON list of 'docs'.");
-  // One by one, because express-pouchdb joins equal ids and has nothing to say of missing ones.
+  // One by one, because express-pouchdb merges equal ids and omits missing ones.
   const results = asked.map(async (one) => {
     const answer = await engine.ask(request.withJson({ docs: [one] }));
     const [{ docs = [] } = {}] = valueOf(answer)?.results ?? [];
@@ -91,7 +91,7 @@ async function bulkGet(request, engine) {
   return json(200, { results: await Promise.all(results) });
 }
 
-/** Of a document whose leaves are all deleted, express-pouchdb says that there is none. */
+/** express-pouchdb reports a document as missing if all its leaves are deleted. */
 async function allLeaves(request, engine, { id }) {
   const answer = await engine.ask(
     request.with({

@@ -2,10 +2,10 @@ import { describe, expect, it } from '@jest/globals';
 import { type Answer, call, del, newDatabase, post, put } from '../call.ts';
 import { createDatabase, deleteAtEnd, server, uniqueName } from '../server.ts';
 
-// Pinned on the embedded server against what a CouchDB 3.5 does: this file passes on both.
+// Tests of the embedded server that pass on CouchDB 3.5 too.
 
 describe('documents in bulk', () => {
-  it('answer in the order of the question', async () => {
+  it('are answered in input order', async () => {
     const path = await newDatabase();
     await put(`${path}/b`, {});
     const docs = [{ _id: 'b' }, { _id: 'a' }, { n: 1 }, { _id: 'c' }, { _id: 'c' }];
@@ -20,7 +20,7 @@ describe('documents in bulk', () => {
     ]);
   });
 
-  it('refuse what is malformed', async () => {
+  it('are rejected if malformed', async () => {
     const path = await newDatabase();
     const bulk = (body: unknown): Promise<Answer> => post(`${path}/_bulk_docs`, body);
     expect((await bulk({})).status).toBe(400);
@@ -32,7 +32,7 @@ describe('documents in bulk', () => {
     expect(together).toMatchObject({ status: 417, body: [{ id: 'a', error: 'not_implemented' }] });
   });
 
-  it('write revisions as given', async () => {
+  it('keep their revisions with new_edits=false', async () => {
     const path = await newDatabase();
     const docs = ['1-aa', '1-bb'].map((_rev) => ({ _id: 'doc', _rev }));
     expect((await post(`${path}/_bulk_docs`, { docs, new_edits: false })).body).toEqual([]);
@@ -42,7 +42,7 @@ describe('documents in bulk', () => {
     expect(missing).toMatchObject({ doc: { missing: ['1-cc'] } });
   });
 
-  it('are fetched together with word of those missing', async () => {
+  it('are read together, with errors for missing ones', async () => {
     const path = await newDatabase();
     await put(`${path}/a`, { n: 1 });
     const docs = [{ id: 'none' }, { id: 'a' }, { id: 'a', rev: '1-bb' }];
@@ -55,8 +55,8 @@ describe('documents in bulk', () => {
   });
 });
 
-describe('_bulk_get of what is deleted', () => {
-  it('answers its leaves', async () => {
+describe('_bulk_get of a deleted document', () => {
+  it('returns its leaves', async () => {
     const path = await newDatabase();
     const { body: first } = await put(`${path}/a`, {});
     const { body: last } = await del(`${path}/a?rev=${String(first['rev'])}`);
@@ -68,7 +68,7 @@ describe('_bulk_get of what is deleted', () => {
 });
 
 describe('replication', () => {
-  it('copies once, and then finds nothing new', async () => {
+  it('copies once, and then finds no changes', async () => {
     const [source, target] = [await createDatabase(), uniqueName()];
     deleteAtEnd(target);
     await post(`/${source}/_bulk_docs`, { docs: [{ _id: 'a' }, { _id: 'b' }] });
@@ -92,12 +92,12 @@ describe('replication', () => {
     expect((await post('/_replicate', again)).body).toMatchObject({ no_changes: true });
   }, 30_000);
 
-  it('refuses databases that are not there', async () => {
+  it('rejects missing databases', async () => {
     const job = { source: uniqueName(), target: await createDatabase() };
     expect((await post('/_replicate', job)).body).toMatchObject({ error: 'db_not_found' });
   }, 30_000);
 
-  it('goes on until it is cancelled', async () => {
+  it('continues until it is cancelled', async () => {
     const [source, target] = [await createDatabase(), await createDatabase()];
     const job = { source, target, continuous: true };
     const started = await post('/_replicate', job);

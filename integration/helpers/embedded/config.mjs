@@ -14,7 +14,7 @@ export class Config {
     return this.#sections.get(section)?.get(key);
   }
 
-  /** Answers below /_node/_local/_config: `path` is what follows it. */
+  /** Answers requests below /_node/_local/_config. `path` is the rest of the path. */
   handle(request, path) {
     const [section, key] = path;
     if (request.method === 'GET') return this.#read(section, key);

@@ -1,11 +1,11 @@
-// For pages of another origin, as a CouchDB answers them with [cors] origins = * and credentials.
+// Cross-origin responses, as a CouchDB sends them with [cors] origins = * and credentials.
 
 const EXPOSED =
   'content-type, cache-control, accept-ranges, etag, server, x-couch-request-id, ' +
   'x-couch-update-newrev, x-couchdb-body-time';
 
 export class Cors {
-  /** Puts on a response, whatever it will be, that the asking page may read it. */
+  /** Adds headers to every response that allow the page to read it. */
   allow({ headers: { origin } }, response) {
     if (!origin) return;
     response.setHeader('Access-Control-Allow-Origin', origin);
@@ -14,7 +14,7 @@ export class Cors {
     response.setHeader('Vary', 'Origin');
   }
 
-  /** The answer to a browser's question ahead of the request, which carries no credentials. */
+  /** The response to a preflight request, which has no credentials. */
   preflight({ method, headers }) {
     if (method !== 'OPTIONS' || !headers.origin) return undefined;
     return {

@@ -3,7 +3,7 @@ import { badRequest, json, missing, notAllowed, notHere, Refusal, valueOf } from
 import { printSeq } from './sequences.mjs';
 
 const LEGAL_NAME = /^[a-z][a-z0-9_$()+/-]*$/;
-/** Parts of a CouchDB that this one does not have. */
+/** Endpoints of CouchDB that this server does not have. */
 const ELSEWHERE = new Set([
   '_cluster_setup',
   '_db_updates',
@@ -15,7 +15,7 @@ const ELSEWHERE = new Set([
 ]);
 const SYSTEM = new Set(['_users', '_replicator', '_global_changes']);
 
-/** Requests whose path is empty or one segment: the server itself, and databases as a whole. */
+/** Requests whose path has at most one segment: the server, and whole databases. */
 export async function databases(request, engine) {
   const [name] = request.segments;
   if (request.segments.length > 1) {
@@ -124,7 +124,7 @@ async function remove(request, engine, name) {
   return json(200, { ok: true });
 }
 
-/** What GET /db tells, with sizes estimated: memory has no files. */
+/** The response to GET /db. Sizes are estimates, because memory has no files. */
 async function info(engine, name) {
   const db = await engine.open(name);
   const { doc_count: count, update_seq: seq } = await db.info();

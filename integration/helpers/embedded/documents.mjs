@@ -3,8 +3,8 @@ import { badRequest, conflict, json, missing, notAllowed, Refusal, valueOf } fro
 import { locationOf } from './databases.mjs';
 import { ordered } from './layout.mjs';
 
-// One document: what CouchDB checks and express-pouchdb does not, then express-pouchdb's answer,
-// printed and named as CouchDB does.
+// One document: adds the checks of CouchDB that express-pouchdb lacks, and converts its responses
+// to those of CouchDB.
 
 const KNOWN_MEMBERS = new Set([
   '_attachments',
@@ -18,7 +18,7 @@ const KNOWN_MEMBERS = new Set([
   '_revs_info',
 ]);
 
-/** The id that a path names, or undefined where it names something else. */
+/** The id in a path, or undefined if the path is not that of a document. */
 export function documentId([, first, second, ...rest]) {
   if (first === undefined) return undefined;
   if (first === '_design' || first === '_local') {
@@ -32,7 +32,7 @@ export async function documents(request, engine) {
   const [name] = segments;
   if (segments.length === 1 && method === 'POST') return post(request, engine, name);
   const id = documentId(segments);
-  // An underscore that no route knew: a document id where one is read or written, as in CouchDB.
+  // As in CouchDB, an unknown path with an underscore is a document id for reads and writes.
   if (id === undefined) return undefined;
   await engine.need(name);
   if (method === 'GET') return get(request, engine, id);
@@ -69,7 +69,7 @@ function checkRev(rev) {
     throw badRequest('Invalid rev format');
 }
 
-/** An answer of express-pouchdb that failed, with CouchDB's words for it. */
+/** Converts an error of express-pouchdb to that of CouchDB. */
 export async function inCouchWords(answer, db, id) {
   const { error, reason } = valueOf(answer) ?? {};
   if (answer.status === 409) throw conflict();
@@ -106,7 +106,7 @@ async function get(request, engine, id) {
   return json(200, ordered(value), { etag });
 }
 
-/** The revision that a request names, in any of its three places. */
+/** The revision in the query, the If-Match header or the body. */
 function revisionOf(request, doc = {}) {
   const header = request.headers['if-match']?.replaceAll('"', '');
   const query = request.query.get('rev') ?? undefined;
@@ -133,7 +133,7 @@ async function put(request, engine, id) {
   if (value === null || typeof value !== 'object' || Array.isArray(value)) {
     throw badRequest('Document must be a JSON object');
   }
-  // CouchDB goes by the URL, whatever id the body claims.
+  // CouchDB uses the id in the URL and ignores the one in the body.
   return save(request, engine, { ...value, _id: id });
 }
 
@@ -149,7 +149,7 @@ async function post(request, engine, name) {
   return save(request, engine, { ...value, _id: id });
 }
 
-/** Writes one document through express-pouchdb, so that validation functions see it. */
+/** Writes one document with express-pouchdb, so that validation functions run. */
 async function save(request, engine, doc) {
   const [name] = request.segments;
   checkMembers(doc);
@@ -164,12 +164,12 @@ async function save(request, engine, doc) {
   return written(request, answer, doc._id, rev);
 }
 
-/** `given` is the revision that stays as it is under new_edits=false, when none is told. */
+/** `given` is the revision for new_edits=false, for which express-pouchdb returns none. */
 function written(request, answer, id, given) {
   const [name] = request.segments;
   const { rev = given } = valueOf(answer);
   const location = locationOf(request, name, id);
-  // batch=ok promises nothing about the revision, so none is told.
+  // With batch=ok CouchDB returns no revision.
   if (request.query.get('batch') === 'ok') return json(202, { ok: true, id }, { location });
   return json(201, { ok: true, id, rev }, { location, etag: `"${rev}"` });
 }
@@ -182,7 +182,7 @@ async function remove(request, engine, id) {
   const present = await db.get(id).catch((failure) => failure);
   if (present.status === 404) throw missing(present.reason === 'deleted' ? 'deleted' : 'missing');
   if (rev === undefined) throw conflict();
-  // A tombstone of its own, whatever the body was before.
+  // The tombstone does not contain the fields of the document.
   const answer = await engine.ask(
     request.withJson(
       { _id: id, _rev: rev, _deleted: true },

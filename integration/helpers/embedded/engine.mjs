@@ -8,8 +8,8 @@ import { missing, Refusal } from './answers.mjs';
 const require = createRequire(import.meta.url);
 
 /**
- * express-pouchdb over memory, called as a function: a request goes in, a finished answer comes out.
- * Nothing of it writes to a client's socket, so its stray headers cannot reach one.
+ * express-pouchdb with the memory adapter, called as a function that returns a complete response.
+ * It never writes to a client's socket, so that its unwanted headers cannot reach a client.
  */
 export class Engine {
   #app;
@@ -27,14 +27,17 @@ export class Engine {
     this.PouchDB = PouchDB.defaults({});
     this.#app = require('express-pouchdb')(this.PouchDB, {
       inMemoryConfig: true,
-      // It insists on a log. To nowhere: a server that is killed then leaves nothing behind.
+      // It requires a log. Without a file, a killed server leaves nothing behind.
       logPath: devNull,
-      // Compression holds back streamed bytes; Fauxton is not served.
+      // Compression would buffer streams, and Fauxton is not needed.
       overrideMode: { exclude: ['compression', 'routes/fauxton', 'routes/http-log'] },
     });
   }
 
-  /** A name as express-pouchdb can hold it: it would drop a slash. '!' is in no CouchDB name. */
+  /**
+   * The internal name of a database. express-pouchdb drops slashes, and no CouchDB name contains
+   * '!'.
+   */
   static inner(name) {
     return name.replaceAll('/', '!');
   }
@@ -45,7 +48,7 @@ export class Engine {
 
   async names() {
     const all = await this.PouchDB.allDbs();
-    // Byte order, as CouchDB lists them.
+    // CouchDB lists databases in byte order.
     return all
       .filter((name) => !name.startsWith('pouch__') && !name.includes('-mrview-'))
       .map((name) => Engine.outer(name))
@@ -60,7 +63,7 @@ export class Engine {
     if (!(await this.has(name))) throw missing('Database does not exist.');
   }
 
-  /** What tells this database from an earlier one of the same name: part of every sequence. */
+  /** Distinguishes this database from an earlier one of the same name. Part of every sequence. */
   instance(name) {
     let found = this.#instances.get(name);
     if (!found) {
@@ -73,7 +76,7 @@ export class Engine {
     return found;
   }
 
-  /** A plain PouchDB handle on the same data, beside express-pouchdb's wrapped one. */
+  /** A plain PouchDB handle for the same data, without the wrapper of express-pouchdb. */
   async open(name) {
     await this.need(name);
     let handle = this.#handles.get(name);
@@ -84,18 +87,18 @@ export class Engine {
     return (await handle).db;
   }
 
-  /** One live listener a database, however many feeds are open on it: they hear 'moved' and read. */
+  /** The one live listener of a database. All its feeds wait for 'moved', and then read. */
   async #follow(handle) {
     handle.setMaxListeners(0);
     const { update_seq: since } = await handle.info();
     handle
       .changes({ live: true, since, return_docs: false })
       .on('change', () => handle.emit('moved'));
-    // A PouchDB is a thenable, which await would unwrap.
+    // A PouchDB is a thenable, and `await` would unwrap it.
     return { db: handle };
   }
 
-  /** To be called when a database is gone: its handle is dead, its sequences are void. */
+  /** Call it after the deletion of a database: its handle and its sequences become invalid. */
   async forget(name) {
     const handle = this.#handles.get(name);
     this.#handles.delete(name);
@@ -103,7 +106,7 @@ export class Engine {
     (await handle)?.db.emit('gone');
   }
 
-  /** Has express-pouchdb answer a request. */
+  /** Passes a request to express-pouchdb. */
   ask(request) {
     const segments = request.segments.map((segment, i) =>
       i === 0 ? Engine.inner(segment) : segment,
@@ -113,7 +116,7 @@ export class Engine {
     incoming.method = inner.method;
     incoming.url = inner.url;
     incoming.httpVersion = '1.1';
-    // Credentials were looked at already; an Accept for JSON makes it say application/json.
+    // Authentication is done; an Accept header for JSON makes it send application/json.
     const { authorization: _a, cookie: _c, 'transfer-encoding': _t, ...headers } = inner.headers;
     incoming.headers = {
       ...headers,
@@ -126,7 +129,7 @@ export class Engine {
   }
 }
 
-/** Runs an express app on a response without a socket and collects what it sends. */
+/** Runs an express app on a response without a socket, and collects its output. */
 function capture(incoming, run) {
   const response = new ServerResponse(incoming);
   const chunks = [];
@@ -138,10 +141,10 @@ function capture(incoming, run) {
     }
   };
   return new Promise((resolve, reject) => {
-    // Some malformed requests make express-pouchdb forget the client; better a late error than none.
+    // express-pouchdb never answers some malformed requests, so answer with a late error.
     const lost = setTimeout(
       () =>
-        reject(new Refusal(500, 'internal_server_error', 'The embedded server gave no answer.')),
+        reject(new Refusal(500, 'internal_server_error', 'The embedded server did not respond.')),
       20_000,
     );
     response.write = (chunk, encoding) => {
@@ -152,7 +155,7 @@ function capture(incoming, run) {
       keep(chunk, encoding);
       clearTimeout(lost);
       const headers = { ...response.getHeaders() };
-      // It sends both lengths for _list, and a hash of the body as every ETag.
+      // For _list it sends two length headers. Its ETags are hashes of the body.
       for (const name of ['transfer-encoding', 'content-length', 'x-powered-by', 'vary']) {
         delete headers[name];
       }

@@ -1,7 +1,7 @@
 import { ordered } from './layout.mjs';
 import { printSeq } from './sequences.mjs';
 
-/** The position of one client in the changes of one database. */
+/** The sequence of one client in the changes of one database. */
 export class Cursor {
   #db;
   #instance;
@@ -25,12 +25,12 @@ export class Cursor {
     return printSeq(this.#seq, this.#instance);
   }
 
-  /** Every row from this position on that the client may see, at most up to its limit. */
+  /** The rows after this sequence that pass the filter, up to the limit. */
   async read() {
     const { includeDocs, conflicts, attachments, style, descending, accepts } = this.#options;
     const { results, last_seq: end } = await this.#db.changes({
       since: descending ? 0 : this.#seq,
-      // Filters look at documents even where the client does not ask for them.
+      // Filters need the documents even if the client does not request them.
       include_docs: true,
       conflicts: conflicts && includeDocs,
       attachments: attachments && includeDocs,

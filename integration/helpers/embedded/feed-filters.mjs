@@ -5,7 +5,7 @@ import { badRequest, missing } from './answers.mjs';
 const require = createRequire(import.meta.url);
 const { matchesSelector } = require('pouchdb-selector-core');
 
-/** The test that a change has to pass to be sent: own code, since express-pouchdb dies of these. */
+/** Returns the filter of a feed. Implemented here, because filters crash express-pouchdb. */
 export async function changeFilter(request, body, db) {
   const filter = request.query.get('filter');
   if (filter === null || filter === '') return () => true;
@@ -51,7 +51,7 @@ function nameOf(value, kind) {
   return parts;
 }
 
-/** The text of one function of a design document. */
+/** The source text of a function of a design document. */
 async function source(db, ddoc, member, name) {
   const doc = await db.get(`_design/${ddoc}`).catch((error) => {
     throw missing(error.reason === 'deleted' ? 'deleted' : 'missing');
@@ -80,7 +80,7 @@ function namedFilter(text, request) {
   };
 }
 
-/** A view as a filter: passes what it emits a row for. */
+/** A view as a filter: passes documents for which it emits a row. */
 function viewFilter(text) {
   let emitted = 0;
   const context = {

@@ -2,11 +2,11 @@ import { badRequest, Refusal } from './answers.mjs';
 import { changeFilter } from './feed-filters.mjs';
 import { readSeq } from './sequences.mjs';
 
-/** CouchDB's own limit: neither heartbeat nor timeout is longer than its changes_timeout. */
+/** The maximum of heartbeat and timeout, as CouchDB's changes_timeout. */
 const LONGEST_SILENCE = 60_000;
 const FEEDS = ['normal', 'longpoll', 'continuous', 'live', 'eventsource'];
 
-/** What the client asks of a feed, from its query, its headers and its body. */
+/** Parses the options of a feed from the query, the headers and the body. */
 export async function feedOptions(request, db, instance) {
   const { query } = request;
   if (request.method === 'POST' && request.body.length === 0) {
@@ -18,7 +18,7 @@ export async function feedOptions(request, db, instance) {
   if (!FEEDS.includes(feed)) {
     throw badRequest(`Supported \`feed\` types: normal, continuous, live, longpoll, eventsource`);
   }
-  // An EventSource that reconnects names its position in a header.
+  // A reconnecting EventSource sends its last sequence in a header.
   const since =
     request.headers['last-event-id'] ?? query.get('since') ?? query.get('last-event-id');
   return {
@@ -52,8 +52,8 @@ function milliseconds(value, name) {
 
 function limitOf(value) {
   if (value === null) return Infinity;
-  // CouchDB's own answer, ungracious as it is.
+  // CouchDB answers exactly so.
   if (!/^-?\d+$/.test(value)) throw new Refusal(500, 'unknown_error', 'badarg');
-  // No rows at all for 0, and no limit for less.
+  // 0 means no rows, and a negative limit means no limit.
   return Number(value) < 0 ? Infinity : Number(value);
 }

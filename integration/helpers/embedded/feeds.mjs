@@ -2,11 +2,11 @@ import { notAllowed, text } from './answers.mjs';
 import { Cursor } from './feed-cursor.mjs';
 import { feedOptions } from './feed-options.mjs';
 
-// The changes feeds. express-pouchdb's own keep a timer and a listener of every client that left,
-// ignore timeout and limit, and send headers late. These read PouchDB's one-shot changes again
-// whenever the database says that it moved.
+// The changes feeds. Those of express-pouchdb leak a timer and a listener per disconnected client,
+// ignore timeout and limit, and send headers late. These read PouchDB's one-shot changes after each
+// change of the database.
 
-/** How each feed prints a row, a heartbeat and its end. */
+/** The format of rows, heartbeats and the end of each feed. */
 const styles = {
   continuous: {
     type: 'application/json',
@@ -33,8 +33,8 @@ const styles = {
 };
 
 /**
- * Answers GET and POST /db/_changes: a finished answer for the normal feed, a function that writes
- * to the client's response for those that wait.
+ * Answers GET and POST /db/_changes. Returns a complete response for the normal feed, and a
+ * function that writes to the client's response for the others.
  */
 export async function changes(request, engine) {
   if (request.method === 'POST') request.needJson();
@@ -75,14 +75,14 @@ async function stream(db, cursor, options, response) {
       for (const row of found.rows) response.write(style.row(row, sent++));
       if (found.rows.length > 0) deadline = Date.now() + options.timeout;
       const full = cursor.exhausted || (options.feed === 'longpoll' && sent > 0);
-      // The first thing a waiting client hears is that it is being waited with.
+      // As CouchDB does, send a first heartbeat at once.
       if (!full && !waited) response.write('\n');
       waited = true;
-      // A heartbeat replaces the timeout: the feed is then meant to stay open.
+      // A heartbeat replaces the timeout, so that the feed stays open.
       ended = full || (await waiter.wait(options.heartbeat ? undefined : deadline - Date.now()));
     }
   } catch {
-    // The database went away under the read: the feed ends as if told so.
+    // The database was deleted during the read, so end the feed.
   } finally {
     clearInterval(beat);
     waiter.close();
@@ -90,7 +90,7 @@ async function stream(db, cursor, options, response) {
   }
 }
 
-/** Waits for a database to move, or for a reason to end: time is up, client or database gone. */
+/** Waits for a change of the database, or for the end: a timeout, a disconnect or a deletion. */
 class Waiter {
   #db;
   #response;
@@ -114,12 +114,12 @@ class Waiter {
     response.on('close', this.#onOver);
   }
 
-  /** To be called before reading: a move during the read must not be missed. */
+  /** Call it before a read, so that no change during the read is missed. */
   arm() {
     this.#moved = false;
   }
 
-  /** Whether the feed is over. */
+  /** Whether the feed has ended. */
   async wait(milliseconds) {
     if (this.#moved || this.#over) return this.#over;
     let timer;

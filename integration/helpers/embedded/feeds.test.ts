@@ -2,7 +2,7 @@ import { describe, expect, it } from '@jest/globals';
 import { call, del, newDatabase, post, put } from '../call.ts';
 import { rawFetch } from '../server.ts';
 
-// Pinned on the embedded server against what a CouchDB 3.5 does: this file passes on both.
+// Tests of the embedded server that pass on CouchDB 3.5 too.
 
 interface Row {
   readonly id: string;
@@ -11,7 +11,7 @@ interface Row {
 
 async function filled(): Promise<string> {
   const path = await newDatabase();
-  // In turn, so that their order is known.
+  // Sequential, so that their order is known.
   for (const id of ['a', 'b', 'c']) await put(`${path}/${id}`, { letter: id });
   return path;
 }
@@ -21,7 +21,7 @@ const idsOf = (body: Record<string, unknown>): string[] =>
 const feed = (path: string, query: string): ReturnType<typeof call> =>
   call(`${path}/_changes?${query}`);
 
-/** Lines of a feed as they come: each `next()` is the next one, undefined at its end. */
+/** The lines of a feed. `next()` resolves with the next line, or undefined at the end. */
 async function open(path: string, query: string) {
   const controller = new AbortController();
   const response = await rawFetch(`${path}/_changes?${query}`, { signal: controller.signal });
@@ -55,7 +55,7 @@ const until = async (
 };
 
 describe('sequences', () => {
-  it('are opaque strings, taken back', async () => {
+  it('are opaque strings, accepted as since', async () => {
     const path = await filled();
     const { body } = await feed(path, '');
     expect(idsOf(body).toString()).toHaveLength(5);
@@ -69,13 +69,13 @@ describe('sequences', () => {
     expect((await feed(path, 'since=now')).body).toMatchObject({ results: [], pending: 0 });
   });
 
-  it.each(['zz', '3', '12-'])('are refused when malformed: %s', async (since) => {
+  it.each(['zz', '3', '12-'])('are rejected if malformed: %s', async (since) => {
     const reason = "Malformed sequence supplied in 'since' parameter.";
     const answer = await feed(await newDatabase(), `since=${since}`);
     expect(answer).toMatchObject({ status: 400, body: { reason } });
   });
 
-  it('of an earlier database of the name start from its beginning', async () => {
+  it('of an earlier database of the same name start from the beginning', async () => {
     const path = await filled();
     const { body: before } = await feed(path, '');
     await del(path);
@@ -89,7 +89,7 @@ describe('sequences', () => {
 });
 
 describe('the normal feed', () => {
-  it('prints a row to a line', async () => {
+  it('writes one row per line', async () => {
     const path = await newDatabase();
     const { body: made } = await put(`${path}/a`, {});
     const { text } = await feed(path, 'include_docs=true');
@@ -107,7 +107,7 @@ describe('the normal feed', () => {
     );
   });
 
-  it('is limited, and tells what is left', async () => {
+  it('has a limit, and returns pending', async () => {
     const path = await filled();
     const { body } = await feed(path, 'limit=2');
     expect(body).toMatchObject({ pending: 1 });
@@ -116,7 +116,7 @@ describe('the normal feed', () => {
     expect(idsOf((await feed(path, 'descending=true&limit=1')).body)).toHaveLength(1);
   });
 
-  it('is filtered', async () => {
+  it('has filters', async () => {
     const path = await filled();
     const filters = { pick: 'function (doc, req) { return doc.letter === req.query.letter; }' };
     const views = { c: { map: 'function (doc) { if (doc.letter === "c") emit(null); }' } };
@@ -146,8 +146,8 @@ describe('the normal feed', () => {
   });
 });
 
-describe('a feed that waits', () => {
-  it('speaks at once, then beats', async () => {
+describe('a waiting feed', () => {
+  it('sends its headers at once, then heartbeats', async () => {
     const path = await newDatabase();
     const open_ = await open(path, 'feed=continuous&since=now&heartbeat=100');
     expect(open_.response.headers.get('content-type')).toBe('application/json');
@@ -159,7 +159,7 @@ describe('a feed that waits', () => {
     open_.close();
   });
 
-  it('ends at its limit or its timeout with its position', async () => {
+  it('ends at its limit or its timeout with last_seq', async () => {
     const path = await filled();
     const limited = (await feed(path, 'feed=continuous&limit=2')).text.trim().split('\n');
     expect(limited).toHaveLength(3);
@@ -170,7 +170,7 @@ describe('a feed that waits', () => {
     expect(body).toEqual({ results: [], last_seq: expect.stringMatching(/^3-/), pending: 0 });
   });
 
-  it('ends with its database', async () => {
+  it('ends when its database is deleted', async () => {
     const path = await newDatabase();
     const open_ = await open(path, 'feed=continuous&since=now&heartbeat=200');
     await open_.next();
@@ -179,7 +179,7 @@ describe('a feed that waits', () => {
     expect(await until(open_, () => false).catch(() => 'ended')).toBe('ended');
   });
 
-  it('answers a long poll with what there is, or with what comes', async () => {
+  it('answers a long poll with existing changes, or with the next one', async () => {
     const path = await filled();
     expect(idsOf((await feed(path, 'feed=longpoll')).body)).toHaveLength(3);
     const waiting = feed(path, 'feed=longpoll&since=now&heartbeat=1000');
@@ -188,7 +188,7 @@ describe('a feed that waits', () => {
     expect(idsOf((await waiting).body)).toEqual(['d']);
   });
 
-  it('is an event stream', async () => {
+  it('can be an event stream', async () => {
     const path = await newDatabase();
     await put(`${path}/a`, {});
     const open_ = await open(path, 'feed=eventsource&heartbeat=100');

@@ -1,7 +1,7 @@
 import { badRequest, missing, Refusal, text, valueOf } from './answers.mjs';
 import { ordered } from './layout.mjs';
 
-/** Mango: pouchdb-find does the work; pages by bookmark and the deletion of an index are added. */
+/** Mango queries with pouchdb-find. Adds bookmarks and the deletion of indexes. */
 export async function find(request, engine) {
   const [name, route, ...rest] = request.segments;
   if (route === '_index' && request.method === 'DELETE') {
@@ -41,18 +41,20 @@ async function page(request, engine, { bookmark, skip = 0, limit = 25, ...query 
   const answer = await engine.ask(request.withJson({ ...query, limit, skip: from }));
   if (answer.status !== 200) throw inCouchWords(valueOf(answer)?.reason ?? '');
   const { docs, warning } = valueOf(answer);
-  // A page's bookmark is just how many documents came before the next; past the end it is "nil".
+  // A bookmark is the number of documents before the next page; at the end it is "nil".
   const next = docs.length > 0 ? `embedded${from + docs.length}` : 'nil';
   const rows = docs.map((doc) => `\r\n${JSON.stringify(ordered(doc))}`).join(',');
   const notice = warning ? `,\r\n"warning": ${JSON.stringify(warning)}` : '';
   return text(200, `{"docs":[${rows}\r\n],\r\n"bookmark": ${JSON.stringify(next)}${notice}}\r\n`);
 }
 
-/** CouchDB takes the design document's name with a plain slash, express-pouchdb only encoded. */
+/**
+ * CouchDB accepts a plain slash in the design document's name; express-pouchdb needs it encoded.
+ */
 async function removeIndex(request, engine, name, rest) {
   const path = rest[0] === '_design' ? [`_design/${rest[1]}`, ...rest.slice(2)] : rest;
   const answer = await engine.ask(request.with({ segments: [name, '_index', ...path] }));
-  // pouchdb-find takes a missing index for an accident of its own.
+  // pouchdb-find reports a missing index with another error.
   if (answer.status >= 400) throw missing();
   return answer;
 }

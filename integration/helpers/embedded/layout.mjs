@@ -1,7 +1,7 @@
-// How CouchDB prints: one row per line, `_id` and `_rev` first. A client that splits lines must see
-// the same lines here, or its parser is never really tested.
+// CouchDB writes one row per line, with `_id` and `_rev` first. The embedded server must write the
+// same lines, so that the tests cover parsers that split lines.
 
-/** A document with its identity first, as CouchDB prints it. */
+/** A document with `_id` and `_rev` first, as CouchDB writes it. */
 export function ordered(doc) {
   if (doc === null || typeof doc !== 'object' || Array.isArray(doc)) return doc;
   const { _id, _rev, ...rest } = doc;

@@ -2,7 +2,7 @@ import { json, missing, notHere } from './answers.mjs';
 
 const NAME = 'embedded@127.0.0.1';
 
-/** What a node tells of itself: its configuration is kept, its statistics are a still picture. */
+/** The endpoints of a node: its configuration is stored, its statistics never change. */
 export class Node {
   #config;
 
@@ -23,7 +23,7 @@ export class Node {
   }
 }
 
-/** CouchDB answers null, with 200, for a path that leads nowhere. */
+/** CouchDB answers 200 with null for an unknown path. */
 function at(tree, path) {
   let found = tree;
   for (const step of path) found = found?.[step];

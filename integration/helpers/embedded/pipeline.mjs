@@ -12,8 +12,8 @@ import { upkeep } from './upkeep.mjs';
 const METHODS = 'DELETE,GET,HEAD,POST,PUT,COPY';
 
 /**
- * One request from end to end. The handlers are asked in turn; the first that answers wins, and
- * express-pouchdb answers what none of them knew.
+ * Processes one request. The first handler that returns a response answers; express-pouchdb answers
+ * all other requests.
  */
 export class Pipeline {
   #engine;
@@ -39,7 +39,7 @@ export class Pipeline {
 
   /** A handler of node's http server. */
   async serve(incoming, response) {
-    // A client that leaves half-way is no news.
+    // A client may disconnect at any time.
     response.on('error', () => {});
     let head = incoming.method === 'HEAD';
     let answer;
@@ -61,7 +61,7 @@ export class Pipeline {
   async #answer(request) {
     if (!METHODS.split(',').includes(request.method)) throw notAllowed(METHODS);
     for (const handler of this.#handlers) {
-      // In turn and not at once: each relies on what the one before let pass.
+      // Sequential, because each handler relies on the checks of the previous ones.
       // eslint-disable-next-line no-await-in-loop
       const answer = await handler(request, this.#engine);
       if (answer !== undefined) return answer;
@@ -77,7 +77,7 @@ function feed(request, engine) {
 
 function asAnswer(failure) {
   if (failure instanceof Refusal) return failure.answer;
-  // PouchDB's own errors know their status.
+  // Errors of PouchDB have a status.
   const { status = 500, name, reason, message } = failure;
   return json(status, {
     error: status === 500 ? 'internal_server_error' : name,

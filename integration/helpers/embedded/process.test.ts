@@ -5,7 +5,7 @@ import { basicAuth, type RunningServer } from '../running-server.ts';
 import { needs } from '../server.ts';
 import { startEmbedded, startIsolatedServer } from '../servers.ts';
 
-// Servers as processes: started beside each other, killed, frozen, and gone without a trace.
+// Servers as processes: several at once, killed, frozen, and stopped without remains.
 
 let running: RunningServer | undefined;
 
@@ -35,7 +35,7 @@ function isAlive(pid: number): boolean {
 
 describe('an isolated server', () => {
   needs('process')(
-    'is its own, and leaves neither a process nor a file',
+    'is separate, and leaves neither a process nor a file',
     async () => {
       const before = folders();
       running = await startIsolatedServer();
@@ -51,7 +51,7 @@ describe('an isolated server', () => {
   );
 
   needs('process')(
-    'freezes and thaws',
+    'can be frozen and resumed',
     async () => {
       running = await startIsolatedServer();
       await running.kill('SIGSTOP');
@@ -96,7 +96,7 @@ describe('an isolated server', () => {
 });
 
 describe('an embedded server', () => {
-  it('answers pages of other origins when told to', async () => {
+  it('answers cross-origin requests with the cors option', async () => {
     running = await startEmbedded({ cors: true });
     const headers = {
       origin: 'http://example.com',
@@ -115,14 +115,14 @@ describe('an embedded server', () => {
     expect(refused.headers.get('access-control-expose-headers')).toContain('etag');
   });
 
-  it('is open to all without an admin', async () => {
+  it('needs no credentials without an admin', async () => {
     running = await startEmbedded();
     expect((await fetch(`${running.url}/open`, { method: 'PUT' })).status).toBe(201);
     const session = await (await fetch(`${running.url}/_session`)).json();
     expect(session).toMatchObject({ userCtx: { name: null, roles: ['_admin'] } });
   });
 
-  it('stays quick after many feeds have come and gone', async () => {
+  it('stays fast after many feeds have disconnected', async () => {
     running = await startEmbedded();
     const { url } = running;
     await fetch(`${url}/busy`, { method: 'PUT' });
@@ -139,7 +139,7 @@ describe('an embedded server', () => {
     expect(performance.now() - started).toBeLessThan(2_000);
   });
 
-  it('says so where it cannot do a thing', async () => {
+  it('answers unsupported endpoints with 501', async () => {
     running = await startEmbedded();
     await fetch(`${running.url}/db`, { method: 'PUT' });
     const headers = { 'content-type': 'application/json' };

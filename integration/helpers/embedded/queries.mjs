@@ -7,7 +7,7 @@ import { printSeq } from './sequences.mjs';
 const require = createRequire(import.meta.url);
 const { collate } = require('pouchdb-collate');
 
-/** Views, _all_docs and _design_docs: what is asked is checked, what comes is laid out. */
+/** Views, _all_docs and _design_docs: checks the parameters, and formats the rows. */
 export async function queries(request, engine) {
   const [name, first, ddoc, third, view, fifth] = request.segments;
   if (first === '_temp_view') {
@@ -25,7 +25,7 @@ export async function queries(request, engine) {
   return text(200, `${await one(query, parametersOf(request))}\n`);
 }
 
-/** The reduce function of a view, if it has one; refuses when there is no such view. */
+/** The reduce function of a view, if it has one. Throws if the view does not exist. */
 async function reduceOf(engine, name, ddoc, view) {
   const db = await engine.open(name);
   const doc = await db.get(`_design/${ddoc}`).catch(({ reason }) => {
@@ -43,7 +43,7 @@ async function many(query) {
   return text(200, `{"results":[\r\n${printed.join(',\r\n')}\r\n]}\n`);
 }
 
-/** The printed result of one query, without the newline at its end. */
+/** The serialized result of one query, without the final newline. */
 async function one({ request, engine, name, path, isView, reduces, design }, asked) {
   const parameters = design ? { startkey: '_design/', endkey: '_design0', ...asked } : asked;
   check(parameters, reduces);

@@ -1,7 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
 import { call, del, newDatabase, post, put } from '../call.ts';
 
-// Pinned on the embedded server against what a CouchDB 3.5 does: this file passes on both.
+// Tests of the embedded server that pass on CouchDB 3.5 too.
 
 describe('queries', () => {
   const ddoc = {
@@ -19,7 +19,7 @@ describe('queries', () => {
     return path;
   }
 
-  it('print a row to a line', async () => {
+  it('write one row per line', async () => {
     const path = await filled();
     const { text, headers } = await call(`${path}/_design/d/_view/plain`);
     expect(text.split('\r\n')).toEqual([
@@ -35,7 +35,7 @@ describe('queries', () => {
     expect(all.text).toMatch(/"doc":\{"_id":"d1","_rev":"1-\w+","n":1\}\}\r\n\]\}\n$/);
   });
 
-  it('say what is missing among the keys', async () => {
+  it('return an error for each missing key', async () => {
     const path = await filled();
     const { body } = await post(`${path}/_all_docs`, { keys: ['d2', 'none'] });
     expect(body).toMatchObject({
@@ -48,7 +48,7 @@ describe('queries', () => {
     });
   });
 
-  it('reduce, and several at a time', async () => {
+  it('reduce, and run several queries in one request', async () => {
     const path = await filled();
     const view = `${path}/_design/d/_view/counted`;
     expect((await call(view)).body).toEqual({ rows: [{ key: null, value: 3 }] });
@@ -81,7 +81,7 @@ describe('queries', () => {
     expect(answer).toMatchObject({ status: 400, body: { error } });
   });
 
-  it('refuse views that are not there', async () => {
+  it('reject missing views', async () => {
     const path = await filled();
     expect((await call(`${path}/_design/d/_view/none`)).body).toEqual({
       error: 'not_found',
@@ -91,7 +91,7 @@ describe('queries', () => {
     expect((await post(`${path}/_temp_view`, { map: 'function () {}' })).status).toBe(410);
   });
 
-  it('tell a sequence as the opaque string it is', async () => {
+  it('return update_seq as an opaque string', async () => {
     const path = await filled();
     const { body } = await call(`${path}/_design/d/_view/plain?update_seq=true&limit=0`);
     expect(body['update_seq']).toEqual(expect.stringMatching(/^4-/));

@@ -10,7 +10,7 @@ const FLAGS = new Set(
   ).split(' '),
 );
 
-/** The parameters of a query, from its URL and its body, with CouchDB's complaints about each. */
+/** Parses the parameters of a query from its URL and body, with CouchDB's errors. */
 export function parametersOf(request) {
   const body = request.method === 'POST' ? request.jsonObject({}) : {};
   const parameters = {};

@@ -2,7 +2,7 @@ import { createHash, randomBytes } from 'node:crypto';
 import { json, missing, Refusal } from './answers.mjs';
 import { createDatabase } from './databases.mjs';
 
-/** POST /_replicate, on PouchDB's own replication: once, for ever, and no longer. */
+/** POST /_replicate with PouchDB's replication: one-time, continuous, and cancel. */
 export class Replication {
   #running = new Map();
   #last = new Map();
@@ -88,20 +88,20 @@ export class Replication {
 
 const printTime = (time) => new Date(time).toUTCString();
 
-/** The same job has the same id, whether it is asked to start or to stop. */
+/** The id of a job. Equal for the requests that start and cancel it. */
 function idOf({ source, target, doc_ids, selector, filter, query_params, continuous }) {
   const what = JSON.stringify([source, target, doc_ids, selector, filter, query_params]);
   const hash = createHash('md5').update(what).digest('hex');
   return continuous ? `${hash}+continuous` : hash;
 }
 
-/** One end of a replication: a name, a URL, or an object with a URL and a way to log in. */
+/** An endpoint of a replication: a name, a URL, or an object with a URL and credentials. */
 async function open(request, engine, end, create = false) {
   const { url: place, headers = {}, auth } = typeof end === 'string' ? { url: end } : end;
   const url = /^https?:/.test(place) ? new URL(place) : undefined;
   const here = url === undefined || url.host === request.headers.host;
   if (!here) return openRemote(engine, url, { headers, auth, create });
-  // A database of this very server is opened directly, without going out and in again.
+  // A database of this server is opened directly, without HTTP.
   const name = decodeURIComponent(url ? url.pathname.replaceAll(/^\/|\/$/g, '') : place);
   if (!(await engine.has(name))) {
     if (!create) throw notFound(`http://${request.headers.host}/${encodeURIComponent(name)}/`);

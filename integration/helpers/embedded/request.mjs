@@ -3,7 +3,7 @@ import { badRequest, Refusal } from './answers.mjs';
 
 const unpack = { gzip: gunzipSync, deflate: inflateSync };
 
-/** Reads a whole request: its body is needed by more than one fix-up before express sees it. */
+/** Reads a whole request, because several fix-ups need the body before express does. */
 export async function readRequest(incoming) {
   const chunks = [];
   for await (const chunk of incoming) chunks.push(chunk);
@@ -22,7 +22,7 @@ export async function readRequest(incoming) {
 
 export class Request {
   constructor(method, url, headers, body = Buffer.alloc(0)) {
-    // A HEAD is answered as its GET; the body is dropped when the answer is written.
+    // HEAD is processed as GET, and the body is dropped when the response is written.
     this.head = method === 'HEAD';
     this.method = this.head ? 'GET' : method;
     this.headers = headers;
@@ -75,7 +75,7 @@ export class Request {
     return value;
   }
 
-  /** CouchDB takes JSON only under its own name: without it a POST is refused, body or not. */
+  /** CouchDB refuses a POST without the JSON content type, even without a body. */
   needJson() {
     if (!/^application\/json\s*(;|$)/i.test(this.headers['content-type'] ?? '')) {
       throw new Refusal(415, 'bad_content_type', 'Content-Type must be application/json');

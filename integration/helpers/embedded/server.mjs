@@ -1,5 +1,5 @@
-// Forked, never imported: express-pouchdb keeps process-wide state, and is killed by its own
-// unhandled rejections. Sends { url } to its parent once it listens.
+// Fork it, do not import it: express-pouchdb has process-wide state and unhandled rejections. It
+// sends { url } to its parent when it listens.
 //
 //   node server.mjs [--port N] [--admin user:password] [--cors]
 
@@ -44,10 +44,10 @@ const pipeline = new Pipeline({
 const server = createServer((incoming, response) => {
   void pipeline.serve(incoming, response);
 });
-// A feed may be silent for longer than any of node's limits.
+// A feed may be silent for longer than Node's timeouts.
 server.requestTimeout = 0;
-// express-pouchdb leaves rejections unhandled on quite ordinary requests, such as a missing filter.
-// Not before it listens, though: a server that cannot start is to say so and end.
+// express-pouchdb leaves rejections unhandled, for example for a missing filter. Set the handler
+// after it listens, so that a server that cannot start fails.
 const survive = (error) => {
   if (process.env.EMBEDDED_DEBUG) process.stderr.write(`${error?.stack ?? error}\n`);
 };

@@ -3,7 +3,7 @@ import { json, missing, notAllowed, notHere, Refusal } from './answers.mjs';
 
 const DEFAULT_SECURITY = { members: { roles: ['_admin'] }, admins: { roles: ['_admin'] } };
 
-/** A database's settings and the work of its keepers: little of it means anything in memory. */
+/** The settings and the maintenance of a database. Most have no effect in memory. */
 export async function upkeep(request, engine) {
   const [name, route, ...rest] = request.segments;
   if (route === '_design' && rest[1] === '_info' && request.method === 'GET') {
