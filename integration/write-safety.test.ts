@@ -4,14 +4,14 @@ import type { Database, Document, Draft, Merge } from 'corduroy';
 import { firstValueFrom } from 'rxjs';
 import { startFaultyProxy } from './helpers/faulty-proxy.ts';
 import type { FaultyProxy, SeenRequest } from './helpers/faulty-proxy.ts';
-import { createDatabase, needs, server } from './helpers/server.ts';
+import { createDatabase, needs, server as couchdb } from './helpers/server.ts';
 
 // Nothing that a client was told is written may be lost, and nothing is destroyed before its
 // replacement is written: `docs/guide/promises-about-writes.md`.
 
 type Note = Record<string, unknown>;
 
-const couch = new Couch(server.authenticatedUrl);
+const couch = new Couch(couchdb.authenticatedUrl);
 
 async function database(options?: { readonly q?: number }): Promise<Database<Note>> {
   if (options === undefined) return couch.use<Note>(await createDatabase());
@@ -60,10 +60,10 @@ async function proxied(): Promise<{
   readonly direct: Database<Note>;
   readonly proxy: FaultyProxy;
 }> {
-  const proxy = await startFaultyProxy(server.url);
+  const proxy = await startFaultyProxy(couchdb.url);
   proxies.push(proxy);
   const direct = await database();
-  const through = new Couch(proxy.url, { auth: [server.username, server.password] });
+  const through = new Couch(proxy.url, { auth: [couchdb.username, couchdb.password] });
   return { db: through.use<Note>(direct.name), direct, proxy };
 }
 
@@ -326,7 +326,7 @@ describe('one refused document', () => {
   const nine = (): Draft<Note>[] => Array.from({ length: 9 }, (_, i) => ({ _id: `x${i}` }));
 
   it('with a missing attachment is pending by itself, and the others are written', async () => {
-    const db = await database(server.kind === 'embedded' ? undefined : { q: 4 });
+    const db = await database(couchdb.kind === 'embedded' ? undefined : { q: 4 });
     const docs = nine();
     (docs[4] as Note)['_attachments'] = { t: { content_type: 'text/plain', stub: true } };
     const { pending, resolved } = await firstValueFrom(db.save(docs));

@@ -123,7 +123,10 @@ describe('a marble server', () => {
     marbles(({ server, couch, cold, expectObservable }) => {
       const db = couch.use('orders');
       server.on('GET /orders/:id', one);
-      const writes = server.on('PUT /orders/:id', status(201, { ok: true, id: 'two', rev: '1-b' }));
+      const writes = server.on(
+        'PUT /orders/:id',
+        status(201, { ok: true, id: 'a/2 ü', rev: '1-b' }),
+      );
       const work = cold('--g--p|', {
         g: db.get('one', { revs: true }),
         p: db.save({ _id: 'a/2 ü', n: 1 }),
@@ -174,10 +177,13 @@ describe('a marble server', () => {
     'answers with the last added route that matches method, path and query',
     marbles(({ server, couch, flush }) => {
       const asked: string[] = [];
-      const answer = (label: string) => () => {
-        asked.push(label);
-        return { _id: label, _rev: '1-a', rows: [], results: [], last_seq: '0' };
-      };
+      const answer =
+        (label: string) =>
+        (_: object, { path }: { readonly path: string }) => {
+          asked.push(label);
+          const _id = path.split('/').slice(2).join('/');
+          return { _id, _rev: '1-a', rows: [], results: [], last_seq: '0' };
+        };
       server.on('GET /*', answer('anything'));
       server.on('GET /orders/:id', answer('a document'));
       server.on('GET /orders/one', answer('one'));

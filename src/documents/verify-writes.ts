@@ -78,7 +78,7 @@ export function verifyWrites(
   );
 }
 
-type Leaf = Document<AnyFields> & { readonly _deleted?: boolean };
+type Leaf = Document & { readonly _deleted?: boolean };
 
 function readLeaves(
   db: DatabaseScope,
