@@ -234,7 +234,7 @@ describe('attachments in a merge', () => {
       db.revs.resolveLeaves('a', (local) => ({ n: 1, _id: local._id as string })),
     );
     expect(error).toMatchObject({ error: 'merge_failed' });
-    expect(String((error as Error).message)).toMatch(/attachment "p"/);
+    expect((error as Error).message).toMatch(/attachment "p"/);
     expect(await leavesOf(db, 'a')).toHaveLength(2);
   });
 

@@ -24,7 +24,7 @@ export interface AttachmentCopies {
  * An attachment that only one copy has stays. If both have one with the same name, the copy in which it
  * changed wins. If it changed in both, the merge must mention it.
  *
- * @param merged - What the merge returned as `_attachments`.
+ * @param merged - The `_attachments` that the merge returned.
  * @throws Error that names the attachment that the merge must decide.
  */
 export function mergeAttachments(
@@ -91,7 +91,7 @@ function decided(
   const [mine, theirs] = [attachmentOf(local, name), attachmentOf(server, name)];
   if (isSameAttachment(mentioned, theirs)) return theirs;
   if (mentioned === mine || isSameAttachment(mentioned, mine)) {
-    // A stub that was read earlier has no bytes of its own: the server's version is the newer one.
+    // The bytes of a stub that was read earlier may be gone: the server's version is newer.
     return readFrom === null || (mine !== undefined && 'data' in mine) ? mine : theirs;
   }
   if (mentioned.digest === undefined && (theirs ?? mine) !== undefined) return theirs ?? mine;

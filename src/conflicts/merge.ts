@@ -142,7 +142,7 @@ export function exactAttachments(
   return Object.fromEntries(kept);
 }
 
-/** What a ready merge does if one copy is deleted and the other is edited. */
+/** Options for a deletion that meets an edit. */
 export interface DeletionOptions {
   /**
    * Which one wins.

@@ -72,8 +72,9 @@ export function resolveAllLeaves<T extends object = AnyFields>(
   return (source) =>
     defer(() => {
       const inProgress = new Set<string>();
-      // The leaves that each document had at its last attempt: the same leaves are not retried.
-      const attempted = new Map<string, string>();
+      // The leaves that each document had at its last attempt, and the merge: a list that shows only
+      // these is a failure that would happen again, or the moment before the losers are deleted.
+      const attempted = new Map<string, Set<string>>();
       const forgetUnlisted = (list: readonly ConflictedDocument[]): void => {
         const listed = new Set(list.map(({ id }) => id));
         for (const id of attempted.keys())
@@ -82,14 +83,15 @@ export function resolveAllLeaves<T extends object = AnyFields>(
       return source.pipe(
         tap(forgetUnlisted),
         mergeMap((list) => from(list)),
-        filter((doc) => !inProgress.has(doc.id) && attempted.get(doc.id) !== leavesKey(doc)),
+        filter((doc) => !inProgress.has(doc.id) && !isKnown(doc, attempted.get(doc.id))),
         tap((doc) => {
           inProgress.add(doc.id);
-          attempted.set(doc.id, leavesKey(doc));
+          attempted.set(doc.id, new Set(leavesOf(doc)));
         }),
         mergeMap(
           ({ id }) =>
             db.revs.resolveLeaves(id, merge, resolveOptions).pipe(
+              tap(({ _rev }) => attempted.get(id)?.add(_rev)),
               map((doc): LeavesOutcome<T> => ({ ok: true, id, doc })),
               catchError((error: CorduroyError) => of<LeavesOutcome<T>>({ ok: false, id, error })),
               tap(() => inProgress.delete(id)),
@@ -100,6 +102,10 @@ export function resolveAllLeaves<T extends object = AnyFields>(
     });
 }
 
-function leavesKey({ rev, conflicts = [] }: ConflictedDocument): string {
-  return [rev, ...conflicts].join();
+function leavesOf({ rev, conflicts = [] }: ConflictedDocument): readonly string[] {
+  return rev === undefined ? conflicts : [rev, ...conflicts];
+}
+
+function isKnown(doc: ConflictedDocument, known: ReadonlySet<string> | undefined): boolean {
+  return known !== undefined && leavesOf(doc).every((rev) => known.has(rev));
 }

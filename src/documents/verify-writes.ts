@@ -4,7 +4,7 @@ import { isConnectionError, isProtocolError, isTimeoutError } from '../errors/co
 import { isHTTPError } from '../errors/http-error.ts';
 import { arrayField, asArray, asObject } from '../http/decode.ts';
 import type { DatabaseScope } from '../http/scope.ts';
-import type { AnyFields, Attachments, Document, Draft } from '../model/document.ts';
+import type { Attachments, Document, Draft } from '../model/document.ts';
 import { equal } from '../model/json.ts';
 
 /** A document that was sent, and the id under which the server stores it. */
@@ -135,7 +135,7 @@ function ancestryOf({ _rev, _revisions: history }: Leaf): readonly string[] {
 
 function isBodyOf({ connection }: DatabaseScope, { doc }: SentWrite, leaf: Leaf): boolean {
   const { codec } = connection;
-  const sent = codec.parse(codec.stringify(doc)) as Draft<AnyFields>;
+  const sent = codec.parse(codec.stringify(doc)) as Draft;
   return (
     (sent._deleted === true) === (leaf._deleted === true) &&
     equal(fieldsOf(sent), fieldsOf(leaf)) &&
