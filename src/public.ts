@@ -74,7 +74,8 @@ export type {
 } from './conflicts/resolve-all-leaves.ts';
 export type { ResolveConflictsOptions } from './conflicts/resolution.ts';
 export { counter, fields, newest, ours, theirs, union } from './conflicts/merge.ts';
-export type { FieldResolver } from './conflicts/merge.ts';
+export type { DeletionOptions, FieldResolver } from './conflicts/merge.ts';
+export type { MergedAttachments } from './conflicts/merge-attachments.ts';
 export type { DocumentChange } from './conflicts/upsert.ts';
 export type { Merge, MergeResult } from './conflicts/merge.ts';
 export type { PendingWrite, ResolveOptions } from './conflicts/resolution.ts';

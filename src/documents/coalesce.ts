@@ -11,7 +11,7 @@ import type { DatabaseScope } from '../http/scope.ts';
 import { documentPath } from '../http/url.ts';
 import { byWinner, isTombstone } from '../model/document.ts';
 import type { Document, Draft } from '../model/document.ts';
-import { mayBeWritten, verifyWrites } from './verify-writes.ts';
+import { mayBeWritten, verifyWrites } from '../http/verify-writes.ts';
 import { Batcher, batched } from '../operators/batcher.ts';
 import type { BatcherOptions, BatchOutcome } from '../operators/batcher.ts';
 

@@ -6,7 +6,7 @@ import { Operation, operation } from '../http/operation.ts';
 import type { DatabaseScope } from '../http/scope.ts';
 import { documentPath, isDotSegment, requireId, segment } from '../http/url.ts';
 import type { DocumentRef } from '../model/document.ts';
-import { writtenDespite } from './write.ts';
+import { writtenDespite } from '../http/verify-writes.ts';
 import { invalidArgument, describeValue } from '../model/invalid-argument.ts';
 
 /** Reads the known revisions of a document, the newest first. */

@@ -6,8 +6,8 @@ import type { HTTPError } from '../errors/http-error.ts';
 import type { Answer } from '../http/exchange.ts';
 import { asArray, asObject, requireSameId } from '../http/decode.ts';
 import type { DatabaseScope } from '../http/scope.ts';
-import { mayBeWritten, verifyWrites } from './verify-writes.ts';
-import type { WrittenRevision } from './verify-writes.ts';
+import { mayBeWritten, verifyWrites } from '../http/verify-writes.ts';
+import type { WrittenRevision } from '../http/verify-writes.ts';
 import { withId, writeQuery } from './write.ts';
 import type { Write, WriteOptions, WriteOutcome } from './write.ts';
 

@@ -1,4 +1,4 @@
-import { catchError, map, throwError } from 'rxjs';
+import { catchError, map } from 'rxjs';
 import type { Observable } from 'rxjs';
 import type { HTTPError } from '../errors/http-error.ts';
 import type { Answer } from '../http/exchange.ts';
@@ -11,8 +11,7 @@ import { assertJson, nameOf } from '../model/json.ts';
 import type { ValueName } from '../model/json.ts';
 import { invalidArgument, describeValue } from '../model/invalid-argument.ts';
 import { canCoalesceWrite, coalesceWrite, itemError } from './coalesce.ts';
-import { mayBeWritten, verifyWrites } from './verify-writes.ts';
-import type { SentWrite } from './verify-writes.ts';
+import { writtenDespite } from '../http/verify-writes.ts';
 
 /** Options for writing documents. */
 export interface WriteOptions {
@@ -142,26 +141,6 @@ export function writeOne<T extends object>(
         })),
       ),
     ),
-  );
-}
-
-/**
- * Finds out whether a write that failed has been carried out. Emits its revision if it has; otherwise
- * errors with the error of the write.
- */
-export function writtenDespite(
-  error: unknown,
-  db: DatabaseScope,
-  write: SentWrite,
-  keptRevisions = false,
-): Observable<string> {
-  if (!mayBeWritten(error)) return throwError(() => error);
-  return verifyWrites(db, [write], keptRevisions).pipe(
-    catchError(() => throwError(() => error)),
-    map(([rev]) => {
-      if (typeof rev !== 'string') throw error;
-      return rev;
-    }),
   );
 }
 

@@ -14,7 +14,7 @@ import {
   of,
   share,
 } from 'rxjs';
-import type { Merge } from '../conflicts/merge.ts';
+import type { DeletionOptions, Merge } from '../conflicts/merge.ts';
 import { fields } from '../conflicts/merge.ts';
 import { requireDraft } from '../documents/write.ts';
 import type { CorduroyError } from '../errors/corduroy-error.ts';
@@ -34,6 +34,13 @@ export interface EditOptions<T extends object = AnyFields> {
    * @defaultValue `fields()`: merges field by field; if both changed a field, the local one wins
    */
   readonly merge?: Merge<T>;
+  /**
+   * Which one wins if another client deletes the document while it is edited: `'edit'` saves the edits
+   * and creates the document again; `'deletion'` discards them, with the reason in `error`. Not with
+   * `merge`, which decides itself.
+   * @defaultValue 'edit'
+   */
+  readonly deletion?: DeletionOptions['deletion'];
   /** How long to wait after the last edit before saving, in milliseconds. @defaultValue 500 */
   readonly debounce?: number;
   /** The delays between attempts to save after a transient error. */
@@ -73,8 +80,11 @@ export class LiveEdit<T extends object = AnyFields> extends Observable<EditState
 
   /** @internal */
   constructor(live: LiveDatabase, id: string, options: EditOptions<T>) {
-    const { merge: mergeDocuments = fields<T>(), debounce = 500, backoff = {} } = options;
+    const { deletion, debounce = 500, backoff = {} } = options;
     requireId(id, 'edit$: the id');
+    if (options.merge !== undefined && deletion !== undefined)
+      throw new TypeError('edit$: use either merge or deletion, not both');
+    const { merge: mergeDocuments = fields<T>(undefined, deletion && { deletion }) } = options;
     if (typeof mergeDocuments !== 'function')
       throw invalidArgument('edit$: merge', 'a function', mergeDocuments);
     if (!(debounce >= 0)) {

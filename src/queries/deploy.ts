@@ -6,6 +6,7 @@ import type { Answer } from '../http/exchange.ts';
 import { asObject, stringField } from '../http/decode.ts';
 import { Operation } from '../http/operation.ts';
 import type { DatabaseScope } from '../http/scope.ts';
+import { writtenDespite } from '../http/verify-writes.ts';
 import { documentPath, segment } from '../http/url.ts';
 import { assertJson } from '../model/json.ts';
 import { invalidArgument } from '../model/invalid-argument.ts';
@@ -207,10 +208,18 @@ function put(
   doc: object & { readonly _id: string },
 ): Observable<Answer<string>> {
   const path = db.path + documentPath(doc._id);
-  return db.connection.json(
-    () => ({ method: 'PUT', path, json: doc }),
-    (body) => stringField(body, 'rev'),
-  );
+  return db.connection
+    .json(
+      () => ({ method: 'PUT', path, json: doc }),
+      (body) => stringField(body, 'rev'),
+    )
+    .pipe(
+      catchError((error: unknown) =>
+        writtenDespite(error, db, { id: doc._id, doc }).pipe(
+          map((rev) => ({ value: rev, code: 201, headers: {} })),
+        ),
+      ),
+    );
 }
 
 function remove(db: DatabaseScope, id: string, rev: string): Observable<unknown> {

@@ -1,9 +1,9 @@
-import { catchError, map, mergeMap, of } from 'rxjs';
+import { catchError, map, mergeMap, of, throwError } from 'rxjs';
 import type { Observable } from 'rxjs';
 import { isConnectionError, isProtocolError, isTimeoutError } from '../errors/connection-error.ts';
 import { isHTTPError } from '../errors/http-error.ts';
-import { arrayField, asArray, asObject } from '../http/decode.ts';
-import type { DatabaseScope } from '../http/scope.ts';
+import { arrayField, asArray, asObject } from './decode.ts';
+import type { DatabaseScope } from './scope.ts';
 import type { Attachments, Document, Draft } from '../model/document.ts';
 import { equal } from '../model/json.ts';
 
@@ -161,4 +161,24 @@ function haveSameAttachments(sent: Attachments, stored: Attachments): boolean {
 /** The number of bytes that base64 text stands for. */
 function byteLength(base64: string): number {
   return Math.floor((base64.replace(/=+$/, '').length * 3) / 4);
+}
+
+/**
+ * Finds out whether a write that failed has been carried out. Emits its revision if it has; otherwise
+ * errors with the error of the write.
+ */
+export function writtenDespite(
+  error: unknown,
+  db: DatabaseScope,
+  write: SentWrite,
+  keptRevisions = false,
+): Observable<string> {
+  if (!mayBeWritten(error)) return throwError(() => error);
+  return verifyWrites(db, [write], keptRevisions).pipe(
+    catchError(() => throwError(() => error)),
+    map(([rev]) => {
+      if (typeof rev !== 'string') throw error;
+      return rev;
+    }),
+  );
 }
