@@ -41,11 +41,11 @@ async function arena(): Promise<Arena> {
 
 /** Failures of one kind have a common cause, most likely. */
 function kindOf({ steps }: Schedule, { violations, step }: Outcome): string {
-  const operation = steps[step]?.do;
-  const how =
-    operation && ('mode' in operation ? operation.mode : 'change' in operation && operation.change);
-  const faults = steps[step]?.faults.map(({ kind }) => kind).join(' + ');
-  return [violations[0]?.rule, operation?.op, how, faults].filter(Boolean).join(' | ');
+  const [first] = violations;
+  // A loss shows where it happens; the other rules are broken by the step that reported.
+  const operation = steps[(first?.rule === 'lost' ? undefined : first?.step) ?? step]?.do;
+  const detail = { mode: undefined, change: undefined, ...operation };
+  return [first?.rule, operation?.op, detail.mode ?? detail.change].filter(Boolean).join(' | ');
 }
 
 async function runAll(): Promise<Schedule[]> {

@@ -12,7 +12,7 @@ import type { ConflictResolution, Database, Document, Draft, Merge, SaveOptions 
 import { type Observable, firstValueFrom } from 'rxjs';
 import type { FaultsInForce } from './write-faults.ts';
 import { LONGEST_PAD } from './write-faults.ts';
-import type { Body, Ledger, Violation } from './write-ledger.ts';
+import type { Body, Ledger, Report, Violation } from './write-ledger.ts';
 import { MISSING_STUB, tokensOf } from './write-ledger.ts';
 import type { Rival } from './write-rival.ts';
 import type { ChangeKind, Edit, Operation, RivalAct, SaveMode, Step } from './write-schedule.ts';
@@ -49,7 +49,7 @@ export class Client {
   readonly #rival: Rival;
   readonly #idOf: (name: string) => string;
   readonly #hash: () => string;
-  #by = '';
+  #by: Report = { by: '', step: undefined };
   #token = '';
   #step: Step | undefined;
   #faults: FaultsInForce | undefined;
@@ -74,7 +74,7 @@ export class Client {
     this.#step = step;
     this.#faults = faults;
     this.#token = `t${place}`;
-    this.#by = `step ${place} (${step.do.op})`;
+    this.#by = { by: `step ${place} (${step.do.op})`, step: place };
     await this.#run(step.do);
   }
 
@@ -253,7 +253,7 @@ export class Client {
     if (this.#step?.rival !== undefined || this.#faults?.rivalBetween === true) return;
     const left = (await this.#ledger.read([id])).get(id)?.liveRevs.size ?? 0;
     if (left !== 1) {
-      this.violations.push({ rule: 'leaves left over', id, what: `${left} after ${this.#by}` });
+      this.#broken('leaves left over', id, `${left} after`);
     }
   }
 
@@ -442,8 +442,7 @@ export class Client {
       const token = own.find((one) => tokens?.has(one) === true);
       const deleted = deletes && rev !== undefined && liveRevs?.has(rev) !== true;
       if (token === undefined && !deleted) continue;
-      const what = `${token ?? 'the deletion'} by ${this.#by}`;
-      this.violations.push({ rule: 'written, but not reported', id, what });
+      this.#broken('written, but not reported', id, `${token ?? 'the deletion'} by`);
     }
   }
 
@@ -455,7 +454,12 @@ export class Client {
   #requireOwnError(id: string, error: unknown): void {
     const ours = isCorduroyError(error) || String(error) === 'Error: on purpose';
     if (ours) return;
-    this.violations.push({ rule: 'foreign error', id, what: `${String(error)} by ${this.#by}` });
+    this.#broken('foreign error', id, `${String(error)} by`);
+  }
+
+  #broken(rule: Violation['rule'], id: string, what: string): void {
+    const { by, step } = this.#by;
+    this.violations.push({ rule, id, what: `${what} ${by}`, step });
   }
 
   #keep(doc: Body): void {

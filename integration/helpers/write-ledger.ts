@@ -99,13 +99,21 @@ export interface Violation {
     | 'foreign error';
   readonly id: string;
   readonly what: string;
+  /** The step whose report is wrong; undefined for one of another client. */
+  readonly step: number | undefined;
+}
+
+/** Who told a client, and in which step. */
+export interface Report {
+  readonly step: number | undefined;
+  readonly by: string;
 }
 
 /** What the clients of one schedule were told. */
 export class Ledger {
-  readonly #told = new Map<string, Map<string, string>>();
-  readonly #revs = new Map<string, Map<string, string>>();
-  readonly #refused = new Map<string, Map<string, string>>();
+  readonly #told = new Map<string, Map<string, Report>>();
+  readonly #revs = new Map<string, Map<string, Report>>();
+  readonly #refused = new Map<string, Map<string, Report>>();
   readonly #released = new Map<string, Set<string>>();
   readonly #database: string;
   readonly #hasLeaves: (id: string) => boolean;
@@ -116,14 +124,14 @@ export class Ledger {
   }
 
   /** A client was told that these tokens are written, in this revision. */
-  written(id: string, tokens: readonly string[], rev: string | undefined, by: string): void {
+  written(id: string, tokens: readonly string[], rev: string | undefined, by: Report): void {
     const told = of(this.#told, id);
     for (const token of tokens) if (!told.has(token)) told.set(token, by);
     if (rev !== undefined) of(this.#revs, id).set(rev, by);
   }
 
   /** A client was told that these tokens are not written. */
-  refused(id: string, tokens: readonly string[], by: string): void {
+  refused(id: string, tokens: readonly string[], by: Report): void {
     for (const token of tokens) of(this.#refused, id).set(token, by);
   }
 
@@ -149,15 +157,20 @@ export class Ledger {
     const stored = await this.read(ids);
     for (const id of ids) {
       const { tokens, revs } = stored.get(id) ?? NONE;
-      for (const [token, by] of of(this.#told, id))
+      for (const [token, { by, step }] of of(this.#told, id))
         if (!tokens.has(token) && this.#released.get(id)?.has(token) !== true)
-          violations.push({ rule: 'lost', id, what: `${token}, written by ${by}` });
-      for (const [rev, by] of of(this.#revs, id))
+          violations.push({ rule: 'lost', id, what: `${token}, written by ${by}`, step });
+      for (const [rev, { by, step }] of of(this.#revs, id))
         if (!revs.has(rev))
-          violations.push({ rule: 'no such revision', id, what: `${rev}, written by ${by}` });
-      for (const [token, by] of of(this.#refused, id))
+          violations.push({ rule: 'no such revision', id, what: `${rev}, written by ${by}`, step });
+      for (const [token, { by, step }] of of(this.#refused, id))
         if (tokens.has(token))
-          violations.push({ rule: 'refused, but there', id, what: `${token}, refused by ${by}` });
+          violations.push({
+            rule: 'refused, but there',
+            id,
+            what: `${token}, refused by ${by}`,
+            step,
+          });
     }
     return violations;
   }

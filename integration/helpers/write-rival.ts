@@ -3,6 +3,8 @@ import { tokensOf } from './write-ledger.ts';
 import { rawFetch } from './server.ts';
 import type { RivalAct } from './write-schedule.ts';
 
+const RIVAL = { by: 'the rival', step: undefined } as const;
+
 /** Another client, which writes to the server itself and suffers no faults. */
 export class Rival {
   readonly #database: string;
@@ -24,7 +26,7 @@ export class Rival {
     const { _revisions: _history, ...rest } = winner ?? { _id: id };
     const doc: Body = { ...rest, tokens: [...(winner?.tokens ?? []), token] };
     const { rev } = await this.#request(`/${encodeURIComponent(id)}`, 'PUT', doc);
-    if (rev !== undefined) this.#ledger.written(id, tokensOf(doc), rev, 'the rival');
+    if (rev !== undefined) this.#ledger.written(id, tokensOf(doc), rev, RIVAL);
   }
 
   /** Creates documents with one request, and returns them. */
@@ -37,7 +39,7 @@ export class Rival {
     return docs.flatMap((doc, i) => {
       const rev = results[i]?.rev;
       if (rev === undefined) return [];
-      this.#ledger.written(doc._id, tokensOf(doc), rev, 'the rival');
+      this.#ledger.written(doc._id, tokensOf(doc), rev, RIVAL);
       return [{ ...doc, _rev: rev }];
     });
   }
@@ -47,7 +49,7 @@ export class Rival {
     const deleted = await this.#request(path, 'DELETE');
     if (deleted.rev === undefined) return;
     this.#ledger.released(id, tokensOf({ _id: id, ...rest }));
-    this.#ledger.written(id, [], deleted.rev, 'the rival');
+    this.#ledger.written(id, [], deleted.rev, RIVAL);
   }
 
   /** Writes a leaf beside the winner, with the same parent. */
@@ -59,7 +61,7 @@ export class Rival {
     const body = { new_edits: false, docs: [doc] };
     const response = await rawFetch(`/${this.#database}/_bulk_docs`, { method: 'POST', body });
     await response.arrayBuffer();
-    if (response.ok) this.#ledger.written(id, [token], rev, 'the rival');
+    if (response.ok) this.#ledger.written(id, [token], rev, RIVAL);
   }
 
   async #read(id: string): Promise<Read | null> {

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { Couch, fetchTransport, gotTransport } from 'corduroy';
 import type { Transport } from 'corduroy';
 import { undiciTransport } from 'corduroy/undici';
@@ -69,6 +70,8 @@ export async function runSchedule(
     await client.run(step, place, faults);
     faults.end();
     if (!eachStep) continue;
+    // CouchDB refuses some lists before all of its shards have written their part.
+    await sleep(30);
     const violations = [...client.violations, ...(await ledger.check())];
     if (violations.length > 0) return { violations, step: place };
   }
