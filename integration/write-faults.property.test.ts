@@ -18,7 +18,7 @@ const CONCURRENCY = 8;
 /** A new database after so many schedules keeps the files small. */
 const PER_DATABASE = 500;
 /** Failures that are looked into: the others are counted. */
-const EXAMINED = 40;
+const EXAMINED = Number(process.env["X"] ?? 40);
 
 const VALIDATE = `function (doc) { if (doc.forbidden) throw { forbidden: 'no such documents' }; }`;
 

@@ -216,7 +216,7 @@ class Maker {
 
   /** 1 to 200 documents, mostly few. */
   #edits(place: number): Edit[] {
-    const size = Math.round(200 ** (this.#random() ** 3));
+    const size = Math.round(200 ** (this.#random() ** 4));
     const pool = this.#some()
       .slice(0, size)
       .map((id) => this.#edit(id));
