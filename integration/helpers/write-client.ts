@@ -263,7 +263,7 @@ export class Client {
     const name = `f-${this.#token}`;
     const before = tokensOf(doc);
     const result = await outcome(
-      this.#db.putAttachment(doc as Draft<Body> & { _id: string }, 'text', name, {
+      this.#db.putAttachment(doc, 'text', name, {
         contentType: 'application/octet-stream',
       }),
     );
@@ -317,8 +317,8 @@ export class Client {
     const merged =
       (make: (local: Body, server: Body | null) => Body | null): Merge<Body> =>
       async (local, server) => {
-        await rivals(local._id as string);
-        return make(local as Body, server) as Draft<Body> | null;
+        await rivals(local._id);
+        return make(local, server);
       };
     switch (mode) {
       case 'merge: all fields':
@@ -403,7 +403,8 @@ export class Client {
       const { id, own, releases } = attempt;
       const verdict = verdictOn(attempt, result);
       if (verdict.type === 'refused') {
-        this.#ledger.refused(id, own, this.#by);
+        const { by, step } = this.#by;
+        this.#ledger.refused(id, own, { by: `${by}: ${verdict.word}`, step });
         continue;
       }
       this.#ledger.released(id, releases);
@@ -427,6 +428,16 @@ export class Client {
     if (doc._rev !== undefined) this.#keep(doc);
   }
 
+  /** CouchDB refuses a list for one missing stub, and has written a part of it. */
+  get #mayBeHalfWritten(): boolean {
+    const operation = this.#step?.do;
+    return (
+      operation !== undefined &&
+      'edits' in operation &&
+      operation.edits.some(({ kind }) => kind === 'missing stub')
+    );
+  }
+
   get #forces(): boolean {
     const operation = this.#step?.do;
     return operation !== undefined && 'mode' in operation && operation.mode === 'force';
@@ -435,7 +446,8 @@ export class Client {
   /** After one fault Corduroy has to find out whether a document was written. */
   async #requireReports(unknown: readonly Attempt[]): Promise<void> {
     if (unknown.length === 0 || this.#faults === undefined) return;
-    if (this.#faults.strikes > 1 || this.#faults.rivalBetween) return;
+    const { strikes, rivalBetween } = this.#faults;
+    if (rivalBetween || strikes + (this.#mayBeHalfWritten ? 1 : 0) > 1) return;
     const stored = await this.#ledger.read(unknown.map(({ id }) => id));
     for (const { id, own, rev, deletes = false } of unknown) {
       const { tokens, liveRevs } = stored.get(id) ?? {};
@@ -507,7 +519,7 @@ function resolutionOf(value: unknown): Maps {
 
 type Verdict =
   | { readonly type: 'written'; readonly doc: Body; readonly rev: string | undefined }
-  | { readonly type: 'refused' }
+  | { readonly type: 'refused'; readonly word: string }
   /** The error leaves it open. */
   | { readonly type: 'unknown' }
   /** Several leaves of the document share one entry. */
@@ -527,11 +539,13 @@ function verdictOn({ id, doc, rev }: Attempt, result: Result): Verdict {
   );
   const written = resolved.get(id);
   if (written !== undefined && pending.has(id)) return { type: 'either' };
-  if (written !== undefined) return { type: 'written', doc: written as Body, rev: written._rev };
+  if (written !== undefined) return { type: 'written', doc: written, rev: written._rev };
   if ('error' in result && doc._rev !== rev) return { type: 'written', doc, rev: doc._rev };
   const word = pending.get(id)?.error;
-  if (word !== undefined) return { type: word === 'unknown' ? 'unknown' : 'refused' };
-  return { type: 'error' in result && isAmbiguous(result.error) ? 'unknown' : 'refused' };
+  if (word !== undefined) return word === 'unknown' ? { type: word } : { type: 'refused', word };
+  if (!('error' in result)) return { type: 'refused', word: 'not among the outcomes' };
+  if (isAmbiguous(result.error)) return { type: 'unknown' };
+  return { type: 'refused', word: String(result.error) };
 }
 
 /** After such an error the request may have been carried out, or not. */

@@ -58,7 +58,7 @@ export async function runSchedule(
     idOf,
     hash,
   });
-  const [first = '', second = ''] = POOL;
+  const [first, second] = POOL;
   const file = { content_type: 'application/octet-stream', data: 'dGV4dA==' };
   const created = await rival.create([
     { _id: idOf(first), tokens: ['first'], _attachments: { 'f-first': file } },

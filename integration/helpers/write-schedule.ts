@@ -282,8 +282,9 @@ class Maker {
   #pick<K extends string>(weights: Weights<K>): K {
     const entries = Object.entries(weights) as [K, number][];
     let left = this.#random() * entries.reduce((sum, [, weight]) => sum + weight, 0);
-    const found = entries.find(([, weight]) => (left -= weight) < 0);
-    return (found ?? (entries[0] as [K, number]))[0];
+    const [found] = entries.find(([, weight]) => (left -= weight) < 0) ?? entries[0] ?? [];
+    if (found === undefined) throw new Error('Nothing to pick from');
+    return found;
   }
 }
 
@@ -294,6 +295,44 @@ const WORDS: Readonly<Record<number, object>> = {
   500: { error: 'internal_server_error', reason: 'made up' },
   503: { error: 'service_unavailable', reason: 'made up' },
 };
+
+/**
+ * Makes a schedule that a server passes where revisions that are kept get lost if a function
+ * validates: one without leaves, or one without refusals.
+ */
+export function withoutEither(schedule: Schedule, without: 'leaves' | 'refusals'): Schedule {
+  const steps = schedule.steps.map((step): Step => {
+    const { rival, ...rest } = step;
+    const act = without === 'leaves' && rival === 'leaf' ? 'edit' : rival;
+    return { ...rest, do: reduced(step.do, without), ...(act !== undefined && { rival: act }) };
+  });
+  return { ...schedule, steps };
+}
+
+function reduced(operation: Operation, without: 'leaves' | 'refusals'): Operation {
+  if (without === 'leaves') {
+    if (operation.op === 'save leaves') return { op: 'read', id: operation.id };
+    const isLeaf = operation.op === 'rival' && operation.act === 'leaf';
+    return isLeaf ? { ...operation, act: 'edit' } : operation;
+  }
+  const allowed = (kind: EditKind): EditKind => (kind === 'forbidden' ? 'plain' : kind);
+  const edit = (one: Edit): Edit => ({ ...one, kind: allowed(one.kind) });
+  switch (operation.op) {
+    case 'save':
+      return { ...operation, edit: edit(operation.edit) };
+    case 'save list':
+    case 'save coalesced':
+      return { ...operation, edits: operation.edits.map(edit) };
+    case 'save leaves':
+      return { ...operation, kinds: operation.kinds.map(allowed) };
+    case 'upsert':
+    case 'upsert list':
+    case 'resolveLeaves':
+      return operation.change === 'forbidden' ? { ...operation, change: 'all fields' } : operation;
+    default:
+      return operation;
+  }
+}
 
 /** The schedules that are simpler than this one by one thing, the greatest simplification first. */
 export function* simplifications(schedule: Schedule): Generator<Schedule> {
@@ -343,4 +382,14 @@ function* shorter<T>(list: readonly T[]): Generator<readonly T[]> {
 /** The list without the element at a place, or with others in its stead. */
 function spliced<T>(list: readonly T[], place: number, ...others: T[]): T[] {
   return [...list.slice(0, place), ...others, ...list.slice(place + 1)];
+}
+
+/** Writes a step on one line. */
+export function describeStep(step: Step): string {
+  return JSON.stringify(step, (_key, value: unknown) => {
+    if (typeof value !== 'object' || value === null || !('base' in value && 'kind' in value))
+      return value;
+    const { id, base, kind, met = false } = value as Edit;
+    return [id, base, kind, ...(met ? ['met'] : [])].join(' ');
+  }).replaceAll('"', '');
 }
