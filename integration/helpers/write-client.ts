@@ -247,8 +247,8 @@ export class Client {
       return;
     }
     const doc = result.value as Body;
-    const last = added.slice(-1);
-    this.#ledger.written(id, [...tokensOf(doc), ...last], doc._rev, this.#by);
+    // Without the last merge, if another client left nothing to be merged.
+    this.#ledger.written(id, tokensOf(doc), doc._rev, this.#by);
     this.#keep(doc);
     if (this.#step?.rival !== undefined || this.#faults?.rivalBetween === true) return;
     const left = (await this.#ledger.read([id])).get(id)?.liveRevs.size ?? 0;
