@@ -105,7 +105,10 @@ function kindOf({ steps }: Schedule, { violations, step }: Outcome): string {
 async function describeFailures(failures: readonly Failure[]): Promise<string> {
   const there = await arenas();
   const kinds = new Map<string, Failure[]>();
-  for (const failure of failures.slice(0, EXAMINED)) {
+  const isLoss = ({ violations }: Failure): number =>
+    Number(violations.some(({ rule }) => rule !== UNREPORTED));
+  const gravest = [...failures].sort((a, b) => isLoss(b) - isLoss(a));
+  for (const failure of gravest.slice(0, EXAMINED)) {
     const [arena, schedule] = place(failure.seed, there);
     const kind = kindOf(schedule, await runSchedule(arena, schedule, true));
     kinds.set(kind, [...(kinds.get(kind) ?? []), failure]);
