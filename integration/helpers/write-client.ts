@@ -11,7 +11,7 @@ import {
 import type { ConflictResolution, Database, Document, Draft, Merge, SaveOptions } from 'corduroy';
 import { type Observable, firstValueFrom } from 'rxjs';
 import { lack } from './capabilities.ts';
-import { server } from './server.ts';
+import { server as running } from './server.ts';
 import type { FaultsInForce } from './write-faults.ts';
 import { LONGEST_PAD } from './write-faults.ts';
 import type { Body, Ledger, Report, Violation } from './write-ledger.ts';
@@ -491,7 +491,7 @@ export class Client {
   }
 }
 
-const WINNERS_ONLY = lack(server.kind, 'bulk-get-leaves') !== undefined;
+const WINNERS_ONLY = lack(running.kind, 'bulk-get-leaves') !== undefined;
 const STUB = { content_type: 'text/plain', stub: true } as const;
 
 function file(): { content_type: string; data: string } {
