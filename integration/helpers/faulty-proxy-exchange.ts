@@ -32,18 +32,30 @@ export async function exchange(
 ): Promise<void> {
   const socket = response.socket;
   if (socket === null) return;
-  const { answer, cutAfter, truncate, delay } = plan.take(seen);
+  const { answer, cutAfter, truncate, delay, drop, lose } = plan.take(seen);
   if (delay) await pause(delay.milliseconds, socket);
   await gate.pass(seen);
   if (socket.destroyed) return;
   if (cutAfter?.of === 'wire') cutWireAfter(socket, cutAfter.bytes);
   if (answer) {
-    answerSelf(response, answer.answer);
+    answerSelf(response, answer.answer, seen);
+    return;
+  }
+  if (drop) {
+    socket.destroy();
     return;
   }
   const upstream = await sendUpstream(seen, target, socket);
   if (upstream === undefined) {
     socket.destroy();
+    return;
+  }
+  if (lose) {
+    const { answer: instead, meanwhile } = lose.instead;
+    await drain(upstream);
+    await meanwhile?.();
+    if (instead === undefined) socket.destroy();
+    else answerSelf(response, instead, seen);
     return;
   }
   await gate.pass(seen);
@@ -88,6 +100,17 @@ async function forwardBody(
   } catch {
     // The server cut the body; `upstream.complete` is then false.
   }
+}
+
+/** Reads an answer to its end, for what it does and not for what it says. */
+async function drain(upstream: IncomingMessage): Promise<void> {
+  upstream.resume();
+  if (upstream.complete) return;
+  await new Promise<void>((resolve) => {
+    upstream.once('end', resolve);
+    upstream.once('close', resolve);
+    upstream.once('error', () => resolve());
+  });
 }
 
 async function cleanEnd(response: ServerResponse): Promise<void> {
@@ -140,10 +163,10 @@ function headOf(upstream: IncomingMessage): {
   return { status: upstream.statusCode ?? 502, message: upstream.statusMessage ?? '', headers };
 }
 
-function answerSelf(response: ServerResponse, answer: OwnAnswer): void {
+function answerSelf(response: ServerResponse, answer: OwnAnswer, seen: SeenRequest): void {
   const { status = 200, headers = {}, body = '' } = answer;
   response.writeHead(status, { 'content-type': 'application/json', ...headers });
-  response.end(body);
+  response.end(typeof body === 'function' ? body(seen) : body);
 }
 
 /** Destroys a socket after exactly this number of bytes, including the head. */

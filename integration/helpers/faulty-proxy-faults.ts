@@ -19,7 +19,7 @@ export interface FaultLimits {
 export interface OwnAnswer extends FaultLimits {
   readonly status?: number;
   readonly headers?: Readonly<Record<string, string>>;
-  readonly body?: string | Uint8Array;
+  readonly body?: string | Uint8Array | ((request: SeenRequest) => string);
 }
 
 /** A fault of an exchange. */
@@ -27,7 +27,16 @@ export type Fault =
   | { readonly kind: 'answer'; readonly answer: OwnAnswer }
   | { readonly kind: 'cutAfter'; readonly bytes: number; readonly of: 'body' | 'wire' }
   | { readonly kind: 'truncate'; readonly bytes: number }
-  | { readonly kind: 'delay'; readonly milliseconds: number };
+  | { readonly kind: 'delay'; readonly milliseconds: number }
+  | { readonly kind: 'drop' }
+  | { readonly kind: 'lose'; readonly instead: LostAnswer };
+
+/** What the client gets in place of an answer that the server gave. Default: a closed connection. */
+export interface LostAnswer extends FaultLimits {
+  readonly answer?: OwnAnswer;
+  /** Runs when the server has answered, and before the client finds out. */
+  readonly meanwhile?: () => Promise<unknown>;
+}
 
 interface Planned {
   readonly fault: Fault;

@@ -6,12 +6,19 @@ import {
   type FaultLimits,
   FaultPlan,
   Gate,
+  type LostAnswer,
   type Match,
   type OwnAnswer,
   type SeenRequest,
 } from './faulty-proxy-faults.ts';
 
-export type { FaultLimits, Match, OwnAnswer, SeenRequest } from './faulty-proxy-faults.ts';
+export type {
+  FaultLimits,
+  LostAnswer,
+  Match,
+  OwnAnswer,
+  SeenRequest,
+} from './faulty-proxy-faults.ts';
 
 /** Starts a proxy on a free port in front of a server, to simulate network faults. */
 export async function startFaultyProxy(target: string): Promise<FaultyProxy> {
@@ -103,6 +110,16 @@ export class FaultyProxy {
   /** Answers with the given response instead of forwarding. */
   answer(answer: OwnAnswer): () => void {
     return this.#plan.add({ kind: 'answer', answer }, answer);
+  }
+
+  /** Closes the connection, and does not forward the request. */
+  drop(limits: FaultLimits = {}): () => void {
+    return this.#plan.add({ kind: 'drop' }, limits);
+  }
+
+  /** Forwards the request, and keeps the server's answer from the client. */
+  lose(instead: LostAnswer = {}): () => void {
+    return this.#plan.add({ kind: 'lose', instead }, instead);
   }
 
   /** Delays a request before it forwards it. */

@@ -16,7 +16,7 @@ import type { AttachmentRule, Merge } from './merge.ts';
 import { refetch } from './refetch.ts';
 import { writeMany } from '../documents/write-many.ts';
 import type { WriteOutcome } from '../documents/write.ts';
-import { withResolution } from '../errors/corduroy-error.ts';
+import { isCorduroyError, withResolution } from '../errors/corduroy-error.ts';
 import { Conflict, isConflict } from '../errors/http-error.ts';
 import type { DatabaseScope } from '../http/scope.ts';
 import { recordRevision } from '../model/document.ts';
@@ -129,7 +129,13 @@ export class ConflictResolution<T extends object = AnyFields> {
     return of<Round<T>>({ round: 0, givenUp: new Set(), resolution: this }).pipe(
       expand((previous) => {
         if (isFinished(previous)) return [];
-        const next = defer(() => previous.resolution.#runRound(merge, previous, rule));
+        const next = defer(() => previous.resolution.#runRound(merge, previous, rule)).pipe(
+          // The documents that earlier rounds have written are known.
+          catchError((error: unknown) => {
+            const isNew = isCorduroyError(error) && error.resolution === null;
+            throw isNew ? withResolution(error, previous.resolution) : error;
+          }),
+        );
         return previous.round === 0
           ? next
           : connection.after(backoff(previous.round, backoffOptions)).pipe(mergeMap(() => next));

@@ -151,7 +151,6 @@ function recogniseOwnWrites<T extends object>(
     db,
     indexes.map((i) => writes[i] as Write<T>),
   ).pipe(
-    catchError(() => of(indexes.map(() => null))),
     map((revs) => {
       const value = [...answer.value];
       indexes.forEach((i, n) => {
@@ -160,6 +159,14 @@ function recogniseOwnWrites<T extends object>(
         if (rev !== null) value[i] = { ok: true, id, doc, rev };
       });
       return { ...answer, value };
+    }),
+    catchError((error: unknown) => {
+      const value = [...answer.value];
+      for (const i of indexes) {
+        const { id, doc } = writes[i] as Write<T>;
+        value[i] = { ok: false, id, doc, error: 'unknown', reason: UNKNOWN };
+      }
+      return of<BulkAnswer<T>>({ ...answer, value, failure: error as CorduroyError });
     }),
   );
 }
