@@ -237,6 +237,7 @@ describe('upsert', () => {
     expect([...resolved.values()].map(({ count }) => count)).toEqual([2, 10]);
     expect([...pending.keys()]).toEqual(['c']);
     await proxy.close();
+    expect([...pending.values()]).toMatchObject([{ error: 'unchanged' }]);
   });
 
   // The embedded server writes only some hundred documents a second.

@@ -28,7 +28,10 @@ import type { BackoffOptions } from '../operators/retry-policy.ts';
 /** A document that was not written, and the reason. */
 export interface PendingWrite<T extends object = AnyFields> {
   readonly doc: Draft<T>;
-  /** `'conflict'`, `'merge_failed'`, or another error name of CouchDB, such as `'forbidden'`. */
+  /**
+   * `'conflict'`, `'merge_failed'`, `'unchanged'` (an `upsert` left it as it is), `'unknown'` (the request
+   * failed), or another error name of CouchDB, such as `'forbidden'`.
+   */
   readonly error: string;
   readonly reason: string;
 }
@@ -188,7 +191,10 @@ export class ConflictResolution<T extends object = AnyFields> {
           const { id, doc } = conflicts[i] as (typeof conflicts)[number];
           const index = indexes[i] as number;
           if (merged.type === 'merged') return [{ id, doc: merged.doc, index }];
-          if (merged.type === 'given up') givenUp.add(index);
+          if (merged.type === 'given up') {
+            givenUp.add(index);
+            if (rule === 'exact') outcomes[index] = { ok: false, id, doc, ...UNCHANGED };
+          }
           if (merged.type === 'failed') {
             outcomes[index] = { ok: false, id, doc, error: 'merge_failed', reason: merged.reason };
           }
@@ -224,6 +230,9 @@ export class ConflictResolution<T extends object = AnyFields> {
     return `<Success: ${size} ${size === 1 ? 'doc' : 'docs'} updated>`;
   }
 }
+
+/** The outcome of a document that `upsert` leaves as it is. */
+const UNCHANGED = { error: 'unchanged', reason: '`change` returned null' } as const;
 
 interface Round<T extends object> {
   readonly round: number;
