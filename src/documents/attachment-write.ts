@@ -1,7 +1,22 @@
-import { defer, isObservable } from 'rxjs';
+import {
+  catchError,
+  concatMap,
+  defer,
+  first,
+  forkJoin,
+  from,
+  isObservable,
+  map,
+  mergeMap,
+  of,
+  throwError,
+} from 'rxjs';
 import type { Observable, Observer } from 'rxjs';
 import { eachValueFrom } from 'rxjs-for-await';
+import { isNotFound } from '../errors/http-error.ts';
 import { stringField } from '../http/decode.ts';
+import type { Answer } from '../http/exchange.ts';
+import { mayBeWritten, nextRevisions } from '../http/verify-writes.ts';
 import { Operation } from '../http/operation.ts';
 import type { DatabaseScope } from '../http/scope.ts';
 import type { RequestBody } from '../http/transport.ts';
@@ -9,7 +24,7 @@ import { requireId } from '../http/url.ts';
 import type { Attachments, Draft } from '../model/document.ts';
 import { recordRevision } from '../model/document.ts';
 import { invalidArgument } from '../model/invalid-argument.ts';
-import { attachmentPath } from './attachment-read.ts';
+import { AttachmentRead, attachmentPath } from './attachment-read.ts';
 import type { AttachmentProgress } from './attachment-read.ts';
 
 /** Options for writing an attachment. */
@@ -64,6 +79,7 @@ export function putAttachment(
       };
     },
     () => ({ ...owner._attachments, [name]: { content_type: type, stub: true } }),
+    { name, bytes: upload.bytes },
   );
 }
 
@@ -84,6 +100,7 @@ export function deleteAttachment(
       const { [filename]: _deleted, ...rest } = owner._attachments ?? {};
       return rest;
     },
+    { name: filename, bytes: null },
   );
 }
 
@@ -96,19 +113,72 @@ function writeAndRecord(
   owner: OwnerDocument,
   describe: Parameters<DatabaseScope['connection']['json']>[0],
   attachments: () => Attachments,
+  sent: SentAttachment,
 ): Operation<AttachmentWritten> {
   return new Operation(
-    defer(() =>
-      db.connection.json(describe, (body): AttachmentWritten => {
-        const rev = stringField(body, 'rev');
-        recordRevision(owner, owner._id, rev);
-        const stubs = attachments();
-        if (Object.keys(stubs).length === 0) Reflect.deleteProperty(owner, '_attachments');
-        else Reflect.set(owner, '_attachments', stubs);
-        return { ok: true, id: owner._id, rev };
-      }),
-    ),
+    defer(() => {
+      const { _id: id, _rev: base } = owner;
+      return db.connection
+        .json(describe, (body) => stringField(body, 'rev'))
+        .pipe(
+          catchError((error: unknown) =>
+            attachmentDespite(error, db, { id, base }, sent).pipe(
+              map((value): Answer<string> => ({ value, code: 201, headers: {} })),
+            ),
+          ),
+          map(({ value: rev, code, headers }): Answer<AttachmentWritten> => {
+            recordRevision(owner, id, rev);
+            const stubs = attachments();
+            if (Object.keys(stubs).length === 0) Reflect.deleteProperty(owner, '_attachments');
+            else Reflect.set(owner, '_attachments', stubs);
+            return { value: { ok: true, id, rev }, code, headers };
+          }),
+        );
+    }),
   );
+}
+
+/** An attachment that was sent: its bytes, null if it was deleted, undefined if they are not kept. */
+interface SentAttachment {
+  readonly name: string;
+  readonly bytes: Uint8Array | Blob | null | undefined;
+}
+
+/**
+ * Finds out whether the write of an attachment has been carried out although it failed: whether the
+ * next revision has its bytes, or lacks it. Emits that revision; otherwise errors with `error`.
+ */
+function attachmentDespite(
+  error: unknown,
+  db: DatabaseScope,
+  { id, base }: { readonly id: string; readonly base: string | undefined },
+  { name, bytes }: SentAttachment,
+): Observable<string> {
+  const failed = throwError(() => error);
+  if (!mayBeWritten(error) || bytes === undefined) return failed;
+  const carriedOut = (rev: string): Observable<boolean> => {
+    const stored = new AttachmentRead(db, id, name, { rev });
+    if (bytes === null)
+      return stored.info().pipe(
+        map(() => false),
+        catchError((missing: unknown) => (isNotFound(missing) ? of(true) : failed)),
+      );
+    const sent = bytes instanceof Uint8Array ? of(bytes) : from(bytes.arrayBuffer());
+    return forkJoin([sent, stored]).pipe(
+      map(([mine, theirs]) => isSameBytes(new Uint8Array(mine), theirs)),
+    );
+  };
+  return nextRevisions(db, id, base).pipe(
+    mergeMap((revs) => from(revs)),
+    concatMap((rev) => carriedOut(rev).pipe(map((is) => (is ? rev : null)))),
+    first((rev) => rev !== null, null),
+    catchError(() => failed),
+    mergeMap((rev) => (rev === null ? failed : of(rev))),
+  );
+}
+
+function isSameBytes(a: Uint8Array, b: Uint8Array): boolean {
+  return a.length === b.length && a.every((byte, i) => byte === b[i]);
 }
 
 function requireOwner(doc: unknown, what: string): string {
@@ -132,6 +202,8 @@ interface Upload {
   readonly name: string | undefined;
   /** The media type of the content, or `''` if it is unknown. */
   readonly type: string;
+  /** The bytes, if they are kept: a stream is gone when it has been sent. */
+  readonly bytes: Uint8Array | Blob | undefined;
   /** Opens the content for a request. Retries work if it can be read more than once. */
   open(progress: Partial<Observer<AttachmentProgress>> | undefined): {
     readonly body: RequestBody;
@@ -158,6 +230,7 @@ function toUpload(content: AttachmentContent): Upload {
     return {
       name,
       type,
+      bytes: content,
       open: (progress) => ({
         body: withProgress(blobChunks(content), size, progress),
         length: size,
@@ -182,6 +255,7 @@ function uploadBytes(bytes: Uint8Array, type: string): Upload {
   return {
     name: undefined,
     type,
+    bytes,
     open: (progress) => ({
       body:
         progress === undefined ? bytes : withProgress(byteChunks(bytes), bytes.length, progress),
@@ -197,6 +271,7 @@ function uploadStream(
   return {
     name,
     type: '',
+    bytes: undefined,
     open: (progress) => ({ body: withProgress(openStream(), null, progress), length: undefined }),
   };
 }

@@ -78,6 +78,26 @@ export function verifyWrites(
   );
 }
 
+/** Reads the revisions that follow one directly, or the first ones of a new document. */
+export function nextRevisions(
+  db: DatabaseScope,
+  id: string,
+  base: string | undefined,
+): Observable<readonly string[]> {
+  return readLeaves(db, [{ id }]).pipe(
+    map(([leaves = []]) => {
+      const next = leaves.flatMap((leaf) => {
+        const history = ancestryOf(leaf);
+        // A document that was deleted begins again after its tombstone.
+        return base === undefined
+          ? [leaf._rev, history.at(-1)]
+          : [history[history.indexOf(base) - 1]];
+      });
+      return [...new Set(next.filter((rev) => rev !== undefined))];
+    }),
+  );
+}
+
 type Leaf = Document & { readonly _deleted?: boolean };
 
 function readLeaves(
