@@ -46,8 +46,8 @@ function writeBatch<T extends object>(
     catchError((error: unknown) => {
       const failure = error as CorduroyError;
       if (options.allOrNothing !== true && refusesOneDocument(error))
-        return isolateRefusal(db, writes, options, error);
-      if (!mayBeWritten(error)) return throwError(() => error);
+        return isolateRefusal(db, writes, options, error, afterRefusal);
+      if (!mayBeWritten(error) && !mayRefuseOneDocument(error)) return throwError(() => error);
       return verifyWrites(db, writes, options.newEdits === false).pipe(
         catchError(() => of(writes.map(() => null))),
         map((revs) => answerOf(writes, revs, failure)),
@@ -75,13 +75,17 @@ function answerOf<T extends object>(
 /** The reason of a write whose outcome is not known. */
 export const UNKNOWN = 'the request failed, and it is not known whether the document was written';
 
-/** Tells whether CouchDB refused a whole request for one of its documents. */
-function refusesOneDocument(error: unknown): error is HTTPError {
+/** Tells whether a refusal may concern one document of several, others of which may be written. */
+function mayRefuseOneDocument(error: unknown): error is HTTPError {
   if (!isHTTPError(error) || error.transient) return false;
-  // A proxy refuses the size of a request as well, and says nothing that CouchDB would say.
-  return (
-    (error.error !== '' && (error.status === 400 || error.status === 412)) || error.status === 413
-  );
+  return error.status === 400 || error.status === 412 || error.status === 413;
+}
+
+/** Tells whether CouchDB refused a whole request for one of its documents, and said so. */
+function refusesOneDocument(error: unknown): error is HTTPError {
+  if (!mayRefuseOneDocument(error)) return false;
+  // A proxy refuses the size of a request too, in its own words.
+  return error.error !== '' || error.status === 413;
 }
 
 /** Finds the document that was refused by writing halves, and writes the others. */
@@ -90,18 +94,28 @@ function isolateRefusal<T extends object>(
   writes: readonly Write<T>[],
   options: WriteOptions,
   error: HTTPError,
+  afterRefusal: boolean,
 ): Observable<BulkAnswer<T>> {
   const { status: code, headers } = error;
-  const refused = ({ id, doc }: Write<T>): BulkAnswer<T> => {
+  const isNamed = ({ id }: Write<T>): boolean => code === 413 && id === error.reason;
+  const refused = (write: Write<T>): Observable<BulkAnswer<T>> => {
+    const { id, doc } = write;
+    // The size of this request says nothing about an earlier one, which may have written it.
+    if (afterRefusal && code === 413 && !isNamed(write))
+      return recogniseOwnWrites(db, [write], {
+        value: [{ ok: false, id, doc, error: 'conflict', reason: '' }],
+        code,
+        headers,
+      }).pipe(map((answer) => unlessWritten(answer, error)));
     const tooLarge = code === 413;
     const reason = tooLarge ? 'the document is larger than the server accepts' : error.reason;
     const name = tooLarge ? 'document_too_large' : error.error;
-    return { value: [{ ok: false, id, doc, error: name, reason }], code, headers };
+    return of({ value: [{ ok: false, id, doc, error: name, reason }], code, headers });
   };
   const [only] = writes;
   if (only === undefined) return throwError(() => error);
-  if (writes.length === 1) return of(refused(only));
-  const named = code === 413 ? writes.findIndex(({ id }) => id === error.reason) : -1;
+  if (writes.length === 1) return refused(only);
+  const named = writes.findIndex(isNamed);
   const parts =
     named === -1
       ? [writes.slice(0, writes.length >> 1), writes.slice(writes.length >> 1)]
@@ -113,13 +127,27 @@ function isolateRefusal<T extends object>(
         earlier.pipe(
           mergeMap((before) => {
             const [first] = part;
-            const isNamed = first !== undefined && first === writes[named];
-            const next = isNamed ? of(refused(first)) : writePart(db, part, options, before);
+            const next =
+              first !== undefined && first === writes[named]
+                ? refused(first)
+                : writePart(db, part, options, before);
             return next.pipe(map((answer) => join(before, answer)));
           }),
         ),
       of<BulkAnswer<T>>({ value: [], code, headers }),
     );
+}
+
+/** Makes the outcome unknown of a document that is not known to be written. */
+function unlessWritten<T extends object>(
+  answer: BulkAnswer<T>,
+  failure: CorduroyError,
+): BulkAnswer<T> {
+  const [outcome] = answer.value;
+  if (outcome === undefined || outcome.ok) return answer;
+  const { id, doc } = outcome;
+  const unknown = { ok: false, id, doc, error: 'unknown', reason: UNKNOWN } as const;
+  return { ...answer, value: [unknown], failure };
 }
 
 /** Writes a part of a refused request, of which some documents may have been written already. */
