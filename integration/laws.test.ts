@@ -236,14 +236,14 @@ describe.each(transports)('over %s', (_, make) => {
     const call = operations[name] as (couch: Couch) => Observable<unknown>;
 
     it('law 1: sends nothing before the subscription, and one request for each subscription', async () => {
-      stub.answer((_request, response) => response.writeHead(403).end('{"error":"forbidden"}'));
+      stub.answer((_request, response) => response.writeHead(417).end('{"error":"expectation_failed"}'));
       const operation = call(couchOf());
       // A request at the call would have arrived before this one.
       await fetch(`${stub.url}/marker`);
       expect(stub.requests.map(({ url }) => url)).toEqual(['/marker']);
       for (let round = 2; round <= 3; round++) {
         const failure = await firstValueFrom(operation).catch((error: unknown) => error);
-        expect(failure).toMatchObject({ name: 'Forbidden' });
+        expect(failure).toMatchObject({ name: 'HTTPError' });
         expect(stub.requests).toHaveLength(round);
       }
     });
