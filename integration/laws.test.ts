@@ -236,7 +236,9 @@ describe.each(transports)('over %s', (_, make) => {
     const call = operations[name] as (couch: Couch) => Observable<unknown>;
 
     it('law 1: sends nothing before the subscription, and one request for each subscription', async () => {
-      stub.answer((_request, response) => response.writeHead(417).end('{"error":"expectation_failed"}'));
+      stub.answer((_request, response) =>
+        response.writeHead(417).end('{"error":"expectation_failed"}'),
+      );
       const operation = call(couchOf());
       // A request at the call would have arrived before this one.
       await fetch(`${stub.url}/marker`);

@@ -123,6 +123,25 @@ describe('resolveLeaves', () => {
     expect(tags).toContainEqual(['x']);
   });
 
+  it('calls a merge that fails once, and writes nothing', async () => {
+    const { db, direct, proxy } = await proxied();
+    await leaf(
+      direct,
+      { _id: 'a', _rev: '1-a', tags: ['x'] },
+      { _id: 'a', _rev: '1-b', tags: ['p'] },
+    );
+    let calls = 0;
+    const error = await failure(
+      db.revs.resolveLeaves('a', () => {
+        calls += 1;
+        return null;
+      }),
+    );
+    expect(error).toMatchObject({ name: 'Conflict', error: 'merge_failed' });
+    expect(calls).toBe(1);
+    expect(proxy.requests.filter(isWrite)).toEqual([]);
+  });
+
   it('goes on if the answer to the merge was lost', async () => {
     const { db, direct, proxy } = await proxied();
     await leaf(

@@ -43,7 +43,7 @@ async function time(one, times = 5) {
 }
 
 /** Runs an operation once. Also returns the memory above the idle process. */
-async function withIdleTimeout(run, warm = () => {}) {
+async function measureOnce(run, warm = () => {}) {
   globalThis.gc?.();
   const idle = process.memoryUsage().rss;
   await warm();
@@ -85,7 +85,7 @@ function feed(open, count) {
         void Promise.resolve(close).then((end) => end?.());
       });
     });
-  return withIdleTimeout(
+  return measureOnce(
     () => read(count),
     () => read(count / 10).then(() => pause(200)),
   );
@@ -98,7 +98,7 @@ const rows =
   (read) =>
   async (client, { rows: count }) => {
     await begin(client);
-    return withIdleTimeout(async (began) => {
+    return measureOnce(async (began) => {
       let seen = 0;
       let first = 0;
       await read(client)('bench/rows', () => {

@@ -76,10 +76,16 @@ export function resolveLeaves<T extends object>(
         const earlier = merged.into !== null && ancestry(winner).includes(merged.into);
         const known = earlier ? merged : NOTHING_MERGED;
         return mergeLosers(db, winner, losers, merge, known).pipe(
-          mergeMap((doc) => writeMerge(db, winner, doc)),
-          map((doc) => ({ doc, merged: { into: doc._rev, losers: [...known.losers, ...losers] } })),
-          catchError((error: unknown) =>
-            again(error, known).pipe(map((finished) => ({ finished }))),
+          mergeMap((draft) =>
+            writeMerge(db, winner, draft).pipe(
+              map((doc) => ({
+                doc,
+                merged: { into: doc._rev, losers: [...known.losers, ...losers] },
+              })),
+              catchError((error: unknown) =>
+                again(error, known).pipe(map((finished) => ({ finished }))),
+              ),
+            ),
           ),
           mergeMap((written) => {
             if ('finished' in written) return of(written.finished);
