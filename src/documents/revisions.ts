@@ -1,6 +1,6 @@
 import { catchError, of, throwError } from 'rxjs';
 import { isNotFound } from '../errors/http-error.ts';
-import { asArray, asObject, sequence, stringField } from '../http/decode.ts';
+import { asArray, asObject, requireSameId, sequence, stringField } from '../http/decode.ts';
 import { Operation, operation } from '../http/operation.ts';
 import type { DatabaseScope } from '../http/scope.ts';
 import { documentPath, isDotSegment, requireId, segment } from '../http/url.ts';
@@ -14,6 +14,7 @@ export function revisions(db: DatabaseScope, id: string): Operation<string[]> {
     db.connection,
     () => ({ path: `${db.path}${documentPath(id)}?revs=true` }),
     (body) => {
+      requireSameId(id, stringField(body, '_id'));
       const { start, ids } = asObject(asObject(body)['_revisions']);
       return asArray(ids).map((hash, i) => `${Number(start) - i}-${String(hash)}`);
     },
@@ -74,7 +75,11 @@ export function copyDocument(
       const path = `${db.path}${documentPath(from.id)}${revQuery(from.rev)}`;
       return { method: 'COPY', path, headers: { destination } };
     },
-    (body) => ({ id: stringField(body, 'id'), rev: stringField(body, 'rev') }),
+    (body) => {
+      const id = stringField(body, 'id');
+      requireSameId(parseRef(target, 'dest').id, id);
+      return { id, rev: stringField(body, 'rev') };
+    },
   );
 }
 

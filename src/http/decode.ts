@@ -39,3 +39,10 @@ export function sequence(value: unknown): string {
   if (typeof value === 'number' || Array.isArray(value)) return JSON.stringify(value);
   throw expected('a sequence');
 }
+
+/** Refuses an answer about another document than the one that was sent. */
+export function requireSameId(sent: string, received: string): void {
+  if (sent === received) return;
+  const ids = `${JSON.stringify(sent)} was sent, and ${JSON.stringify(received)} was answered`;
+  throw new TypeError(`${ids}: a proxy between Corduroy and CouchDB changes paths`);
+}

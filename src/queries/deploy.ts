@@ -3,7 +3,7 @@ import type { Observable } from 'rxjs';
 import { isBadRequest, isConflict, isNotFound } from '../errors/http-error.ts';
 import { isTransient } from '../errors/corduroy-error.ts';
 import type { Answer } from '../http/exchange.ts';
-import { asObject, stringField } from '../http/decode.ts';
+import { asObject, requireSameId, stringField } from '../http/decode.ts';
 import { Operation } from '../http/operation.ts';
 import type { DatabaseScope } from '../http/scope.ts';
 import { documentPath, segment } from '../http/url.ts';
@@ -191,7 +191,10 @@ function read(db: DatabaseScope, id: string): Observable<Answer<DesignDocument |
   return db.connection
     .json(
       () => ({ path }),
-      (body) => asObject(body) as DesignDocument,
+      (body) => {
+        requireSameId(id, stringField(body, '_id'));
+        return asObject(body) as DesignDocument;
+      },
     )
     .pipe(
       catchError((error: unknown) =>
@@ -209,7 +212,10 @@ function put(
   const path = db.path + documentPath(doc._id);
   return db.connection.json(
     () => ({ method: 'PUT', path, json: doc }),
-    (body) => stringField(body, 'rev'),
+    (body) => {
+      requireSameId(doc._id, stringField(body, 'id'));
+      return stringField(body, 'rev');
+    },
   );
 }
 
