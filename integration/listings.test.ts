@@ -143,6 +143,12 @@ describe('local documents', () => {
       ['_local/x/y', '0-1'],
       ['_local/x/z', '0-1'],
     ]);
+    const short = await firstValueFrom(db.local.list({ startKey: 'x/', endKey: 'x/\ufff0' }));
+    expect(short.rows.map(({ id }) => id)).toEqual(['_local/x/y', '_local/x/z']);
+    for (const options of [{ key: 'x/y' }, { keys: ['x/y'] }, { key: '_local/x/y' }]) {
+      const one = await firstValueFrom(db.local.list(options));
+      expect(one.rows.map(({ id }) => id)).toEqual(['_local/x/y']);
+    }
     const some = await firstValueFrom(db.local.list({ keys: ['_local/x/z'] }));
     expect(some.rows.map(({ id }) => id)).toEqual(['_local/x/z']);
     const [queried] = await firstValueFrom(db.viewQueries('_local_docs', [{ key: '_local/x/y' }]));

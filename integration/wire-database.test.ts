@@ -489,7 +489,10 @@ const wire: WireTable = [
   [
     'db.designs.copy',
     (_, db) => db.designs.copy('d', { _id: '_design/e', _rev: '1-x' }),
-    { sends: 'COPY /db/_design/d → _design%2Fe?rev=1-x', answers: [written] },
+    {
+      sends: 'COPY /db/_design/d → _design%2Fe?rev=1-x',
+      answers: [{ ...written, id: '_design/e' }],
+    },
   ],
   [
     'db.designs.info',
@@ -526,7 +529,7 @@ const wire: WireTable = [
       answers: [
         { _id: '_design/d', _rev: '1-x', views: { v: { map: 'old' } } },
         { _id: '_design/d-deploying', _rev: '7-left' },
-        written,
+        { ...written, id: '_design/d-deploying' },
         { rows: [] },
         { name: 'd-deploying', view_index: { signature: 's', waiting_commit: true } },
         { ...written, rev: '3-z' },

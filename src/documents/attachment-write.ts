@@ -1,7 +1,7 @@
 import { defer, isObservable } from 'rxjs';
 import type { Observable, Observer } from 'rxjs';
 import { eachValueFrom } from 'rxjs-for-await';
-import { requireSameId, stringField } from '../http/decode.ts';
+import { asObject, requireSameId, stringField } from '../http/decode.ts';
 import { Operation } from '../http/operation.ts';
 import type { DatabaseScope } from '../http/scope.ts';
 import type { RequestBody } from '../http/transport.ts';
@@ -103,7 +103,8 @@ function writeAndRecord(
     defer(() =>
       db.connection.json(describe, (body): AttachmentWritten => {
         const rev = stringField(body, 'rev');
-        requireSameId(owner._id, stringField(body, 'id'));
+        const { id = owner._id } = asObject(body);
+        requireSameId(owner._id, String(id));
         recordRevision(owner, owner._id, rev);
         const stubs = attachments();
         if (Object.keys(stubs).length === 0) Reflect.deleteProperty(owner, '_attachments');

@@ -14,8 +14,9 @@ export function revisions(db: DatabaseScope, id: string): Operation<string[]> {
     db.connection,
     () => ({ path: `${db.path}${documentPath(id)}?revs=true` }),
     (body) => {
-      requireSameId(id, stringField(body, '_id'));
-      const { start, ids } = asObject(asObject(body)['_revisions']);
+      const { _id: received = id, _revisions: known } = asObject(body);
+      requireSameId(id, String(received));
+      const { start, ids } = asObject(known);
       return asArray(ids).map((hash, i) => `${Number(start) - i}-${String(hash)}`);
     },
   );
