@@ -1,6 +1,6 @@
 import { beforeAll, describe, expect, it } from '@jest/globals';
 import { Couch, NotFound } from 'corduroy';
-import type { Database } from 'corduroy';
+import type { AllDocsOptions, Database } from 'corduroy';
 import { firstValueFrom } from 'rxjs';
 import { createDatabase, needs, server } from './helpers/server.ts';
 
@@ -31,6 +31,19 @@ describe('allDocs', () => {
     ]);
     expect(rows.map(({ value }) => value.rev)).toEqual(Array(2).fill(expect.stringMatching(/^1-/)));
     expect(totalRows).toBe(4);
+  });
+
+  it('takes numbers as keys, as view(_all_docs) does', async () => {
+    const idsOf = async (options: AllDocsOptions): Promise<(string | null)[]> => {
+      const { rows } = await firstValueFrom(db.allDocs(options));
+      const viewed = await firstValueFrom(db.view('_all_docs', options));
+      expect(rows.map(({ id, key }) => [id, key])).toEqual(viewed.rows.map((r) => [r.id, r.key]));
+      return rows.map(({ id }) => id);
+    };
+    expect(await idsOf({ startKey: 0, endKey: 'b' })).toContain('a');
+    await idsOf({ endKey: 7 });
+    await idsOf({ key: 7 });
+    await idsOf({ keys: [7, 'a'] });
   });
 
   it('emits documents with includeDocs', async () => {

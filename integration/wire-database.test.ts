@@ -487,6 +487,26 @@ const wire: WireTable = [
     { sends: 'DELETE /db/_design/d?rev=1-x', answers: [written] },
   ],
   [
+    'db.view of a design document with a slash in its name',
+    (_, db) => db.view('a/b/v'),
+    { sends: 'GET /db/_design/a%2Fb/_view/v', answers: [rows] },
+  ],
+  [
+    'db.show of a design document with a slash in its name',
+    (_, db) => db.show('a/b/s', 'x/y'),
+    { sends: 'GET /db/_design/a%2Fb/_show/s/x%2Fy' },
+  ],
+  [
+    'db.list of a view of such a design document',
+    (_, db) => db.list('a/b/l', 'c/d/v'),
+    { sends: 'GET /db/_design/a%2Fb/_list/l/c%2Fd/v' },
+  ],
+  [
+    'db.search of such a design document',
+    (_, db) => db.search.info('a/b/i'),
+    { sends: 'GET /db/_design/a%2Fb/_search_info/i', answers: [{ name: 'x', search_index: {} }] },
+  ],
+  [
     'db.designs.copy',
     (_, db) => db.designs.copy('d', { _id: '_design/e', _rev: '1-x' }),
     {
