@@ -288,6 +288,6 @@ function typeOfNamed(name: string, isText: boolean): string {
   const type = mediaTypeOf(name) ?? binary;
   if (!isText) return type;
   if (type === binary) return 'text/plain;charset=utf-8';
-  // Browsers read HTML and text without a charset in an encoding of their own choice.
+  // Browsers read HTML and text without a charset in an encoding that they guess.
   return type.startsWith('text/') ? `${type};charset=utf-8` : type;
 }

@@ -6,6 +6,7 @@ import type { Answer } from '../http/exchange.ts';
 import { asObject, requireSameId, stringField } from '../http/decode.ts';
 import { Operation } from '../http/operation.ts';
 import type { DatabaseScope } from '../http/scope.ts';
+import { requireBackoff } from '../http/query.ts';
 import { documentPath, segment } from '../http/url.ts';
 import { assertJson } from '../model/json.ts';
 import { invalidArgument } from '../model/invalid-argument.ts';
@@ -53,6 +54,7 @@ export function deploy(
   const { warmUp = true, attempts = 10, backoff: backoffOptions = BACKOFF } = options;
   if (!Number.isSafeInteger(attempts) || attempts < 1)
     throw invalidArgument('deploy: attempts', 'a whole number from 1', attempts, RangeError);
+  requireBackoff(backoffOptions, 'deploy: backoff');
   const retryIf = (isRetryable: (error: unknown) => boolean): Parameters<typeof retry>[0] => ({
     count: attempts - 1,
     delay: (error: unknown, failures: number) =>
@@ -192,8 +194,9 @@ function read(db: DatabaseScope, id: string): Observable<Answer<DesignDocument |
     .json(
       () => ({ path }),
       (body) => {
-        requireSameId(id, stringField(body, '_id'));
-        return asObject(body) as DesignDocument;
+        const design = asObject(body) as DesignDocument;
+        requireSameId(id, design._id);
+        return design;
       },
     )
     .pipe(
@@ -213,7 +216,8 @@ function put(
   return db.connection.json(
     () => ({ method: 'PUT', path, json: doc }),
     (body) => {
-      requireSameId(doc._id, stringField(body, 'id'));
+      const { id = doc._id } = asObject(body);
+      requireSameId(doc._id, String(id));
       return stringField(body, 'rev');
     },
   );

@@ -183,7 +183,7 @@ function readWritten(
   { value: sent, code, headers }: Answer<UserFields>,
 ): Observable<Answer<User>> {
   const { password, ...fields } = sent;
-  const { name } = fields as UserFields;
+  const { name } = fields;
   const unreadable = { ...fields, _id: PREFIX + name, _rev: '' } as User;
   const hasAccess$ =
     typeof password === 'string'
