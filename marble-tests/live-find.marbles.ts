@@ -125,7 +125,7 @@ describe('find$', () => {
         const limits: unknown[] = [];
         server.answerOther = (_path, { limit }, documents) => {
           limits.push(limit);
-          return { docs: documents.filter((doc) => found.test(String(doc['name'] ?? ''))) };
+          return { docs: documents.filter((doc) => found.test(doc['name'] as string)) };
         };
         server.put('a', { name: 'a' });
         const shown: string[] = [];
