@@ -5,6 +5,7 @@ import { provideHttpClient, withFetch } from '@angular/common/http';
 import { TestBed } from '@angular/core/testing';
 import {
   Couch,
+  Database,
   fetchTransport,
   gotTransport,
   localCheckpoint,
@@ -327,6 +328,34 @@ describe('law 7: invalid arguments throw at the call, synchronously', () => {
     'edit$ with a negative debounce': () => db.edit$('a', { debounce: -1 }),
     'a negative latency of live queries': () =>
       new Couch('http://h', { live: { latency: -1 } }).use('db').doc$('a'),
+    'a since in the options of live queries': () =>
+      new Couch('http://h', { live: { since: 0 } as never }),
+    'a misspelled option of live queries': () =>
+      new Database('db', { live: { heartBeat: 1000 } as never }),
+    'live queries with a filter': () => new Couch('http://h', { live: { docIds: ['a'] } as never }),
+    'live options that are no object': () => new Couch('http://h', { live: true as never }),
+    'a bad heartbeat of live queries': () => new Couch('http://h', { live: { heartbeat: 0 } }),
+    'dbUpdates$ with a bad since': () => new Couch().dbUpdates$({ since: '' }),
+    'dbUpdates$ with an option of changes': () =>
+      new Couch().dbUpdates$({ includeDocs: true } as never),
+    'dbUpdates$ with a filter': () => new Couch().dbUpdates$({ filter: 'a/b' } as never),
+    'changes$ with a bad since': () => db.changes$({ since: Number.NaN as never }),
+    'changes$ with a number as since': () => db.changes$({ since: 5 as never }),
+    'a backoff of NaN': () => db.changes$({ backoff: { initialDelay: Number.NaN } }),
+    'a negative backoff': () => db.changes$({ backoff: { maxDelay: -1 } }),
+    'a misspelled backoff': () => db.changes$({ backoff: { maxdelay: 1 } as never }),
+    'a backoff that is a number': () => db.changes$({ backoff: 100 as never }),
+    'a random that is a number': () => db.changes$({ backoff: { random: 1 as never } }),
+    'a consumer with a negative backoff': () =>
+      db.consume(() => {}, { name: 'x', backoff: { initialDelay: -1 } }),
+    'edit$ with a negative backoff': () => db.edit$('a', { backoff: { initialDelay: -1 } }),
+    'deploy with a negative backoff': () =>
+      db.designs.deploy({ _id: '_design/d' }, { backoff: { initialDelay: -1 } }),
+    'replication$ with a negative backoff': () =>
+      new Couch().replication$('a', { backoff: { initialDelay: -1 } }),
+    'nodes with a negative backoff': () =>
+      new Couch(['http://a', 'http://b'], { nodeBackoff: { initialDelay: -1 } }),
+    'a pauseWhile that is no Observable': () => db.changes$({ pauseWhile: true as never }),
     'resolveAllLeaves without a merge': () => resolveAllLeaves(db, undefined as never),
     'resolveAllLeaves with a concurrency of 0': () =>
       resolveAllLeaves(db, (a) => a, { concurrency: 0 }),
@@ -383,9 +412,10 @@ describe('law 7: invalid arguments throw at the call, synchronously', () => {
     'local.save without _id': () => db.local.save({} as never),
     'local.save of NaN': () => db.local.save({ _id: 'a', n: Number.NaN } as never),
     'local.copy without a target': () => db.local.copy('a', ''),
-    'allDocs with a number as key': () => db.allDocs({ key: 1 as never }),
+    'allDocs with an object as key': () => db.allDocs({ key: {} as never }),
+    'allDocs with NaN as key': () => db.allDocs({ key: Number.NaN }),
     'allDocs with an option of view': () => db.allDocs({ reduce: false } as never),
-    'allDocs with a number in keys': () => db.allDocs({ keys: [7 as never] }),
+    'allDocs with an array in keys': () => db.allDocs({ keys: [[7] as never] }),
     'designs.list with an unknown option': () => db.designs.list({ includeDocss: true } as never),
     'viewQueries without queries': () => db.viewQueries('d/v', undefined as never),
     'viewQueries with a bad option': () => db.viewQueries('d/v', [{}, { limit: -1 }]),
@@ -497,5 +527,14 @@ describe('law 7: invalid arguments throw at the call, synchronously', () => {
     }
     expect(['TypeError', 'RangeError']).toContain((thrown as Error | undefined)?.name);
     expect((thrown as Error).message).not.toBe('');
+  });
+
+  it('an unknown option of live queries is named, with the most similar one', () => {
+    expect(() => new Couch('http://h', { live: { heart_beat: 1 } as never })).toThrow(
+      "live: unknown option 'heart_beat'; did you mean 'heartbeat'?",
+    );
+    expect(() => new Couch().dbUpdates$({ includeDocs: true } as never)).toThrow(
+      "dbUpdates$: unknown option 'includeDocs'",
+    );
   });
 });

@@ -1,6 +1,6 @@
 import { beforeAll, describe, expect, it } from '@jest/globals';
 import { Couch, NotFound } from 'corduroy';
-import type { Database } from 'corduroy';
+import type { AllDocsOptions, Database } from 'corduroy';
 import { firstValueFrom } from 'rxjs';
 import { createDatabase, needs, server } from './helpers/server.ts';
 
@@ -31,6 +31,19 @@ describe('allDocs', () => {
     ]);
     expect(rows.map(({ value }) => value.rev)).toEqual(Array(2).fill(expect.stringMatching(/^1-/)));
     expect(totalRows).toBe(4);
+  });
+
+  it('takes numbers as keys, as view(_all_docs) does', async () => {
+    const idsOf = async (options: AllDocsOptions): Promise<(string | null)[]> => {
+      const { rows } = await firstValueFrom(db.allDocs(options));
+      const viewed = await firstValueFrom(db.view('_all_docs', options));
+      expect(rows.map(({ id, key }) => [id, key])).toEqual(viewed.rows.map((r) => [r.id, r.key]));
+      return rows.map(({ id }) => id);
+    };
+    expect(await idsOf({ startKey: 0, endKey: 'b' })).toContain('a');
+    await idsOf({ endKey: 7 });
+    await idsOf({ key: 7 });
+    await idsOf({ keys: [7, 'a'] });
   });
 
   it('emits documents with includeDocs', async () => {
@@ -143,6 +156,12 @@ describe('local documents', () => {
       ['_local/x/y', '0-1'],
       ['_local/x/z', '0-1'],
     ]);
+    const short = await firstValueFrom(db.local.list({ startKey: 'x/', endKey: 'x/\ufff0' }));
+    expect(short.rows.map(({ id }) => id)).toEqual(['_local/x/y', '_local/x/z']);
+    for (const options of [{ key: 'x/y' }, { keys: ['x/y'] }, { key: '_local/x/y' }]) {
+      const one = await firstValueFrom(db.local.list(options));
+      expect(one.rows.map(({ id }) => id)).toEqual(['_local/x/y']);
+    }
     const some = await firstValueFrom(db.local.list({ keys: ['_local/x/z'] }));
     expect(some.rows.map(({ id }) => id)).toEqual(['_local/x/z']);
     const [queried] = await firstValueFrom(db.viewQueries('_local_docs', [{ key: '_local/x/y' }]));

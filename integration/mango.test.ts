@@ -188,10 +188,24 @@ describe('indexes', () => {
       { index: { name: '_all_docs' }, usable: true, reasons: ['unfavored_type'] },
     ]);
     const unused = await firstValueFrom(other.indexes.explain({ selector: { title: 'ivan' } }));
-    expect(unused.index.name).toBe('_all_docs');
+    expect(unused.index?.name).toBe('_all_docs');
     expect(unused.indexCandidates).toMatchObject([
       { index: { name: 'rated' }, usable: false, reasons: ['field_mismatch'] },
     ]);
+  });
+
+  needs('explain-find')('are explained for a query that no index can serve', async () => {
+    const other = new Couch(server.authenticatedUrl).use<Film>(await createDatabase());
+    await firstValueFrom(other.indexes.create({ fields: ['rating'], name: 'rated' }));
+    const query = { selector: { title: { $gt: null } }, sort: ['year'] as const };
+    await expect(firstValueFrom(other.find(query))).rejects.toMatchObject({
+      error: 'no_usable_index',
+    });
+    const { index, indexCandidates } = await firstValueFrom(other.indexes.explain(query));
+    expect(index).toBeNull();
+    expect(indexCandidates).toContainEqual(
+      expect.objectContaining({ usable: false, index: expect.objectContaining({ name: 'rated' }) }),
+    );
   });
 
   needs('partial-index')('are partial with a partialFilterSelector', async () => {

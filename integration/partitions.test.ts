@@ -34,6 +34,13 @@ describe('a partition', () => {
     await firstValueFrom(db.designs.deploy(warmth));
   });
 
+  it('does not keep a temporary view from all documents', async () => {
+    const { rows } = await firstValueFrom(
+      db.query<number>('function (doc) { emit(doc.celsius); }', undefined, { startKey: 3 }),
+    );
+    expect(rows.map(({ key }) => key)).toEqual([3, 11, 12, 13]);
+  });
+
   it('emits its state, also without documents', async () => {
     const info = await firstValueFrom(db.partition('north').info());
     expect(info).toMatchObject({ key: 'north', docCount: 3, deletedDocCount: 0 });

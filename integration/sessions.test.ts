@@ -14,6 +14,7 @@ import {
 } from 'rxjs';
 import type { Observable } from 'rxjs';
 import { type FaultyProxy, type SeenRequest, startFaultyProxy } from './helpers/faulty-proxy.ts';
+import { basicAuth, type RunningServer } from './helpers/running-server.ts';
 import { createDatabase, needs, rawFetch, server, uniqueName } from './helpers/server.ts';
 import { startIsolatedServer } from './helpers/servers.ts';
 
@@ -389,14 +390,16 @@ describe('users', () => {
     const created = await soon(
       users.create(name, 'first', { roles: ['a'], fields: { shift: 'night' } }),
     );
-    expect(created).toEqual({
+    expect(created).toMatchObject({
       _id: `org.couchdb.user:${name}`,
       _rev: expect.stringMatching(/^1-/),
       name,
       roles: ['a'],
       type: 'user',
       shift: 'night',
+      salt: expect.any(String),
     });
+    expect(created).not.toHaveProperty('password');
     expect(await failure(users.create(name, 'first'))).toMatchObject({ name: 'Conflict' });
     expect(await soon(users.setRoles(name, ['b', 'c']))).toMatchObject({ roles: ['b', 'c'] });
     expect(await soon(users.get(name))).toMatchObject({ roles: ['b', 'c'], shift: 'night' });
@@ -420,6 +423,41 @@ describe('users', () => {
     expect((await soon(asAdmin.users.get(username)))._rev).toMatch(/^11-/);
   });
 
+  /**
+   * Waits until CouchDB's cache of users follows `_users`: it begins up to five seconds after that
+   * database was created, and until then a changed password does not count.
+   */
+  async function untilPasswordsChange({ url, username, password }: RunningServer): Promise<void> {
+    const asManager = {
+      authorization: basicAuth(username, password),
+      'content-type': 'application/json',
+    };
+    for (const deadline = Date.now() + 20_000; ;) {
+      // A new user each time, because failed logins lock an account.
+      const name = uniqueName('probe');
+      const path = `${url}/_users/org.couchdb.user:${name}`;
+      const status = async (secret: string): Promise<number> => {
+        const headers = { authorization: basicAuth(name, secret) };
+        const response = await fetch(`${url}/_session`, { headers });
+        await response.text();
+        return response.status;
+      };
+      const write = async (rev: string, secret: string): Promise<string> => {
+        const body = JSON.stringify({ name, roles: [], type: 'user', password: secret });
+        const response = await fetch(path + rev, { method: 'PUT', headers: asManager, body });
+        return ((await response.json()) as { readonly rev: string }).rev;
+      };
+      const rev = await write('', 'before');
+      expect(await status('before')).toBe(200);
+      await write(`?rev=${rev}`, 'after');
+      for (let attempt = 0; attempt < 3; attempt += 1) {
+        if ((await status('after')) === 200) return;
+        await new Promise((resolve) => setTimeout(resolve, 100));
+      }
+      if (Date.now() > deadline) throw new Error('A changed password did not count in 20 s');
+    }
+  }
+
   needs('process')('stay logged in after a change of their own password', async () => {
     const own = await startIsolatedServer();
     cleanUps.push(() => own.stop());
@@ -428,6 +466,7 @@ describe('users', () => {
     // By default CouchDB 3 shows users other than administrators not even their own document.
     await soon(manager.config('couchdb/users_db_security_editable', true));
     await soon(manager.users.db.upkeep.security({ members: { roles: [] }, admins: { roles: [] } }));
+    await untilPasswordsChange(own);
     const password = 'first';
     for (const username of ['ada', 'bob']) {
       await soon(manager.users.create(username, password));

@@ -100,6 +100,17 @@ describe.each(transports)('%s', (kind, make) => {
     });
   });
 
+  // Angular's `HttpClient` follows redirects, or refuses them.
+  if (kind !== 'httpClientTransport') {
+    it('emits a redirect if followRedirects is false', async () => {
+      stub.answer((_, response) => response.writeHead(302, { location: '/other' }).end('moved'));
+      const redirect = await exchange({ ...get('/redirect'), followRedirects: false });
+      expect(redirect).toMatchObject({ status: 302, headers: { location: '/other' } });
+      expect(redirect.bytes.toString()).toBe('moved');
+      expect(stub.requests.map(({ url }) => url)).toEqual(['/redirect']);
+    });
+  }
+
   it('sends COPY', async () => {
     stub.answer((_, response) => response.end());
     await exchange({ ...get('/db/one', { destination: 'two' }), method: 'COPY' });

@@ -487,9 +487,32 @@ const wire: WireTable = [
     { sends: 'DELETE /db/_design/d?rev=1-x', answers: [written] },
   ],
   [
+    'db.view of a design document with a slash in its name',
+    (_, db) => db.view('a/b/v'),
+    { sends: 'GET /db/_design/a%2Fb/_view/v', answers: [rows] },
+  ],
+  [
+    'db.show of a design document with a slash in its name',
+    (_, db) => db.show('a/b/s', 'x/y'),
+    { sends: 'GET /db/_design/a%2Fb/_show/s/x%2Fy' },
+  ],
+  [
+    'db.list of a view of such a design document',
+    (_, db) => db.list('a/b/l', 'c/d/v'),
+    { sends: 'GET /db/_design/a%2Fb/_list/l/c%2Fd/v' },
+  ],
+  [
+    'db.search of such a design document',
+    (_, db) => db.search.info('a/b/i'),
+    { sends: 'GET /db/_design/a%2Fb/_search_info/i', answers: [{ name: 'x', search_index: {} }] },
+  ],
+  [
     'db.designs.copy',
     (_, db) => db.designs.copy('d', { _id: '_design/e', _rev: '1-x' }),
-    { sends: 'COPY /db/_design/d → _design%2Fe?rev=1-x', answers: [written] },
+    {
+      sends: 'COPY /db/_design/d → _design%2Fe?rev=1-x',
+      answers: [{ ...written, id: '_design/e' }],
+    },
   ],
   [
     'db.designs.info',
@@ -526,7 +549,7 @@ const wire: WireTable = [
       answers: [
         { _id: '_design/d', _rev: '1-x', views: { v: { map: 'old' } } },
         { _id: '_design/d-deploying', _rev: '7-left' },
-        written,
+        { ...written, id: '_design/d-deploying' },
         { rows: [] },
         { name: 'd-deploying', view_index: { signature: 's', waiting_commit: true } },
         { ...written, rev: '3-z' },

@@ -33,6 +33,7 @@ const sent = (): string[] =>
 
 const user = { _id: 'org.couchdb.user:ada', _rev: '1-a', name: 'ada', roles: ['a'], type: 'user' };
 const written = { ok: true, id: user._id, rev: '2-b' };
+const stored = { ...user, _rev: '2-b', age: 36, salt: 's', derived_key: 'k' };
 const session = {
   ok: true,
   userCtx: { name: 'ada', roles: ['a'] },
@@ -101,7 +102,11 @@ const exchanges: [name: string, call: (couch: Couch) => Observable<unknown>, Exc
   [
     'couch.users.get',
     (c) => c.users.get('a/b'),
-    { sends: ['GET /_users/org.couchdb.user%3Aa%2Fb'], answers: [user], emits: user },
+    {
+      sends: ['GET /_users/org.couchdb.user%3Aa%2Fb'],
+      answers: [{ ...user, _id: 'org.couchdb.user:a/b', name: 'a/b' }],
+      emits: { ...user, _id: 'org.couchdb.user:a/b', name: 'a/b' },
+    },
   ],
   [
     'couch.users.create',
@@ -109,9 +114,10 @@ const exchanges: [name: string, call: (couch: Couch) => Observable<unknown>, Exc
     {
       sends: [
         'PUT /_users/org.couchdb.user%3Aada {"age":36,"name":"ada","type":"user","roles":["a"],"password":"secret"}',
+        'GET /_users/org.couchdb.user%3Aada',
       ],
-      answers: [written],
-      emits: { ...user, _rev: '2-b', age: 36 },
+      answers: [written, stored],
+      emits: stored,
     },
   ],
   [
@@ -121,9 +127,10 @@ const exchanges: [name: string, call: (couch: Couch) => Observable<unknown>, Exc
       sends: [
         'GET /_users/org.couchdb.user%3Aada',
         'PUT /_users/org.couchdb.user%3Aada {"_id":"org.couchdb.user:ada","_rev":"1-a","name":"ada","roles":["a"],"type":"user","password":"new"}',
+        'GET /_users/org.couchdb.user%3Aada',
       ],
-      answers: [user, written],
-      emits: { ...user, _rev: '2-b' },
+      answers: [user, written, stored],
+      emits: stored,
     },
   ],
   [
@@ -133,9 +140,10 @@ const exchanges: [name: string, call: (couch: Couch) => Observable<unknown>, Exc
       sends: [
         'GET /_users/org.couchdb.user%3Aada',
         'PUT /_users/org.couchdb.user%3Aada {"_id":"org.couchdb.user:ada","_rev":"1-a","name":"ada","roles":["b"],"type":"user"}',
+        'GET /_users/org.couchdb.user%3Aada',
       ],
-      answers: [user, written],
-      emits: { ...user, _rev: '2-b', roles: ['b'] },
+      answers: [user, written, stored],
+      emits: stored,
     },
   ],
   [

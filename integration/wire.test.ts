@@ -300,7 +300,7 @@ const wire: WireTable = [
     {
       sends: [
         'GET /_uuids?count=50',
-        'PUT /db/_design/corduroy-temporary-u {"language":"javascript","views":{"view":{"map":"function (doc) {}","reduce":"_count"}}}',
+        'PUT /db/_design/corduroy-temporary-u {"language":"javascript","views":{"view":{"map":"function (doc) {}","reduce":"_count"}},"options":{"partitioned":false}}',
         'GET /db/_design/corduroy-temporary-u/_view/view?limit=1',
         'DELETE /db/_design/corduroy-temporary-u?rev=1-a',
       ].join('\n'),
@@ -441,9 +441,13 @@ describe('on the wire', () => {
 
   it.each([
     ['text', 'hello', 'a.bin', {}, 'text/plain;charset=utf-8'],
+    ['text by name', '<h1>hi</h1>', 'index.html', {}, 'text/html;charset=utf-8'],
+    ['text of another type', '{}', 'a.json', {}, 'application/json'],
+    ['text of an unknown name', 'hello', 'README', {}, 'text/plain;charset=utf-8'],
     ['bytes by name', new Uint8Array([1]), 'a.png', {}, 'image/png'],
     ['bytes of an unknown name', new Uint8Array([1]), 'a', {}, 'application/octet-stream'],
     ['the given contentType', new Uint8Array([1]), 'a.png', { contentType: 'x/y' }, 'x/y'],
+    ['a Blob without a type', new Blob(['x']), 'a.html', {}, 'text/html'],
     ['a Blob', new Blob(['x'], { type: 'image/gif' }), 'a.png', {}, 'image/gif'],
   ])('the type of an attachment: %s', async (_, content, filename, options, type) => {
     stub.requests.length = 0;

@@ -130,7 +130,8 @@ describe('a feed, when credentials change', () => {
         headers['cookie']?.replace('AuthSession=', '') ??
         '-';
       if (pathname === '/_session') {
-        const cookie = method === 'POST' ? { 'set-cookie': 'AuthSession=S; Max-Age=600' } : {};
+        const cookie: Record<string, string> =
+          method === 'POST' ? { 'set-cookie': 'AuthSession=S; Max-Age=600' } : {};
         return of(response(body('{"ok":true,"name":"ada","roles":[]}'), 200, cookie));
       }
       if (searchParams.get('feed') !== 'continuous') {

@@ -194,6 +194,20 @@ describe('edit$', () => {
   );
 
   it(
+    'emits no state twice: not when a flush begins, and not when there is nothing to discard',
+    marbles((_, scheduler) => {
+      const { server, edit, shown } = edited(scheduler);
+      server.at(5, () => edit.discard());
+      server.at(10, () => edit.patch({ n: 2 }));
+      server.at(12, () => edit.flush().subscribe());
+      server.at(30, () => edit.flush().subscribe());
+      scheduler.flush();
+      expect(shown).toEqual(['n1 m1@3', 'n2 m1*@10', 'n2 m1@14']);
+      expect(puts(server)).toEqual(['put a@12']);
+    }),
+  );
+
+  it(
     'discards edits, emits a deletion, and creates a missing document',
     marbles((_, scheduler) => {
       const { server, edit, shown } = edited(scheduler);

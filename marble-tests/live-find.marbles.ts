@@ -4,6 +4,7 @@ import type { Observable } from 'rxjs';
 import type { TestScheduler } from 'rxjs/testing';
 import { memoryServer } from 'corduroy/testing';
 import type { Database, Document, LiveFindQuery } from 'corduroy';
+import { liveServer } from './helpers/live-server.ts';
 import { marbles } from './helpers/run.ts';
 
 interface Order {
@@ -110,6 +111,39 @@ describe('find$', () => {
     { selector: { name: { $gt: 'm' } }, latency: 5 },
     { 20: { _id: 'e', open: true, name: 'z' }, 40: { _id: 'f', open: true, name: 'a' } },
     ['9ms 1 10ms 2', { 1: '-', 2: 'e' }, 1],
+  );
+
+  // The in-memory server refuses selectors that only CouchDB can evaluate.
+  it.each<[name: string, selector: LiveFindQuery['selector'], found: RegExp, other: string]>([
+    ['a condition', { name: { $regex: 'z+' } }, /z/, 'z'],
+    ['a comparison of strings beyond ASCII', { name: { $gt: 'm' } }, /[n-zö]/, 'ö'],
+  ])(
+    'without a limit, reads again for %s that only the server can evaluate',
+    (_, selector, found, name) => {
+      marbles((_context, scheduler) => {
+        const server = liveServer(scheduler);
+        const limits: unknown[] = [];
+        server.answerOther = (_path, { limit }, documents) => {
+          limits.push(limit);
+          return { docs: documents.filter((doc) => found.test(doc['name'] as string)) };
+        };
+        server.put('a', { name: 'a' });
+        const shown: string[] = [];
+        const subscription = server.db
+          .find$({ selector, latency: 5 })
+          .subscribe((docs) =>
+            shown.push(`${docs.map(({ _id }) => _id).join('')}@${scheduler.now()}`),
+          );
+        server.at(20, () => server.put('e', { name }));
+        server.at(40, () => server.put('e', { name: `a${name}` }));
+        server.at(80, () => subscription.unsubscribe());
+        scheduler.flush();
+        const reads = server.requests.filter((request) => request.startsWith('_find'));
+        expect(reads).toEqual(['_find@1', '_find@21', '_find@41']);
+        expect(new Set(limits)).toEqual(new Set([268_435_456]));
+        expect(shown).toEqual(['@3', 'e@23', 'e@43']);
+      })();
+    },
   );
 
   it(

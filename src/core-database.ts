@@ -208,7 +208,8 @@ export class CoreDatabase<T extends object = AnyFields> {
    * Cold. Emits once and completes; unsubscribing aborts the request. Errors with `NotFound` if the
    * view does not exist.
    *
-   * @param name - `'design-document/view'`, or `'_all_docs'`.
+   * @param name - `'design-document/view'`, or `'_all_docs'`. The last slash separates the two names,
+   * because the name of a design document may contain slashes.
    * @see https://docs.couchdb.org/en/stable/api/ddoc/views.html
    */
   view<Key = unknown, Value = unknown>(

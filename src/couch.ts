@@ -10,6 +10,7 @@ import { DEFAULT_URL } from './http/connection-options.ts';
 import type { Connection } from './http/connection.ts';
 import type { ConnectionOptions } from './http/connection-options.ts';
 import type { Operation } from './http/operation.ts';
+import { readLiveOptions } from './live/live-database.ts';
 import type { LiveOptions } from './live/live-database.ts';
 import type { AnyFields } from './model/document.ts';
 import { Cluster } from './server/cluster.ts';
@@ -62,10 +63,11 @@ export class Couch extends CoreCouch {
    * and uses them. With the URLs of several nodes of a cluster, requests are spread over the nodes
    * that answer.
    * @param options - Credentials, transport, timeouts and retries.
-   * @throws TypeError for an invalid URL, and for incomplete credentials.
+   * @throws TypeError for an invalid URL, for incomplete credentials, and for unknown `live` options.
    */
   constructor(url: string | readonly string[] = DEFAULT_URL, options: CouchOptions = {}) {
     super(url, options);
+    if (options.live !== undefined) readLiveOptions(options.live);
     this.#live = options.live;
   }
 

@@ -39,7 +39,7 @@ import { liveAllDocs } from './live/live-rows.ts';
 import type { LiveAllDocsOptions } from './live/live-rows.ts';
 import { liveConflicts } from './live/live-conflicts.ts';
 import type { DocumentConflict } from './live/live-conflicts.ts';
-import { liveDatabase } from './live/live-database.ts';
+import { liveDatabase, readLiveOptions } from './live/live-database.ts';
 import type { LiveDatabase, LiveOptions } from './live/live-database.ts';
 import { liveDocument, liveDocuments } from './live/live-documents.ts';
 import { LiveEdit } from './live/live-edit.ts';
@@ -103,7 +103,8 @@ export class Database<T extends object = AnyFields> extends CoreDatabase<T> {
    * last segment of the URL is the name; write `/` in it as `%2F`.
    * @param options - Credentials, transport, timeouts and retries. `couch.use(name)` shares those
    * of a `Couch`.
-   * @throws TypeError if the argument is neither a URL nor a valid database name.
+   * @throws TypeError if the argument is neither a URL nor a valid database name, and for unknown
+   * `live` options.
    */
   constructor(nameOrUrl: string, options?: DatabaseOptions);
   /** @internal */
@@ -121,6 +122,7 @@ export class Database<T extends object = AnyFields> extends CoreDatabase<T> {
   ) {
     super(nameOrUrl, options, coalesce);
     this.#live = live ?? {};
+    if (!(options instanceof Connection)) readLiveOptions(this.#live);
   }
 
   get #scope(): DatabaseScope {
@@ -195,7 +197,7 @@ export class Database<T extends object = AnyFields> extends CoreDatabase<T> {
    * Cold. Emits once and completes; unsubscribing aborts the request. Errors with `NotFound` if the
    * view does not exist.
    *
-   * @param name - `'design-document/view'`, `'_all_docs'`, `'_design_docs'` or `'_local_docs'`.
+   * @param name - As for {@link Database.view}, or `'_design_docs'` or `'_local_docs'`.
    * @see https://docs.couchdb.org/en/stable/api/ddoc/views.html#sending-multiple-queries-to-a-view
    */
   viewQueries<Key = unknown, Value = unknown>(
@@ -342,9 +344,9 @@ export class Database<T extends object = AnyFields> extends CoreDatabase<T> {
    * Calls a show function. Emits the rendered response.
    *
    * Cold. Emits once and completes; unsubscribing aborts the request. Errors with `NotFound` if the
-   * function does not exist.
+   * function does not exist. A redirect is not followed: its `location` is in `headers`.
    *
-   * @param name - `'design-document/function'`.
+   * @param name - `'design-document/function'`, separated at the last slash.
    * @param id - The document to render. Without an id the function receives null.
    * @param parameters - The function's `req.query`.
    * @deprecated CouchDB 4 removes show functions.
@@ -358,9 +360,9 @@ export class Database<T extends object = AnyFields> extends CoreDatabase<T> {
    * Calls a list function with the rows of a view. Emits the rendered response.
    *
    * Cold. Emits once and completes; unsubscribing aborts the request. Errors with `NotFound` if the
-   * function does not exist.
+   * function does not exist. A redirect is not followed: its `location` is in `headers`.
    *
-   * @param name - `'design-document/function'`.
+   * @param name - `'design-document/function'`, separated at the last slash.
    * @param view - A view of the same design document, or `'other-design-document/view'`.
    * @param parameters - Added to the function's `req.query`, which also contains the view options.
    * @deprecated CouchDB 4 removes list functions.
@@ -382,7 +384,11 @@ export class Database<T extends object = AnyFields> extends CoreDatabase<T> {
    * Cold. Emits once and completes; unsubscribing aborts the request. Errors with `NotFound` if the
    * function does not exist.
    *
-   * @param name - `'design-document/function'`.
+   * The function can choose the status. Corduroy emits redirects without following them, and emits any
+   * status if the function wrote a document. Other statuses from 400 are errors. Browsers hide the
+   * headers and the body of a redirect, so `id` and `rev` are null there.
+   *
+   * @param name - `'design-document/function'`, separated at the last slash.
    * @param id - With an id, sends a PUT request; without one, a POST request.
    * @param body - Text becomes the function's `req.body`. An object is form-encoded, and becomes
    * `req.form`.
@@ -604,7 +610,7 @@ export class Database<T extends object = AnyFields> extends CoreDatabase<T> {
    * can compute the rows, so Corduroy repeats the request after changes: at most once every
    * `latency` milliseconds (default 1000; `live.latency` of the `Couch` sets another).
    *
-   * @param name - `'design-document/view'`.
+   * @param name - `'design-document/view'`, separated at the last slash.
    * @see https://docs.couchdb.org/en/stable/api/ddoc/views.html
    */
   view$<Key = unknown, Value = unknown>(

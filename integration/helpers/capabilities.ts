@@ -36,6 +36,7 @@ export const embeddedLacks = {
   'proxy-authentication': 'It supports Basic and cookies, but neither proxies nor JWTs.',
   'attachment-encoding': 'Attachments are never compressed: no encoding or encoded_length.',
   'local-seq': 'local_seq is ignored.',
+  'design-names': 'It has no views in a design document whose name contains a slash.',
   'compaction-state': 'compact_running is never true and sizes are estimates.',
 } as const satisfies Record<string, string>;
 

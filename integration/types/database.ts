@@ -48,8 +48,10 @@ expectTypeOf(db.allDocs({ keys: ['a'] })).toEqualTypeOf<
 expectTypeOf(db.allDocs({ keys: ['a'], includeDocs: true })).toEqualTypeOf<
   Operation<View<AllDocsRow<Document<Person> | null, RevisionValue | null>, AllDocsOptions>>
 >();
-// @ts-expect-error -- ids are strings
-db.allDocs({ key: 1 });
+// CouchDB compares numbers with ids, as it does in db.view('_all_docs').
+db.allDocs({ key: 1, keys: [1, 'a'], startKey: 0, endKey: 9 });
+// @ts-expect-error -- an id is a string, and no object
+db.allDocs({ key: {} });
 // @ts-expect-error -- _all_docs has no reduce function
 db.allDocs({ reduce: false });
 db.designs.list({ includeDocs: true }).subscribe(({ rows }) => {

@@ -88,4 +88,4 @@ expectTypeOf(db.upkeep.grant({ members: { roles: ['staff'] } })).toEqualTypeOf<
 >();
 expectTypeOf(db.upkeep.revoke({ admins: { names: ['ada'] } })).toEqualTypeOf<Operation<Security>>();
 // @ts-expect-error -- only members and admins exist
-db.grant({ readers: { names: ['ada'] } });
+db.upkeep.grant({ readers: { names: ['ada'] } });

@@ -1,4 +1,14 @@
-import { BehaviorSubject, Observable, defer, map, mergeMap, of, switchAll, tap } from 'rxjs';
+import {
+  BehaviorSubject,
+  Observable,
+  defer,
+  isObservable,
+  map,
+  mergeMap,
+  of,
+  switchAll,
+  tap,
+} from 'rxjs';
 import type { Subscriber } from 'rxjs';
 import type { DatabaseScope } from '../http/scope.ts';
 import type { Change, ChangesBatch, Sequence } from '../model/change.ts';
@@ -15,8 +25,9 @@ import { sharedFeed } from './shared-feed.ts';
 import type { FeedState } from './feed-state.ts';
 import { RetryPolicy } from '../operators/retry-policy.ts';
 import type { ErrorTolerance } from '../operators/retry-policy.ts';
+import { requireBackoff, toBody } from '../http/query.ts';
 import { retryTransient } from '../http/retry-transient.ts';
-import { changesRequest } from './parameters.ts';
+import { changesRequest, sinceParameter } from './parameters.ts';
 import type { ChangesParameters } from './parameters.ts';
 import type { CrossTab, FeedBehaviour, FeedKind } from './feed-state.ts';
 import type { SharedFeed } from './shared-feed.ts';
@@ -203,6 +214,29 @@ export class ChangesFeed<T extends object = AnyFields> extends Observable<Change
   }
 }
 
+const any = (): string => '';
+const FEED_OPTIONS = {
+  latency: any,
+  heartbeat: any,
+  feed: any,
+  errorTolerance: any,
+  linger: any,
+  backoff: any,
+  pauseWhile: any,
+  crossTab: any,
+};
+
+/**
+ * Validates that options are those that all feeds have in common.
+ *
+ * @throws TypeError for an unknown option, with the most similar name.
+ */
+export function requireFeedOptions(options: unknown, what: string): void {
+  if (typeof options !== 'object' || options === null)
+    throw invalidArgument(what, 'an object', options);
+  toBody(FEED_OPTIONS, options, what);
+}
+
 const KINDS: readonly string[] = ['auto', 'continuous', 'longpoll', 'eventsource', 'normal'];
 
 /**
@@ -236,6 +270,9 @@ export function readFeedOptions(
   if (errorTolerance !== 'always' && !(errorTolerance >= 0)) {
     throw invalidOption('errorTolerance', "'always' or milliseconds from 0", errorTolerance);
   }
+  requireBackoff(backoff, `${what}: backoff`);
+  if (pauseWhile !== undefined && !isObservable(pauseWhile))
+    throw invalidArgument(`${what}: pauseWhile`, 'an Observable of booleans', pauseWhile);
   if (!(linger >= 0)) throw invalidOption('linger', 'milliseconds from 0', linger);
   if (limit !== Infinity && !(Number.isSafeInteger(limit) && limit > 0)) {
     throw invalidOption('limit', 'a whole number from 1', limit);
@@ -254,7 +291,7 @@ export function readFeedOptions(
     backoff,
     pauseWhile,
     crossTab,
-    since: String(since),
+    since: sinceParameter(since, `${what}: since`),
     limit,
   };
   return { behaviour, parameters };

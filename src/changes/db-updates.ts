@@ -1,5 +1,5 @@
 import { Observable, map, of } from 'rxjs';
-import { readFeedOptions } from './changes-feed.ts';
+import { readFeedOptions, requireFeedOptions } from './changes-feed.ts';
 import type { FeedOptions } from './changes-feed.ts';
 import type { FeedSource } from './feed-source.ts';
 import type { FeedState } from './feed-state.ts';
@@ -91,10 +91,11 @@ export class DbUpdatesFeed extends Observable<DbUpdatesBatch> {
   /** @internal */
   constructor(connection: Connection, options: DbUpdatesOptions) {
     const { latency = 1000, ...rest } = options;
+    const { since: _since, ...feedOptions } = rest;
+    requireFeedOptions(feedOptions, 'dbUpdates$');
     if (!(latency >= 0))
       throw invalidArgument('dbUpdates$: latency', 'milliseconds from 0', latency, RangeError);
     const { behaviour, parameters } = readFeedOptions(rest, 'dbUpdates$');
-    changesRequest(parameters, {}, 'dbUpdates$');
     const source = dbUpdatesSource(connection);
     const feed = sharedFeed(source, parameters, behaviour);
     let seq = behaviour.since;

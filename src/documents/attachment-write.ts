@@ -14,7 +14,7 @@ import {
 import type { Observable, Observer } from 'rxjs';
 import { eachValueFrom } from 'rxjs-for-await';
 import { isNotFound } from '../errors/http-error.ts';
-import { stringField } from '../http/decode.ts';
+import { asObject, requireSameId, stringField } from '../http/decode.ts';
 import type { Answer } from '../http/exchange.ts';
 import { mayBeWritten, nextRevisions } from '../http/verify-writes.ts';
 import { Operation } from '../http/operation.ts';
@@ -29,7 +29,10 @@ import type { AttachmentProgress } from './attachment-read.ts';
 
 /** Options for writing an attachment. */
 export interface PutAttachmentOptions {
-  /** The media type. Default: the type of the Blob or File, or the type that the file name stands for. */
+  /**
+   * The media type. Default: the type of the Blob or File; else the type for the extension of the name;
+   * else `text/plain` for text, and `application/octet-stream` for bytes.
+   */
   readonly contentType?: string;
   /** Observes the upload: receives the progress for each chunk, completes after the last, never errors. */
   readonly progress?: Partial<Observer<AttachmentProgress>>;
@@ -61,8 +64,7 @@ export function putAttachment(
     throw new TypeError('putAttachment: the content has no name; give a filename');
   // Validate now: throws at the call.
   attachmentPath(db, id, name, undefined);
-  const type =
-    options.contentType ?? (upload.type || mediaTypeOf(name)) ?? 'application/octet-stream';
+  const type = options.contentType ?? (upload.type || typeOfNamed(name, upload.isText));
   return writeAndRecord(
     db,
     owner,
@@ -119,7 +121,11 @@ function writeAndRecord(
     defer(() => {
       const { _id: id, _rev: base } = owner;
       return db.connection
-        .json(describe, (body) => stringField(body, 'rev'))
+        .json(describe, (body) => {
+          const { id: answered = id } = asObject(body);
+          requireSameId(id, String(answered));
+          return stringField(body, 'rev');
+        })
         .pipe(
           catchError((error: unknown) =>
             attachmentDespite(error, db, { id, base }, sent).pipe(
@@ -200,10 +206,12 @@ export type AttachmentContent =
 interface Upload {
   /** The name of the File, or of the file that the stream reads. */
   readonly name: string | undefined;
-  /** The media type of the content, or `''` if it is unknown. */
+  /** The media type of a Blob or File, or `''`. */
   readonly type: string;
   /** The bytes, if they are kept: a stream is gone when it has been sent. */
   readonly bytes: Uint8Array | Blob | undefined;
+  /** Whether the content is text, which is sent as UTF-8. */
+  readonly isText: boolean;
   /** Opens the content for a request. Retries work if it can be read more than once. */
   open(progress: Partial<Observer<AttachmentProgress>> | undefined): {
     readonly body: RequestBody;
@@ -220,10 +228,9 @@ const CHUNK_SIZE = 64 * 1024;
  * @throws TypeError for content that cannot be attached.
  */
 function toUpload(content: AttachmentContent): Upload {
-  if (typeof content === 'string')
-    return uploadBytes(new TextEncoder().encode(content), 'text/plain;charset=utf-8');
-  if (content instanceof Uint8Array) return uploadBytes(content, '');
-  if (content instanceof ArrayBuffer) return uploadBytes(new Uint8Array(content), '');
+  if (typeof content === 'string') return uploadBytes(new TextEncoder().encode(content), true);
+  if (content instanceof Uint8Array) return uploadBytes(content, false);
+  if (content instanceof ArrayBuffer) return uploadBytes(new Uint8Array(content), false);
   if (typeof Blob !== 'undefined' && content instanceof Blob) {
     const { size, type } = content;
     const name = 'name' in content && typeof content.name === 'string' ? content.name : undefined;
@@ -231,6 +238,7 @@ function toUpload(content: AttachmentContent): Upload {
       name,
       type,
       bytes: content,
+      isText: false,
       open: (progress) => ({
         body: withProgress(blobChunks(content), size, progress),
         length: size,
@@ -251,10 +259,11 @@ function toUpload(content: AttachmentContent): Upload {
   );
 }
 
-function uploadBytes(bytes: Uint8Array, type: string): Upload {
+function uploadBytes(bytes: Uint8Array, isText: boolean): Upload {
   return {
     name: undefined,
-    type,
+    type: '',
+    isText,
     bytes,
     open: (progress) => ({
       body:
@@ -272,6 +281,7 @@ function uploadStream(
     name,
     type: '',
     bytes: undefined,
+    isText: false,
     open: (progress) => ({ body: withProgress(openStream(), null, progress), length: undefined }),
   };
 }
@@ -303,12 +313,58 @@ async function* withProgress(
 
 type MediaTypeLookup = (filename: string) => string | null;
 
-let mediaTypeOf: MediaTypeLookup = () => null;
+/** The extensions of the types that browsers show, by the type. Node knows many more. */
+const COMMON_TYPES: Readonly<Record<string, string>> = {
+  'application/gzip': 'gz',
+  'application/json': 'json',
+  'application/pdf': 'pdf',
+  'application/wasm': 'wasm',
+  'application/xml': 'xml',
+  'application/zip': 'zip',
+  'audio/mpeg': 'mp3',
+  'audio/ogg': 'ogg',
+  'audio/wav': 'wav',
+  'font/woff2': 'woff2',
+  'image/avif': 'avif',
+  'image/gif': 'gif',
+  'image/jpeg': 'jpg jpeg',
+  'image/png': 'png',
+  'image/svg+xml': 'svg',
+  'image/webp': 'webp',
+  'text/calendar': 'ics',
+  'text/css': 'css',
+  'text/csv': 'csv',
+  'text/html': 'html htm',
+  'text/javascript': 'js mjs',
+  'text/markdown': 'md',
+  'text/plain': 'txt',
+  'video/mp4': 'mp4',
+  'video/webm': 'webm',
+};
+
+let mediaTypeOf: MediaTypeLookup = (filename) => {
+  const extension = /\.([a-z0-9]+)$/i.exec(filename)?.[1]?.toLowerCase();
+  const found = Object.entries(COMMON_TYPES).find(
+    ([, extensions]) => extension !== undefined && extensions.split(' ').includes(extension),
+  );
+  return found?.[0] ?? null;
+};
 
 /**
  * Sets the function that finds the media type of a file name. The entry point for Node passes one from a
- * library. Browsers need none: a File has its type, and the table would be most of a page's bundle.
+ * library, which knows hundreds of extensions. Browsers know only the common ones, because a page's
+ * bundle must stay small.
  */
 export function setTypeOfName(lookup: MediaTypeLookup): void {
   mediaTypeOf = lookup;
+}
+
+/** Returns the media type for a name, or for the kind of the content if the name has no known type. */
+function typeOfNamed(name: string, isText: boolean): string {
+  const binary = 'application/octet-stream';
+  const type = mediaTypeOf(name) ?? binary;
+  if (!isText) return type;
+  if (type === binary) return 'text/plain;charset=utf-8';
+  // Browsers read HTML and text without a charset in an encoding that they guess.
+  return type.startsWith('text/') ? `${type};charset=utf-8` : type;
 }

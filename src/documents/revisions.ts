@@ -16,7 +16,9 @@ export function revisions(db: DatabaseScope, id: string): Operation<string[]> {
     db.connection,
     () => ({ path: `${db.path}${documentPath(id)}?revs=true` }),
     (body) => {
-      const { start, ids } = asObject(asObject(body)['_revisions']);
+      const { _id: received = id, _revisions: known } = asObject(body);
+      requireSameId(id, String(received));
+      const { start, ids } = asObject(known);
       return asArray(ids).map((hash, i) => `${Number(start) - i}-${String(hash)}`);
     },
   );
@@ -76,7 +78,11 @@ export function copyDocument(
       const path = `${db.path}${documentPath(from.id)}${revQuery(from.rev)}`;
       return { method: 'COPY', path, headers: { destination } };
     },
-    (body) => ({ id: stringField(body, 'id'), rev: stringField(body, 'rev') }),
+    (body) => {
+      const id = stringField(body, 'id');
+      requireSameId(parseRef(target, 'dest').id, id);
+      return { id, rev: stringField(body, 'rev') };
+    },
   );
 }
 

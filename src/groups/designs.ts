@@ -2,7 +2,7 @@ import { getDocument } from '../documents/read.ts';
 import type { GetOptions } from '../documents/read.ts';
 import { copyDocument, deleteDocument } from '../documents/revisions.ts';
 import type { DeleteResult, WriteResult } from '../documents/revisions.ts';
-import { stringField } from '../http/decode.ts';
+import { requireSameId, stringField } from '../http/decode.ts';
 import { operation } from '../http/operation.ts';
 import type { Operation } from '../http/operation.ts';
 import type { DatabaseScope } from '../http/scope.ts';
@@ -69,6 +69,7 @@ export class Designs {
       },
       (body) => {
         const result = { id: stringField(body, 'id'), rev: stringField(body, 'rev') };
+        requireSameId(design._id, result.id);
         recordRevision(design, result.id, result.rev);
         return result;
       },

@@ -1,6 +1,6 @@
 import type { WriteResult } from '../documents/revisions.ts';
 import { requireDraft } from '../documents/write.ts';
-import { stringField } from '../http/decode.ts';
+import { requireSameId, stringField } from '../http/decode.ts';
 import type { RequestSpec } from '../http/exchange.ts';
 import { operation } from '../http/operation.ts';
 import type { Operation } from '../http/operation.ts';
@@ -59,7 +59,7 @@ export class LocalDocuments {
       this.#db.connection,
       () => ({ path }),
       (body) => {
-        stringField(body, '_id');
+        requireSameId(localId(id), stringField(body, '_id'));
         return body as LocalDocument<Fields>;
       },
     );
@@ -84,7 +84,7 @@ export class LocalDocuments {
         return { method: 'PUT', path, json: { ...doc, _id: localId(doc._id) } };
       },
       (body) => {
-        const result = decodeWriteResult(body);
+        const result = decodeWriteResult(body, doc._id);
         recordRevision(doc, result.id, result.rev);
         return result;
       },
@@ -100,15 +100,17 @@ export class LocalDocuments {
    * @see https://docs.couchdb.org/en/stable/api/local.html#delete--db-_local-docid
    */
   delete(doc: string | LocalDraft): Operation<WriteResult> {
+    const ref = (): Partial<DocumentRef> => (typeof doc === 'string' ? { _id: doc } : (doc ?? {}));
     const describe = (): RequestSpec => {
-      const { _id: id, _rev: rev }: Partial<DocumentRef> =
-        typeof doc === 'string' ? { _id: doc } : (doc ?? {});
+      const { _id: id, _rev: rev } = ref();
       const path = this.#path(id, 'local.delete: id');
       return { method: 'DELETE', path: rev === undefined ? path : `${path}?rev=${segment(rev)}` };
     };
     // Validate now: throws at the call.
     describe();
-    return operation(this.#db.connection, describe, decodeWriteResult);
+    return operation(this.#db.connection, describe, (body) =>
+      decodeWriteResult(body, ref()._id ?? ''),
+    );
   }
 
   /**
@@ -127,7 +129,7 @@ export class LocalDocuments {
     return operation(
       this.#db.connection,
       () => ({ method: 'COPY', path, headers: { destination } }),
-      decodeWriteResult,
+      (body) => decodeWriteResult(body, dest),
     );
   }
 
@@ -142,7 +144,7 @@ export class LocalDocuments {
   list(
     options: LocalDocsOptions = {},
   ): Operation<View<Row<string, RevisionValue>, AllDocsOptions>> {
-    return listDocuments(this.#db, '_local_docs', options, 'local.list');
+    return listDocuments(this.#db, '_local_docs', withPrefixedIds(options), 'local.list');
   }
 
   #path(id: unknown, what: string): string {
@@ -156,7 +158,26 @@ export class LocalDocuments {
 
 const localId = (id: string): string => `_local/${id.replace(/^_local\//, '')}`;
 
-const decodeWriteResult = (body: unknown): WriteResult => ({
-  id: stringField(body, 'id'),
-  rev: stringField(body, 'rev'),
-});
+function decodeWriteResult(body: unknown, sent: string): WriteResult {
+  const id = stringField(body, 'id');
+  requireSameId(localId(sent), id);
+  return { id, rev: stringField(body, 'rev') };
+}
+
+/** Adds the prefix `_local/` to the ids of a listing's options. */
+function withPrefixedIds(options: LocalDocsOptions): LocalDocsOptions {
+  const prefixed: { -readonly [Name in keyof LocalDocsOptions]: LocalDocsOptions[Name] } = {
+    ...options,
+  };
+  for (const name of ['key', 'startKey', 'endKey'] as const) {
+    const id = prefixed[name];
+    if (typeof id === 'string') prefixed[name] = localId(id);
+  }
+  const { keys } = prefixed;
+  if (Array.isArray(keys)) {
+    prefixed.keys = keys.map(
+      (id: unknown) => (typeof id === 'string' ? localId(id) : id) as string,
+    );
+  }
+  return prefixed;
+}

@@ -20,7 +20,7 @@ export interface Search<T extends object = AnyFields> {
    * Errors with `NotFound` if the index does not exist or the server has no Clouseau, and with
    * `BadRequest` if Lucene cannot parse `q`.
    *
-   * @param name - `'design-document/index'`.
+   * @param name - `'design-document/index'`, separated at the last slash.
    */
   (name: string, query: SearchQuery): Operation<SearchResult<T>>;
   /** Reads the state of an index. */
@@ -57,7 +57,7 @@ export interface NouveauSearch<T extends object = AnyFields> {
    * Errors with `NotFound` if the index does not exist or the server has no Nouveau, and with
    * `BadRequest` if Lucene cannot parse `q`.
    *
-   * @param name - `'design-document/index'`.
+   * @param name - `'design-document/index'`, separated at the last slash.
    */
   (name: string, query: NouveauQuery): Operation<NouveauResult<T>>;
   /** Reads the state of an index. */

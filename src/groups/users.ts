@@ -50,8 +50,8 @@ export class Users<Db = unknown> {
   }
 
   /**
-   * Saves a user that {@link Users.get} emitted, with changed fields. Emits the user with its new
-   * revision.
+   * Saves a user that {@link Users.get} emitted, with changed fields. Emits the user as the server
+   * stored it.
    *
    * Cold. Errors with `Conflict` if it was changed meanwhile.
    *
@@ -62,7 +62,9 @@ export class Users<Db = unknown> {
   }
 
   /**
-   * Creates a user who can log in with this password. Emits the user.
+   * Creates a user who can log in with this password. Emits the user as the server stored it, with the
+   * hash of the password. If this connection may not read the user, `_rev` is `''`: read the user with
+   * other credentials before you save it.
    *
    * Cold. Errors with `Conflict` if the name is taken, and with `BadRequest` or `Forbidden` if the
    * server refuses the password.
@@ -72,7 +74,7 @@ export class Users<Db = unknown> {
   }
 
   /**
-   * Changes a user's password. Emits the user.
+   * Changes a user's password. Emits the user as the server stored it, with the hash of the password.
    *
    * Cold. Sessions of the user end. If it is the password of this connection, and no function or
    * Observable supplied it, the connection uses the new one from then on.
@@ -82,7 +84,7 @@ export class Users<Db = unknown> {
   }
 
   /**
-   * Replaces a user's roles. Emits the user. A session has the new roles when it is renewed.
+   * Replaces a user's roles. Emits the user as the server stored it. A session has the new roles when it is renewed.
    *
    * Cold. Errors with `Forbidden` for all but administrators.
    */

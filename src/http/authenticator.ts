@@ -159,20 +159,21 @@ export class Authenticator {
 
   /**
    * Replaces the password of the current user, at each subscription; does nothing for other users.
-   * Emits when the server accepts the new password, or after three retries.
+   * Emits whether the server accepts the credentials of this connection, after at most three retries.
    */
-  replacePassword(user: BasicCredentials): Observable<unknown> {
+  replacePassword(user: BasicCredentials): Observable<boolean> {
     return defer(() => {
       const identity = this.#identity;
       const isCurrentUser = identity?.immediate?.basic?.username === user.username;
       // A function or an Observable supplies the new password itself.
-      if (!isCurrentUser || this.#source$ !== null || this.#load$ !== null) return of(false);
+      if (!isCurrentUser || this.#source$ !== null || this.#load$ !== null) return of(true);
       const isSession = identity instanceof CookieSession;
       const { send, scheduler } = this.#channel;
       this.#setIdentity(createIdentity(isSession ? { session: user } : user, this.#channel));
       // CouchDB caches the old password for a moment. A fifth failure would lock the account.
       return send({ path: '/_session' }, this.immediate).pipe(
         mergeMap(readExchange),
+        map(() => true),
         retry({ count: 3, delay: (_error, failures) => timer(50 * 4 ** failures, scheduler) }),
         catchError(() => of(false)),
       );

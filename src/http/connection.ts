@@ -191,7 +191,7 @@ export class Connection {
         explainTruncation: explain(truncatedError),
       }).subscribe({
         next: ({ status, headers, body }) => {
-          if (status >= 200 && status < 300) {
+          if ((status >= 200 && status < 300) || spec.isAnswer?.(status, headers) === true) {
             subscriber.next({
               status,
               headers: takeCookies(headers, authorization),
@@ -226,8 +226,18 @@ export class Connection {
       body = this.codec.stringify(spec.json);
       headers['content-type'] = 'application/json';
     }
-    const { method = 'GET', path, endless } = spec;
-    return { method, url: base + path, headers, body, endless, cookies: authorization.cookies };
+    const { method = 'GET', path, endless, isAnswer } = spec;
+    const { cookies } = authorization;
+    const url = base + path;
+    return {
+      method,
+      url,
+      headers,
+      body,
+      endless,
+      cookies,
+      followRedirects: isAnswer === undefined,
+    };
   }
 
   #decode<T>(

@@ -20,6 +20,11 @@ export interface RequestSpec {
   readonly timeout?: number;
   /** Whether the response may never end, so that it must not occupy a socket of the pool. */
   readonly endless?: boolean;
+  /**
+   * Tells whether a response outside 2xx is an answer, rather than an error. Redirects are not followed
+   * then.
+   */
+  readonly isAnswer?: (status: number, headers: ResponseHeaders) => boolean;
 }
 
 /** Tells whether a request can be sent twice. An async iterable can be read only once. */

@@ -71,11 +71,12 @@ async function exchange(
     body,
     signal,
     credentials: request.cookies === true ? 'include' : credentials,
-    redirect: hasForeignCredentials(request.headers) ? 'error' : 'follow',
+    redirect: redirectMode(request),
     cache: request.endless === true ? 'no-store' : 'default',
   });
   subscriber.next({
-    status: response.status,
+    // Browsers hide a redirect that they do not follow: its status, its headers and its body.
+    status: response.type === 'opaqueredirect' ? 302 : response.status,
     headers: toRecord(response.headers),
     body: new Observable((chunks) => {
       pump(response.body, chunks).then(
@@ -88,6 +89,11 @@ async function exchange(
       );
     }),
   });
+}
+
+function redirectMode({ followRedirects, headers }: TransportRequest): RequestRedirect {
+  if (followRedirects === false) return 'manual';
+  return hasForeignCredentials(headers) ? 'error' : 'follow';
 }
 
 async function pump(

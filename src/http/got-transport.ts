@@ -73,7 +73,8 @@ function exchange(instance: Got, request: TransportRequest): Observable<Transpor
       headers: request.headers,
     };
     // A stream cannot be sent twice.
-    if (upload instanceof Readable) options.followRedirect = false;
+    if (upload instanceof Readable || request.followRedirects === false)
+      options.followRedirect = false;
     // Without a body got waits for the caller to write one to the stream.
     if (upload !== undefined) options.body = upload;
     else if (method !== 'GET' && method !== 'HEAD') options.body = '';

@@ -6,6 +6,7 @@ import { backoff } from '../operators/retry-policy.ts';
 import type { BackoffOptions } from '../operators/retry-policy.ts';
 import { isRepeatable } from './exchange.ts';
 import type { RequestSpec } from './exchange.ts';
+import { requireBackoff } from './query.ts';
 
 interface Node {
   readonly url: string;
@@ -30,6 +31,7 @@ export class Nodes {
   #nextIndex: number;
 
   constructor(urls: readonly string[], scheduler: SchedulerLike, nodeBackoff: BackoffOptions = {}) {
+    requireBackoff(nodeBackoff, 'nodeBackoff');
     const { initialDelay = 5_000, maxDelay = 60_000, random = Math.random } = nodeBackoff;
     this.#nodes = urls.map((url) => ({ url, failures: 0, availableAt: -Infinity }));
     this.#scheduler = scheduler;

@@ -5,7 +5,10 @@ import type { Connection } from './connection.ts';
 import type { Answer, Exchange, RequestSpec } from './exchange.ts';
 import type { ResponseHeaders } from './transport.ts';
 
-/** The outcome of a request as a value: `ok` is true for a 2xx status. */
+/**
+ * The outcome of a request as a value: `ok` is true for a 2xx status, and for the other statuses that
+ * `show`, `list` and `update` emit.
+ */
 export type Status<T> =
   | {
       readonly ok: true;

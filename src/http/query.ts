@@ -102,3 +102,27 @@ function unknownOption(parameters: Parameters, name: string, what: string): Type
 }
 
 const normalize = (name: string): string => name.replaceAll('_', '').toLowerCase();
+
+const delay: Parameter = (value, name) => {
+  if (typeof value === 'number' && value >= 0) return '';
+  throw invalidArgument(name, 'milliseconds from 0', value, RangeError);
+};
+const BACKOFF: Parameters = {
+  initialDelay: delay,
+  maxDelay: delay,
+  random: (value, name) => {
+    if (typeof value === 'function') return '';
+    throw invalidArgument(name, 'a function', value);
+  },
+};
+
+/**
+ * Validates the delays between retries. `name` is for errors.
+ *
+ * @throws TypeError or RangeError for unknown options, and for delays that are no milliseconds.
+ */
+export function requireBackoff(options: unknown, name: string): void {
+  if (typeof options !== 'object' || options === null)
+    throw invalidArgument(name, 'an object', options);
+  toBody(BACKOFF, options, name);
+}

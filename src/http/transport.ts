@@ -19,6 +19,8 @@ export interface TransportRequest {
   readonly body?: RequestBody | undefined;
   /** Whether the response may never end, so that it must not occupy a socket of the pool. */
   readonly endless?: boolean | undefined;
+  /** Whether to follow redirects; if false, a redirect is emitted as any response. @defaultValue true */
+  readonly followRedirects?: boolean | undefined;
   /** Whether a browser sends and stores cookies, for a server of another origin too. */
   readonly cookies?: boolean | undefined;
 }
@@ -43,8 +45,8 @@ export interface TransportResponse {
  * - **Errors** with the platform's error. Corduroy converts it, and masks credentials.
  * - **On unsubscribe**, before the head or during the body, the exchange is closed at once.
  *
- * A transport follows redirects, without credentials if they lead to another origin. It has no
- * retries and no timeouts.
+ * A transport follows redirects, without credentials if they lead to another origin, unless
+ * `followRedirects` is false. It has no retries and no timeouts.
  */
 export interface Transport {
   readonly send: (request: TransportRequest) => Observable<TransportResponse>;

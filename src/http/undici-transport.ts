@@ -83,6 +83,7 @@ export class UndiciExchange implements Dispatcher.DispatchHandler {
   readonly #agent: Dispatcher;
   readonly #subscriber: Subscriber<TransportResponse>;
   readonly #endless: boolean;
+  readonly #followsRedirects: boolean;
   #target: Target;
   #next: Target | null = null;
   #redirects = 0;
@@ -100,6 +101,7 @@ export class UndiciExchange implements Dispatcher.DispatchHandler {
     this.#agent = agent;
     this.#subscriber = subscriber;
     this.#endless = request.endless === true;
+    this.#followsRedirects = request.followRedirects !== false;
     const { method, url, headers, body } = request;
     this.#target = { method, url, headers, upload: toUpload(body) };
     this.#dispatch();
@@ -204,7 +206,12 @@ export class UndiciExchange implements Dispatcher.DispatchHandler {
   /** Returns the target of a redirect, or null if the response is none. */
   #redirectTarget(status: number, headers: ResponseHeaders): Target | null {
     const { location } = headers;
-    if (location === undefined || status > 308 || (status < 307 && (status < 301 || status > 303)))
+    if (
+      !this.#followsRedirects ||
+      location === undefined ||
+      status > 308 ||
+      (status < 307 && (status < 301 || status > 303))
+    )
       return null;
     const { method, url, headers: original, upload } = this.#target;
     // A stream cannot be sent twice.

@@ -143,6 +143,16 @@ function decode(text: string): string {
   }
 }
 
+/**
+ * Splits `'design-document/name'` at its last slash, and encodes both parts: the name of a design
+ * document may contain slashes. Returns null for any other value.
+ */
+export function splitDesignName(name: unknown): readonly [ddoc: string, name: string] | null {
+  const slash = typeof name === 'string' ? name.lastIndexOf('/') : -1;
+  if (typeof name !== 'string' || slash < 1 || slash === name.length - 1) return null;
+  return [segment(name.slice(0, slash)), segment(name.slice(slash + 1))];
+}
+
 /** Encodes the name of a design document, given with or without the prefix `_design/`. */
 export function designName(ddoc: unknown, what: string): string {
   const name = typeof ddoc === 'string' ? ddoc.replace(/^_design\//, '') : '';

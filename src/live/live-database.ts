@@ -17,7 +17,7 @@ import {
   take,
   tap,
 } from 'rxjs';
-import { readFeedOptions } from '../changes/changes-feed.ts';
+import { readFeedOptions, requireFeedOptions } from '../changes/changes-feed.ts';
 import type { FeedOptions } from '../changes/changes-feed.ts';
 import { databaseSource } from '../changes/feed-source.ts';
 import type { FeedBehaviour } from '../changes/feed-state.ts';
@@ -43,6 +43,24 @@ export interface LiveOptions extends Omit<FeedOptions, 'latency'> {
    * @defaultValue 1000
    */
   readonly latency?: number;
+}
+
+/**
+ * Reads the options of live queries: their latency, and the behaviour of the feed that they share.
+ *
+ * @throws TypeError or RangeError for unknown options, and for values out of range.
+ */
+export function readLiveOptions(options: LiveOptions): {
+  readonly latency: number;
+  readonly behaviour: FeedBehaviour;
+} {
+  // A `since` or a filter would keep changes from live queries.
+  requireFeedOptions(options, 'live');
+  const { latency = 1000, ...rest } = options;
+  if (!(latency >= 0))
+    throw invalidArgument('live: latency', 'milliseconds from 0', latency, RangeError);
+  const { behaviour } = readFeedOptions(rest, 'live');
+  return { latency, behaviour };
 }
 
 const databases = new WeakMap<Connection, Map<string, LiveDatabase>>();
@@ -82,10 +100,7 @@ export class LiveDatabase {
   readonly #shared = new Map<string, Observable<unknown>>();
 
   constructor(db: DatabaseScope, options: LiveOptions) {
-    const { latency = 1000, ...rest } = options;
-    if (!(latency >= 0))
-      throw invalidArgument('live: latency', 'milliseconds from 0', latency, RangeError);
-    const { behaviour } = readFeedOptions(rest, 'live');
+    const { latency, behaviour } = readLiveOptions(options);
     this.db = db;
     this.latency = latency;
     this.#behaviour = behaviour;

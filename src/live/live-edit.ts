@@ -6,6 +6,7 @@ import {
   concatMap,
   debounceTime,
   defer,
+  distinctUntilChanged,
   filter,
   first,
   ignoreElements,
@@ -18,6 +19,7 @@ import type { DeletionOptions, Merge } from '../conflicts/merge.ts';
 import { fields } from '../conflicts/merge.ts';
 import { requireDraft } from '../documents/write.ts';
 import type { CorduroyError } from '../errors/corduroy-error.ts';
+import { requireBackoff } from '../http/query.ts';
 import { requireId } from '../http/url.ts';
 import type { AnyFields, Draft } from '../model/document.ts';
 import { invalidArgument } from '../model/invalid-argument.ts';
@@ -90,6 +92,7 @@ export class LiveEdit<T extends object = AnyFields> extends Observable<EditState
     if (!(debounce >= 0)) {
       throw invalidArgument('edit$: debounce', 'milliseconds from 0', debounce, RangeError);
     }
+    requireBackoff(backoff, 'edit$: backoff');
     const document = new DocumentEdit<T>(live, id, mergeDocuments, backoff);
     const flushes$ = new Subject<void>();
     const rebases$ = followDocument(live, id).pipe(
@@ -105,6 +108,9 @@ export class LiveEdit<T extends object = AnyFields> extends Observable<EditState
     const work$ = merge(rebases$, saves$).pipe(concatMap((task) => task));
     const states$ = document.state$.pipe(
       filter((state) => state !== null),
+      distinctUntilChanged(
+        (a, b) => a.base === b.base && a.local === b.local && a.error === b.error,
+      ),
       map((state) => ({
         value: document.toDocument(state),
         pending: state.local !== null,

@@ -1,6 +1,6 @@
 import { operation } from '../http/operation.ts';
 import type { Operation } from '../http/operation.ts';
-import { count, flag, text, toQuery } from '../http/query.ts';
+import { count, flag, toQuery } from '../http/query.ts';
 import type { Parameter, Parameters } from '../http/query.ts';
 import type { DatabaseScope } from '../http/scope.ts';
 import { assertJson } from '../model/json.ts';
@@ -10,14 +10,14 @@ import { decodeView } from './view.ts';
 
 /** Options for listing documents. The keys are the ids of the documents. */
 export interface AllDocsOptions {
-  /** Lists only this id. */
-  readonly key?: string;
+  /** Lists only this id. No id equals a number; CouchDB sorts numbers before all ids. */
+  readonly key?: string | number;
   /** Lists only these ids, in this order. A missing document has a row with an `error`. */
-  readonly keys?: readonly string[];
+  readonly keys?: readonly (string | number)[];
   /** The first id. */
-  readonly startKey?: string;
+  readonly startKey?: string | number;
   /** The last id. For all ids with a prefix, use `startKey: prefix` and `endKey: prefix + '\ufff0'`. */
-  readonly endKey?: string;
+  readonly endKey?: string | number;
   /** Whether the document with the id `endKey` is included. @defaultValue true */
   readonly inclusiveEnd?: boolean;
   /** Reverses the order; exchange `startKey` and `endKey` too. @defaultValue false */
@@ -49,7 +49,8 @@ export interface RevisionValue {
 export type AllDocsRow<Doc = null, Value = RevisionValue> = Row<string, Value, Doc>;
 
 const id: Parameter = (value, name) => {
-  if (typeof value !== 'string') throw invalidArgument(name, 'an id', value);
+  if (typeof value !== 'string' && !Number.isFinite(value))
+    throw invalidArgument(name, 'an id or a number', value);
   return JSON.stringify(value);
 };
 
@@ -81,7 +82,7 @@ export function listDocuments<Value, Doc>(
   const { keys, ...rest } = options;
   if (keys !== undefined) {
     if (!Array.isArray(keys)) throw invalidArgument(`${what}: keys`, 'an array of ids', keys);
-    keys.forEach((key, i) => text(key, `${what}: keys[${i}]`));
+    keys.forEach((key, i) => id(key, `${what}: keys[${i}]`));
     assertJson(keys, `${what}: keys`);
   }
   const path = `${db.path}/${listing}${toQuery(ALL_DOCS, rest, what)}`;

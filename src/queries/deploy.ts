@@ -3,10 +3,11 @@ import type { Observable } from 'rxjs';
 import { isBadRequest, isConflict, isNotFound } from '../errors/http-error.ts';
 import { isTransient } from '../errors/corduroy-error.ts';
 import type { Answer } from '../http/exchange.ts';
-import { asObject, stringField } from '../http/decode.ts';
+import { asObject, requireSameId, stringField } from '../http/decode.ts';
 import { Operation } from '../http/operation.ts';
 import type { DatabaseScope } from '../http/scope.ts';
 import { writtenDespite } from '../http/verify-writes.ts';
+import { requireBackoff } from '../http/query.ts';
 import { documentPath, segment } from '../http/url.ts';
 import { assertJson } from '../model/json.ts';
 import { invalidArgument } from '../model/invalid-argument.ts';
@@ -54,6 +55,7 @@ export function deploy(
   const { warmUp = true, attempts = 10, backoff: backoffOptions = BACKOFF } = options;
   if (!Number.isSafeInteger(attempts) || attempts < 1)
     throw invalidArgument('deploy: attempts', 'a whole number from 1', attempts, RangeError);
+  requireBackoff(backoffOptions, 'deploy: backoff');
   const retryIf = (isRetryable: (error: unknown) => boolean): Parameters<typeof retry>[0] => ({
     count: attempts - 1,
     delay: (error: unknown, failures: number) =>
@@ -192,7 +194,11 @@ function read(db: DatabaseScope, id: string): Observable<Answer<DesignDocument |
   return db.connection
     .json(
       () => ({ path }),
-      (body) => asObject(body) as DesignDocument,
+      (body) => {
+        const design = asObject(body) as DesignDocument;
+        requireSameId(id, design._id);
+        return design;
+      },
     )
     .pipe(
       catchError((error: unknown) =>
@@ -211,7 +217,11 @@ function put(
   return db.connection
     .json(
       () => ({ method: 'PUT', path, json: doc }),
-      (body) => stringField(body, 'rev'),
+      (body) => {
+        const { id = doc._id } = asObject(body);
+        requireSameId(doc._id, String(id));
+        return stringField(body, 'rev');
+      },
     )
     .pipe(
       catchError((error: unknown) =>

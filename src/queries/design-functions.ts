@@ -4,8 +4,9 @@ import type { Answer, RequestSpec } from '../http/exchange.ts';
 import { asObject } from '../http/decode.ts';
 import { Operation, operation } from '../http/operation.ts';
 import type { DatabaseScope } from '../http/scope.ts';
+import type { JsonCodec } from '../http/connection-options.ts';
 import type { ResponseHeaders } from '../http/transport.ts';
-import { designName, documentPath, requireId, segment } from '../http/url.ts';
+import { designName, documentPath, requireId, segment, splitDesignName } from '../http/url.ts';
 import { invalidArgument, describeValue } from '../model/invalid-argument.ts';
 import { viewQuery } from './view.ts';
 import type { ViewOptions } from './view.ts';
@@ -13,7 +14,11 @@ import type { ViewOptions } from './view.ts';
 /** The answer of a show, list or update function. */
 export interface RenderResult {
   readonly headers: ResponseHeaders;
-  /** The decoded value if the function answered with JSON, otherwise the text. */
+  /**
+   * The decoded value if the function answered with JSON, and the text if it answered with another type
+   * of text. Text that is labelled as JSON but is not, as from a list function without `start()`, is a
+   * string too. Any other answer is a `Uint8Array`, such as `{ base64: … }` and text that is not UTF-8.
+   */
   readonly body: unknown;
 }
 
@@ -50,7 +55,7 @@ export function renderList(
   if (typeof view !== 'string' || view === '')
     throw invalidArgument('list: view', "'view' or 'design-document/view'", view);
   const { keys, query } = viewQuery('list', options);
-  const viewSegments = view.split('/').map(segment).join('/');
+  const viewSegments = splitDesignName(view)?.join('/') ?? segment(view);
   const functionQuery = parametersQuery(parameters);
   const fullQuery = query === '' ? functionQuery : query + functionQuery.replace('?', '&');
   const path = `${functionPath(db, name, '_list', undefined)}/${viewSegments}${fullQuery}`;
@@ -91,18 +96,18 @@ export function callUpdate(
 }
 
 function render(db: DatabaseScope, describe: () => RequestSpec): Operation<RenderResult> {
+  const { connection } = db;
   const describeWithAccept = (): RequestSpec => {
     const spec = describe();
-    return { ...spec, headers: { accept: '*/*', ...spec.headers } };
+    return { ...spec, isAnswer: isFunctionAnswer, headers: { accept: '*/*', ...spec.headers } };
   };
   return new Operation(
-    db.connection.send(describeWithAccept).pipe(
+    connection.send(describeWithAccept).pipe(
       mergeMap(({ body, headers, status: code }) =>
         readBytes(body).pipe(
           map((bytes): Answer<RenderResult> => {
-            const text = new TextDecoder().decode(bytes);
-            const isJson = /^application\/json\b/.test(headers['content-type'] ?? '');
-            const value = { headers, body: isJson ? db.connection.codec.parse(text) : text };
+            const { 'content-type': type = '' } = headers;
+            const value = { headers, body: decodeRendered(bytes, type, connection.codec) };
             return { value, code, headers };
           }),
         ),
@@ -111,20 +116,49 @@ function render(db: DatabaseScope, describe: () => RequestSpec): Operation<Rende
   );
 }
 
+/**
+ * Tells whether a function chose the status: a redirect, or the status of an answer for which CouchDB
+ * wrote a document.
+ */
+function isFunctionAnswer(status: number, headers: ResponseHeaders): boolean {
+  return (status >= 300 && status < 400) || headers['x-couch-update-newrev'] !== undefined;
+}
+
+const JSON_TYPE = /^application\/([\w.-]+\+)?json\b/i;
+const TEXT_TYPE = /^$|^text\/|;\s*charset=|[/+](?:xml|javascript|x-www-form-urlencoded|yaml)\b/i;
+
+/** Decodes a body by its type. CouchDB labels an answer as JSON if the function sets no type. */
+function decodeRendered(bytes: Uint8Array, type: string, codec: JsonCodec): unknown {
+  const isJson = JSON_TYPE.test(type);
+  if (!isJson && !TEXT_TYPE.test(type)) return bytes;
+  let text: string;
+  try {
+    text = new TextDecoder('utf-8', { fatal: true }).decode(bytes);
+  } catch {
+    return bytes;
+  }
+  if (!isJson) return text;
+  try {
+    return codec.parse(text);
+  } catch {
+    return text;
+  }
+}
+
 function functionPath(
   db: DatabaseScope,
   name: unknown,
   kind: string,
   id: string | undefined,
 ): string {
-  const slash = typeof name === 'string' ? name.indexOf('/') : -1;
-  if (typeof name !== 'string' || slash < 1 || slash === name.length - 1) {
+  const parts = splitDesignName(name);
+  if (parts === null) {
     throw new TypeError(
       `The name of a function must be 'design-document/function' (received ${describeValue(name)})`,
     );
   }
   if (id !== undefined) requireId(id);
-  const path = `${db.path}/_design/${segment(name.slice(0, slash))}/${kind}/${segment(name.slice(slash + 1))}`;
+  const path = `${db.path}/_design/${parts[0]}/${kind}/${parts[1]}`;
   return id === undefined ? path : path + documentPath(id);
 }
 

@@ -86,8 +86,11 @@ export interface ExecutionStats {
 
 /** The plan of the server for a query. */
 export interface Explanation {
-  /** The index that CouchDB would use; `_all_docs` if none fits. */
-  readonly index: MangoIndex;
+  /**
+   * The index that CouchDB would use; `_all_docs` if none fits. Null if the query would fail, as with a
+   * `sort` that no index can serve: the reasons are in `indexCandidates`.
+   */
+  readonly index: MangoIndex | null;
   /** Whether the index contains the whole answer, so that no document is read. Null on older servers. */
   readonly covering: boolean | null;
   /** The selector, rewritten by the server. */
@@ -225,7 +228,7 @@ function decodeExplanation(body: unknown): Explanation {
   const answer = asObject(body);
   const { index, covering, selector, fields, opts, mrargs } = answer;
   return {
-    index: decodeIndex(index),
+    index: index === undefined || index === null ? null : decodeIndex(index),
     covering: typeof covering === 'boolean' ? covering : null,
     selector: asObject(selector),
     // Older servers send 'all_fields'.

@@ -5,7 +5,7 @@ import { count, flag, json, oneOf, text, toBody } from '../http/query.ts';
 import type { Parameter, Parameters } from '../http/query.ts';
 import type { Connection } from '../http/connection.ts';
 import type { DatabaseScope } from '../http/scope.ts';
-import { segment } from '../http/url.ts';
+import { splitDesignName } from '../http/url.ts';
 import type { AnyFields, Document } from '../model/document.ts';
 import { invalidArgument, describeValue } from '../model/invalid-argument.ts';
 
@@ -190,13 +190,13 @@ export function searchBody(
  * @throws TypeError for a name other than `'design-document/index'`.
  */
 export function searchPath(name: unknown, endpoint: string): string {
-  const slash = typeof name === 'string' ? name.indexOf('/') : -1;
-  if (typeof name !== 'string' || slash < 1 || slash === name.length - 1 || name.startsWith('_')) {
+  const parts = splitDesignName(name);
+  if (parts === null || parts[0].startsWith('_')) {
     throw new TypeError(
       `The name of a search index must be 'design-document/index' (received ${describeValue(name)})`,
     );
   }
-  return `/_design/${segment(name.slice(0, slash))}/${endpoint}/${segment(name.slice(slash + 1))}`;
+  return `/_design/${parts[0]}/${endpoint}/${parts[1]}`;
 }
 
 function decodeHit<T extends object>(raw: unknown): SearchHit<T> {

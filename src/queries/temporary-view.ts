@@ -57,9 +57,11 @@ export function temporaryView<Key, Value, Doc>(
 
 function write(db: DatabaseScope, name: string, view: object): Observable<string> {
   const path = `${db.path}/_design/${name}`;
+  // Only such a view can be queried without a partition in a partitioned database.
+  const options = { partitioned: false };
   return db.connection
     .json(
-      () => ({ method: 'PUT', path, json: { language: 'javascript', views: { view } } }),
+      () => ({ method: 'PUT', path, json: { language: 'javascript', views: { view }, options } }),
       (body) => stringField(body, 'rev'),
     )
     .pipe(map(({ value }) => value));

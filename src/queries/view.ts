@@ -6,7 +6,7 @@ import { count, flag, json, oneOf, text, toBody, toQuery } from '../http/query.t
 import type { Parameters } from '../http/query.ts';
 import { RowStream } from '../http/row-stream.ts';
 import type { DatabaseScope } from '../http/scope.ts';
-import { segment } from '../http/url.ts';
+import { splitDesignName } from '../http/url.ts';
 import { invalidArgument, describeValue } from '../model/invalid-argument.ts';
 import { assertJson } from '../model/json.ts';
 import { Row, View } from '../model/view.ts';
@@ -136,13 +136,13 @@ function viewBody(what: string, options: ViewOptions): Record<string, unknown> {
  */
 export function viewPath(name: unknown): string {
   if (name === '_all_docs' || name === '_design_docs' || name === '_local_docs') return `/${name}`;
-  const slash = typeof name === 'string' ? name.indexOf('/') : -1;
-  if (typeof name !== 'string' || slash < 1 || slash === name.length - 1 || name.startsWith('_')) {
+  const parts = splitDesignName(name);
+  if (parts === null || parts[0].startsWith('_')) {
     throw new TypeError(
       `The name of a view must be 'design-document/view' or '_all_docs' (received ${describeValue(name)})`,
     );
   }
-  return `/_design/${segment(name.slice(0, slash))}/_view/${segment(name.slice(slash + 1))}`;
+  return `/_design/${parts[0]}/_view/${parts[1]}`;
 }
 
 /** Replaces options that CouchDB spells in another way: `stale`, and `groupLevel: 'exact'`. */

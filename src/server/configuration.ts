@@ -36,7 +36,8 @@ export function configuration(
   const base = `/_node/${segment(options.node ?? '_local')}/_config`;
   const [section = '', key] = name === undefined ? [] : splitOnce(name);
   const path = base + [section, key].map((part) => (part ? `/${segment(part)}` : '')).join('');
-  const headers = options.persist === false ? { 'x-couch-persist': 'false' } : {};
+  const headers: Record<string, string> =
+    options.persist === false ? { 'x-couch-persist': 'false' } : {};
   const request = (method: string, json?: string, suffix = ''): Operation<unknown> =>
     operation(
       connection,

@@ -5,7 +5,7 @@ import { isNotFound } from '../errors/http-error.ts';
 import type { HTTPError } from '../errors/http-error.ts';
 import type { Connection } from '../http/connection.ts';
 import { asObject, numberOrNull, stringField } from '../http/decode.ts';
-import { text as textParameter, toBody } from '../http/query.ts';
+import { requireBackoff, text as textParameter, toBody } from '../http/query.ts';
 import type { Parameter } from '../http/query.ts';
 import type { Sequence } from '../model/change.ts';
 import { invalidArgument, describeValue } from '../model/invalid-argument.ts';
@@ -131,7 +131,10 @@ const tolerance: Parameter = (value, name) => {
 const OPTIONS = {
   replicator: textParameter,
   interval,
-  backoff: (): string => '',
+  backoff: (value: unknown, name: string): string => {
+    requireBackoff(value, name);
+    return '';
+  },
   errorTolerance: tolerance,
 };
 

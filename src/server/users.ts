@@ -1,9 +1,10 @@
-import { defer, map, mergeMap, retry, throwError } from 'rxjs';
+import { catchError, defer, map, mergeMap, of, retry, throwError } from 'rxjs';
 import type { Observable } from 'rxjs';
-import { isConflict } from '../errors/http-error.ts';
+import { isTransient } from '../errors/corduroy-error.ts';
+import { isConflict, isForbidden, isNotFound, isUnauthorized } from '../errors/http-error.ts';
 import { nameAndPassword } from '../http/auth.ts';
 import type { Connection } from '../http/connection.ts';
-import { arrayField, asObject, stringField } from '../http/decode.ts';
+import { arrayField, asObject, requireSameId, stringField } from '../http/decode.ts';
 import type { Answer } from '../http/exchange.ts';
 import { Operation, operation } from '../http/operation.ts';
 import { documentPath } from '../http/url.ts';
@@ -35,6 +36,7 @@ export interface CreateUserOptions {
 
 const PREFIX = 'org.couchdb.user:';
 const ATTEMPTS = 100;
+const READ_ATTEMPTS = 3;
 const BACKOFF = { initialDelay: 10, maxDelay: 1000 };
 
 export function createUser(
@@ -48,14 +50,24 @@ export function createUser(
   return new Operation(
     defer(() => {
       connection.hide([password]);
-      return write(connection, { ...fields, ...identityOf(name), roles: [...roles] }, { password });
+      const user = { ...fields, ...identityOf(name), roles: [...roles] };
+      return write(connection, { ...user, password }).pipe(
+        mergeMap((written) => readWritten(connection, written)),
+      );
     }),
   );
 }
 
 export function readUser(connection: Connection, name: string): Operation<User> {
   const path = pathOf(name);
-  return operation(connection, () => ({ path }), decodeUser);
+  return operation(
+    connection,
+    () => ({ path }),
+    (body) => {
+      requireSameId(PREFIX + name, stringField(body, '_id'));
+      return decodeUser(body);
+    },
+  );
 }
 
 export function listUsers(connection: Connection): Operation<User[]> {
@@ -76,14 +88,12 @@ export function changePassword(
   name: string,
   password: string,
 ): Operation<User> {
-  const user = requirePassword(name, password, 'users.changePassword');
+  requirePassword(name, password, 'users.changePassword');
   return new Operation(
     defer(() => {
       connection.hide([password]);
-      return change(connection, name, {}, { password });
-    }).pipe(
-      mergeMap((answer) => connection.authenticator.replacePassword(user).pipe(map(() => answer))),
-    ),
+      return change(connection, name, { password });
+    }),
   );
 }
 
@@ -95,7 +105,11 @@ export function saveUser(
   return new Operation(
     defer(() => {
       requireUser(user);
-      return write(connection, { ...user, type: 'user' }, {});
+      const { password } = user;
+      if (typeof password === 'string') connection.hide([password]);
+      return write(connection, { ...user, type: 'user' }).pipe(
+        mergeMap((written) => readWritten(connection, written)),
+      );
     }),
   );
 }
@@ -118,7 +132,10 @@ export function deleteUser(connection: Connection, name: string): Operation<true
       return operation(
         connection,
         () => ({ method: 'DELETE', path }),
-        () => true as const,
+        (body) => {
+          requireSameId(PREFIX + name, stringField(body, 'id'));
+          return true as const;
+        },
       ).answers();
     }),
     retryConflicts(connection),
@@ -131,24 +148,60 @@ function change(
   connection: Connection,
   name: string,
   fields: Partial<UserFields>,
-  secret: object = {},
 ): Observable<Answer<User>> {
   return defer(() => readUser(connection, name).answers()).pipe(
-    mergeMap(({ value }) => write(connection, { ...value, ...fields }, secret)),
+    mergeMap(({ value }) => write(connection, { ...value, ...fields })),
     retryConflicts(connection),
+    mergeMap((written) => readWritten(connection, written)),
   );
 }
 
-/** Writes a user's document. The emitted user does not contain `secret`. */
+/** Writes a user's document. Emits the fields that it sent. */
 function write(
   connection: Connection,
   user: UserFields & Partial<User>,
-  secret: object,
-): Observable<Answer<User>> {
+): Observable<Answer<UserFields>> {
   const path = pathOf(user.name);
   return connection.json(
-    () => ({ method: 'PUT', path, json: { ...user, ...secret } }),
-    (body) => ({ ...user, _id: stringField(body, 'id'), _rev: stringField(body, 'rev') }),
+    () => ({ method: 'PUT', path, json: user }),
+    (body) => {
+      requireSameId(PREFIX + user.name, stringField(body, 'id'));
+      return user;
+    },
+  );
+}
+
+/**
+ * Reads a user after a write: the server has computed the hash of a new password, and without that hash
+ * the emitted user would lose the password when it is saved again.
+ *
+ * A connection that may create a user may be unable to read it. The emitted user then has the revision
+ * `''`, which the server refuses.
+ */
+function readWritten(
+  connection: Connection,
+  { value: sent, code, headers }: Answer<UserFields>,
+): Observable<Answer<User>> {
+  const { password, ...fields } = sent;
+  const { name } = fields;
+  const unreadable = { ...fields, _id: PREFIX + name, _rev: '' } as User;
+  const hasAccess$ =
+    typeof password === 'string'
+      ? connection.authenticator.replacePassword({ username: name, password })
+      : of(true);
+  return hasAccess$.pipe(
+    mergeMap((hasAccess) => (hasAccess ? readUser(connection, name) : of(unreadable))),
+    retry({
+      count: READ_ATTEMPTS - 1,
+      delay: (error: unknown, failures) =>
+        isTransient(error) ? connection.after(backoff(failures)) : throwError(() => error),
+    }),
+    catchError((error: unknown) =>
+      isUnauthorized(error) || isForbidden(error) || isNotFound(error)
+        ? of(unreadable)
+        : throwError(() => error),
+    ),
+    map((value) => ({ value, code, headers })),
   );
 }
 
@@ -180,15 +233,11 @@ function requireName(name: unknown, method: string): asserts name is string {
     throw invalidArgument(`${method}: name`, 'a string that is not empty', name);
 }
 
-function requirePassword(
-  username: string,
-  password: string,
-  method: string,
-): ReturnType<typeof nameAndPassword> {
+function requirePassword(username: string, password: string, method: string): void {
   requireName(username, method);
   if (password === '')
     throw new TypeError(`${method}: password must be a string that is not empty`);
-  return nameAndPassword({ username, password }, method);
+  nameAndPassword({ username, password }, method);
 }
 
 function requireRoles(roles: unknown, method: string): void {

@@ -70,7 +70,7 @@ function rowOf(
   const { winner, leaves } = findTree(db, id);
   const revisions = query['style'] === 'all_docs' ? leaves : [winner];
   const { conflicts } = query;
-  const metadata = conflicts === undefined ? {} : { conflicts };
+  const metadata: Record<string, string> = conflicts === undefined ? {} : { conflicts };
   return {
     seq: sequenceOf(seq),
     id,
