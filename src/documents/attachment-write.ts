@@ -5,7 +5,7 @@ import { stringField } from '../http/decode.ts';
 import { Operation } from '../http/operation.ts';
 import type { DatabaseScope } from '../http/scope.ts';
 import type { RequestBody } from '../http/transport.ts';
-import { requireId } from '../http/url.ts';
+import { requireId, requireWellFormed } from '../http/url.ts';
 import type { Attachments, Draft } from '../model/document.ts';
 import { recordRevision } from '../model/document.ts';
 import { invalidArgument } from '../model/invalid-argument.ts';
@@ -148,8 +148,10 @@ const CHUNK_SIZE = 64 * 1024;
  * @throws TypeError for content that cannot be attached.
  */
 function toUpload(content: AttachmentContent): Upload {
-  if (typeof content === 'string')
+  if (typeof content === 'string') {
+    requireWellFormed(content, 'The content of an attachment');
     return uploadBytes(new TextEncoder().encode(content), 'text/plain;charset=utf-8');
+  }
   if (content instanceof Uint8Array) return uploadBytes(content, '');
   if (content instanceof ArrayBuffer) return uploadBytes(new Uint8Array(content), '');
   if (typeof Blob !== 'undefined' && content instanceof Blob) {

@@ -3,16 +3,17 @@ import { isNotFound } from '../errors/http-error.ts';
 import { asArray, asObject, sequence, stringField } from '../http/decode.ts';
 import { Operation, operation } from '../http/operation.ts';
 import type { DatabaseScope } from '../http/scope.ts';
-import { documentPath, isDotSegment, requireId, segment } from '../http/url.ts';
+import { documentPath, encodeText, isDotSegment, requireId, revQuery } from '../http/url.ts';
 import type { DocumentRef } from '../model/document.ts';
-import { invalidArgument, describeValue } from '../model/invalid-argument.ts';
+import { invalidArgument } from '../model/invalid-argument.ts';
 
 /** Reads the known revisions of a document, the newest first. */
 export function revisions(db: DatabaseScope, id: string): Operation<string[]> {
   requireId(id);
+  const path = `${db.path}${documentPath(id, 'revisions: id')}?revs=true`;
   return operation(
     db.connection,
-    () => ({ path: `${db.path}${documentPath(id)}?revs=true` }),
+    () => ({ path }),
     (body) => {
       const { start, ids } = asObject(asObject(body)['_revisions']);
       return asArray(ids).map((hash, i) => `${Number(start) - i}-${String(hash)}`);
@@ -23,9 +24,7 @@ export function revisions(db: DatabaseScope, id: string): Operation<string[]> {
 /** Reads the current revision of a document from the headers of an answer without a body. */
 export function currentRevision(db: DatabaseScope, id: string): Operation<string | null> {
   requireId(id);
-  if (isDotSegment(id))
-    throw new TypeError(`revs.current: no URL can hold the id ${describeValue(id)}`);
-  const path = `${db.path}${documentPath(id)}`;
+  const path = `${db.path}${documentPath(id, 'revs.current: id')}`;
   return new Operation(
     operation(
       db.connection,
@@ -70,7 +69,7 @@ export function copyDocument(
       const from = parseRef(source, 'source');
       const to = parseRef(target, 'dest');
       // CouchDB decodes the whole header before it parses it, so all of the id is encoded.
-      const destination = `${segment(to.id)}${revQuery(to.rev)}`;
+      const destination = `${encodeText(to.id, 'copy: dest')}${revQuery(to.rev)}`;
       const path = `${db.path}${documentPath(from.id)}${revQuery(from.rev)}`;
       return { method: 'COPY', path, headers: { destination } };
     },
@@ -79,6 +78,13 @@ export function copyDocument(
 }
 
 function parseRef(ref: unknown, what: string): { readonly id: string; readonly rev: unknown } {
+  const parsed = readRef(ref, what);
+  // A copy with an id that no URL can hold could be neither read nor copied again.
+  documentPath(parsed.id, `copy: ${what}`);
+  return parsed;
+}
+
+function readRef(ref: unknown, what: string): { readonly id: string; readonly rev: unknown } {
   if (typeof ref === 'object' && ref !== null && '_id' in ref) {
     requireId(ref._id, `copy: the _id of ${what}`);
     return { id: ref._id, rev: '_rev' in ref ? ref._rev : undefined };
@@ -86,10 +92,6 @@ function parseRef(ref: unknown, what: string): { readonly id: string; readonly r
   if (typeof ref !== 'string') throw invalidArgument(`copy: ${what}`, 'an id or a document', ref);
   requireId(ref, `copy: ${what}`);
   return { id: ref, rev: undefined };
-}
-
-function revQuery(rev: unknown): string {
-  return typeof rev === 'string' ? `?rev=${segment(rev)}` : '';
 }
 
 /** The result of a purge. */
@@ -107,9 +109,9 @@ export function purge(db: DatabaseScope, docs: readonly DocumentRef[]): Operatio
   return operation(
     db.connection,
     () => {
-      const json: Record<string, string[]> = {};
-      for (const { _id: id, _rev: rev } of docs) (json[id] ??= []).push(rev);
-      return { method: 'POST', path: `${db.path}/_purge`, json };
+      const revs = new Map<string, string[]>();
+      for (const { _id: id, _rev: rev } of docs) revs.set(id, [...(revs.get(id) ?? []), rev]);
+      return { method: 'POST', path: `${db.path}/_purge`, json: Object.fromEntries(revs) };
     },
     (body) => {
       const { purge_seq: seq = null, purged } = asObject(body);
@@ -139,8 +141,7 @@ export function deleteDocument(db: DatabaseScope, doc: DocumentRef): Operation<D
       if (isDotSegment(id)) {
         return { method: 'POST', path: db.path, json: { _id: id, _rev: rev, _deleted: true } };
       }
-      const query = `?rev=${encodeURIComponent(rev)}`;
-      return { method: 'DELETE', path: `${db.path}${documentPath(id)}${query}` };
+      return { method: 'DELETE', path: `${db.path}${documentPath(id)}${revQuery(rev)}` };
     },
     (body) => ({ ok: true, id: stringField(body, 'id'), rev: stringField(body, 'rev') }),
   );

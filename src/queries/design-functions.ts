@@ -5,7 +5,15 @@ import { asObject } from '../http/decode.ts';
 import { Operation, operation } from '../http/operation.ts';
 import type { DatabaseScope } from '../http/scope.ts';
 import type { ResponseHeaders } from '../http/transport.ts';
-import { designName, documentPath, requireId, segment } from '../http/url.ts';
+import { functionQuery } from '../http/query.ts';
+import {
+  designName,
+  documentPath,
+  requireId,
+  requireWellFormed,
+  segment,
+  splitName,
+} from '../http/url.ts';
 import { invalidArgument, describeValue } from '../model/invalid-argument.ts';
 import { viewQuery } from './view.ts';
 import type { ViewOptions } from './view.ts';
@@ -26,7 +34,7 @@ export interface UpdateResult extends RenderResult {
 }
 
 /** The parameters of a show, list or update function: its `req.query`. */
-export type FunctionParameters = Readonly<Record<string, string | number | boolean | undefined>>;
+export type FunctionParameters = Readonly<Record<string, string | number | boolean>>;
 
 /** Calls a show function. */
 export function renderShow(
@@ -35,7 +43,7 @@ export function renderShow(
   id: string | undefined,
   parameters: FunctionParameters,
 ): Operation<RenderResult> {
-  const path = functionPath(db, name, '_show', id) + parametersQuery(parameters);
+  const path = functionPath(db, name, '_show', id) + parametersQuery(parameters, 'show');
   return render(db, () => ({ path }));
 }
 
@@ -49,10 +57,13 @@ export function renderList(
 ): Operation<RenderResult> {
   if (typeof view !== 'string' || view === '')
     throw invalidArgument('list: view', "'view' or 'design-document/view'", view);
-  const { keys, query } = viewQuery('list', options);
-  const viewSegments = view.split('/').map(segment).join('/');
-  const functionQuery = parametersQuery(parameters);
-  const fullQuery = query === '' ? functionQuery : query + functionQuery.replace('?', '&');
+  const { keys, query } = viewQuery('list', options, db.connection.codec);
+  const viewSegments = view
+    .split('/')
+    .map((part) => segment(part, 'list: view'))
+    .join('/');
+  const added = parametersQuery(parameters, 'list');
+  const fullQuery = query === '' ? added : query + added.replace('?', '&');
   const path = `${functionPath(db, name, '_list', undefined)}/${viewSegments}${fullQuery}`;
   return render(db, () =>
     keys === undefined ? { path } : { method: 'POST', path, json: { keys } },
@@ -67,15 +78,15 @@ export function callUpdate(
   body: string | Readonly<Record<string, string | number | boolean>> | undefined,
   parameters: FunctionParameters,
 ): Operation<UpdateResult> {
-  const path = functionPath(db, name, '_update', id) + parametersQuery(parameters);
+  const path = functionPath(db, name, '_update', id) + parametersQuery(parameters, 'update');
   const isForm = typeof body === 'object' && body !== null;
   if (!isForm && body !== undefined && typeof body !== 'string')
     throw invalidArgument('update: body', 'text or an object', body);
+  if (typeof body === 'string') requireWellFormed(body, 'update: body');
   const type = isForm ? 'application/x-www-form-urlencoded' : 'text/plain;charset=utf-8';
   const text = isForm
-    ? new URLSearchParams(
-        Object.entries(body).map(([key, value]) => [key, String(value)]),
-      ).toString()
+    ? // A form writes a space as a plus sign.
+      functionQuery(body, 'update: body').replaceAll('%20', '+')
     : (body ?? '');
   return render(db, () => ({
     method: id === undefined ? 'POST' : 'PUT',
@@ -117,22 +128,20 @@ function functionPath(
   kind: string,
   id: string | undefined,
 ): string {
-  const slash = typeof name === 'string' ? name.indexOf('/') : -1;
-  if (typeof name !== 'string' || slash < 1 || slash === name.length - 1) {
+  const parts = splitName(name, 'function');
+  if (parts === null) {
     throw new TypeError(
       `The name of a function must be 'design-document/function' (received ${describeValue(name)})`,
     );
   }
   if (id !== undefined) requireId(id);
-  const path = `${db.path}/_design/${segment(name.slice(0, slash))}/${kind}/${segment(name.slice(slash + 1))}`;
+  const path = `${db.path}/_design/${parts[0]}/${kind}/${parts[1]}`;
   return id === undefined ? path : path + documentPath(id);
 }
 
-function parametersQuery(parameters: FunctionParameters): string {
-  const pairs = Object.entries(parameters)
-    .filter(([, value]) => value !== undefined)
-    .map(([name, value]) => `${segment(name)}=${segment(String(value))}`);
-  return pairs.length === 0 ? '' : `?${pairs.join('&')}`;
+function parametersQuery(parameters: FunctionParameters, what: string): string {
+  const query = functionQuery(parameters, `${what}: parameters`);
+  return query === '' ? '' : `?${query}`;
 }
 
 /** Decodes an id from a header, which CouchDB encodes as in a URL. */
