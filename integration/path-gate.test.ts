@@ -371,9 +371,9 @@ describe('names of inherited properties', () => {
     for (const name of ['constructor', '__proto__', 'toString']) {
       const options = Object.fromEntries([[name, 1]]) as never;
       expect(() => db.view('a/b', options)).toThrow(`unknown option '${name}'`);
-      expect(() =>
-        db.find({ selector: {}, ...Object.fromEntries([['toString', 1]]) } as never),
-      ).toThrow(`unknown option 'toString'`);
+      expect(() => db.find({ selector: {}, ...Object.fromEntries([['toString', 1]]) })).toThrow(
+        `unknown option 'toString'`,
+      );
       expect(() => couch.replicate('a', 'b', options)).toThrow(`unknown option '${name}'`);
     }
     const definition = { fields: ['a'], constructor: 1 } as never;

@@ -31,8 +31,7 @@ const widened: readonly (readonly [path: string, call: () => unknown])[] = [
   ['undefined at owner', () => db.partition('p').find({ selector: { owner: undefined } })],
   [
     'undefined at owner',
-    () =>
-      db.indexes.create({ fields: ['a'], partialFilterSelector: { owner: undefined } } as never),
+    () => db.indexes.create({ fields: ['a'], partialFilterSelector: { owner: undefined } }),
   ],
   [
     'partialFilterSelector',

@@ -36,10 +36,10 @@ export function assertQuery(value: unknown, what: ValueName, codec: JsonCodec = 
 export type ValueName = string | (() => string);
 
 /** Tells whether a string is well-formed Unicode, as JSON, URLs and CouchDB require. */
-export const isWellFormed: (text: string) => boolean =
-  'isWellFormed' in String.prototype
-    ? (text) => (text as string & { isWellFormed(): boolean }).isWellFormed()
-    : (text) => !/\p{Surrogate}/u.test(text);
+export function isWellFormed(text: string & { isWellFormed?(): boolean }): boolean {
+  // Old platforms lack the method.
+  return text.isWellFormed?.() ?? !/\p{Surrogate}/u.test(text);
+}
 
 /** The state of a walk through a value. The path is built only for an error: bulk saves check often. */
 interface Walk {
@@ -120,11 +120,7 @@ function isLiteral(value: object): boolean {
 }
 
 /** The built-in classes whose content `JSON.stringify` never writes, by their tags. */
-const LOST: ReadonlySet<string> = new Set(
-  'Promise Error RegExp Map Set WeakMap WeakSet WeakRef Symbol Generator AsyncGenerator Blob File'.split(
-    ' ',
-  ),
-);
+const LOST = /^(?:Error|RegExp|Map|Set|Weak(?:Map|Set|Ref)|Symbol|(?:Async)?Generator|Blob|File)$/;
 
 /** Describes why JSON would lose the content of an object, or returns null if it would not. */
 function problemOf(
@@ -143,7 +139,7 @@ function problemOf(
   if (typeof plain === 'bigint') return 'a bigint';
   // Streams and Observables.
   if (typeof value.pipe === 'function') return `a ${value.constructor.name} (read it first)`;
-  if (LOST.has(tag)) return `${/^[AEIO]/.test(tag) ? 'an' : 'a'} ${tag}`;
+  if (LOST.test(tag)) return `${/^[AEIO]/.test(tag) ? 'an' : 'a'} ${tag}`;
   // Other objects of the platform, such as Headers, have no fields.
   const isPlatform = tag !== 'Object' && Object.keys(value).length === 0;
   return isPlatform ? `an object of the class ${tag}, which has no fields` : null;
