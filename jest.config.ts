@@ -9,6 +9,7 @@ const shared: Config = {
     '^corduroy/angular$': '<rootDir>/src/angular/index.ts',
     '^corduroy/core$': '<rootDir>/src/core.ts',
     '^corduroy/cross-tab$': '<rootDir>/src/changes/cross-tab.ts',
+    '^corduroy/exact-integers$': '<rootDir>/src/exact-integers.ts',
     '^corduroy/testing$': '<rootDir>/src/testing/index.ts',
     '^corduroy/undici$': '<rootDir>/src/undici.ts',
   },

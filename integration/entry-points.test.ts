@@ -6,6 +6,7 @@ import type { BuildResult } from 'esbuild';
 import { builtinModules } from 'node:module';
 import { fileURLToPath } from 'node:url';
 import * as tabs from '../src/changes/cross-tab.ts';
+import * as integers from '../src/exact-integers.ts';
 import * as core from '../src/core.ts';
 import * as angular from '../src/angular/index.ts';
 import * as browser from '../src/index.browser.ts';
@@ -59,6 +60,7 @@ describe('the entry points', () => {
     expect(new core.Couch().use('pets')).toBeInstanceOf(core.Database);
     expect(new browser.Couch().use('pets')).toBeInstanceOf(browser.Database);
     expect(Object.keys(tabs)).toEqual(['crossTab']);
+    expect(Object.keys(integers)).toEqual(['exactIntegers']);
   });
 
   it('export these names for Angular', () => {

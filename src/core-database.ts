@@ -34,7 +34,7 @@ import { request } from './http/request.ts';
 import type { RequestOptions } from './http/request.ts';
 import { databaseScope } from './http/scope.ts';
 import type { DatabaseScope } from './http/scope.ts';
-import { isUrl, parseDatabaseUrl } from './http/url.ts';
+import { isUrl, parseDatabaseUrl, requireDatabaseName } from './http/url.ts';
 import type { ChangesResult } from './model/change.ts';
 import type { AnyFields, Document, DocumentRef, Draft } from './model/document.ts';
 import type { Row, RowWithDoc, View } from './model/view.ts';
@@ -84,6 +84,7 @@ export class CoreDatabase<T extends object = AnyFields> {
     options: ConnectionOptions | Connection = {},
     coalesce?: boolean | CoalesceOptions,
   ) {
+    if (options instanceof Connection) requireDatabaseName(nameOrUrl);
     const { server, name } = isUrl(nameOrUrl)
       ? parseDatabaseUrl(nameOrUrl)
       : { server: DEFAULT_URL, name: nameOrUrl };

@@ -2,6 +2,7 @@ import type { ServerKind } from './running-server.ts';
 
 /** The capabilities that the embedded server lacks, by the name that a test passes to needs(). */
 export const embeddedLacks = {
+  'exact-integers': 'It is a JavaScript program, which rounds integers above 2⁵³ itself.',
   purge: 'The memory adapter cannot forget a revision, so _purge and _purged_infos_limit are 501.',
   restart: 'Its data are in memory, and are lost when its process ends.',
   'active-tasks': 'It runs no background tasks: _active_tasks is always empty.',

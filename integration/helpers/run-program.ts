@@ -32,7 +32,11 @@ export async function runProgram(
     format: 'esm',
     platform: 'node',
     packages: 'external',
-    alias: { corduroy: path('src/index.ts') },
+    alias: {
+      corduroy: path('src/index.ts'),
+      'corduroy/exact-integers': path('src/exact-integers.ts'),
+      'corduroy/testing': path('src/testing/index.ts'),
+    },
     outfile: file,
   });
   const child = spawn(process.execPath, [file]);

@@ -140,7 +140,7 @@ export class ChangesFeed<T extends object = AnyFields> extends Observable<Change
       throw invalidArgument('changes$: latency', 'milliseconds from 0', latency, RangeError);
     const { behaviour, parameters } = readFeedOptions(rest, 'changes$');
     // Validate now: throws at the call, not at the subscription.
-    changesRequest(parameters, { since: behaviour.since }, 'changes$');
+    changesRequest(parameters, { since: behaviour.since }, 'changes$', db.connection.codec);
     const source = databaseSource<T>(db, parameters);
     const feedFrom = (since: Sequence): SharedFeed<Change<T>> =>
       sharedFeed(source, parameters, { ...behaviour, since });

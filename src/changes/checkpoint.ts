@@ -134,7 +134,7 @@ interface StoredCheckpoint {
 export function documentCheckpoint(db: DatabaseScope, name: string): CheckpointStore {
   if (typeof name !== 'string' || name === '')
     throw invalidArgument('localCheckpoint: name', 'a string that is not empty', name);
-  const path = `${db.path}/_local/${segment(`corduroy-${name}`)}`;
+  const path = `${db.path}/_local/${segment(`corduroy-${name}`, 'localCheckpoint: name')}`;
   let rev: string | undefined;
 
   const read = (): Observable<StoredCheckpoint> =>

@@ -89,7 +89,7 @@ export function consume<T extends object>(
     }
   }
   const { behaviour, parameters } = readFeedOptions(feedOptions, 'consume');
-  changesRequest(parameters, { since: behaviour.since }, 'consume');
+  changesRequest(parameters, { since: behaviour.since }, 'consume', db.connection.codec);
   const source = databaseSource<T>(db, parameters);
   const { connection } = source;
   const backoffOptions = { initialDelay: 100, ...behaviour.backoff };

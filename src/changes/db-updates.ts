@@ -96,6 +96,7 @@ export class DbUpdatesFeed extends Observable<DbUpdatesBatch> {
     if (!(latency >= 0))
       throw invalidArgument('dbUpdates$: latency', 'milliseconds from 0', latency, RangeError);
     const { behaviour, parameters } = readFeedOptions(rest, 'dbUpdates$');
+    changesRequest(parameters, {}, 'dbUpdates$', connection.codec);
     const source = dbUpdatesSource(connection);
     const feed = sharedFeed(source, parameters, behaviour);
     let seq = behaviour.since;
@@ -124,7 +125,7 @@ function dbUpdatesSource(connection: Connection): FeedSource<DbUpdate> {
     connection,
     path,
     decode: decodeDbUpdate,
-    request: (added) => changesRequest({}, added, 'dbUpdates$'),
+    request: (added) => changesRequest({}, added, 'dbUpdates$', connection.codec),
     identity: () => of(null),
     currentSequence: (timeout) =>
       connection

@@ -93,7 +93,7 @@ export function databaseSource<T extends object>(
     connection: db.connection,
     path: `${db.path}/_changes`,
     decode: decodeChange<T>,
-    request: (added) => changesRequest(parameters, added, 'changes$'),
+    request: (added) => changesRequest(parameters, added, 'changes$', db.connection.codec),
     identity: (timeout) => readCreationTime(db, timeout),
     currentSequence: (timeout) => readLastSequence(db, timeout),
     // Only the server knows which changes pass a filter.

@@ -38,7 +38,7 @@ export function readChanges<T extends object = AnyFields>(
   db: DatabaseScope,
   options: ChangesOptions,
 ): Operation<ChangesResult<T>> {
-  const { query, ...request } = changesRequest(options, {}, 'changes');
+  const { query, ...request } = changesRequest(options, {}, 'changes', db.connection.codec);
   return operation(
     db.connection,
     () => ({ ...request, path: `${db.path}/_changes${query}` }),
@@ -67,7 +67,7 @@ export function streamChanges<T extends object = AnyFields>(
   db: DatabaseScope,
   options: ChangesOptions,
 ): RowStream<Change<T>, ChangesSummary> {
-  const { query, ...request } = changesRequest(options, {}, 'changeRows');
+  const { query, ...request } = changesRequest(options, {}, 'changeRows', db.connection.codec);
   const path = `${db.path}/_changes${query}`;
   return new RowStream(db.connection, () => ({ ...request, path }), {
     field: 'results',

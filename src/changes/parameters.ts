@@ -2,10 +2,19 @@
  * The changes layer reads the history of a database, once or continuously. It imports only http and
  * the layers below.
  */
-import { count, flag, oneOf, text, toQuery } from '../http/query.ts';
+import {
+  count,
+  flag,
+  functionQuery,
+  oneOf,
+  requireRestrictions,
+  text,
+  toQuery,
+} from '../http/query.ts';
 import type { Parameter, Parameters } from '../http/query.ts';
 import type { Sequence } from '../model/change.ts';
-import { assertJson } from '../model/json.ts';
+import { assertQuery } from '../model/json.ts';
+import type { JsonCodec } from '../model/json.ts';
 import { invalidArgument } from '../model/invalid-argument.ts';
 
 /**
@@ -81,13 +90,18 @@ export interface ChangesRequest {
  *
  * @param added - Parameters that Corduroy adds, such as `feed` and `heartbeat`.
  * @param what - The method's name, for error messages.
- * @throws TypeError for unknown options, and for more than one way to filter.
+ * @param codec - The codec that will write the body.
+ * @throws TypeError for unknown options, for more than one way to filter, and for `undefined` in a filter.
  */
 export function changesRequest(
   parameters: ChangesParameters,
   added: Readonly<Record<string, unknown>>,
   what: string,
+  codec: JsonCodec,
 ): ChangesRequest {
+  requireRestrictions(parameters, what);
+  if ('query' in parameters && parameters.query === undefined)
+    throw invalidArgument(`${what}: query`, 'an object', parameters.query);
   const { docIds, selector, query = {}, ...rest } = parameters;
   const { view, filter } = rest;
   const filters = Object.entries({ docIds, selector, view, filter })
@@ -103,13 +117,11 @@ export function changesRequest(
     { ...rest, ...added, ...(builtInFilter && { filter: builtInFilter }) },
     what,
   );
-  const filterParameters = Object.entries(query)
-    .map(([name, value]) => `&${encodeURIComponent(name)}=${encodeURIComponent(String(value))}`)
-    .join('');
-  const full = known === '' ? filterParameters.replace('&', '?') : known + filterParameters;
+  const filterQuery = functionQuery(query, `${what}: query`);
+  const full = filterQuery === '' ? known : `${known}${known === '' ? '?' : '&'}${filterQuery}`;
   const body =
     docIds !== undefined ? { doc_ids: docIds } : selector !== undefined ? { selector } : undefined;
   if (body === undefined) return { method: 'GET', query: full };
-  assertJson(body, what);
+  assertQuery(body, what, codec);
   return { method: 'POST', query: full, json: body };
 }

@@ -19,6 +19,7 @@ import type { FeedBehaviour, FeedState } from './feed-state.ts';
 import { Follower } from './follower.ts';
 import type { Connection } from '../http/connection.ts';
 import type { Change, ChangesBatch, Sequence } from '../model/change.ts';
+import { canonical } from '../model/json.ts';
 import { bufferLatency } from '../operators/buffer-latency.ts';
 
 /**
@@ -85,7 +86,7 @@ export function sharedFeed<Item extends Sequenced>(
   const registry = registries.get(source.connection) ?? new Map<string, AnyFeed>();
   registries.set(source.connection, registry);
   const { backoff: _backoff, linger: _linger, ...shared } = behaviour;
-  const key = JSON.stringify([source.path, sorted(parameters), sorted(shared)]);
+  const key = canonical([source.path, sorted(parameters), sorted(shared)]);
   const known = registry.get(key)?.deref();
   if (known !== undefined) return known;
   for (const [stale, feed] of registry) if (feed.deref() === undefined) registry.delete(stale);

@@ -18,6 +18,7 @@ import { isUnauthorized } from '../errors/http-error.ts';
 import type { Connection } from '../http/connection.ts';
 import { asObject } from '../http/decode.ts';
 import type { Sequence } from '../model/change.ts';
+import { canonical } from '../model/json.ts';
 import { lastSequence } from './one-shot.ts';
 import type { FeedBehaviour } from './feed-state.ts';
 import type { FeedSource, Sequenced } from './feed-source.ts';
@@ -80,7 +81,7 @@ export class TabFeed<Item extends Sequenced> {
         const { heartbeat, feed } = this.behaviour;
         const { query, json } = request({ heartbeat, feed });
         const parts = [connection.url + path, query, json, database];
-        return user === null ? null : `corduroy ${JSON.stringify([...parts, ...user])}`;
+        return user === null ? null : `corduroy ${canonical([...parts, ...user])}`;
       }),
     );
   }

@@ -20,6 +20,7 @@ import {
 } from 'rxjs';
 import { RECHECK_DELAY } from './follower.ts';
 import { lastSequence } from './one-shot.ts';
+import { canonical } from '../model/json.ts';
 import type { Sequence } from '../model/change.ts';
 import type { Sequenced } from './feed-source.ts';
 import type { TabFeed } from './tab-feed.ts';
@@ -268,5 +269,5 @@ export class TabMember<Item extends Sequenced> {
 
 /** Returns a key of an item without its sequence, which differs between requests. */
 function contentKey(item: Sequenced): string {
-  return JSON.stringify({ ...item, seq: null });
+  return canonical({ ...item, seq: null });
 }

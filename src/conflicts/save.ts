@@ -41,7 +41,7 @@ export function saveOne<T extends object = AnyFields>(
   doc: Draft<T>,
   options: SaveOptions<T>,
 ): Operation<ConflictResolution<T>> {
-  requireDraft(doc);
+  requireDraft(doc, db.connection.codec);
   const { write, resolve } = parseOptions(options, 'one');
   if (write.newEdits === false) {
     requireRevision(doc, 'the document');
@@ -86,7 +86,7 @@ export function saveMany<T extends object = AnyFields>(
   docs: readonly Draft<T>[],
   options: SaveOptions<T>,
 ): Operation<ConflictResolution<T>> {
-  docs.forEach((doc, i) => requireDraft(doc, () => `docs[${i}]`));
+  docs.forEach((doc, i) => requireDraft(doc, db.connection.codec, () => `docs[${i}]`));
   const { write, resolve } = parseOptions(options, 'many');
   if (write.newEdits === false) docs.forEach((doc, i) => requireRevision(doc, `docs[${i}]`));
   const assignIds = idAssigner(db, docs);
@@ -160,7 +160,7 @@ function idAssigner<T extends object>(
   return () => {
     const withoutId = docs.filter((doc) => doc._id === undefined && !assigned.has(doc));
     // Invalid documents must fail before the request for ids.
-    for (const doc of withoutId) requireDraft(doc);
+    for (const doc of withoutId) requireDraft(doc, db.connection.codec);
     const ids = withoutId.length === 0 ? of([]) : takeIds(db.connection, withoutId.length);
     return ids.pipe(
       map((newIds) => {

@@ -47,7 +47,7 @@ export function upsertOne<T extends object>(
       toObservable(() => change(server)).pipe(
         mergeMap((changed): Observable<Document<T> | null> => {
           if (changed === null) return of(server);
-          requireDraft(changed);
+          requireDraft(changed, db.connection.codec);
           const doc = asNextRevision(changed, id, server);
           return writeOne<T>(db, { id, doc }, {}).pipe(
             map(({ value }) => ({ ...doc, _rev: value.ok ? value.rev : undefined }) as Document<T>),

@@ -5,8 +5,8 @@ import { readBytes } from '../http/exchange.ts';
 import { Operation, operation } from '../http/operation.ts';
 import { count } from '../http/query.ts';
 import type { DatabaseScope } from '../http/scope.ts';
-import { documentPath, isDotSegment, requireId, segment } from '../http/url.ts';
-import { invalidArgument, describeValue } from '../model/invalid-argument.ts';
+import { documentPath, requireId, revQuery, segment } from '../http/url.ts';
+import { invalidArgument } from '../model/invalid-argument.ts';
 
 /** The progress of an upload or a download. */
 export interface AttachmentProgress {
@@ -228,17 +228,9 @@ export function attachmentPath(
   filename: unknown,
   rev: unknown,
 ): string {
-  if (typeof filename !== 'string' || filename === '') {
-    throw invalidArgument('The name of an attachment', 'a string that is not empty', filename);
-  }
-  if (isDotSegment(id) || isDotSegment(filename)) {
-    throw new TypeError(
-      `No URL can hold the attachment ${describeValue(filename)} of ${describeValue(id)}`,
-    );
-  }
-  const query = typeof rev === 'string' ? `?rev=${segment(rev)}` : '';
   // A name may contain slashes: CouchDB accepts them encoded.
-  return `${db.path}${documentPath(id)}/${segment(filename)}${query}`;
+  const name = segment(filename, 'The name of an attachment');
+  return `${db.path}${documentPath(id)}/${name}${revQuery(rev)}`;
 }
 
 /** Returns the id of the document that an attachment belongs to. */

@@ -20,7 +20,7 @@ import { mayBeWritten, nextRevisions } from '../http/verify-writes.ts';
 import { Operation } from '../http/operation.ts';
 import type { DatabaseScope } from '../http/scope.ts';
 import type { RequestBody } from '../http/transport.ts';
-import { requireId } from '../http/url.ts';
+import { requireId, requireWellFormed } from '../http/url.ts';
 import type { Attachments, Draft } from '../model/document.ts';
 import { recordRevision } from '../model/document.ts';
 import { invalidArgument } from '../model/invalid-argument.ts';
@@ -228,7 +228,10 @@ const CHUNK_SIZE = 64 * 1024;
  * @throws TypeError for content that cannot be attached.
  */
 function toUpload(content: AttachmentContent): Upload {
-  if (typeof content === 'string') return uploadBytes(new TextEncoder().encode(content), true);
+  if (typeof content === 'string') {
+    requireWellFormed(content, 'The content of an attachment');
+    return uploadBytes(new TextEncoder().encode(content), true);
+  }
   if (content instanceof Uint8Array) return uploadBytes(content, false);
   if (content instanceof ArrayBuffer) return uploadBytes(new Uint8Array(content), false);
   if (typeof Blob !== 'undefined' && content instanceof Blob) {

@@ -8,7 +8,7 @@ import type { Connection } from '../http/connection.ts';
 import { arrayField, asArray, asObject, stringField, requireSameId } from '../http/decode.ts';
 import type { Answer, Exchange, RequestSpec } from '../http/exchange.ts';
 import type { DatabaseScope } from '../http/scope.ts';
-import { documentPath } from '../http/url.ts';
+import { documentPath, isDotSegment } from '../http/url.ts';
 import { byWinner, isTombstone } from '../model/document.ts';
 import type { Document, Draft } from '../model/document.ts';
 import { mayBeWritten, verifyWrites } from '../http/verify-writes.ts';
@@ -47,17 +47,17 @@ function coalesce<Item, Result>(
   }, item);
 }
 
-const STATUS: Readonly<Record<string, number>> = {
-  not_found: 404,
-  conflict: 409,
-  forbidden: 403,
-  unauthorized: 401,
-  bad_request: 400,
-  illegal_docid: 400,
-  doc_validation: 400,
-  document_too_large: 413,
-  missing_stub: 412,
-};
+const STATUS: ReadonlyMap<string, number> = new Map([
+  ['not_found', 404],
+  ['conflict', 409],
+  ['forbidden', 403],
+  ['unauthorized', 401],
+  ['bad_request', 400],
+  ['illegal_docid', 400],
+  ['doc_validation', 400],
+  ['document_too_large', 413],
+  ['missing_stub', 412],
+]);
 
 /** Makes the error that a separate request for this item would have had, with its method and URL. */
 export function itemError(
@@ -68,7 +68,7 @@ export function itemError(
   path: string,
 ): HTTPError {
   return httpError({
-    status: STATUS[error] ?? 500,
+    status: STATUS.get(error) ?? 500,
     error: redact(error),
     reason: redact(reason),
     headers,
@@ -149,7 +149,7 @@ type WriteAnswer = Answer<{ readonly id: string; readonly rev: string }>;
  * cannot: if CouchDB refuses one of them, it fails the request, and may have written some documents.
  */
 export function canCoalesceWrite(id: string, doc: Draft): boolean {
-  return !id.startsWith('_') && doc._attachments === undefined;
+  return !id.startsWith('_') && !isDotSegment(id) && doc._attachments === undefined;
 }
 
 /** Writes a document in one `_bulk_docs` with the other documents that are saved in the same turn. */

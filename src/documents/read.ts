@@ -3,9 +3,10 @@ import { httpError } from '../errors/from-response.ts';
 import { arrayField, asObject, stringField, requireSameId } from '../http/decode.ts';
 import type { Answer } from '../http/exchange.ts';
 import { Operation, operation } from '../http/operation.ts';
-import { count, flag, json, text, toQuery } from '../http/query.ts';
+import { count, flag, restriction, text, toQuery } from '../http/query.ts';
 import type { DatabaseScope } from '../http/scope.ts';
-import { documentPath, isDotSegment, requireId } from '../http/url.ts';
+import { documentPath, isDotSegment, isLongPath, requireId } from '../http/url.ts';
+import { byWinner, isTombstone } from '../model/document.ts';
 import type { AnyFields, Document } from '../model/document.ts';
 import { describeValue } from '../model/invalid-argument.ts';
 import { coalesceRead } from './coalesce.ts';
@@ -49,7 +50,7 @@ const GET = {
   latest: flag,
   attachments: flag,
   attEncodingInfo: flag,
-  attsSince: json,
+  attsSince: restriction,
   r: count,
 };
 
@@ -67,6 +68,8 @@ export function getDocument<T extends object = AnyFields>(
       `get: no URL can hold the id ${describeValue(id)}; read it without options`,
     );
   }
+  if (options.attsSince !== undefined && isLongPath(query))
+    return getThroughBulkGet(db, id, options);
   const readAlone = (docId: string): Observable<Answer<Document<T>>> =>
     db.connection.json(
       () => ({ path: `${db.path}${documentPath(docId)}${query}` }),
@@ -152,6 +155,33 @@ function asDocument<T extends object>(body: unknown): Document<T> {
 function rowDocument<T extends object>(row: unknown): Document<T> | null {
   return (asObject(row)['doc'] ?? null) as Document<T> | null;
 }
+
+/** Reads a document with a list of revisions that is too long for a URL. */
+function getThroughBulkGet<T extends object>(
+  db: DatabaseScope,
+  id: string,
+  { rev, attsSince, ...options }: GetOptions,
+): Operation<Document<T>> {
+  const query = toQuery(BULK_GET, options, 'get with a long attsSince');
+  const ref = { id, ...(rev !== undefined && { rev }), atts_since: attsSince };
+  return operation(
+    db.connection,
+    () => ({ method: 'POST', path: `${db.path}/_bulk_get${query}`, json: { docs: [ref] } }),
+    (body, { headers, request }) => {
+      const [result] = arrayField(body, 'results');
+      const answers = arrayField(result, 'docs').map(asObject);
+      const leaves = answers.flatMap(({ ok }) => (ok === undefined ? [] : [ok as Document<T>]));
+      const [winner] = leaves
+        .filter((leaf) => rev !== undefined || !isTombstone(leaf))
+        .sort((a, b) => byWinner(a._rev, b._rev));
+      if (winner !== undefined) return winner;
+      const reason = leaves.length > 0 ? 'deleted' : 'missing';
+      throw httpError({ status: 404, error: 'not_found', reason, headers, request });
+    },
+  );
+}
+
+const BULK_GET = { revs: flag, latest: flag, attachments: flag, attEncodingInfo: flag };
 
 /** Reads the winner of a document whose id no URL can hold. */
 function getThroughAllDocs<T extends object>(

@@ -1,10 +1,10 @@
 import { arrayField, asArray, asObject, stringField } from '../http/decode.ts';
 import { operation } from '../http/operation.ts';
 import type { Operation } from '../http/operation.ts';
-import { flag, json, text, toQuery } from '../http/query.ts';
+import { flag, json, restriction, text, toQuery } from '../http/query.ts';
 import type { Parameters } from '../http/query.ts';
 import type { DatabaseScope } from '../http/scope.ts';
-import { documentPath, isDotSegment, requireId } from '../http/url.ts';
+import { documentPath, isDotSegment, isLongPath, requireId } from '../http/url.ts';
 import type { AnyFields, Document, Tombstone } from '../model/document.ts';
 import { invalidArgument, describeValue } from '../model/invalid-argument.ts';
 
@@ -67,6 +67,7 @@ export function openRevs<T extends object>(
     'revs.open',
   );
   const query = revsQuery + toQuery(OPEN_REVS, options, 'revs.open').replace('?', '&');
+  if (revs !== 'all' && isLongPath(query)) return openManyRevs(db, id, revs, options);
   return operation(
     db.connection,
     () => ({ path: `${db.path}${documentPath(id)}${query}` }),
@@ -77,6 +78,23 @@ export function openRevs<T extends object>(
         return { ok: false, id, rev: String(missing), error: 'not_found', reason: 'missing' };
       }),
   );
+}
+
+/** Reads revisions of one document that are too many for a URL. */
+function openManyRevs<T extends object>(
+  db: DatabaseScope,
+  id: string,
+  revs: readonly string[],
+  options: OpenRevsOptions,
+): Operation<RevisionOutcome<T>[]> {
+  const refs = revs.map((rev) => ({ id, rev }));
+  return bulkGet<T>(db, refs, options).mapValue((results) => {
+    // With `latest`, several of the revisions can lead to one leaf.
+    const found = new Map<string, RevisionOutcome<T>>();
+    for (const outcome of results.flatMap(({ revisions }) => revisions))
+      found.set(`${outcome.ok} ${outcome.rev}`, outcome);
+    return [...found.values()];
+  });
 }
 
 /** A document to read: one of its revisions, or all its leaves. */
@@ -126,7 +144,7 @@ function encodeRef(ref: unknown, name: string): object {
   const { id, rev, attsSince } = (typeof ref === 'string' ? { id: ref } : ref) as BulkGetRef;
   requireId(id, `${name}: the id`);
   if (rev !== undefined) text(rev, `${name}: rev`);
-  if (attsSince !== undefined) json(attsSince, `${name}: attsSince`);
+  if (attsSince !== undefined) restriction(attsSince, `${name}: attsSince`);
   return {
     id,
     ...(rev !== undefined && { rev }),

@@ -4,17 +4,18 @@ import { asArray, asObject, requireSameId, sequence, stringField } from '../http
 import type { Answer } from '../http/exchange.ts';
 import { Operation, operation } from '../http/operation.ts';
 import type { DatabaseScope } from '../http/scope.ts';
-import { documentPath, isDotSegment, requireId, segment } from '../http/url.ts';
+import { documentPath, encodeText, isDotSegment, requireId, revQuery } from '../http/url.ts';
 import type { DocumentRef } from '../model/document.ts';
 import { writtenDespite } from '../http/verify-writes.ts';
-import { invalidArgument, describeValue } from '../model/invalid-argument.ts';
+import { invalidArgument } from '../model/invalid-argument.ts';
 
 /** Reads the known revisions of a document, the newest first. */
 export function revisions(db: DatabaseScope, id: string): Operation<string[]> {
   requireId(id);
+  const path = `${db.path}${documentPath(id, 'revisions: id')}?revs=true`;
   return operation(
     db.connection,
-    () => ({ path: `${db.path}${documentPath(id)}?revs=true` }),
+    () => ({ path }),
     (body) => {
       const { _id: received = id, _revisions: known } = asObject(body);
       requireSameId(id, String(received));
@@ -27,9 +28,7 @@ export function revisions(db: DatabaseScope, id: string): Operation<string[]> {
 /** Reads the current revision of a document from the headers of an answer without a body. */
 export function currentRevision(db: DatabaseScope, id: string): Operation<string | null> {
   requireId(id);
-  if (isDotSegment(id))
-    throw new TypeError(`revs.current: no URL can hold the id ${describeValue(id)}`);
-  const path = `${db.path}${documentPath(id)}`;
+  const path = `${db.path}${documentPath(id, 'revs.current: id')}`;
   return new Operation(
     operation(
       db.connection,
@@ -74,7 +73,7 @@ export function copyDocument(
       const from = parseRef(source, 'source');
       const to = parseRef(target, 'dest');
       // CouchDB decodes the whole header before it parses it, so all of the id is encoded.
-      const destination = `${segment(to.id)}${revQuery(to.rev)}`;
+      const destination = `${encodeText(to.id, 'copy: dest')}${revQuery(to.rev)}`;
       const path = `${db.path}${documentPath(from.id)}${revQuery(from.rev)}`;
       return { method: 'COPY', path, headers: { destination } };
     },
@@ -87,6 +86,13 @@ export function copyDocument(
 }
 
 function parseRef(ref: unknown, what: string): { readonly id: string; readonly rev: unknown } {
+  const parsed = readRef(ref, what);
+  // A copy with an id that no URL can hold could be neither read nor copied again.
+  documentPath(parsed.id, `copy: ${what}`);
+  return parsed;
+}
+
+function readRef(ref: unknown, what: string): { readonly id: string; readonly rev: unknown } {
   if (typeof ref === 'object' && ref !== null && '_id' in ref) {
     requireId(ref._id, `copy: the _id of ${what}`);
     return { id: ref._id, rev: '_rev' in ref ? ref._rev : undefined };
@@ -94,10 +100,6 @@ function parseRef(ref: unknown, what: string): { readonly id: string; readonly r
   if (typeof ref !== 'string') throw invalidArgument(`copy: ${what}`, 'an id or a document', ref);
   requireId(ref, `copy: ${what}`);
   return { id: ref, rev: undefined };
-}
-
-function revQuery(rev: unknown): string {
-  return typeof rev === 'string' ? `?rev=${segment(rev)}` : '';
 }
 
 /** The result of a purge. */
@@ -115,9 +117,9 @@ export function purge(db: DatabaseScope, docs: readonly DocumentRef[]): Operatio
   return operation(
     db.connection,
     () => {
-      const json: Record<string, string[]> = {};
-      for (const { _id: id, _rev: rev } of docs) (json[id] ??= []).push(rev);
-      return { method: 'POST', path: `${db.path}/_purge`, json };
+      const revs = new Map<string, string[]>();
+      for (const { _id: id, _rev: rev } of docs) revs.set(id, [...(revs.get(id) ?? []), rev]);
+      return { method: 'POST', path: `${db.path}/_purge`, json: Object.fromEntries(revs) };
     },
     (body) => {
       const { purge_seq: seq = null, purged } = asObject(body);
@@ -147,8 +149,7 @@ export function deleteDocument(db: DatabaseScope, doc: DocumentRef): Operation<D
       if (isDotSegment(id)) {
         return { method: 'POST', path: db.path, json: { _id: id, _rev: rev, _deleted: true } };
       }
-      const query = `?rev=${encodeURIComponent(rev)}`;
-      return { method: 'DELETE', path: `${db.path}${documentPath(id)}${query}` };
+      return { method: 'DELETE', path: `${db.path}${documentPath(id)}${revQuery(rev)}` };
     },
     (body): DeleteResult => {
       requireSameId(doc._id, stringField(body, 'id'));

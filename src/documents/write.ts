@@ -8,7 +8,7 @@ import type { DatabaseScope } from '../http/scope.ts';
 import { documentPath, isDotSegment, requireId } from '../http/url.ts';
 import type { AnyFields, Draft } from '../model/document.ts';
 import { assertJson, nameOf } from '../model/json.ts';
-import type { ValueName } from '../model/json.ts';
+import type { JsonCodec, ValueName } from '../model/json.ts';
 import { invalidArgument, describeValue } from '../model/invalid-argument.ts';
 import { canCoalesceWrite, coalesceWrite, itemError } from './coalesce.ts';
 import { writtenDespite } from '../http/verify-writes.ts';
@@ -60,12 +60,19 @@ export interface Write<T extends object = AnyFields> {
 /**
  * Checks that a value can be saved as a document, before anything is sent.
  *
+ * @param codec - The codec that will write the document.
  * @throws TypeError that names the document and the path to the invalid value.
  */
-export function requireDraft(doc: unknown, what: ValueName = 'The document'): void {
+export function requireDraft(
+  doc: unknown,
+  codec: JsonCodec,
+  what: ValueName = 'The document',
+): void {
   requireShape(doc, what);
   const { _id: id } = doc as { _id?: unknown };
-  assertJson(doc, () => (id === undefined ? nameOf(what) : `${nameOf(what)} ${describeValue(id)}`));
+  const name = (): string =>
+    id === undefined ? nameOf(what) : `${nameOf(what)} ${describeValue(id)}`;
+  assertJson(doc, name, codec);
 }
 
 /** Throws a TypeError for a value that is not an object, or that has an invalid `_id`. */
@@ -107,7 +114,7 @@ export function writeOne<T extends object>(
   ) {
     const encode = (): { readonly id: string; readonly text: string } => {
       const body = withId(write);
-      assertJson(body, 'The body');
+      assertJson(body, 'The body', connection.codec);
       return { id, text: connection.codec.stringify(body) };
     };
     return coalesceWrite(db, coalescing, query, encode).pipe(

@@ -6,7 +6,7 @@ import { requireSameId, stringField } from '../http/decode.ts';
 import { operation } from '../http/operation.ts';
 import type { Operation } from '../http/operation.ts';
 import type { DatabaseScope } from '../http/scope.ts';
-import { documentPath } from '../http/url.ts';
+import { documentPath, requireId } from '../http/url.ts';
 import { recordRevision } from '../model/document.ts';
 import type { Document } from '../model/document.ts';
 import type { View } from '../model/view.ts';
@@ -59,12 +59,13 @@ export class Designs {
    * @see https://docs.couchdb.org/en/stable/api/ddoc/common.html#put--db-_design-ddoc
    */
   save(design: DesignDocument): Operation<WriteResult> {
-    requireDesign(design, 'designs.save');
     const db = this.#db;
+    const { codec } = db.connection;
+    requireDesign(design, 'designs.save', codec);
     return operation(
       db.connection,
       () => {
-        requireDesign(design, 'designs.save');
+        requireDesign(design, 'designs.save', codec);
         return { method: 'PUT', path: db.path + documentPath(design._id), json: design };
       },
       (body) => {
@@ -162,5 +163,7 @@ function toCopyRef(ref: unknown, what: string): DesignRef {
 function designId(name: unknown, what: string): `_design/${string}` {
   const bare = typeof name === 'string' ? name.replace(/^_design\//, '') : '';
   if (bare === '') throw invalidArgument(`${what}: name`, 'the name of a design document', name);
-  return `_design/${bare}`;
+  const id = `_design/${bare}` as const;
+  requireId(id, `${what}: the id`);
+  return id;
 }

@@ -59,7 +59,7 @@ export class Indexes<T extends object = AnyFields> {
    */
   create(definition: IndexDefinition<T>): Operation<IndexCreated> {
     const db = this.#db;
-    const encode = (): Record<string, unknown> => indexBody(definition);
+    const encode = (): Record<string, unknown> => indexBody(definition, db.connection.codec);
     // Validate now: throws at the call.
     encode();
     return operation(

@@ -5,10 +5,10 @@ import type { RequestSpec } from '../http/exchange.ts';
 import { operation } from '../http/operation.ts';
 import type { Operation } from '../http/operation.ts';
 import type { DatabaseScope } from '../http/scope.ts';
-import { documentPath, isDotSegment, segment } from '../http/url.ts';
+import { documentPath, encodeText, revQuery } from '../http/url.ts';
 import { recordRevision } from '../model/document.ts';
 import type { AnyFields, DocumentRef } from '../model/document.ts';
-import { invalidArgument, describeValue } from '../model/invalid-argument.ts';
+import { invalidArgument } from '../model/invalid-argument.ts';
 import type { Row, View } from '../model/view.ts';
 import { listDocuments } from '../queries/all-docs.ts';
 import type { AllDocsOptions, RevisionValue } from '../queries/all-docs.ts';
@@ -75,7 +75,8 @@ export class LocalDocuments {
    * @see https://docs.couchdb.org/en/stable/api/local.html#put--db-_local-docid
    */
   save(doc: LocalDraft): Operation<WriteResult> {
-    requireDraft({ ...doc, _id: undefined }, 'local.save: the document');
+    const { codec } = this.#db.connection;
+    requireDraft({ ...doc, _id: undefined }, codec, 'local.save: the document');
     this.#path(doc._id, 'local.save: the _id');
     return operation(
       this.#db.connection,
@@ -104,7 +105,7 @@ export class LocalDocuments {
     const describe = (): RequestSpec => {
       const { _id: id, _rev: rev } = ref();
       const path = this.#path(id, 'local.delete: id');
-      return { method: 'DELETE', path: rev === undefined ? path : `${path}?rev=${segment(rev)}` };
+      return { method: 'DELETE', path: path + revQuery(rev) };
     };
     // Validate now: throws at the call.
     describe();
@@ -125,7 +126,7 @@ export class LocalDocuments {
     const path = this.#path(source, 'local.copy: source');
     this.#path(dest, 'local.copy: dest');
     // CouchDB decodes the whole header before it parses it, so all of the id is encoded.
-    const destination = segment(localId(dest));
+    const destination = encodeText(localId(dest), 'local.copy: dest');
     return operation(
       this.#db.connection,
       () => ({ method: 'COPY', path, headers: { destination } }),
@@ -151,8 +152,7 @@ export class LocalDocuments {
     if (typeof id !== 'string' || id === '' || id === '_local/')
       throw invalidArgument(what, 'a string that is not empty', id);
     const bare = id.replace(/^_local\//, '');
-    if (isDotSegment(bare)) throw new TypeError(`${what}: no URL can hold ${describeValue(id)}`);
-    return this.#db.path + documentPath(`_local/${bare}`);
+    return this.#db.path + documentPath(`_local/${bare}`, what);
   }
 }
 

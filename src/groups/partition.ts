@@ -2,10 +2,9 @@ import { asObject, stringField } from '../http/decode.ts';
 import { operation } from '../http/operation.ts';
 import type { Operation } from '../http/operation.ts';
 import type { DatabaseScope } from '../http/scope.ts';
-import { isDotSegment, segment } from '../http/url.ts';
+import { segment } from '../http/url.ts';
 import type { AnyFields, Document } from '../model/document.ts';
 import { invalidArgument, describeValue } from '../model/invalid-argument.ts';
-import { isWellFormed } from '../model/json.ts';
 import type { Row, RowWithDoc, View } from '../model/view.ts';
 import { listDocuments } from '../queries/all-docs.ts';
 import type { AllDocsOptions, AllDocsRow, RevisionValue } from '../queries/all-docs.ts';
@@ -46,7 +45,7 @@ export class Partition<T extends object = AnyFields> {
     requireKey(key);
     this.key = key;
     // CouchDB has the same endpoints below the path of a partition as below that of the database.
-    this.#db = { ...db, path: `${db.path}/_partition/${segment(key)}` };
+    this.#db = { ...db, path: `${db.path}/_partition/${segment(key, 'The key of a partition')}` };
   }
 
   /**
@@ -133,6 +132,4 @@ function requireKey(key: unknown): asserts key is string {
     throw new TypeError(
       `The key of a partition must not begin with an underscore: ${describeValue(key)}`,
     );
-  if (isDotSegment(key) || !isWellFormed(key))
-    throw new TypeError(`No URL can hold the key of a partition ${describeValue(key)}`);
 }

@@ -14,6 +14,7 @@ import type {
 import { currentRevision } from '../documents/revisions.ts';
 import type { Operation } from '../http/operation.ts';
 import type { DatabaseScope } from '../http/scope.ts';
+import { requireUrlId } from '../http/url.ts';
 import type { AnyFields, Document } from '../model/document.ts';
 
 /**
@@ -51,6 +52,7 @@ export class Revs<T extends object = AnyFields> {
    * @see https://docs.couchdb.org/en/stable/replication/conflicts.html
    */
   leaves(id: string): Operation<Document<T>[]> {
+    requireUrlId(id, 'revs.leaves: id');
     return leaves<T>(this.#db, id);
   }
 
@@ -73,6 +75,7 @@ export class Revs<T extends object = AnyFields> {
     merge: Merge<T>,
     options: ResolveOptions = {},
   ): Observable<Document<T>> {
+    requireUrlId(id, 'revs.resolveLeaves: id');
     return resolveLeaves(this.#db, id, merge, options);
   }
 

@@ -2,16 +2,13 @@ import type { SchedulerLike } from 'rxjs';
 import type { Auth } from './auth.ts';
 import type { BackoffOptions } from '../operators/retry-policy.ts';
 import type { CoalesceOptions } from './coalescing.ts';
+import type { JsonCodec } from '../model/json.ts';
 import type { Transport } from './transport.ts';
 
 /** The URL of the server if none is given. */
 export const DEFAULT_URL = 'http://127.0.0.1:5984';
 
-/** Encodes and decodes JSON. */
-export interface JsonCodec {
-  readonly parse: (text: string) => unknown;
-  readonly stringify: (value: unknown) => string;
-}
+export type { JsonCodec };
 
 /** The options of a connection to a server. */
 export interface ConnectionOptions {
@@ -50,7 +47,11 @@ export interface ConnectionOptions {
    */
   readonly coalesce?: boolean | CoalesceOptions | undefined;
   /**
-   * Encodes and decodes JSON.
+   * Encodes and decodes JSON: all requests, responses and feeds.
+   *
+   * The default, `JSON`, rounds integers above 2⁵³, also those of other programs that your program
+   * only reads and saves again. `exactIntegers()` of `corduroy/exact-integers` keeps them as `bigint`.
+   * Corduroy refuses a value that JSON cannot hold, such as a `bigint`, unless the codec writes it.
    * @defaultValue `JSON`
    */
   readonly codec?: JsonCodec | undefined;

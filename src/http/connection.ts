@@ -32,7 +32,7 @@ import type {
 import { withIdleTimeout } from './idle-timeout.ts';
 import { Nodes } from './nodes.ts';
 import type { ResponseHeaders, Transport, TransportRequest } from './transport.ts';
-import { databasePath, parseAddresses } from './url.ts';
+import { databasePath, explainEmptyAnswer, parseAddresses } from './url.ts';
 
 /** A connection to one server, or to the nodes of a cluster. It sends the requests of all operations. */
 export class Connection {
@@ -201,8 +201,10 @@ export class Connection {
             return;
           }
           failed = true;
-          const fail = (text: string): void =>
-            error(errorFromResponse(status, headers, text, request, this.#redact));
+          const fail = (text: string): void => {
+            const reason = text || explainEmptyAnswer(status, request.method, spec.path);
+            error(errorFromResponse(status, headers, reason, request, this.#redact));
+          };
           subscriber.add(readText(body).subscribe({ next: fail, error }));
         },
         error,
@@ -222,7 +224,7 @@ export class Connection {
     );
     let { body } = spec;
     if (spec.json !== undefined) {
-      assertJson(spec.json, 'The body');
+      assertJson(spec.json, 'The body', this.codec);
       body = this.codec.stringify(spec.json);
       headers['content-type'] = 'application/json';
     }
@@ -268,15 +270,15 @@ export class Connection {
 }
 
 function lowerCase(headers: Readonly<Record<string, string>>): Record<string, string> {
-  const lower: Record<string, string> = {};
+  const lower = new Map<string, string>();
   for (const [name, value] of Object.entries(headers)) {
     if (typeof value !== 'string') {
       // The value may be a secret, so only its type is shown.
       throw new TypeError(`headers: ${name} must be a string (received ${typeof value})`);
     }
-    lower[name.toLowerCase()] = value;
+    lower.set(name.toLowerCase(), value);
   }
-  return lower;
+  return Object.fromEntries(lower);
 }
 
 /** Passes a cookie to the session, and removes it from the headers. */

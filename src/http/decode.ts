@@ -1,3 +1,5 @@
+import { canonical } from '../model/json.ts';
+
 /** Makes the error for an unexpected response. `Connection` converts it to a `ProtocolError`. */
 function expected(description: string): TypeError {
   return new TypeError(`expected ${description}`);
@@ -36,7 +38,8 @@ export function numberOrNull(value: unknown): number | null {
 export function sequence(value: unknown): string {
   if (typeof value === 'string') return value;
   // Older Cloudant clusters send [number, string], and accept its JSON as `since`.
-  if (typeof value === 'number' || Array.isArray(value)) return JSON.stringify(value);
+  if (typeof value === 'number' || typeof value === 'bigint' || Array.isArray(value))
+    return canonical(value);
   throw expected('a sequence');
 }
 

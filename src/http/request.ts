@@ -10,7 +10,7 @@ import { Operation } from './operation.ts';
 import { toBody } from './query.ts';
 import type { Parameter } from './query.ts';
 import type { RequestBody } from './transport.ts';
-import { isDotSegment, segment } from './url.ts';
+import { encodeText, isDotSegment, requireWellFormed } from './url.ts';
 
 /** A request to an endpoint without a method in Corduroy. */
 export interface RequestOptions {
@@ -57,7 +57,7 @@ export function request<T>(
   options: RequestOptions,
   base = '',
 ): Operation<T> {
-  const spec = toSpec(options, base);
+  const spec = toSpec(options, base, connection.codec);
   return new Operation(
     connection
       .send(() => {
@@ -97,7 +97,7 @@ function decodeByType(bytes: Uint8Array, exchange: Exchange, codec: JsonCodec): 
 
 const JSON_TYPE = /^application\/([\w.-]+\+)?json\b/i;
 
-function toSpec(options: RequestOptions, base: string): RequestSpec {
+function toSpec(options: RequestOptions, base: string, codec: JsonCodec): RequestSpec {
   if (typeof options !== 'object' || options === null)
     throw invalidArgument('request: options', '{ path, … }', options);
   toBody(OPTIONS, options, 'request');
@@ -106,16 +106,17 @@ function toSpec(options: RequestOptions, base: string): RequestSpec {
   requirePath(path);
   if (json !== undefined && body !== undefined)
     throw new TypeError('request: json and body exclude each other; pass only one');
-  if (json !== undefined) assertJson(json, 'request: json');
+  if (json !== undefined) assertJson(json, 'request: json', codec);
   if (body !== undefined && !isBody(body))
     throw invalidArgument('request: body', 'a string, bytes or an async iterable of bytes', body);
+  if (typeof body === 'string') requireWellFormed(body, 'request: body');
   if ((json ?? body) !== undefined && (method === 'GET' || method === 'HEAD'))
     throw new TypeError(`request: ${method} has no body; pass another method`);
   if (timeout !== undefined && !(timeout >= 0))
     throw invalidArgument('request: timeout', 'milliseconds from 0', timeout, RangeError);
   return {
     method,
-    path: base + withQuery(path, query),
+    path: base + withQuery(path, query, codec),
     headers: requireHeaders(options.headers ?? {}),
     ...(json !== undefined && { json }),
     ...(body !== undefined && { body }),
@@ -147,22 +148,29 @@ function requirePath(path: unknown): asserts path is string {
   }
 }
 
-function withQuery(path: string, query: Readonly<Record<string, unknown>>): string {
+function withQuery(
+  path: string,
+  query: Readonly<Record<string, unknown>>,
+  codec: JsonCodec,
+): string {
   const pairs = Object.entries(query)
     .filter(([, value]) => value !== undefined)
-    .map(([name, value]) => `${segment(name)}=${segment(toQueryValue(value, name))}`);
+    .map(([name, value]) => {
+      const label = `request: query: ${name}`;
+      return `${encodeText(name, 'request: query')}=${encodeText(toQueryValue(value, label, codec), label)}`;
+    });
   if (pairs.length === 0) return path;
   return `${path}${path.includes('?') ? '&' : '?'}${pairs.join('&')}`;
 }
 
-function toQueryValue(value: unknown, name: string): string {
+function toQueryValue(value: unknown, name: string, codec: JsonCodec): string {
   if (typeof value === 'string') return value;
-  assertJson(value, `request: query: ${name}`);
-  return JSON.stringify(value);
+  assertJson(value, name, codec);
+  return codec.stringify(value);
 }
 
 function requireHeaders(headers: Readonly<Record<string, unknown>>): Record<string, string> {
-  const checked: Record<string, string> = {};
+  const checked = new Map<string, string>();
   for (const [name, value] of Object.entries(headers)) {
     if (!/^[\w!#$%&'*+.^`|~-]+$/.test(name))
       throw invalidArgument('request: the name of a header', 'an HTTP token', name);
@@ -173,9 +181,9 @@ function requireHeaders(headers: Readonly<Record<string, unknown>>): Record<stri
       );
     if (CREDENTIAL_HEADERS.includes(name.toLowerCase()))
       throw new TypeError(`request: headers: give credentials to the Couch, not in ${name}`);
-    checked[name.toLowerCase()] = value;
+    checked.set(name.toLowerCase(), value);
   }
-  return checked;
+  return Object.fromEntries(checked);
 }
 
 function isBody(body: unknown): boolean {

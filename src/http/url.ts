@@ -76,20 +76,82 @@ export function isUrl(text: string): boolean {
   return /^[a-z][a-z0-9+.-]*:\/\//i.test(text);
 }
 
-/** Encodes one segment of a path, including `/`, `+`, `%`, `?` and `#`. */
-export function segment(text: string): string {
-  return encodeURIComponent(text);
+/**
+ * Encodes one segment of a path, including `/`, `+`, `%`, `?` and `#`. Every name in a path passes here.
+ *
+ * @param what - The name of the value in the error.
+ * @throws TypeError for `''`, `'.'`, `'..'` and lone surrogates, which would change the path.
+ */
+export function segment(text: unknown, what: string): string {
+  if (typeof text !== 'string' || text === '')
+    throw invalidArgument(what, 'a string that is not empty', text);
+  if (isDotSegment(text))
+    throw new TypeError(
+      `${what} must not be ${describeValue(text)}: no URL can hold it, because URLs remove that segment`,
+    );
+  return encodeText(text, what);
+}
+
+/**
+ * Encodes a text for a URL.
+ *
+ * @throws TypeError for lone surrogates, which no URL can hold.
+ */
+export function encodeText(text: string, what: string): string {
+  if (isWellFormed(text)) return encodeURIComponent(text);
+  throw new TypeError(`${what} must be well-formed Unicode (received ${describeValue(text)})`);
+}
+
+/** The longest path that Corduroy requests if there is another way. */
+const LONG_PATH = 6000;
+
+/**
+ * Tells whether a request line may be too long for a server. CouchDB accepts 8192 bytes, and proxies
+ * add their prefix. Views, `_all_docs` and reads of revisions then use a body.
+ */
+export function isLongPath(path: string): boolean {
+  return path.length > LONG_PATH;
+}
+
+/** Explains an answer without a reason, if the cause is a request line that is too long. */
+export function explainEmptyAnswer(status: number, method: string, path: string): string {
+  if (!isLongPath(path) || ![400, 413, 414, 431].includes(status)) return '';
+  const length = `${method} ${path} HTTP/1.1`.length;
+  return `the request line is too long: it has ${length} bytes, and CouchDB's default limit is 8192 (recbuf); shorten the ids, keys or parameters`;
+}
+
+/**
+ * Validates a text that is sent as UTF-8, which cannot hold lone surrogates: they would be replaced.
+ *
+ * @throws TypeError that names the text.
+ */
+export function requireWellFormed(text: string, what: string): void {
+  if (!isWellFormed(text))
+    throw new TypeError(`${what} must be well-formed Unicode: it has a lone surrogate`);
 }
 
 /** Returns the path of a database. */
 export function databasePath(name: string): string {
-  return `/${segment(name)}`;
+  return `/${segment(name, 'The name of a database')}`;
 }
 
+const PREFIX = /^_(?:design|local)\//;
+
 /** Returns the path of a document in its database. Keeps the slash of `_design/` and `_local/`. */
-export function documentPath(id: string): string {
-  const prefix = /^_(?:design|local)\//.exec(id)?.[0] ?? '';
-  return `/${prefix}${segment(id.slice(prefix.length))}`;
+export function documentPath(id: string, what = 'The id of a document'): string {
+  const prefix = PREFIX.exec(id)?.[0] ?? '';
+  return `/${prefix}${segment(id.slice(prefix.length), what)}`;
+}
+
+/** Validates the id of a document that an operation can only name in a URL. */
+export function requireUrlId(id: unknown, what: string): asserts id is string {
+  requireId(id);
+  documentPath(id, what);
+}
+
+/** Returns `?rev=…`, or `''` without a revision. */
+export function revQuery(rev: unknown): string {
+  return typeof rev === 'string' ? `?rev=${encodeText(rev, '_rev')}` : '';
 }
 
 /**
@@ -98,6 +160,22 @@ export function documentPath(id: string): string {
  */
 export function isDotSegment(id: string): boolean {
   return id === '.' || id === '..';
+}
+
+/**
+ * Splits a name such as `'design-document/view'` into its two segments, encoded. It splits at the last
+ * slash, because the name of a design document can have slashes.
+ *
+ * @param what - The kind of the name in errors, such as `'view'`.
+ * @returns null if the name has another form.
+ */
+export function splitName(name: unknown, what: string): readonly [string, string] | null {
+  const slash = typeof name === 'string' ? name.lastIndexOf('/') : -1;
+  if (typeof name !== 'string' || slash < 1 || slash === name.length - 1) return null;
+  return [
+    segment(name.slice(0, slash), `The design document of the ${what}`),
+    segment(name.slice(slash + 1), `The name of the ${what}`),
+  ];
 }
 
 const DATABASE_NAME = /^[a-z][a-z0-9_$()+/-]*$/;
@@ -111,6 +189,10 @@ const SYSTEM_NAME = /^_[a-z][a-z_]*$/;
  */
 export function requireDatabaseName(name: unknown): asserts name is string {
   if (typeof name === 'string' && (DATABASE_NAME.test(name) || SYSTEM_NAME.test(name))) return;
+  if (typeof name === 'string' && isUrl(name))
+    throw new TypeError(
+      `Not a database name: ${describeValue(name)}; pass a URL to \`new Couch\` or \`new Database\``,
+    );
   throw new TypeError(
     `Not a database name: ${describeValue(name)}; it must begin with a lower-case letter, and contain ` +
       'only lower-case letters, digits and _ $ ( ) + - /',
@@ -133,6 +215,8 @@ export function requireId(
   if (id.startsWith('_') && !/^_(?:design|local)\/./.test(id))
     throw invalid('must not begin with an underscore');
   if (!isWellFormed(id)) throw invalid('must be well-formed Unicode');
+  if (PREFIX.test(id) && isDotSegment(id.replace(PREFIX, '')))
+    throw invalid("must not end with '/.' or '/..': no URL can hold it");
 }
 
 function decode(text: string): string {
@@ -143,19 +227,9 @@ function decode(text: string): string {
   }
 }
 
-/**
- * Splits `'design-document/name'` at its last slash, and encodes both parts: the name of a design
- * document may contain slashes. Returns null for any other value.
- */
-export function splitDesignName(name: unknown): readonly [ddoc: string, name: string] | null {
-  const slash = typeof name === 'string' ? name.lastIndexOf('/') : -1;
-  if (typeof name !== 'string' || slash < 1 || slash === name.length - 1) return null;
-  return [segment(name.slice(0, slash)), segment(name.slice(slash + 1))];
-}
-
 /** Encodes the name of a design document, given with or without the prefix `_design/`. */
 export function designName(ddoc: unknown, what: string): string {
   const name = typeof ddoc === 'string' ? ddoc.replace(/^_design\//, '') : '';
   if (name === '') throw invalidArgument(`${what}: ddoc`, 'the name of a design document', ddoc);
-  return segment(name);
+  return segment(name, `${what}: ddoc`);
 }

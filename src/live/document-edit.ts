@@ -19,7 +19,7 @@ import type { CorduroyError } from '../errors/corduroy-error.ts';
 import { httpError } from '../errors/from-response.ts';
 import { isConflict, isUnauthorized } from '../errors/http-error.ts';
 import { isTransient } from '../errors/corduroy-error.ts';
-import { documentPath } from '../http/url.ts';
+import { documentPath, isDotSegment } from '../http/url.ts';
 import type { Document, Draft } from '../model/document.ts';
 import { equal } from '../model/json.ts';
 import { byWinner } from '../model/document.ts';
@@ -202,7 +202,9 @@ export class DocumentEdit<T extends object> {
 
   #mergeError(reason: string): CorduroyError {
     const { connection, path } = this.#live.db;
-    const request = { method: 'PUT', url: connection.url + path + documentPath(this.#id) };
+    // The bulk requests that write the ids `.` and `..` name no document.
+    const document = isDotSegment(this.#id) ? '' : documentPath(this.#id);
+    const request = { method: 'PUT', url: connection.url + path + document };
     return httpError({ status: 409, error: 'merge_failed', reason, headers: {}, request });
   }
 }

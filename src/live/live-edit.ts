@@ -21,6 +21,7 @@ import { requireDraft } from '../documents/write.ts';
 import type { CorduroyError } from '../errors/corduroy-error.ts';
 import { requireBackoff } from '../http/query.ts';
 import { requireId } from '../http/url.ts';
+import type { JsonCodec } from '../model/json.ts';
 import type { AnyFields, Draft } from '../model/document.ts';
 import { invalidArgument } from '../model/invalid-argument.ts';
 import type { BackoffOptions } from '../operators/retry-policy.ts';
@@ -79,6 +80,7 @@ export interface EditState<T extends object = AnyFields> {
 export class LiveEdit<T extends object = AnyFields> extends Observable<EditState<T>> {
   readonly #document: DocumentEdit<T>;
   readonly #flushes$: Subject<void>;
+  readonly #codec: JsonCodec;
 
   /** @internal */
   constructor(live: LiveDatabase, id: string, options: EditOptions<T>) {
@@ -123,6 +125,7 @@ export class LiveEdit<T extends object = AnyFields> extends Observable<EditState
     super((subscriber) => shared$.subscribe(subscriber));
     this.#document = document;
     this.#flushes$ = flushes$;
+    this.#codec = live.db.connection.codec;
   }
 
   /** Whether there are unsaved edits. */
@@ -136,7 +139,7 @@ export class LiveEdit<T extends object = AnyFields> extends Observable<EditState
    * @throws TypeError for a document that cannot be saved; Error before the document has been read.
    */
   set(doc: Draft<T>): void {
-    requireDraft(doc, 'edit$: the document');
+    requireDraft(doc, this.#codec, 'edit$: the document');
     this.#document.edit({ ...doc });
   }
 

@@ -8,6 +8,8 @@ import { LiveQuery } from './live-query.ts';
 import type { LiveEntry } from './live-entry.ts';
 import { byId } from '../model/document.ts';
 import type { Document } from '../model/document.ts';
+import { canonical } from '../model/json.ts';
+import { requireRestrictions } from '../http/query.ts';
 import { invalidArgument } from '../model/invalid-argument.ts';
 import { Row } from '../model/view.ts';
 import { queryView } from '../queries/view.ts';
@@ -52,6 +54,7 @@ export function liveAllDocs<T extends object>(
   live: LiveDatabase,
   options: LiveAllDocsOptions,
 ): LiveQuery<Rows<T>> {
+  requireRestrictions(options, 'allDocs$');
   const { latency = live.latency, ...listOptions } = options;
   for (const name of ['key', 'startKey', 'endKey'] as const) {
     const id = listOptions[name];
@@ -186,6 +189,7 @@ export function liveView<R extends Row<unknown, unknown, unknown>>(
   name: string,
   options: LiveViewOptions,
 ): LiveQuery<readonly R[]> {
+  requireRestrictions(options, 'view$');
   const { latency = live.latency, ...viewOptions } = options;
   const query = queryView<unknown, unknown, Document | null>(live.db, name, viewOptions);
   return new LiveQuery(live, ['view$', name, viewOptions, latency], () =>
@@ -201,5 +205,5 @@ export function liveView<R extends Row<unknown, unknown, unknown>>(
 
 /** Returns the identity of a view's row. One document may emit several rows with the same key. */
 function rowKey({ id, key }: Row<unknown, unknown, unknown>): string {
-  return JSON.stringify([id, key]);
+  return canonical([id, key]);
 }

@@ -1,31 +1,52 @@
+/** Encodes and decodes JSON. A connection's codec: see `ConnectionOptions.codec`. */
+export interface JsonCodec {
+  readonly parse: (text: string) => unknown;
+  readonly stringify: (value: unknown) => string;
+}
+
 /**
  * Throws for a value that JSON would lose or change without an error:
  *
- * - NaN and Infinity, which become null;
- * - BigInt and cycles, which throw without a path;
- * - functions, symbols, Map, Set and binary data, which vanish or become `{}`;
+ * - NaN, Infinity and invalid dates, which become null;
+ * - bigint and cycles, which throw without a path;
+ * - functions, symbols, Promise, Error, Map, Blob and other objects that become `{}`;
+ * - binary data, which becomes an object of numbers;
+ * - lone surrogates in strings and keys, which CouchDB refuses without a reason;
  * - holes in arrays.
  *
  * An `undefined` property is left out, as `JSON.stringify` does.
  *
  * @param what - The name of the value in the error.
+ * @param codec - The codec that will write the value. A value that only this codec can write passes.
  * @throws TypeError that names the problem and the path to it.
  */
-export function assertJson(value: unknown, what: ValueName): void {
-  check(value, { what, ancestors: [], keys: [] });
+export function assertJson(value: unknown, what: ValueName, codec: JsonCodec = JSON): void {
+  check(value, { what, codec, exact: false, ancestors: [], keys: [] });
+}
+
+/**
+ * Throws as {@link assertJson} does, and also for an `undefined` property: it would be left out, and a
+ * query without it finds more.
+ */
+export function assertQuery(value: unknown, what: ValueName, codec: JsonCodec = JSON): void {
+  check(value, { what, codec, exact: true, ancestors: [], keys: [] });
 }
 
 /** The name of a value in an error, or a function that returns it, if the name costs time to make. */
 export type ValueName = string | (() => string);
 
 /** Tells whether a string is well-formed Unicode, as JSON, URLs and CouchDB require. */
-export function isWellFormed(text: string): boolean {
-  return !/\p{Surrogate}/u.test(text);
+export function isWellFormed(text: string & { isWellFormed?(): boolean }): boolean {
+  // Old platforms lack the method.
+  return text.isWellFormed?.() ?? !/\p{Surrogate}/u.test(text);
 }
 
 /** The state of a walk through a value. The path is built only for an error: bulk saves check often. */
 interface Walk {
   readonly what: ValueName;
+  readonly codec: JsonCodec;
+  /** Whether `undefined` properties are errors. */
+  readonly exact: boolean;
   readonly ancestors: object[];
   readonly keys: (string | number)[];
 }
@@ -33,38 +54,44 @@ interface Walk {
 function check(value: unknown, walk: Walk): void {
   switch (typeof value) {
     case 'string':
+      if (isWellFormed(value)) return;
+      throw notJson(walk, LONE_SURROGATE);
     case 'boolean':
       return;
     case 'undefined':
       throw notJson(walk, 'undefined');
     case 'number':
-      if (Number.isFinite(value)) return;
+      if (Number.isFinite(value) || isWritten(value, walk)) return;
       throw notJson(walk, String(value));
     case 'object':
       if (value !== null) checkObject(value, walk);
       return;
     default:
+      if (isWritten(value, walk)) return;
       throw notJson(walk, `a ${typeof value}`);
   }
 }
 
+const LONE_SURROGATE = 'a lone surrogate, which is half a character';
+
 function checkObject(value: object, walk: Walk): void {
   const { ancestors, keys } = walk;
   if (ancestors.includes(value)) throw notJson(walk, 'a cycle');
+  if (!Array.isArray(value) && !isLiteral(value)) {
+    const problem = problemOf(value);
+    if (problem !== null) {
+      if (isWritten(value, walk)) return;
+      throw notJson(walk, problem);
+    }
+  }
   if ('toJSON' in value && typeof value.toJSON === 'function') {
-    const replacement: unknown = value.toJSON();
+    const replacement: unknown = value.toJSON(String(keys.at(-1) ?? ''));
     // An invalid Date turns into null.
     if (replacement === null) throw notJson(walk, 'an invalid date');
     ancestors.push(value);
     check(replacement, walk);
     ancestors.pop();
     return;
-  }
-  if (value instanceof Map || value instanceof Set) {
-    throw notJson(walk, `a ${value.constructor.name} (use an object or an array)`);
-  }
-  if (ArrayBuffer.isView(value) || value instanceof ArrayBuffer) {
-    throw notJson(walk, 'binary data (save it as an attachment)');
   }
   ancestors.push(value);
   if (Array.isArray(value)) {
@@ -76,8 +103,9 @@ function checkObject(value: object, walk: Walk): void {
   } else {
     for (const key of Object.keys(value)) {
       const field: unknown = (value as Record<string, unknown>)[key];
-      if (field === undefined) continue;
+      if (field === undefined && !walk.exact) continue;
       keys.push(key);
+      if (!isWellFormed(key)) throw notJson(walk, `${LONE_SURROGATE}, in the key`);
       check(field, walk);
       keys.pop();
     }
@@ -85,24 +113,95 @@ function checkObject(value: object, walk: Walk): void {
   ancestors.pop();
 }
 
+/** Tells whether an object has no class, so that it holds nothing but its fields. */
+function isLiteral(value: object): boolean {
+  const prototype: unknown = Object.getPrototypeOf(value);
+  return prototype === Object.prototype || prototype === null;
+}
+
+/** The built-in classes whose content `JSON.stringify` never writes, by their tags. */
+const LOST = /^(?:Error|RegExp|Map|Set|Weak(?:Map|Set|Ref)|Symbol|(?:Async)?Generator|Blob|File)$/;
+
+/** Describes why JSON would lose the content of an object, or returns null if it would not. */
+function problemOf(
+  value: object & { readonly then?: unknown; readonly pipe?: unknown },
+): string | null {
+  const tag = tagOf(value);
+  if (ArrayBuffer.isView(value) || tag === 'ArrayBuffer' || tag === 'SharedArrayBuffer')
+    return 'binary data (save it as an attachment)';
+  if ('toJSON' in value && typeof value.toJSON === 'function') return null;
+  if (tag === 'Map' || tag === 'Set') return `a ${tag} (use an object or an array)`;
+  if (tag === 'Promise' || typeof value.then === 'function') return 'a Promise (await it first)';
+  const plain = unbox(value, tag);
+  if (typeof plain === 'number') return Number.isFinite(plain) ? null : String(plain);
+  if (typeof plain === 'string') return isWellFormed(plain) ? null : LONE_SURROGATE;
+  if (typeof plain === 'boolean') return null;
+  if (typeof plain === 'bigint') return 'a bigint';
+  // Streams and Observables.
+  if (typeof value.pipe === 'function') return `a ${value.constructor.name} (read it first)`;
+  if (LOST.test(tag)) return `${/^[AEIO]/.test(tag) ? 'an' : 'a'} ${tag}`;
+  // Other objects of the platform, such as Headers, have no fields.
+  const isPlatform = tag !== 'Object' && Object.keys(value).length === 0;
+  return isPlatform ? `an object of the class ${tag}, which has no fields` : null;
+}
+
+function tagOf(value: object): string {
+  return Object.prototype.toString.call(value).slice('[object '.length, -1);
+}
+
+/** Returns the primitive value of a Number, String, Boolean or BigInt object; undefined for others. */
+function unbox(value: object, tag: string): unknown {
+  return /^(?:Number|String|Boolean|BigInt)$/.test(tag) ? value.valueOf() : undefined;
+}
+
+/** Tells whether the codec writes a value that `JSON.stringify` refuses, loses or changes. */
+function isWritten(value: unknown, { codec }: Walk): boolean {
+  const text = write(codec, value);
+  if (text === undefined || text === '{}') return false;
+  return typeof value === 'bigint' || text !== write(JSON, value);
+}
+
+function write(codec: JsonCodec, value: unknown): string | undefined {
+  try {
+    const text: unknown = codec.stringify(value);
+    return typeof text === 'string' ? text : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
 function notJson({ what, keys }: Walk, problem: string): TypeError {
-  const path = keys.map((key) => (typeof key === 'number' ? `[${key}]` : `.${key}`)).join('');
-  const at = path === '' ? '' : ` at ${path.replace(/^\./, '')}`;
+  const path = keys.map((key) => (typeof key === 'number' ? `[${key}]` : `.${printable(key)}`));
+  const at = path.length === 0 ? '' : ` at ${path.join('').replace(/^\./, '')}`;
   return new TypeError(`${nameOf(what)} cannot be written as JSON: ${problem}${at}`);
 }
+
+/** Escapes lone surrogates, so that every log can hold the message. */
+const printable = (key: string): string =>
+  isWellFormed(key) ? key : JSON.stringify(key).slice(1, -1);
 
 /** Returns the name of a value. */
 export function nameOf(what: ValueName): string {
   return typeof what === 'string' ? what : what();
 }
 
-/** Writes a value as JSON with sorted keys, so that equal JSON values give equal strings. */
+/**
+ * Writes a value as JSON with sorted keys, so that equal JSON values give equal strings. A bigint is
+ * written as an integer.
+ */
 export function canonical(value: unknown): string {
-  return JSON.stringify(value, (_key, field: unknown) =>
-    typeof field === 'object' && field !== null && !Array.isArray(field)
-      ? Object.fromEntries(Object.entries(field).sort(([a], [b]) => (a < b ? -1 : 1)))
-      : field,
-  );
+  if (typeof value === 'bigint') return String(value);
+  if (value === undefined) return 'null';
+  if (typeof value !== 'object' || value === null) return JSON.stringify(value);
+  if (Array.isArray(value)) return `[${value.map(canonical).join(',')}]`;
+  if ('toJSON' in value && typeof value.toJSON === 'function') return canonical(value.toJSON());
+  const plain = isLiteral(value) ? undefined : unbox(value, tagOf(value));
+  if (plain !== undefined) return canonical(plain);
+  const fields = Object.entries(value)
+    .filter(([, field]) => field !== undefined)
+    .sort(([a], [b]) => (a < b ? -1 : 1))
+    .map(([name, field]) => `${JSON.stringify(name)}:${canonical(field)}`);
+  return `{${fields.join(',')}}`;
 }
 
 /**
@@ -113,6 +212,9 @@ export function canonical(value: unknown): string {
  */
 export function equal(a: unknown, b: unknown): boolean {
   if (a === b) return true;
+  // A bigint equals a number of the same value.
+  if (typeof a === 'bigint' || typeof b === 'bigint')
+    return isNumeric(a) && isNumeric(b) && a <= b && a >= b;
   if (typeof a !== 'object' || typeof b !== 'object' || a === null || b === null) return false;
   if (Array.isArray(a) !== Array.isArray(b)) return false;
   const names = Object.keys(a);
@@ -124,4 +226,9 @@ export function equal(a: unknown, b: unknown): boolean {
 
 function property(value: object, name: string): unknown {
   return (value as Readonly<Record<string, unknown>>)[name];
+}
+
+/** Tells whether a value is a number, or a bigint of a codec. */
+export function isNumeric(value: unknown): value is number | bigint {
+  return typeof value === 'number' || typeof value === 'bigint';
 }

@@ -1,3 +1,4 @@
+import { canonical } from './json.ts';
 import type { AnyFields, Document } from './document.ts';
 import type { Sequence } from './change.ts';
 
@@ -27,10 +28,10 @@ export class Row<Key = unknown, Value = unknown, Doc = null> {
 
   /** Describes the row for logs. */
   toString(): string {
-    const key = JSON.stringify(this.key);
+    const key = canonical(this.key);
     if (this.error !== null) return `<Row: ${key} error ${this.error}>`;
     const of = this.id === null ? '' : ` of ${this.id}`;
-    return `<Row: ${key} → ${JSON.stringify(this.value)}${of}>`;
+    return `<Row: ${key} → ${canonical(this.value)}${of}>`;
   }
 }
 

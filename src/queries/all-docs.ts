@@ -1,8 +1,10 @@
 import { operation } from '../http/operation.ts';
 import type { Operation } from '../http/operation.ts';
-import { count, flag, toQuery } from '../http/query.ts';
+import { count, flag, requireRestrictions, toBody, toQuery } from '../http/query.ts';
 import type { Parameter, Parameters } from '../http/query.ts';
+import type { RequestSpec } from '../http/exchange.ts';
 import type { DatabaseScope } from '../http/scope.ts';
+import { isLongPath } from '../http/url.ts';
 import { assertJson } from '../model/json.ts';
 import { invalidArgument } from '../model/invalid-argument.ts';
 import type { Row, View } from '../model/view.ts';
@@ -51,6 +53,7 @@ export type AllDocsRow<Doc = null, Value = RevisionValue> = Row<string, Value, D
 const id: Parameter = (value, name) => {
   if (typeof value !== 'string' && !Number.isFinite(value))
     throw invalidArgument(name, 'an id or a number', value);
+  assertJson(value, name);
   return JSON.stringify(value);
 };
 
@@ -79,16 +82,22 @@ export function listDocuments<Value, Doc>(
   options: AllDocsOptions,
   what: string,
 ): Operation<View<Row<string, Value, Doc>, AllDocsOptions>> {
+  requireRestrictions(options, what);
   const { keys, ...rest } = options;
   if (keys !== undefined) {
     if (!Array.isArray(keys)) throw invalidArgument(`${what}: keys`, 'an array of ids', keys);
     keys.forEach((key, i) => id(key, `${what}: keys[${i}]`));
     assertJson(keys, `${what}: keys`);
   }
-  const path = `${db.path}/${listing}${toQuery(ALL_DOCS, rest, what)}`;
+  const path = `${db.path}/${listing}`;
+  const query = toQuery(ALL_DOCS, rest, what);
+  const withKeys = keys !== undefined && { keys };
+  const request: RequestSpec = isLongPath(path + query)
+    ? { method: 'POST', path, json: { ...withKeys, ...toBody(ALL_DOCS, rest, what) } }
+    : { path: path + query, ...(withKeys && { method: 'POST', json: withKeys }) };
   return operation(
     db.connection,
-    () => (keys === undefined ? { path } : { method: 'POST', path, json: { keys } }),
+    () => request,
     (body) => decodeView<string, Value, Doc>(body, options) as View<Row<string, Value, Doc>>,
   );
 }

@@ -1,4 +1,5 @@
 import { byId } from '../model/document.ts';
+import { isNumeric } from '../model/json.ts';
 
 /** Returns whether a text is ASCII. The order of other characters depends on the collation. */
 export function isAscii(text: string): boolean {
@@ -20,7 +21,7 @@ export function compareJson(a: unknown, b: unknown, byBytes = false): number | u
   if (a === b) return 0;
   const byType = typeRank(a) - typeRank(b);
   if (byType !== 0) return byType;
-  if (typeof a === 'number') return a - (b as number);
+  if (isNumeric(a) && isNumeric(b)) return a < b ? -1 : Number(a > b);
   if (typeof a === 'string') return compareStrings(a, b as string, byBytes);
   if (Array.isArray(a)) return compareLists(a, b as readonly unknown[]);
   const [left, right] = [flatEntries(a as object), flatEntries(b as object)];
@@ -31,7 +32,7 @@ function typeRank(value: unknown): number {
   if (value === null) return 0;
   if (value === false) return 1;
   if (value === true) return 2;
-  if (typeof value === 'number') return 3;
+  if (isNumeric(value)) return 3;
   if (typeof value === 'string') return 4;
   return Array.isArray(value) ? 5 : 6;
 }

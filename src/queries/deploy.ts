@@ -8,8 +8,9 @@ import { Operation } from '../http/operation.ts';
 import type { DatabaseScope } from '../http/scope.ts';
 import { writtenDespite } from '../http/verify-writes.ts';
 import { requireBackoff } from '../http/query.ts';
-import { documentPath, segment } from '../http/url.ts';
-import { assertJson } from '../model/json.ts';
+import { documentPath, isDotSegment, requireId, revQuery, segment } from '../http/url.ts';
+import { assertJson, canonical } from '../model/json.ts';
+import type { JsonCodec } from '../model/json.ts';
 import { invalidArgument } from '../model/invalid-argument.ts';
 import { backoff } from '../operators/retry-policy.ts';
 import type { BackoffOptions } from '../operators/retry-policy.ts';
@@ -51,7 +52,8 @@ export function deploy(
   design: DesignDocument,
   options: DeployOptions,
 ): Operation<DeployResult> {
-  requireDesign(design, 'deploy');
+  const { codec } = db.connection;
+  requireDesign(design, 'deploy', codec);
   const { warmUp = true, attempts = 10, backoff: backoffOptions = BACKOFF } = options;
   if (!Number.isSafeInteger(attempts) || attempts < 1)
     throw invalidArgument('deploy: attempts', 'a whole number from 1', attempts, RangeError);
@@ -65,7 +67,7 @@ export function deploy(
   });
   return new Operation(
     defer(() => {
-      requireDesign(design, 'deploy');
+      requireDesign(design, 'deploy', codec);
       const content = contentOf(design);
       return read(db, design._id).pipe(
         mergeMap((existing): Observable<Answer<DeployResult>> => {
@@ -81,7 +83,10 @@ export function deploy(
                 value: { deployed: true, id: design._id, rev: answer.value },
               })),
             );
-          const [view] = Object.keys(design.views ?? {}).filter((name) => name !== 'lib');
+          const [view] = Object.keys(design.views ?? {}).filter(
+            // All views share one index, so any view whose name a URL can hold builds it.
+            (name) => name !== 'lib' && name !== '' && !isDotSegment(name),
+          );
           if (!warmUp || view === undefined || (current !== null && hasSameIndex(current, design)))
             return write();
           const buildViews = (id: string): Observable<unknown> =>
@@ -109,13 +114,18 @@ export function deploy(
 }
 
 /** Throws a TypeError for a value that is not a design document. */
-export function requireDesign(design: unknown, what: string): asserts design is DesignDocument {
+export function requireDesign(
+  design: unknown,
+  what: string,
+  codec: JsonCodec,
+): asserts design is DesignDocument {
   if (typeof design !== 'object' || design === null)
     throw invalidArgument(`${what}: design`, 'a design document', design);
   const { _id: id } = design as { _id?: unknown };
   if (typeof id !== 'string' || !/^_design\/./.test(id))
     throw invalidArgument(`${what}: the _id of the design document`, "'_design/…'", id);
-  assertJson(design, `The design document ${JSON.stringify(id)}`);
+  requireId(id, `${what}: the _id of the design document`);
+  assertJson(design, `The design document ${JSON.stringify(id)}`, codec);
 }
 
 /**
@@ -151,7 +161,7 @@ function withTemporaryDesign<R>(
 
 /** Requests a row: the server builds the index before it answers, however long that takes. */
 function buildIndex(db: DatabaseScope, id: string, view: string): Observable<unknown> {
-  const path = `${db.path}${documentPath(id)}/_view/${segment(view)}?limit=1&reduce=false`;
+  const path = `${db.path}${documentPath(id)}/_view/${segment(view, 'The name of a view')}?limit=1&reduce=false`;
   return db.connection
     .json(
       () => ({ path, timeout: 0, endless: true }),
@@ -233,7 +243,7 @@ function put(
 }
 
 function remove(db: DatabaseScope, id: string, rev: string): Observable<unknown> {
-  const path = `${db.path}${documentPath(id)}?rev=${segment(rev)}`;
+  const path = `${db.path}${documentPath(id)}${revQuery(rev)}`;
   return db.connection
     .json(
       () => ({ method: 'DELETE', path }),
@@ -274,13 +284,5 @@ function indexSource({
 
 /** Compares JSON values, and ignores the order of their fields. */
 function isSameJson(a: unknown, b: unknown): boolean {
-  return sortedJson(a) === sortedJson(b);
-}
-
-function sortedJson(value: unknown): string {
-  return JSON.stringify(value, (_, inner: unknown) =>
-    typeof inner === 'object' && inner !== null && !Array.isArray(inner)
-      ? Object.fromEntries(Object.entries(inner).sort(([a], [b]) => (a < b ? -1 : 1)))
-      : inner,
-  );
+  return canonical(a) === canonical(b);
 }

@@ -6,7 +6,15 @@ import { Operation, operation } from '../http/operation.ts';
 import type { DatabaseScope } from '../http/scope.ts';
 import type { JsonCodec } from '../http/connection-options.ts';
 import type { ResponseHeaders } from '../http/transport.ts';
-import { designName, documentPath, requireId, segment, splitDesignName } from '../http/url.ts';
+import { functionQuery } from '../http/query.ts';
+import {
+  designName,
+  documentPath,
+  requireId,
+  requireWellFormed,
+  segment,
+  splitName,
+} from '../http/url.ts';
 import { invalidArgument, describeValue } from '../model/invalid-argument.ts';
 import { viewQuery } from './view.ts';
 import type { ViewOptions } from './view.ts';
@@ -31,7 +39,7 @@ export interface UpdateResult extends RenderResult {
 }
 
 /** The parameters of a show, list or update function: its `req.query`. */
-export type FunctionParameters = Readonly<Record<string, string | number | boolean | undefined>>;
+export type FunctionParameters = Readonly<Record<string, string | number | boolean>>;
 
 /** Calls a show function. */
 export function renderShow(
@@ -40,7 +48,7 @@ export function renderShow(
   id: string | undefined,
   parameters: FunctionParameters,
 ): Operation<RenderResult> {
-  const path = functionPath(db, name, '_show', id) + parametersQuery(parameters);
+  const path = functionPath(db, name, '_show', id) + parametersQuery(parameters, 'show');
   return render(db, () => ({ path }));
 }
 
@@ -54,10 +62,10 @@ export function renderList(
 ): Operation<RenderResult> {
   if (typeof view !== 'string' || view === '')
     throw invalidArgument('list: view', "'view' or 'design-document/view'", view);
-  const { keys, query } = viewQuery('list', options);
-  const viewSegments = splitDesignName(view)?.join('/') ?? segment(view);
-  const functionQuery = parametersQuery(parameters);
-  const fullQuery = query === '' ? functionQuery : query + functionQuery.replace('?', '&');
+  const { keys, query } = viewQuery('list', options, db.connection.codec);
+  const viewSegments = splitName(view, 'view')?.join('/') ?? segment(view, 'list: view');
+  const added = parametersQuery(parameters, 'list');
+  const fullQuery = query === '' ? added : query + added.replace('?', '&');
   const path = `${functionPath(db, name, '_list', undefined)}/${viewSegments}${fullQuery}`;
   return render(db, () =>
     keys === undefined ? { path } : { method: 'POST', path, json: { keys } },
@@ -72,15 +80,15 @@ export function callUpdate(
   body: string | Readonly<Record<string, string | number | boolean>> | undefined,
   parameters: FunctionParameters,
 ): Operation<UpdateResult> {
-  const path = functionPath(db, name, '_update', id) + parametersQuery(parameters);
+  const path = functionPath(db, name, '_update', id) + parametersQuery(parameters, 'update');
   const isForm = typeof body === 'object' && body !== null;
   if (!isForm && body !== undefined && typeof body !== 'string')
     throw invalidArgument('update: body', 'text or an object', body);
+  if (typeof body === 'string') requireWellFormed(body, 'update: body');
   const type = isForm ? 'application/x-www-form-urlencoded' : 'text/plain;charset=utf-8';
   const text = isForm
-    ? new URLSearchParams(
-        Object.entries(body).map(([key, value]) => [key, String(value)]),
-      ).toString()
+    ? // A form writes a space as a plus sign.
+      functionQuery(body, 'update: body').replaceAll('%20', '+')
     : (body ?? '');
   return render(db, () => ({
     method: id === undefined ? 'POST' : 'PUT',
@@ -151,7 +159,7 @@ function functionPath(
   kind: string,
   id: string | undefined,
 ): string {
-  const parts = splitDesignName(name);
+  const parts = splitName(name, 'function');
   if (parts === null) {
     throw new TypeError(
       `The name of a function must be 'design-document/function' (received ${describeValue(name)})`,
@@ -162,11 +170,9 @@ function functionPath(
   return id === undefined ? path : path + documentPath(id);
 }
 
-function parametersQuery(parameters: FunctionParameters): string {
-  const pairs = Object.entries(parameters)
-    .filter(([, value]) => value !== undefined)
-    .map(([name, value]) => `${segment(name)}=${segment(String(value))}`);
-  return pairs.length === 0 ? '' : `?${pairs.join('&')}`;
+function parametersQuery(parameters: FunctionParameters, what: string): string {
+  const query = functionQuery(parameters, `${what}: parameters`);
+  return query === '' ? '' : `?${query}`;
 }
 
 /** Decodes an id from a header, which CouchDB encodes as in a URL. */

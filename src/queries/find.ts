@@ -1,7 +1,7 @@
 import { arrayField, asArray, asObject, numberOrNull, stringField } from '../http/decode.ts';
 import { operation } from '../http/operation.ts';
 import type { Operation } from '../http/operation.ts';
-import { count, flag, json, text, toBody } from '../http/query.ts';
+import { count, flag, json, restriction, text, toBody } from '../http/query.ts';
 import type { Parameter, Parameters } from '../http/query.ts';
 import { RowStream } from '../http/row-stream.ts';
 import type { DatabaseScope } from '../http/scope.ts';
@@ -118,10 +118,10 @@ export interface IndexCandidate {
   readonly covering: boolean | null;
 }
 
-const jsonObject: Parameter = (value, name) => {
+const jsonObject: Parameter = (value, name, codec) => {
   if (typeof value !== 'object' || value === null || Array.isArray(value))
     throw invalidArgument(name, 'an object', value);
-  return json(value, name);
+  return restriction(value, name, codec);
 };
 
 const nonEmptyArray: Parameter = (value, name) => {
@@ -152,7 +152,7 @@ export function find<T extends object, Field extends FieldPath<T>>(
   db: DatabaseScope,
   query: FindQuery<T, Field>,
 ): Operation<FindResult<FoundDocument<T, Field>>> {
-  const body = findBody(query, 'find');
+  const body = findBody(db, query, 'find');
   return operation(
     db.connection,
     () => ({ method: 'POST', path: `${db.path}/_find`, json: body() }),
@@ -165,7 +165,7 @@ export function explain<T extends object>(
   db: DatabaseScope,
   query: FindQuery<T>,
 ): Operation<Explanation> {
-  const body = findBody(query, 'explain');
+  const body = findBody(db, query, 'explain');
   return operation(
     db.connection,
     () => ({ method: 'POST', path: `${db.path}/_explain`, json: body() }),
@@ -178,7 +178,7 @@ export function explain<T extends object>(
  *
  * @throws TypeError or RangeError for an invalid query.
  */
-function findBody(query: object, what: string): () => Record<string, unknown> {
+function findBody(db: DatabaseScope, query: object, what: string): () => Record<string, unknown> {
   const encode = (): Record<string, unknown> => {
     if (typeof query !== 'object' || query === null)
       throw invalidArgument(`${what}: query`, 'an object with a selector', query);
@@ -186,7 +186,7 @@ function findBody(query: object, what: string): () => Record<string, unknown> {
       throw new TypeError(
         `${what}: the query has no selector; { selector: {} } finds all documents`,
       );
-    return toBody(FIND, query, what);
+    return toBody(FIND, query, what, db.connection.codec);
   };
   encode();
   return encode;
@@ -261,7 +261,7 @@ export function streamFound<T extends object, Field extends FieldPath<T>>(
   db: DatabaseScope,
   query: FindQuery<T, Field>,
 ): RowStream<FoundDocument<T, Field>, FindSummary> {
-  const body = findBody(query, 'findRows');
+  const body = findBody(db, query, 'findRows');
   const describe = () => ({ method: 'POST', path: `${db.path}/_find`, json: body() });
   return new RowStream(db.connection, describe, {
     field: 'docs',

@@ -1,7 +1,8 @@
 import { asObject } from '../http/decode.ts';
-import { count, flag, json, oneOf, text, toBody } from '../http/query.ts';
+import { count, flag, json, oneOf, restriction, text, toBody } from '../http/query.ts';
 import type { Parameters } from '../http/query.ts';
-import { segment } from '../http/url.ts';
+import { designName, segment } from '../http/url.ts';
+import type { JsonCodec } from '../model/json.ts';
 import type { AnyFields } from '../model/document.ts';
 import { invalidArgument } from '../model/invalid-argument.ts';
 import type { FieldPath } from './field-path.ts';
@@ -109,10 +110,10 @@ const DEFINITION: Parameters = {
       throw invalidArgument(name, 'an array that is not empty', value);
     return json(value, name);
   },
-  partialFilterSelector: (value, name) => {
+  partialFilterSelector: (value, name, codec) => {
     if (typeof value !== 'object' || value === null)
       throw invalidArgument(name, 'an object', value);
-    return json(value, name);
+    return restriction(value, name, codec);
   },
   defaultAnalyzer: json,
   defaultField: json,
@@ -134,7 +135,7 @@ export const DELETE_INDEX: Parameters = { w: count };
  *
  * @throws TypeError or RangeError for an invalid definition.
  */
-export function indexBody(definition: object): Record<string, unknown> {
+export function indexBody(definition: object, codec: JsonCodec): Record<string, unknown> {
   if (typeof definition !== 'object' || definition === null)
     throw invalidArgument('indexes.create: definition', 'an object with fields', definition);
   const { fields, type = 'json' } = definition as { fields?: unknown; type?: unknown };
@@ -143,9 +144,9 @@ export function indexBody(definition: object): Record<string, unknown> {
   const outer: Record<string, unknown> = {};
   const inner: Record<string, unknown> = {};
   for (const [name, value] of Object.entries(definition)) {
-    (name in DEFINITION ? inner : outer)[name] = value;
+    (Object.hasOwn(DEFINITION, name) ? inner : outer)[name] = value;
   }
-  const index = toBody(DEFINITION, inner, 'indexes.create');
+  const index = toBody(DEFINITION, inner, 'indexes.create', codec);
   return { index, ...toBody(INDEX, outer, 'indexes.create') };
 }
 
@@ -160,9 +161,9 @@ export function indexPath(index: unknown): string {
   const { ddoc, name, type = 'json' } = index as Partial<IndexRef>;
   if (ddoc === null || type === 'special')
     throw new TypeError('indexes.delete: _all_docs cannot be deleted');
-  const design = text(ddoc, 'indexes.delete: ddoc').replace(/^_design\//, '');
-  const typeAndName = [type, text(name, 'indexes.delete: name')].map(segment).join('/');
-  return `/_index/_design/${segment(design)}/${typeAndName}`;
+  const design = designName(ddoc, 'indexes.delete');
+  const typeAndName = `${segment(type, 'indexes.delete: type')}/${segment(name, 'indexes.delete: name')}`;
+  return `/_index/_design/${design}/${typeAndName}`;
 }
 
 /** Decodes an index from an answer of `_index` or `_explain`. */

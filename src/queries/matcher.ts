@@ -220,7 +220,9 @@ const CONDITIONS: Readonly<Record<string, (operand: unknown) => Matcher | undefi
     if (!Number.isInteger(divisor) || !Number.isInteger(remainder)) return undefined;
     // JSON.parse reads 4.0 as 4, which matches. For CouchDB, 4.0 is not an integer.
     return (value) =>
-      Number.isInteger(value) && (value as number) % (divisor as number) === remainder;
+      typeof value === 'bigint'
+        ? value % BigInt(divisor as number) === BigInt(remainder as number)
+        : Number.isInteger(value) && (value as number) % (divisor as number) === remainder;
   },
   $beginsWith: (operand) => (value) => {
     if (typeof value !== 'string' || typeof operand !== 'string') return false;
@@ -250,6 +252,7 @@ function isIn(operands: readonly unknown[]): Matcher {
 }
 
 function typeOf(value: unknown): string {
+  if (typeof value === 'bigint') return 'number';
   return value === null ? 'null' : Array.isArray(value) ? 'array' : typeof value;
 }
 

@@ -11,6 +11,7 @@ import {
 } from 'rxjs';
 import type { ObservableInput } from 'rxjs';
 import type { DatabaseScope } from '../http/scope.ts';
+import { canonical } from '../model/json.ts';
 import { invalidArgument } from '../model/invalid-argument.ts';
 import { View } from '../model/view.ts';
 import type { Row, ViewHead } from '../model/view.ts';
@@ -182,9 +183,9 @@ function nextPageOptions(
     startKey: nextRow.key,
     ...(nextRow.id !== null && !listing && { startKeyDocId: nextRow.id }),
   };
-  const position = JSON.stringify([nextRow.key, nextRow.id]);
+  const position = canonical([nextRow.key, nextRow.id]);
   const hasSamePosition = (row: Pick<typeof nextRow, 'key' | 'id'>): boolean =>
-    JSON.stringify([row.key, row.id]) === position;
+    canonical([row.key, row.id]) === position;
   // A document can emit a key many times: `skip` passes over those of its rows that were read.
   let alreadyRead = 0;
   while (

@@ -1,11 +1,11 @@
 import { arrayField, asObject, numberOrNull, stringField } from '../http/decode.ts';
 import { operation } from '../http/operation.ts';
 import type { Operation } from '../http/operation.ts';
-import { count, flag, json, oneOf, text, toBody } from '../http/query.ts';
+import { count, flag, json, oneOf, restriction, text, toBody } from '../http/query.ts';
 import type { Parameter, Parameters } from '../http/query.ts';
 import type { Connection } from '../http/connection.ts';
 import type { DatabaseScope } from '../http/scope.ts';
-import { splitDesignName } from '../http/url.ts';
+import { splitName } from '../http/url.ts';
 import type { AnyFields, Document } from '../model/document.ts';
 import { invalidArgument, describeValue } from '../model/invalid-argument.ts';
 
@@ -62,7 +62,7 @@ const SEARCH: Parameters = {
   includeDocs: flag,
   includeFields: textOrArray,
   counts: textOrArray,
-  ranges: json,
+  ranges: restriction,
   drilldown: textOrArray,
   groupField: text,
   groupLimit: count,
@@ -190,7 +190,7 @@ export function searchBody(
  * @throws TypeError for a name other than `'design-document/index'`.
  */
 export function searchPath(name: unknown, endpoint: string): string {
-  const parts = splitDesignName(name);
+  const parts = splitName(name, 'search index');
   if (parts === null || parts[0].startsWith('_')) {
     throw new TypeError(
       `The name of a search index must be 'design-document/index' (received ${describeValue(name)})`,

@@ -2,13 +2,23 @@ import { arrayField, asObject, numberOrNull, sequence } from '../http/decode.ts'
 import type { RequestSpec } from '../http/exchange.ts';
 import { operation } from '../http/operation.ts';
 import type { Operation } from '../http/operation.ts';
-import { count, flag, json, oneOf, text, toBody, toQuery } from '../http/query.ts';
+import {
+  count,
+  flag,
+  oneOf,
+  requireRestrictions,
+  restriction,
+  text,
+  toBody,
+  toQuery,
+} from '../http/query.ts';
 import type { Parameters } from '../http/query.ts';
 import { RowStream } from '../http/row-stream.ts';
 import type { DatabaseScope } from '../http/scope.ts';
-import { splitDesignName } from '../http/url.ts';
+import { isLongPath, splitName } from '../http/url.ts';
 import { invalidArgument, describeValue } from '../model/invalid-argument.ts';
-import { assertJson } from '../model/json.ts';
+import { assertQuery } from '../model/json.ts';
+import type { JsonCodec } from '../model/json.ts';
 import { Row, View } from '../model/view.ts';
 import type { ViewHead } from '../model/view.ts';
 
@@ -67,9 +77,9 @@ export interface ViewOptions {
 }
 
 const VIEW: Parameters = {
-  key: json,
-  startKey: json,
-  endKey: json,
+  key: restriction,
+  startKey: restriction,
+  endKey: restriction,
   startKeyDocId: text,
   endKeyDocId: text,
   inclusiveEnd: flag,
@@ -96,37 +106,53 @@ export function queryView<Key, Value, Doc>(
   name: string,
   options: ViewOptions,
 ): Operation<View<Row<Key, Value, Doc>, ViewOptions>> {
-  const path = `${db.path}${viewPath(name)}`;
-  const { keys, query } = viewQuery('view', options);
+  const request = viewRequest(db, name, options, 'view');
   return operation(
     db.connection,
-    () =>
-      keys === undefined
-        ? { path: `${path}${query}` }
-        : { method: 'POST', path: `${path}${query}`, json: { keys } },
+    () => request,
     (body) => decodeView<Key, Value, Doc>(body, options),
   );
+}
+
+/** Describes the request for a view. Options that would make the URL too long are sent in a body. */
+function viewRequest(
+  db: DatabaseScope,
+  name: string,
+  options: ViewOptions,
+  what: string,
+): RequestSpec {
+  const { codec } = db.connection;
+  const path = db.path + viewPath(name);
+  const { keys, query } = viewQuery(what, options, codec);
+  if (isLongPath(path + query))
+    return { method: 'POST', path, json: viewBody(what, options, codec) };
+  return keys === undefined
+    ? { path: path + query }
+    : { method: 'POST', path: path + query, json: { keys } };
 }
 
 /** Writes the options of a view as a query string, and returns the keys, which are sent in a body. */
 export function viewQuery(
   what: string,
   options: ViewOptions,
+  codec: JsonCodec,
 ): { readonly keys: readonly unknown[] | undefined; readonly query: string } {
+  requireRestrictions(options, what);
   const { keys, ...rest } = options;
   if (keys !== undefined) {
     if (!Array.isArray(keys)) throw invalidArgument(`${what}: keys`, 'an array', keys);
-    assertJson(keys, `${what}: keys`);
+    assertQuery(keys, `${what}: keys`, codec);
   }
-  return { keys, query: toQuery(VIEW, normalizeOptions(rest), what) };
+  return { keys, query: toQuery(VIEW, normalizeOptions(rest), what, codec) };
 }
 
-/** Writes the options of a view as the fields of a body, for several queries in one request. */
-function viewBody(what: string, options: ViewOptions): Record<string, unknown> {
+/** Writes the options of a view as the fields of a body. */
+function viewBody(what: string, options: ViewOptions, codec: JsonCodec): Record<string, unknown> {
   const { keys, ...rest } = options;
   // Validates the keys.
-  viewQuery(what, options);
-  return { ...(keys !== undefined && { keys }), ...toBody(VIEW, normalizeOptions(rest), what) };
+  viewQuery(what, options, codec);
+  const body = toBody(VIEW, normalizeOptions(rest), what, codec);
+  return { ...(keys !== undefined && { keys }), ...body };
 }
 
 /**
@@ -136,7 +162,7 @@ function viewBody(what: string, options: ViewOptions): Record<string, unknown> {
  */
 export function viewPath(name: unknown): string {
   if (name === '_all_docs' || name === '_design_docs' || name === '_local_docs') return `/${name}`;
-  const parts = splitDesignName(name);
+  const parts = splitName(name, 'view');
   if (parts === null || parts[0].startsWith('_')) {
     throw new TypeError(
       `The name of a view must be 'design-document/view' or '_all_docs' (received ${describeValue(name)})`,
@@ -195,11 +221,8 @@ export function streamView<Key, Value, Doc>(
   name: string,
   options: ViewOptions,
 ): RowStream<Row<Key, Value, Doc>, ViewHead> {
-  const { keys, query } = viewQuery('viewRows', options);
-  const path = `${db.path}${viewPath(name)}${query}`;
-  const describe = (): RequestSpec =>
-    keys === undefined ? { path } : { method: 'POST', path, json: { keys } };
-  return new RowStream(db.connection, describe, {
+  const request = viewRequest(db, name, options, 'viewRows');
+  return new RowStream(db.connection, () => request, {
     field: 'rows',
     row: (raw) => decodeRow<Key, Value, Doc>(raw),
     info: decodeHead,
@@ -216,7 +239,7 @@ export function queryViews<Key, Value, Doc>(
   if (!Array.isArray(queries))
     throw invalidArgument('viewQueries: queries', 'an array of options', queries);
   const encode = (): unknown[] =>
-    queries.map((query, i) => viewBody(`viewQueries: queries[${i}]`, query));
+    queries.map((query, i) => viewBody(`viewQueries: queries[${i}]`, query, db.connection.codec));
   // Validate now: throws at the call.
   encode();
   return operation(

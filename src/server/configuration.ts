@@ -32,10 +32,10 @@ export function configuration(
   value: ConfigValue | Readonly<Record<string, ConfigValue>> | undefined,
   options: ConfigOptions,
 ): Operation<unknown> {
-  if (name === '') throw invalidArgument('config: name', "'section' or 'section/key'", name);
-  const base = `/_node/${segment(options.node ?? '_local')}/_config`;
-  const [section = '', key] = name === undefined ? [] : splitOnce(name);
-  const path = base + [section, key].map((part) => (part ? `/${segment(part)}` : '')).join('');
+  const base = `/_node/${segment(options.node ?? '_local', 'config: node')}/_config`;
+  const parts = name === undefined ? [] : splitOnce(name);
+  const [section, key] = parts;
+  const path = [base, ...parts.map((part) => segment(part, 'config: name'))].join('/');
   const headers: Record<string, string> =
     options.persist === false ? { 'x-couch-persist': 'false' } : {};
   const request = (method: string, json?: string, suffix = ''): Operation<unknown> =>
@@ -50,11 +50,11 @@ export function configuration(
   }
   if (value === undefined) return request('GET');
   if (typeof value === 'object' && value !== null) {
-    if (section === '' || key !== undefined)
+    if (section === undefined || key !== undefined)
       throw invalidArgument('config: name', "'section'", name);
     const texts = Object.entries(value).map(([each, one]) => [each, toText(one)] as const);
     return writeInOrder(
-      texts.map(([each, text]) => [each, request('PUT', text, `/${segment(each)}`)]),
+      texts.map(([each, text]) => [each, request('PUT', text, `/${segment(each, 'config: key')}`)]),
     );
   }
   requireKey(name, key, 'write');
@@ -86,9 +86,9 @@ function writeInOrder(
   return new Operation(answers);
 }
 
-function splitOnce(name: string): [string, string | undefined] {
+function splitOnce(name: string): readonly string[] {
   const slash = name.indexOf('/');
-  return slash === -1 ? [name, undefined] : [name.slice(0, slash), name.slice(slash + 1)];
+  return slash === -1 ? [name] : [name.slice(0, slash), name.slice(slash + 1)];
 }
 
 function requireKey(name: string | undefined, key: string | undefined, verb: string): void {

@@ -4,8 +4,7 @@ import { operation } from '../http/operation.ts';
 import type { Operation } from '../http/operation.ts';
 import { request } from '../http/request.ts';
 import type { RequestOptions } from '../http/request.ts';
-import { isDotSegment, segment } from '../http/url.ts';
-import { invalidArgument } from '../model/invalid-argument.ts';
+import { segment } from '../http/url.ts';
 import { configuration } from './configuration.ts';
 import type { ConfigSection, ConfigValue, NodeConfigOptions } from './configuration.ts';
 import { statistics } from './server-info.ts';
@@ -26,15 +25,9 @@ export class CouchNode {
 
   /** @internal */
   constructor(connection: Connection, node: string) {
-    if (typeof node !== 'string' || node === '' || isDotSegment(node))
-      throw invalidArgument(
-        'node: name',
-        'the name of a node, for example couchdb@127.0.0.1',
-        node,
-      );
     this.#connection = connection;
     this.#node = node;
-    this.#path = `/_node/${segment(node)}`;
+    this.#path = `/_node/${segment(node, 'node: name')}`;
   }
 
   /** Reads the node's name, which `'_local'` stands for. */

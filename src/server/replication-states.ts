@@ -8,8 +8,9 @@ import { asObject, numberOrNull, stringField } from '../http/decode.ts';
 import { requireBackoff, text as textParameter, toBody } from '../http/query.ts';
 import type { Parameter } from '../http/query.ts';
 import type { Sequence } from '../model/change.ts';
-import { invalidArgument, describeValue } from '../model/invalid-argument.ts';
-import { isDotSegment, requireDatabaseName, requireId, segment } from '../http/url.ts';
+import { invalidArgument } from '../model/invalid-argument.ts';
+import { equal } from '../model/json.ts';
+import { requireDatabaseName, requireId, segment } from '../http/url.ts';
 import { retryTransient } from '../http/retry-transient.ts';
 import { RetryPolicy } from '../operators/retry-policy.ts';
 import type { BackoffOptions, ErrorTolerance } from '../operators/retry-policy.ts';
@@ -182,17 +183,13 @@ function asDeleted({ headers, request }: HTTPError): HTTPError {
 
 /** Compares serialized responses: CouchDB always writes the same fields in the same order. */
 function isSame(a: ReplicationStatus, b: ReplicationStatus): boolean {
-  return JSON.stringify(a.raw) === JSON.stringify(b.raw);
+  return equal(a.raw, b.raw);
 }
 
 /** Returns the path of one document's status. */
 export function docPath(replicator: string, id: string, method: string): string {
   requireId(id, `${method}: id`);
-  if (isDotSegment(id))
-    throw new TypeError(
-      `${method}: id must not be ${describeValue(id)}, because URLs remove that segment`,
-    );
-  return `${docsPath(replicator, method)}/${segment(id)}`;
+  return `${docsPath(replicator, method)}/${segment(id, `${method}: id`)}`;
 }
 
 export function docsPath(replicator: unknown, method: string): string {
@@ -204,5 +201,5 @@ export function docsPath(replicator: unknown, method: string): string {
       "'_replicator', or a name that ends with '/_replicator'",
       replicator,
     );
-  return `/_scheduler/docs/${segment(replicator)}`;
+  return `/_scheduler/docs/${segment(replicator, `${method}: replicator`)}`;
 }

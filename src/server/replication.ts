@@ -5,7 +5,8 @@ import { asObject } from '../http/decode.ts';
 import { Operation, operation } from '../http/operation.ts';
 import { wireName } from '../http/query.ts';
 import { documentPath, isUrl, parseAddress, requireDatabaseName, requireId } from '../http/url.ts';
-import { assertJson } from '../model/json.ts';
+import { assertJson, assertQuery } from '../model/json.ts';
+import { isRestriction, requireRestrictions } from '../http/query.ts';
 import { invalidArgument } from '../model/invalid-argument.ts';
 
 /** The options of a replication. The server's configuration sets the defaults. */
@@ -121,12 +122,15 @@ export function replicate(
   });
   // Validate now; each request calls it again, because credentials can change.
   endpoints();
+  requireRestrictions(rest, 'replicate');
   const body: Record<string, unknown> = {};
   for (const [name, value] of Object.entries(rest)) {
     if (!OPTIONS.has(name)) throw new TypeError(`replicate: unknown option '${name}'`);
-    if (value !== undefined) body[wireName(name)] = value;
+    if (value === undefined) continue;
+    const validate = isRestriction(name) ? assertQuery : assertJson;
+    validate(value, `replicate: ${name}`, connection.codec);
+    body[wireName(name)] = value;
   }
-  assertJson(body, 'replicate');
   if (id === undefined) {
     const json = (): object => Object.assign(endpoints(), body, cancel && { cancel });
     return operation(

@@ -178,8 +178,7 @@ export class Resharding {
 }
 
 function jobPath(id: unknown): string {
-  if (typeof id === 'string' && id !== '') return `/jobs/${segment(id)}`;
-  throw invalidArgument('reshard: id', 'a job id', id);
+  return `/jobs/${segment(id, 'reshard: id')}`;
 }
 
 function withReason(reason: unknown): { reason?: string } {

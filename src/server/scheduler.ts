@@ -134,13 +134,8 @@ export class Scheduler {
    * @throws TypeError for an empty id.
    */
   job(id: string): Operation<SchedulerJob> {
-    if (typeof id !== 'string' || id === '')
-      throw invalidArgument('scheduler.job: id', 'a job id', id);
-    return operation(
-      this.#connection,
-      () => ({ path: `/_scheduler/jobs/${segment(id)}` }),
-      readJob,
-    );
+    const path = `/_scheduler/jobs/${segment(id, 'scheduler.job: id')}`;
+    return operation(this.#connection, () => ({ path }), readJob);
   }
 
   /**

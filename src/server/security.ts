@@ -6,6 +6,7 @@ import type { Connection } from '../http/connection.ts';
 import type { Answer } from '../http/exchange.ts';
 import { Operation } from '../http/operation.ts';
 import type { DatabaseScope } from '../http/scope.ts';
+import { assertQuery } from '../model/json.ts';
 import { invalidArgument } from '../model/invalid-argument.ts';
 import { backoff } from '../operators/retry-policy.ts';
 import { serialize } from '../operators/batcher.ts';
@@ -30,6 +31,8 @@ export function readSecurity(db: DatabaseScope): Operation<Security> {
 export function writeSecurity(db: DatabaseScope, value: Security): Operation<Security> {
   if (typeof value !== 'object' || value === null)
     throw invalidArgument('security: value', 'an object', value);
+  // Without its members, a database is open to all users.
+  assertQuery(value, 'security: value', db.connection.codec);
   return operation(
     db.connection,
     () => ({ method: 'PUT', path: `${db.path}/_security`, json: value }),

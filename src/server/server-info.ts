@@ -6,7 +6,6 @@ import { asArray, asObject, stringField } from '../http/decode.ts';
 import type { Answer } from '../http/exchange.ts';
 import { Operation, operation } from '../http/operation.ts';
 import { segment } from '../http/url.ts';
-import { invalidArgument } from '../model/invalid-argument.ts';
 
 /** The information that a server returns about itself. */
 export interface ServerInfo {
@@ -80,14 +79,12 @@ export function statistics(
   name?: string,
   node = '_local',
 ): Operation<Statistics> {
-  if (name === '') throw invalidArgument('stats: name', 'a path, for example httpd/requests', name);
-  const path = (name ?? '')
-    .split('/')
-    .map((part) => (part ? `/${segment(part)}` : ''))
-    .join('');
+  const parts = name === undefined ? [] : name.split('/');
+  const path = parts.map((part) => `/${segment(part, 'stats: name')}`).join('');
+  const base = `/_node/${segment(node, 'stats: node')}/_stats`;
   const read = (statPath: string) =>
     connection.json(
-      () => ({ path: `/_node/${segment(node)}/_stats${statPath}` }),
+      () => ({ path: base + statPath }),
       (body, { headers, request }) => ({
         // For an unknown path the server answers null instead of 404.
         statistics: body === null ? null : asObject(body),

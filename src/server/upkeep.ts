@@ -4,6 +4,7 @@ import type { Operation } from '../http/operation.ts';
 import { count } from '../http/query.ts';
 import type { DatabaseScope } from '../http/scope.ts';
 import { requireId, segment } from '../http/url.ts';
+import { assertJson } from '../model/json.ts';
 import { invalidArgument } from '../model/invalid-argument.ts';
 import { post } from './maintenance.ts';
 import { grant, readSecurity, revoke, writeSecurity } from './security.ts';
@@ -104,6 +105,7 @@ export class Upkeep {
     }
     if (typeof value !== 'object' || value === null)
       throw invalidArgument('autoPurge: value', 'an object', value);
+    assertJson(value, 'autoPurge: value', db.connection.codec);
     return operation(
       db.connection,
       () => ({ method: 'PUT', path, json: value }),
@@ -140,9 +142,10 @@ export class Upkeep {
     }
     const [id] = args;
     requireId(id);
+    const shardPath = `${path}/${segment(id, 'upkeep.shards: id')}`;
     return operation(
       db.connection,
-      () => ({ path: `${path}/${segment(id)}` }),
+      () => ({ path: shardPath }),
       (body) => ({
         range: stringField(body, 'range'),
         nodes: arrayField(body, 'nodes').map(String),

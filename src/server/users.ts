@@ -9,6 +9,7 @@ import type { Answer } from '../http/exchange.ts';
 import { Operation, operation } from '../http/operation.ts';
 import { documentPath } from '../http/url.ts';
 import type { AnyFields, Document } from '../model/document.ts';
+import { assertJson } from '../model/json.ts';
 import { invalidArgument } from '../model/invalid-argument.ts';
 import { backoff } from '../operators/retry-policy.ts';
 
@@ -47,6 +48,7 @@ export function createUser(
 ): Operation<User> {
   requirePassword(name, password, 'users.create');
   requireRoles(roles, 'users.create');
+  assertJson(fields, 'users.create: fields', connection.codec);
   return new Operation(
     defer(() => {
       connection.hide([password]);
@@ -102,6 +104,7 @@ export function saveUser(
   user: UserFields & { readonly _rev?: string },
 ): Operation<User> {
   requireUser(user);
+  assertJson(user, 'users.save: user', connection.codec);
   return new Operation(
     defer(() => {
       requireUser(user);

@@ -1,3 +1,4 @@
+import { toText } from './reply.ts';
 import {
   concat,
   defer,
@@ -129,14 +130,14 @@ interface RowFormat {
 }
 
 const LINES: RowFormat = {
-  row: (row) => `${JSON.stringify(row)}\n`,
-  end: (lastSeq, pending) => `${JSON.stringify({ last_seq: lastSeq, pending })}\n`,
+  row: (row) => `${toText(row)}\n`,
+  end: (lastSeq, pending) => `${toText({ last_seq: lastSeq, pending })}\n`,
   heartbeat: '\n',
   contentType: 'application/json',
 };
 
 const EVENTS: RowFormat = {
-  row: (row) => `data: ${JSON.stringify(row)}\nid: ${row.seq}\n\n`,
+  row: (row) => `data: ${toText(row)}\nid: ${row.seq}\n\n`,
   // An eventsource response has no last line.
   end: () => '',
   heartbeat: 'event: heartbeat\ndata: \n\n',
@@ -195,11 +196,11 @@ class LongPollConnection implements Connection {
     const changes = this.#history.read(this.#since, this.#limit);
     return changes.rows.length === 0
       ? { text: '', last: false }
-      : { text: `${JSON.stringify(page(changes))}\n`, last: true };
+      : { text: `${toText(page(changes))}\n`, last: true };
   }
 
   end(): string {
-    return `${JSON.stringify(page(this.#history.read(this.#since, this.#limit)))}\n`;
+    return `${toText(page(this.#history.read(this.#since, this.#limit)))}\n`;
   }
 }
 

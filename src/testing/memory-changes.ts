@@ -1,8 +1,8 @@
 import type { SchedulerLike } from 'rxjs';
 import { changesReply } from './changes-reply.ts';
 import type { ChangeRow, ChangesHistory, ChangesPage } from './changes-reply.ts';
-import { isRecord } from './matcher.ts';
-import { matches } from './matcher.ts';
+import { isRecord } from './reply.ts';
+import { matches } from './memory-find.ts';
 import { parse } from './memory-documents.ts';
 import type { MemoryDatabase } from './memory-database.ts';
 import { reversed, findTree } from './memory-database.ts';

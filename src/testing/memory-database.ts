@@ -1,6 +1,6 @@
 import { Subject } from 'rxjs';
 import type { Observable } from 'rxjs';
-import { isRecord } from './matcher.ts';
+import { isRecord } from './reply.ts';
 import { MemoryIndexes } from './memory-indexes.ts';
 import { Refusal, badRequest, conflict, missing, notImplemented } from './reply.ts';
 import { RevisionTree, computeRevision } from './revision-tree.ts';

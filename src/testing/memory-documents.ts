@@ -1,4 +1,4 @@
-import { isRecord } from './matcher.ts';
+import { isRecord } from './reply.ts';
 import { reversed, byCodeUnits, findTree } from './memory-database.ts';
 import type { MemoryDatabase } from './memory-database.ts';
 import { Refusal, badRequest, json, missing, notImplemented } from './reply.ts';

@@ -1,4 +1,4 @@
-import { isRecord } from './matcher.ts';
+import { isRecord } from './reply.ts';
 import { badRequest, json, missing, notImplemented } from './reply.ts';
 import type { Reply } from './reply.ts';
 import { digest } from './revision-tree.ts';

@@ -1,13 +1,14 @@
 import type { SchedulerLike } from 'rxjs';
 import { requireDatabaseName } from '../http/url.ts';
 import { assertJson } from '../model/json.ts';
+import type { JsonCodec } from '../model/json.ts';
 import { describeValue } from '../model/invalid-argument.ts';
 import { allDocs, bulkDocs, bulkGet } from './memory-documents.ts';
 import { changes, sequenceOf } from './memory-changes.ts';
 import { MemoryDatabase, byCodeUnits } from './memory-database.ts';
 import { documentReply, write } from './memory-documents.ts';
 import { find } from './memory-find.ts';
-import { isRecord } from './matcher.ts';
+import { isRecord } from './reply.ts';
 import { Refusal, badRequest, missing, notImplemented } from './reply.ts';
 import { json } from './reply.ts';
 import type { Reply } from './reply.ts';
@@ -24,10 +25,12 @@ const NAME = /^[a-z][a-z0-9_$()+/-]*$/;
 export class MemoryRouter {
   readonly #databases = new Map<string, MemoryDatabase>();
   readonly #scheduler: SchedulerLike;
+  readonly #codec: JsonCodec;
   #databaseCount = 0;
   #idCount = 0;
 
-  constructor(scheduler: SchedulerLike) {
+  constructor(scheduler: SchedulerLike, codec: JsonCodec) {
+    this.#codec = codec;
     this.#scheduler = scheduler;
   }
 
@@ -36,8 +39,8 @@ export class MemoryRouter {
     requireDatabaseName(name);
     const db = this.#create(name);
     for (const doc of docs) {
-      assertJson(doc, `memoryServer: a document of ${name}`);
-      const copy = JSON.parse(JSON.stringify(doc)) as {
+      assertJson(doc, `memoryServer: a document of ${name}`, this.#codec);
+      const copy = this.#codec.parse(this.#codec.stringify(doc)) as {
         readonly _id?: string;
         readonly _rev?: string;
       };
@@ -70,7 +73,7 @@ export class MemoryRouter {
     const id = prefixed ? `${name}/${second}` : name;
     const [part] = prefixed ? more : [second];
     if (part === undefined) return documentReply(db, id, request);
-    throw notImplemented(DESIGN_FUNCTIONS[part] ?? 'support attachments');
+    throw notImplemented(DESIGN_FUNCTIONS.get(part) ?? 'support attachments');
   }
 
   #serverReply(name: string, { method, query, body }: ServerRequest): Reply {
@@ -169,14 +172,16 @@ export class MemoryRouter {
   }
 }
 
-const DESIGN_FUNCTIONS: Readonly<Record<string, string>> = {
-  _view: 'run views',
-  _show: 'run show functions',
-  _list: 'run list functions',
-  _update: 'run update functions',
-  _rewrite: 'run rewrites',
-  _info: 'support indexes of design documents',
-};
+const DESIGN_FUNCTIONS: ReadonlyMap<string, string> = new Map(
+  Object.entries({
+    _view: 'run views',
+    _show: 'run show functions',
+    _list: 'run list functions',
+    _update: 'run update functions',
+    _rewrite: 'run rewrites',
+    _info: 'support indexes of design documents',
+  }),
+);
 
 function welcome(): Reply {
   return json(200, { couchdb: 'Welcome', version: '3.5.0', vendor: { name: 'corduroy/testing' } });

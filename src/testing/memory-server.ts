@@ -1,3 +1,4 @@
+import type { JsonCodec } from '../model/json.ts';
 import { Observable, asyncScheduler, finalize, map, timer } from 'rxjs';
 import type { SchedulerLike } from 'rxjs';
 import { Couch } from '../couch.ts';
@@ -25,6 +26,12 @@ export interface MemoryServerOptions {
    * @defaultValue `asyncScheduler`
    */
   readonly scheduler?: SchedulerLike;
+  /**
+   * Decodes the documents, as the option `codec` of the `Couch` does. {@link MemoryServer.couch} passes
+   * it on.
+   * @defaultValue `JSON`
+   */
+  readonly codec?: JsonCodec;
 }
 
 /** A small CouchDB in memory: the result of `memoryServer()`. */
@@ -35,15 +42,17 @@ export class MemoryServer {
   readonly #router: MemoryRouter;
   readonly #scheduler: SchedulerLike;
   readonly #latency: number;
+  readonly #codec: JsonCodec;
 
   /** @internal */
   constructor(options: MemoryServerOptions) {
-    const { databases = {}, latency = 0, scheduler = asyncScheduler } = options;
+    const { databases = {}, latency = 0, scheduler = asyncScheduler, codec = JSON } = options;
     if (!(latency >= 0))
       throw invalidArgument('memoryServer: latency', 'milliseconds from 0', latency, RangeError);
     this.#latency = latency;
     this.#scheduler = scheduler;
-    this.#router = new MemoryRouter(scheduler);
+    this.#router = new MemoryRouter(scheduler, codec);
+    this.#codec = codec;
     for (const [name, docs] of Object.entries(databases)) this.#router.fill(name, docs);
     this.transport = { send: (request) => this.#send(request) };
   }
@@ -60,7 +69,11 @@ export class MemoryServer {
 
   /** Returns a `Couch` that reaches this server. */
   couch(options: Omit<CouchOptions, 'transport'> = {}): Couch {
-    return new Couch('http://couch.test', { ...options, transport: this.transport });
+    return new Couch('http://couch.test', {
+      codec: this.#codec,
+      ...options,
+      transport: this.transport,
+    });
   }
 
   /** Answers after the latency. A request that is aborted before changes nothing. */
@@ -68,7 +81,7 @@ export class MemoryServer {
     return new Observable((subscriber) =>
       timer(this.#latency, this.#scheduler).subscribe({
         next: () => {
-          const received = readRequest(request);
+          const received = readRequest(request, this.#codec);
           this.#requests$.next(received);
           const reply = this.#answer(received);
           const { status, headers, body } = received.method === 'HEAD' ? withoutBody(reply) : reply;

@@ -1,3 +1,4 @@
+import { canonical } from '../model/json.ts';
 import { EMPTY, asyncScheduler, from, isObservable, map, of } from 'rxjs';
 import type { Observable } from 'rxjs';
 import type { ResponseHeaders, TransportResponse } from '../http/transport.ts';
@@ -135,12 +136,26 @@ export function raw(
   );
 }
 
+/** Returns whether a value is an object, and neither null nor an array. */
+export function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+/** Writes a value as JSON, with each bigint as an integer. */
+export function toText(value: unknown): string {
+  try {
+    return JSON.stringify(value);
+  } catch {
+    return canonical(value);
+  }
+}
+
 /** Returns a response whose body is a value as JSON. */
 export function json(code: number, value: unknown, headers: ResponseHeaders = {}): Reply {
   return new Reply(
     code,
     { 'content-type': 'application/json', ...headers },
-    from([encode(`${JSON.stringify(value)}\n`)]),
+    from([encode(`${toText(value)}\n`)]),
   );
 }
 

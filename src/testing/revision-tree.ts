@@ -1,3 +1,4 @@
+import { toText } from './reply.ts';
 import { byWinner, generation } from '../model/document.ts';
 
 /** The fields of a document without those of CouchDB. */
@@ -67,7 +68,7 @@ export class RevisionTree {
  */
 export function computeRevision(parent: string | null, deleted: boolean, fields: Fields): string {
   const number = parent === null ? 1 : generation(parent) + 1;
-  return `${number}-${digest(JSON.stringify([parent, deleted, fields]))}`;
+  return `${number}-${digest(toText([parent, deleted, fields]))}`;
 }
 
 /** Returns a hash of 32 hexadecimal digits: FNV-1a with four seeds. */

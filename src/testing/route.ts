@@ -1,3 +1,4 @@
+import type { JsonCodec } from '../model/json.ts';
 import { ReplaySubject, asyncScheduler } from 'rxjs';
 import type { Observable } from 'rxjs';
 import type { RunHelpers } from 'rxjs/testing';
@@ -17,13 +18,16 @@ export interface ServerRequest {
 }
 
 /** Converts a request of a transport. */
-export function readRequest({ method, url, body }: TransportRequest): ServerRequest {
+export function readRequest(
+  { method, url, body }: TransportRequest,
+  codec: JsonCodec = JSON,
+): ServerRequest {
   const { pathname, searchParams } = new URL(url);
   return {
     method,
     path: `/${segmentsOf(pathname).map(escape).join('/')}`,
     query: Object.fromEntries(searchParams),
-    body: readBody(body),
+    body: readBody(body, codec),
   };
 }
 
@@ -54,13 +58,13 @@ function escape(segment: string): string {
   return segment.replaceAll('%', '%25').replaceAll('/', '%2F');
 }
 
-function readBody(body: TransportRequest['body']): unknown {
+function readBody(body: TransportRequest['body'], codec: JsonCodec): unknown {
   if (body === undefined) return null;
   // Corduroy sends JSON as text or bytes. Any other body is a stream.
   if (typeof body !== 'string' && !(body instanceof Uint8Array)) return body;
   const text = typeof body === 'string' ? body : new TextDecoder().decode(body);
   try {
-    return JSON.parse(text) as unknown;
+    return codec.parse(text);
   } catch {
     return body;
   }
