@@ -12,7 +12,7 @@ import { operation } from '../http/operation.ts';
 import type { Operation } from '../http/operation.ts';
 import { count, flag, toQuery } from '../http/query.ts';
 import type { Sequence } from '../model/change.ts';
-import { invalidArgument } from '../model/invalid-argument.ts';
+import { duration } from '../operators/time.ts';
 import { toAsyncIterator } from '../operators/to-observable.ts';
 
 /** An event of one of the server's databases. */
@@ -91,8 +91,7 @@ export class DbUpdatesFeed extends Observable<DbUpdatesBatch> {
   /** @internal */
   constructor(connection: Connection, options: DbUpdatesOptions) {
     const { latency = 1000, ...rest } = options;
-    if (!(latency >= 0))
-      throw invalidArgument('dbUpdates$: latency', 'milliseconds from 0', latency, RangeError);
+    duration(latency, 'dbUpdates$: latency');
     const { behaviour, parameters } = readFeedOptions(rest, 'dbUpdates$');
     changesRequest(parameters, {}, 'dbUpdates$');
     const source = dbUpdatesSource(connection);

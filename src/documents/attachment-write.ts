@@ -2,6 +2,8 @@ import { defer, isObservable } from 'rxjs';
 import type { Observable, Observer } from 'rxjs';
 import { eachValueFrom } from 'rxjs-for-await';
 import { stringField } from '../http/decode.ts';
+import { assertHeader } from '../http/auth.ts';
+import { duration } from '../operators/time.ts';
 import { Operation } from '../http/operation.ts';
 import type { DatabaseScope } from '../http/scope.ts';
 import type { RequestBody } from '../http/transport.ts';
@@ -18,6 +20,12 @@ export interface PutAttachmentOptions {
   readonly contentType?: string;
   /** Observes the upload: receives the progress for each chunk, completes after the last, never errors. */
   readonly progress?: Partial<Observer<AttachmentProgress>>;
+  /**
+   * The longest time without data, in milliseconds; 0 disables it. A chunk of a Blob, a stream or an
+   * Observable is data. Text and bytes are sent as a whole, so that they must be sent in this time.
+   * @defaultValue the `timeout` of the `Couch`
+   */
+  readonly timeout?: number;
 }
 
 /** The result of writing or deleting an attachment: the id and the new revision of its document. */
@@ -37,7 +45,8 @@ export function putAttachment(
   filename: string | undefined,
   options: PutAttachmentOptions,
 ): Operation<AttachmentWritten> {
-  const { progress } = options;
+  const { progress, timeout } = options;
+  if (timeout !== undefined) duration(timeout, 'putAttachment: timeout');
   const owner: OwnerDocument = doc;
   const id = requireOwner(owner, 'putAttachment');
   const upload = toUpload(content);
@@ -48,6 +57,7 @@ export function putAttachment(
   attachmentPath(db, id, name, undefined);
   const type =
     options.contentType ?? (upload.type || mediaTypeOf(name)) ?? 'application/octet-stream';
+  assertHeader('content-type', type, 'putAttachment: contentType');
   return writeAndRecord(
     db,
     owner,
@@ -61,6 +71,7 @@ export function putAttachment(
           ...(length !== undefined && { 'content-length': String(length) }),
         },
         body,
+        ...(timeout !== undefined && { timeout }),
       };
     },
     () => ({ ...owner._attachments, [name]: { content_type: type, stub: true } }),

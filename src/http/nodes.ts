@@ -2,8 +2,9 @@ import { Observable, catchError, tap, throwError } from 'rxjs';
 import type { SchedulerLike } from 'rxjs';
 import { isConnectionError, isTimeoutError } from '../errors/connection-error.ts';
 import { isHTTPError } from '../errors/http-error.ts';
-import { backoff } from '../operators/retry-policy.ts';
+import { backoff, requireBackoff } from '../operators/retry-policy.ts';
 import type { BackoffOptions } from '../operators/retry-policy.ts';
+import { clock } from '../operators/time.ts';
 import { isRepeatable } from './exchange.ts';
 import type { RequestSpec } from './exchange.ts';
 
@@ -30,6 +31,7 @@ export class Nodes {
   #nextIndex: number;
 
   constructor(urls: readonly string[], scheduler: SchedulerLike, nodeBackoff: BackoffOptions = {}) {
+    requireBackoff(nodeBackoff, 'nodeBackoff');
     const { initialDelay = 5_000, maxDelay = 60_000, random = Math.random } = nodeBackoff;
     this.#nodes = urls.map((url) => ({ url, failures: 0, availableAt: -Infinity }));
     this.#scheduler = scheduler;
@@ -67,7 +69,7 @@ export class Nodes {
 
   /** Returns the next available node in turn, or the node that is available first. */
   #choose(tried: ReadonlySet<Node>): Node {
-    const now = this.#scheduler.now();
+    const now = clock(this.#scheduler)();
     const { length } = this.#nodes;
     const candidates = this.#nodes
       .map((_, i) => this.#nodes[(this.#nextIndex + i) % length] as Node)
@@ -80,7 +82,7 @@ export class Nodes {
   }
 
   #markFailed(node: Node): void {
-    const now = this.#scheduler.now();
+    const now = clock(this.#scheduler)();
     // Requests that were in flight at the first failure fail too, and count once.
     if (node.availableAt > now) return;
     node.failures += 1;

@@ -4,7 +4,7 @@ import {
   ReplaySubject,
   Subject,
   concatMap,
-  debounceTime,
+  debounce as debounce$,
   defer,
   filter,
   first,
@@ -21,7 +21,9 @@ import type { CorduroyError } from '../errors/corduroy-error.ts';
 import { requireId } from '../http/url.ts';
 import type { AnyFields, Draft } from '../model/document.ts';
 import { invalidArgument } from '../model/invalid-argument.ts';
+import { requireBackoff } from '../operators/retry-policy.ts';
 import type { BackoffOptions } from '../operators/retry-policy.ts';
+import { duration } from '../operators/time.ts';
 import { DocumentEdit } from './document-edit.ts';
 import type { LiveDatabase } from './live-database.ts';
 import { followDocument } from './live-documents.ts';
@@ -77,9 +79,8 @@ export class LiveEdit<T extends object = AnyFields> extends Observable<EditState
     requireId(id, 'edit$: the id');
     if (typeof mergeDocuments !== 'function')
       throw invalidArgument('edit$: merge', 'a function', mergeDocuments);
-    if (!(debounce >= 0)) {
-      throw invalidArgument('edit$: debounce', 'milliseconds from 0', debounce, RangeError);
-    }
+    duration(debounce, 'edit$: debounce');
+    requireBackoff(backoff, 'edit$: backoff');
     const document = new DocumentEdit<T>(live, id, mergeDocuments, backoff);
     const flushes$ = new Subject<void>();
     const rebases$ = followDocument(live, id).pipe(
@@ -88,7 +89,7 @@ export class LiveEdit<T extends object = AnyFields> extends Observable<EditState
     const saves$ = merge(
       // Edits from before this subscription.
       defer(() => (document.pending ? of(undefined) : EMPTY)),
-      document.edits$.pipe(debounceTime(debounce, live.db.connection.scheduler)),
+      document.edits$.pipe(debounce$(() => live.db.connection.after(debounce))),
       flushes$,
     ).pipe(map(() => document.save()));
     // Rebases and saves run one after the other, because each changes the state.

@@ -9,7 +9,7 @@ import type { DatabaseScope } from '../http/scope.ts';
 import { documentPath, segment } from '../http/url.ts';
 import { assertJson } from '../model/json.ts';
 import { invalidArgument } from '../model/invalid-argument.ts';
-import { backoff } from '../operators/retry-policy.ts';
+import { backoff, requireBackoff } from '../operators/retry-policy.ts';
 import type { BackoffOptions } from '../operators/retry-policy.ts';
 import { designInfo } from './design-functions.ts';
 import type { DesignDocument } from './design-document.ts';
@@ -51,6 +51,7 @@ export function deploy(
 ): Operation<DeployResult> {
   requireDesign(design, 'deploy');
   const { warmUp = true, attempts = 10, backoff: backoffOptions = BACKOFF } = options;
+  requireBackoff(backoffOptions, 'deploy: backoff');
   if (!Number.isSafeInteger(attempts) || attempts < 1)
     throw invalidArgument('deploy: attempts', 'a whole number from 1', attempts, RangeError);
   const retryIf = (isRetryable: (error: unknown) => boolean): Parameters<typeof retry>[0] => ({

@@ -11,7 +11,7 @@ import type { Sequence } from '../model/change.ts';
 import { invalidArgument, describeValue } from '../model/invalid-argument.ts';
 import { isDotSegment, requireDatabaseName, requireId, segment } from '../http/url.ts';
 import { retryTransient } from '../http/retry-transient.ts';
-import { RetryPolicy } from '../operators/retry-policy.ts';
+import { RetryPolicy, requireBackoff, requireTolerance } from '../operators/retry-policy.ts';
 import type { BackoffOptions, ErrorTolerance } from '../operators/retry-policy.ts';
 
 /**
@@ -121,17 +121,20 @@ export interface ReplicationStatesOptions {
 }
 
 const interval: Parameter = (value, name) => {
-  if (typeof value === 'number' && value > 0 && value < Infinity) return String(value);
+  if (typeof value === 'number' && value > 0) return String(value);
   throw invalidArgument(name, 'milliseconds above 0', value, RangeError);
 };
 const tolerance: Parameter = (value, name) => {
-  if (value === 'always' || (typeof value === 'number' && value >= 0)) return String(value);
-  throw invalidArgument(name, "'always' or milliseconds from 0", value, RangeError);
+  requireTolerance(value, name);
+  return '';
 };
 const OPTIONS = {
   replicator: textParameter,
   interval,
-  backoff: (): string => '',
+  backoff: (value: unknown, name: string): string => {
+    requireBackoff(value, name);
+    return '';
+  },
   errorTolerance: tolerance,
 };
 
@@ -151,7 +154,7 @@ export function replicationStates(
   const { backoff = {}, errorTolerance = 'always' } = options;
   const path = docPath(replicator, id, 'replication$');
   return defer(() => {
-    const retryPolicy = new RetryPolicy(backoff, errorTolerance, () => connection.scheduler.now());
+    const retryPolicy = new RetryPolicy(backoff, errorTolerance, connection.scheduler);
     let existed = false;
     return connection
       .json(() => ({ path }), readReplicationStatus)
