@@ -1,5 +1,5 @@
 import { describe, it } from '@jest/globals';
-import { bufferLatency } from '../src/operators/buffer-latency.ts';
+import { bufferLatency } from '../src/operators/time.ts';
 import { marbles } from './helpers/run.ts';
 
 const blocks: Record<string, readonly string[]> = {

@@ -180,7 +180,7 @@ export type { DbUpdatesBatch, DbUpdatesOptions } from './changes/db-updates.ts';
 export type { DbUpdate } from './changes/db-updates.ts';
 export type { ErrorTolerance } from './operators/retry-policy.ts';
 export type { CrossTab, FeedKind } from './changes/feed-state.ts';
-export { offline, pageHidden } from './operators/page-visibility.ts';
+export { offline, pageHidden } from './operators/to-observable.ts';
 export type { FeedState } from './changes/feed-state.ts';
 export type { BackoffOptions } from './operators/retry-policy.ts';
 
@@ -266,9 +266,11 @@ export { isProtocolError, ProtocolError } from './errors/connection-error.ts';
 export { isTimeoutError, TimeoutError } from './errors/connection-error.ts';
 export { isTransient } from './errors/corduroy-error.ts';
 export {
+  AccountLocked,
   BadRequest,
   Conflict,
   Forbidden,
+  isAccountLocked,
   isBadRequest,
   isConflict,
   isForbidden,

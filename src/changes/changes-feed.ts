@@ -15,6 +15,7 @@ import type { Change, ChangesBatch, Sequence } from '../model/change.ts';
 import type { AnyFields } from '../model/document.ts';
 import { invalidArgument } from '../model/invalid-argument.ts';
 import type { BackoffOptions } from '../operators/retry-policy.ts';
+import { duration } from '../operators/time.ts';
 import { toAsyncIterator } from '../operators/to-observable.ts';
 import { startSequence } from './feed-source.ts';
 import type { CheckpointStore } from './checkpoint.ts';
@@ -23,7 +24,7 @@ import { databaseSource } from './feed-source.ts';
 import { lastSequence } from './one-shot.ts';
 import { sharedFeed } from './shared-feed.ts';
 import type { FeedState } from './feed-state.ts';
-import { RetryPolicy } from '../operators/retry-policy.ts';
+import { RetryPolicy, requireTolerance } from '../operators/retry-policy.ts';
 import type { ErrorTolerance } from '../operators/retry-policy.ts';
 import { requireBackoff, toBody } from '../http/query.ts';
 import { retryTransient } from '../http/retry-transient.ts';
@@ -136,8 +137,7 @@ export class ChangesFeed<T extends object = AnyFields> extends Observable<Change
   /** @internal */
   constructor(db: DatabaseScope, options: ChangesFeedOptions) {
     const { latency = 1000, checkpoint, ...rest } = options;
-    if (!(latency >= 0))
-      throw invalidArgument('changes$: latency', 'milliseconds from 0', latency, RangeError);
+    duration(latency, 'changes$: latency');
     const { behaviour, parameters } = readFeedOptions(rest, 'changes$');
     // Validate now: throws at the call, not at the subscription.
     changesRequest(parameters, { since: behaviour.since }, 'changes$', db.connection.codec);
@@ -151,9 +151,8 @@ export class ChangesFeed<T extends object = AnyFields> extends Observable<Change
         : defer(() => {
             const { connection } = source;
             const { errorTolerance, heartbeat, since } = behaviour;
-            const retryPolicy = new RetryPolicy(behaviour.backoff, errorTolerance, () =>
-              connection.scheduler.now(),
-            );
+            const { scheduler } = connection;
+            const retryPolicy = new RetryPolicy(behaviour.backoff, errorTolerance, scheduler);
             return startSequence(source, checkpoint, since, 2 * heartbeat).pipe(
               retryTransient(connection, retryPolicy),
               map((seq) => feedFrom(seq)),
@@ -267,13 +266,11 @@ export function readFeedOptions(
     throw invalidOption('heartbeat', 'whole milliseconds from 1 to 60000', heartbeat);
   }
   if (!KINDS.includes(feed)) throw invalidOption('feed', `one of '${KINDS.join("', '")}'`, feed);
-  if (errorTolerance !== 'always' && !(errorTolerance >= 0)) {
-    throw invalidOption('errorTolerance', "'always' or milliseconds from 0", errorTolerance);
-  }
+  requireTolerance(errorTolerance, `${what}: errorTolerance`);
   requireBackoff(backoff, `${what}: backoff`);
   if (pauseWhile !== undefined && !isObservable(pauseWhile))
     throw invalidArgument(`${what}: pauseWhile`, 'an Observable of booleans', pauseWhile);
-  if (!(linger >= 0)) throw invalidOption('linger', 'milliseconds from 0', linger);
+  duration(linger, `${what}: linger`);
   if (limit !== Infinity && !(Number.isSafeInteger(limit) && limit > 0)) {
     throw invalidOption('limit', 'a whole number from 1', limit);
   }

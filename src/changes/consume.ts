@@ -10,7 +10,6 @@ import {
   retry,
   toArray,
 } from 'rxjs';
-import { DatabaseReplaced } from '../errors/connection-error.ts';
 import type { DatabaseScope } from '../http/scope.ts';
 import type { Change, Sequence } from '../model/change.ts';
 import type { AnyFields } from '../model/document.ts';
@@ -19,7 +18,8 @@ import { backoff } from '../operators/retry-policy.ts';
 import { readFeedOptions } from './changes-feed.ts';
 import type { FeedOptions } from './changes-feed.ts';
 import { toObservable } from '../operators/to-observable.ts';
-import { startSequence } from './feed-source.ts';
+import { clock } from '../operators/time.ts';
+import { sameDatabase, startSequence } from './feed-source.ts';
 import type { CheckpointStore } from './checkpoint.ts';
 import type { ValueOrAsync } from '../operators/to-observable.ts';
 import { databaseSource } from './feed-source.ts';
@@ -28,7 +28,7 @@ import { RetryPolicy } from '../operators/retry-policy.ts';
 import { retryTransient } from '../http/retry-transient.ts';
 import { changesRequest } from './parameters.ts';
 import type { ChangesParameters } from './parameters.ts';
-import { drain, longPoll } from './polling.ts';
+import { PollPace, drain, longPoll } from './polling.ts';
 import type { FeedEvent } from './feed-source.ts';
 
 /**
@@ -120,37 +120,41 @@ export function consume<T extends object>(
   };
 
   return defer(() => {
-    const retryPolicy = new RetryPolicy(backoffOptions, behaviour.errorTolerance, () =>
-      connection.scheduler.now(),
-    );
+    const { scheduler } = connection;
+    const retryPolicy = new RetryPolicy(backoffOptions, behaviour.errorTolerance, scheduler);
+    const now = clock(scheduler);
+    const pace = new PollPace(scheduler);
     let since: Sequence = behaviour.since;
     let handled = 0;
     let caughtUp = false;
     let requestedAt = 0;
     let emptyPolls = 0;
-    let identity: string | null | undefined;
+    let identity: string | null = null;
+    let received = 0;
     const start$ = startSequence(source, checkpoint, since, 2 * behaviour.heartbeat).pipe(
       retryTransient(connection, retryPolicy),
     );
     const events$ = defer(() => {
-      requestedAt = connection.scheduler.now();
+      requestedAt = now();
+      pace.begin();
       // After a full batch more changes are there, and the server need not wait for them.
       const poll = caughtUp ? longPoll : drain;
       return poll(source, since, batchSize, behaviour.heartbeat).pipe(toArray());
     });
     // Backs off if the server answers polls at once although it has no changes.
-    const pause$ = defer(() =>
-      emptyPolls < 2 ? of(0) : connection.after(backoff(emptyPolls, backoffOptions)),
-    );
+    const pause$ = defer(() => {
+      const pause =
+        emptyPolls < 2
+          ? pace.pause(caughtUp ? received : Infinity)
+          : backoff(emptyPolls, backoffOptions);
+      return pause === 0 ? of(0) : connection.after(pause);
+    });
     const verified$ = events$.pipe(
       // Verifies that the changes come from the same database before they are handled.
       mergeMap((events) =>
         source.identity(2 * behaviour.heartbeat).pipe(
           map((current) => {
-            if (identity !== undefined && current !== identity) {
-              throw new DatabaseReplaced({ method: 'GET', url: connection.url + source.path });
-            }
-            identity = current;
+            identity = sameDatabase(source, identity, current);
             return events;
           }),
         ),
@@ -160,9 +164,10 @@ export function consume<T extends object>(
       retryTransient(connection, retryPolicy),
       mergeMap((events) => {
         const { items, lastSeq } = summarize(events);
-        const quick = connection.scheduler.now() - requestedAt < behaviour.heartbeat / 2;
+        const quick = now() - requestedAt < behaviour.heartbeat / 2;
         emptyPolls = items.length === 0 && quick ? emptyPolls + 1 : 0;
         caughtUp = items.length < batchSize;
+        received = items.length;
         const done = from(items).pipe(mergeMap(handle, concurrency), toArray());
         return done.pipe(
           mergeMap(() => {

@@ -12,7 +12,7 @@ import { operation } from '../http/operation.ts';
 import type { Operation } from '../http/operation.ts';
 import { count, flag, toQuery } from '../http/query.ts';
 import type { Sequence } from '../model/change.ts';
-import { invalidArgument } from '../model/invalid-argument.ts';
+import { duration } from '../operators/time.ts';
 import { toAsyncIterator } from '../operators/to-observable.ts';
 
 /** An event of one of the server's databases. */
@@ -93,8 +93,7 @@ export class DbUpdatesFeed extends Observable<DbUpdatesBatch> {
     const { latency = 1000, ...rest } = options;
     const { since: _since, ...feedOptions } = rest;
     requireFeedOptions(feedOptions, 'dbUpdates$');
-    if (!(latency >= 0))
-      throw invalidArgument('dbUpdates$: latency', 'milliseconds from 0', latency, RangeError);
+    duration(latency, 'dbUpdates$: latency');
     const { behaviour, parameters } = readFeedOptions(rest, 'dbUpdates$');
     changesRequest(parameters, {}, 'dbUpdates$', connection.codec);
     const source = dbUpdatesSource(connection);

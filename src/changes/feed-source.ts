@@ -4,7 +4,8 @@ import type { CheckpointStore } from './checkpoint.ts';
 import { decodeChange, readChanges, readLastSequence } from './one-shot.ts';
 import { changesRequest } from './parameters.ts';
 import type { ChangesParameters, ChangesRequest } from './parameters.ts';
-import { isForbidden } from '../errors/http-error.ts';
+import { DatabaseReplaced } from '../errors/connection-error.ts';
+import { isAccountLocked, isForbidden } from '../errors/http-error.ts';
 import type { Connection } from '../http/connection.ts';
 import { asObject } from '../http/decode.ts';
 import type { DatabaseScope } from '../http/scope.ts';
@@ -26,7 +27,7 @@ export interface FeedSource<Item extends Sequenced> {
   /** Builds the request; `added` holds the feed's kind, `since` and the like. */
   readonly request: (added: Readonly<Record<string, unknown>>) => ChangesRequest;
   /**
-   * Emits a value that differs between two databases of the same name; null if there is none.
+   * Emits a value that differs between two databases of the same name; null if it is unknown.
    *
    * @param timeout - How long the request may stay without an answer, in milliseconds.
    */
@@ -104,7 +105,27 @@ export function databaseSource<T extends object>(
   };
 }
 
-/** Emits when the database was created, which CouchDB reports since 3.3; null if it does not. */
+/**
+ * Returns the identity to remember after the server reported `current`. Null means unknown, and
+ * differs from nothing: only a change between two known identities counts.
+ *
+ * @throws DatabaseReplaced if another database has the name now.
+ */
+export function sameDatabase(
+  { connection, path }: Pick<FeedSource<Sequenced>, 'connection' | 'path'>,
+  known: string | null,
+  current: string | null,
+): string | null {
+  if (known !== null && current !== null && current !== known) {
+    throw new DatabaseReplaced({ method: 'GET', url: connection.url + path });
+  }
+  return current ?? known;
+}
+
+/**
+ * Emits when the database was created, in whole seconds: CouchDB reports it since 3.3. Emits null if
+ * it is unknown, as for a user who may not read it.
+ */
 function readCreationTime(db: DatabaseScope, timeout: number): Observable<string | null> {
   return db.connection
     .json(
@@ -116,6 +137,8 @@ function readCreationTime(db: DatabaseScope, timeout: number): Observable<string
     )
     .pipe(
       map(({ value }) => value),
-      catchError((error: unknown) => (isForbidden(error) ? of(null) : throwError(() => error))),
+      catchError((error: unknown) =>
+        isForbidden(error) && !isAccountLocked(error) ? of(null) : throwError(() => error),
+      ),
     );
 }

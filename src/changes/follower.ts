@@ -20,18 +20,19 @@ import {
 } from 'rxjs';
 import type { BehaviorSubject, Observable } from 'rxjs';
 import type { CorduroyError } from '../errors/corduroy-error.ts';
-import { DatabaseReplaced } from '../errors/connection-error.ts';
 import { isTimeoutError } from '../errors/connection-error.ts';
 import type { Sequence } from '../model/change.ts';
 import { backoff } from '../operators/retry-policy.ts';
 import { continuous, eventSource } from './continuous.ts';
 import { lastSequence } from './one-shot.ts';
+import { sameDatabase } from './feed-source.ts';
 import type { FeedEvent, FeedSource, Protocol, Sequenced } from './feed-source.ts';
+import { clock } from '../operators/time.ts';
 import type { FeedBehaviour, FeedKind } from './feed-state.ts';
 import type { FeedState } from './feed-state.ts';
 import { RetryPolicy } from '../operators/retry-policy.ts';
 import { waitForRetry, retryDelay } from '../http/retry-transient.ts';
-import { drain, longPoll } from './polling.ts';
+import { PollPace, drain, longPoll } from './polling.ts';
 
 const PROTOCOLS: Readonly<Record<FeedKind, Protocol>> = {
   auto: continuous,
@@ -50,15 +51,19 @@ export class Follower<Item extends Sequenced> {
   readonly #behaviour: FeedBehaviour;
   readonly #state$: BehaviorSubject<FeedState>;
   readonly #retryPolicy: RetryPolicy;
+  readonly #now: () => number;
+  readonly #pace: PollPace;
   #protocol: Protocol;
   /** The sequence of the last item emitted: the next connection starts after it. */
   #seq: Sequence;
   /** How many items may still come before `limit` is reached. */
   #remaining: number;
-  #identity: string | null | undefined;
+  #identity: string | null = null;
   #connections = 0;
+  /** How many items came over the present connection. */
+  #received = 0;
   /** Whether anything, also a heartbeat, came over the present connection. */
-  #received = false;
+  #isAlive = false;
   /** Whether the feed reopened for changes that the server held back, and has received none since. */
   #reopenedForHeldBack = false;
   /** When the present connection was requested. */
@@ -77,9 +82,10 @@ export class Follower<Item extends Sequenced> {
     this.#source = source;
     this.#behaviour = behaviour;
     this.#state$ = state$;
-    this.#retryPolicy = new RetryPolicy(behaviour.backoff, errorTolerance, () =>
-      source.connection.scheduler.now(),
-    );
+    const { scheduler } = source.connection;
+    this.#retryPolicy = new RetryPolicy(behaviour.backoff, errorTolerance, scheduler);
+    this.#now = clock(scheduler);
+    this.#pace = new PollPace(scheduler);
     this.#protocol = PROTOCOLS[feed];
     this.#seq = since;
     this.#remaining = limit;
@@ -118,8 +124,10 @@ export class Follower<Item extends Sequenced> {
 
   #connect(): Observable<FeedEvent<Item>> {
     const { heartbeat } = this.#behaviour;
-    this.#received = false;
-    this.#requestedAt = this.#source.connection.scheduler.now();
+    this.#isAlive = false;
+    this.#received = 0;
+    this.#requestedAt = this.#now();
+    this.#pace.begin();
     const nextPoll = this.#protocol === longPoll && this.#state$.value.status === 'live';
     if (!nextPoll) this.#state$.next({ status: 'connecting', attempt: this.#retryPolicy.attempt });
     // The first poll does not wait for changes, so that the state becomes live at once.
@@ -150,13 +158,9 @@ export class Follower<Item extends Sequenced> {
 
   /** Emits the event if the database is the same as before, and else errors. */
   #verifyIdentity(event: FeedEvent<Item>): Observable<FeedEvent<Item>> {
-    const { connection, path, identity } = this.#source;
-    return identity(2 * this.#behaviour.heartbeat).pipe(
+    return this.#source.identity(2 * this.#behaviour.heartbeat).pipe(
       map((current) => {
-        if (this.#identity !== undefined && current !== this.#identity) {
-          throw new DatabaseReplaced({ method: 'GET', url: connection.url + path });
-        }
-        this.#identity = current;
+        this.#identity = sameDatabase(this.#source, this.#identity, current);
         return event;
       }),
     );
@@ -190,13 +194,14 @@ export class Follower<Item extends Sequenced> {
       return;
     }
     // An `open` event is no success yet: the server may accept each request, and send nothing.
-    this.#received = true;
+    this.#isAlive = true;
     this.#retryPolicy.succeeded();
     if (event.type === 'end') {
       this.#seq = event.lastSeq;
     } else {
       this.#seq = lastSequence(event.items) ?? this.#seq;
       this.#remaining -= event.items.length;
+      this.#received += event.items.length;
       if (event.items.length > 0) {
         this.#reopenedForHeldBack = false;
       }
@@ -210,18 +215,21 @@ export class Follower<Item extends Sequenced> {
 
   /**
    * Emits when the feed may reopen after the server ended a connection, as it ends each poll. Backs
-   * off if the server ends connections soon and without a new sequence.
+   * off if the server ends connections soon and without a new sequence. Keeps a minimum time between
+   * connections that bring few items.
    */
   #waitToReopen(): Observable<unknown> {
     const { backoff: backoffOptions, heartbeat } = this.#behaviour;
     const { connection } = this.#source;
-    const duration = connection.scheduler.now() - this.#requestedAt;
+    const duration = this.#now() - this.#requestedAt;
     const progressed = this.#seq !== this.#startedAfter;
     const fruitful = progressed || duration > heartbeat / 2;
     this.#fruitlessConnections = fruitful ? 0 : this.#fruitlessConnections + 1;
     const failures = this.#fruitlessConnections;
     // The first poll does not wait, so that it may end soon without a change.
-    return failures < 2 ? of(0) : connection.after(backoff(failures, backoffOptions));
+    const pause =
+      failures < 2 ? this.#pace.pause(this.#received) : backoff(failures, backoffOptions);
+    return pause === 0 ? of(0) : connection.after(pause);
   }
 
   /** Emits when the feed may retry after an error; errors if it may not. */
@@ -233,7 +241,7 @@ export class Follower<Item extends Sequenced> {
       return throwError(() => error);
     }
     // Without a first heartbeat, a proxy probably buffers the response until it is complete.
-    if (this.#behaviour.feed === 'auto' && isTimeoutError(error) && !this.#received) {
+    if (this.#behaviour.feed === 'auto' && isTimeoutError(error) && !this.#isAlive) {
       this.#protocol = longPoll;
     }
     this.#state$.next({ status: 'waiting', attempt: this.#retryPolicy.attempt, delay, error });

@@ -11,7 +11,6 @@ import {
   of,
   share,
   tap,
-  timer,
 } from 'rxjs';
 import type { SchedulerLike } from 'rxjs';
 import type { FeedSource, Sequenced } from './feed-source.ts';
@@ -20,7 +19,7 @@ import { Follower } from './follower.ts';
 import type { Connection } from '../http/connection.ts';
 import type { Change, ChangesBatch, Sequence } from '../model/change.ts';
 import { canonical } from '../model/json.ts';
-import { bufferLatency } from '../operators/buffer-latency.ts';
+import { after, bufferLatency } from '../operators/time.ts';
 
 /**
  * Shares one connection among all subscribers of a feed.
@@ -45,7 +44,7 @@ export class SharedFeed<Item extends Sequenced> {
       finalize(() => {
         if (this.state$.value.status !== 'failed') this.state$.next({ status: 'idle' });
       }),
-      share({ resetOnRefCountZero: linger > 0 ? () => timer(linger, scheduler) : true }),
+      share({ resetOnRefCountZero: linger > 0 ? () => after(linger, scheduler) : true }),
     );
   }
 }

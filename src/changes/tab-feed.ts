@@ -12,7 +12,6 @@ import {
   throwError,
 } from 'rxjs';
 import type { BehaviorSubject, MonoTypeOperatorFunction, Observable } from 'rxjs';
-import { DatabaseReplaced } from '../errors/connection-error.ts';
 import { isHTTPError } from '../errors/http-error.ts';
 import { isUnauthorized } from '../errors/http-error.ts';
 import type { Connection } from '../http/connection.ts';
@@ -21,12 +20,13 @@ import type { Sequence } from '../model/change.ts';
 import { canonical } from '../model/json.ts';
 import { lastSequence } from './one-shot.ts';
 import type { FeedBehaviour } from './feed-state.ts';
+import { sameDatabase } from './feed-source.ts';
 import type { FeedSource, Sequenced } from './feed-source.ts';
 import type { FeedState } from './feed-state.ts';
 import { Follower } from './follower.ts';
 import { RetryPolicy } from '../operators/retry-policy.ts';
 import { waitForRetry, retryDelay } from '../http/retry-transient.ts';
-import { drain } from './polling.ts';
+import { PollPace, drain } from './polling.ts';
 
 /** The feed of one tab among those that share: its sequence, and its requests to the server. */
 export class TabFeed<Item extends Sequenced> {
@@ -36,7 +36,8 @@ export class TabFeed<Item extends Sequenced> {
   /** The sequence of the last item that this tab emitted. */
   seq: Sequence;
   readonly #retryPolicy: RetryPolicy;
-  #identity: string | null | undefined;
+  readonly #pace: PollPace;
+  #identity: string | null = null;
 
   constructor(
     source: FeedSource<Item>,
@@ -53,9 +54,8 @@ export class TabFeed<Item extends Sequenced> {
     };
     this.state$ = state$;
     this.seq = behaviour.since;
-    this.#retryPolicy = new RetryPolicy(behaviour.backoff, behaviour.errorTolerance, () =>
-      scheduler.now(),
-    );
+    this.#retryPolicy = new RetryPolicy(behaviour.backoff, behaviour.errorTolerance, scheduler);
+    this.#pace = new PollPace(scheduler);
   }
 
   /**
@@ -105,11 +105,17 @@ export class TabFeed<Item extends Sequenced> {
     const { heartbeat } = this.behaviour;
     let { seq } = this;
     let more = true;
-    return defer(() => drain(this.source, seq, Infinity, heartbeat)).pipe(
+    let pause = 0;
+    const { connection } = this.source;
+    return defer(() => {
+      this.#pace.begin();
+      return drain(this.source, seq, Infinity, heartbeat);
+    }).pipe(
       this.#withRetries(),
       map((event): readonly Item[] => {
         if (event.type === 'items') {
           more = event.items.length > 0;
+          pause = this.#pace.pause(event.items.length);
           return event.items;
         }
         if (event.type === 'end') {
@@ -119,7 +125,7 @@ export class TabFeed<Item extends Sequenced> {
         }
         return [];
       }),
-      repeat({ delay: () => (more ? of(0) : EMPTY) }),
+      repeat({ delay: () => (more ? connection.after(pause) : EMPTY) }),
       filter((items) => items.length > 0),
     );
   }
@@ -130,11 +136,7 @@ export class TabFeed<Item extends Sequenced> {
 
   /** Throws if another database has the name now: a tab that takes over must not continue there. */
   #verifyIdentity(identity: string | null): void {
-    if (this.#identity !== undefined && identity !== this.#identity) {
-      const { connection, path } = this.source;
-      throw new DatabaseReplaced({ method: 'GET', url: connection.url + path });
-    }
-    this.#identity = identity;
+    this.#identity = sameDatabase(this.source, this.#identity, identity);
   }
 
   #withRetries<T>(): MonoTypeOperatorFunction<T> {

@@ -17,6 +17,8 @@ import { isNotFound } from '../errors/http-error.ts';
 import { asObject, requireSameId, stringField } from '../http/decode.ts';
 import type { Answer } from '../http/exchange.ts';
 import { mayBeWritten, nextRevisions } from '../http/verify-writes.ts';
+import { assertHeader } from '../http/auth.ts';
+import { duration } from '../operators/time.ts';
 import { Operation } from '../http/operation.ts';
 import type { DatabaseScope } from '../http/scope.ts';
 import type { RequestBody } from '../http/transport.ts';
@@ -36,6 +38,12 @@ export interface PutAttachmentOptions {
   readonly contentType?: string;
   /** Observes the upload: receives the progress for each chunk, completes after the last, never errors. */
   readonly progress?: Partial<Observer<AttachmentProgress>>;
+  /**
+   * The longest time without data, in milliseconds; 0 disables it. A chunk of a Blob, a stream or an
+   * Observable is data. Text and bytes are sent as a whole, so that they must be sent in this time.
+   * @defaultValue the `timeout` of the `Couch`
+   */
+  readonly timeout?: number;
 }
 
 /** The result of writing or deleting an attachment: the id and the new revision of its document. */
@@ -55,7 +63,8 @@ export function putAttachment(
   filename: string | undefined,
   options: PutAttachmentOptions,
 ): Operation<AttachmentWritten> {
-  const { progress } = options;
+  const { progress, timeout } = options;
+  if (timeout !== undefined) duration(timeout, 'putAttachment: timeout');
   const owner: OwnerDocument = doc;
   const id = requireOwner(owner, 'putAttachment');
   const upload = toUpload(content);
@@ -65,6 +74,7 @@ export function putAttachment(
   // Validate now: throws at the call.
   attachmentPath(db, id, name, undefined);
   const type = options.contentType ?? (upload.type || typeOfNamed(name, upload.isText));
+  assertHeader('content-type', type, 'putAttachment: contentType');
   return writeAndRecord(
     db,
     owner,
@@ -78,6 +88,7 @@ export function putAttachment(
           ...(length !== undefined && { 'content-length': String(length) }),
         },
         body,
+        ...(timeout !== undefined && { timeout }),
       };
     },
     () => ({ ...owner._attachments, [name]: { content_type: type, stub: true } }),

@@ -3,7 +3,8 @@ import type { CorduroyErrorOptions, RequestSummary } from './corduroy-error.ts';
 
 /**
  * Thrown if no response arrived: connection refused or reset, unknown host, bad certificate. In
- * browsers also thrown if CORS does not allow the page to read the response.
+ * browsers also thrown if CORS does not allow the page to read the response, and if a browser drops
+ * the cookie of a login.
  */
 export class ConnectionError extends CorduroyError {
   override readonly name = 'ConnectionError' as const;

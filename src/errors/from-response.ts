@@ -3,6 +3,7 @@ import { HTTPError } from './http-error.ts';
 import type { HTTPErrorDetails } from './http-error.ts';
 import type { Redact } from './redact.ts';
 import {
+  AccountLocked,
   BadRequest,
   Conflict,
   Forbidden,
@@ -36,13 +37,30 @@ export function errorFromResponse(
   redact: Redact,
 ): HTTPError {
   const { error, reason } = parseBody(body);
-  return httpError({
+  const details = {
     status,
     headers: redactHeaders(headers, redact),
     error: redact(error),
     reason: redact(reason),
     request,
-  });
+  };
+  // Decided from the reason as CouchDB sent it, because a word of it may be a secret.
+  if (status === 403 && LOCKED.test(reason)) return new AccountLocked(details);
+  const failure = httpError(details);
+  if (status === 401 && WRONG_PASSWORD.test(reason)) wrongPasswords.add(failure);
+  return failure;
+}
+
+/** The reason of CouchDB 3.4 and later, for an account with too many failed logins. */
+const LOCKED = /^account is temporarily locked/i;
+/** The reason of CouchDB for a wrong name or password. It also has other reasons for a 401. */
+const WRONG_PASSWORD = /^name or password is incorrect/i;
+
+const wrongPasswords = new WeakSet();
+
+/** Tells whether CouchDB refused the name or the password, and not the request. */
+export function isWrongPassword(error: unknown): boolean {
+  return typeof error === 'object' && error !== null && wrongPasswords.has(error);
 }
 
 /** Makes an error of the class for a status. */

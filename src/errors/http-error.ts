@@ -36,12 +36,12 @@ export class HTTPError extends CorduroyError {
   readonly headers: Readonly<Record<string, string>>;
   declare readonly request: RequestSummary;
 
-  constructor(details: HTTPErrorDetails) {
+  constructor(details: HTTPErrorDetails, transient?: boolean) {
     const { status, error, reason, request } = details;
     const explanation = [error, reason].filter((part) => part !== '').join(': ');
     super(`${request.method} ${request.url}: ${status}${explanation && ` ${explanation}`}`, {
       request,
-      transient: isTransientAnswer(status, error),
+      transient: transient ?? isTransientAnswer(status, error),
     });
     this.status = status;
     this.error = error;
@@ -71,7 +71,26 @@ export class Unauthorized extends HTTPError {
 
 /** Thrown if the user lacks the permission, or a validation function rejected the write (403). */
 export class Forbidden extends HTTPError {
-  override readonly name = 'Forbidden' as const;
+  override readonly name: 'Forbidden' | 'AccountLocked' = 'Forbidden';
+
+  static {
+    brand(this, 'Forbidden');
+  }
+}
+
+/**
+ * Thrown if CouchDB has locked the account (403), because several logins with its name failed. The
+ * lock also refuses correct passwords. CouchDB removes it, by default five minutes after the first
+ * failure. The error is transient: feeds and live queries wait until the lock ends.
+ *
+ * @see https://docs.couchdb.org/en/stable/config/auth.html
+ */
+export class AccountLocked extends Forbidden {
+  override readonly name = 'AccountLocked' as const;
+
+  constructor(details: HTTPErrorDetails) {
+    super(details, true);
+  }
 }
 
 /** Thrown if the database, document, attachment, view… does not exist (404). */
@@ -123,6 +142,9 @@ export const isUnauthorized = (error: unknown): error is Unauthorized =>
   isKind(error, 'Unauthorized');
 /** Tells whether an error is a {@link Forbidden}. */
 export const isForbidden = (error: unknown): error is Forbidden => isKind(error, 'Forbidden');
+/** Tells whether an error is an {@link AccountLocked}. */
+export const isAccountLocked = (error: unknown): error is AccountLocked =>
+  isKind(error, 'AccountLocked');
 /** Tells whether an error is a {@link NotFound}. */
 export const isNotFound = (error: unknown): error is NotFound => isKind(error, 'NotFound');
 /** Tells whether an error is a {@link Conflict}. */

@@ -96,6 +96,8 @@ export interface Authorization {
   readonly cookies?: boolean;
   /** Receives the `set-cookie` header of a 2xx response. */
   readonly onCookie?: (header: string) => void;
+  /** Receives the error if CouchDB refuses the name or the password. */
+  readonly onRefused?: (error: unknown) => void;
 }
 
 /** The credentials of an anonymous request. */
@@ -124,6 +126,8 @@ export function basicAuthorization(credentials: NameAndPassword): Authorization 
  */
 export function bearerAuthorization(token: unknown): Authorization {
   requireText(token, 'auth.bearer');
+  if (!/^[!-~]+$/.test(token))
+    throw new TypeError('auth.bearer must contain only printable ASCII, without spaces');
   return { headers: { authorization: `Bearer ${token}` }, secrets: [token] };
 }
 
@@ -139,7 +143,7 @@ export function proxyAuthorization({ proxy }: ProxyCredentials): Authorization {
   requireHeader(username, 'auth.proxy.username');
   if (!Array.isArray(roles)) throw invalidArgument('auth.proxy.roles', 'a list of names', roles);
   for (const role of roles) requireHeader(role, 'auth.proxy.roles');
-  if (token !== undefined) requireText(token, 'auth.proxy.token');
+  if (token !== undefined) requireHeader(token, 'auth.proxy.token');
   if (secret !== undefined) requireText(secret, 'auth.proxy.secret');
   return {
     headers: {
@@ -191,6 +195,21 @@ function requireHeader(value: unknown, name: string): asserts value is string {
   if (!/^[\u0021-\u002b\u002d-\u007e]+$/.test(value)) {
     throw new TypeError(`${name} must contain only printable ASCII, without spaces and commas`);
   }
+}
+
+/**
+ * Validates a header. The error does not include the value, which may be a secret.
+ *
+ * @param what - The name of the option, for the error.
+ * @throws TypeError for a name or a value that no header can hold.
+ */
+export function assertHeader(name: string, value: unknown, what: string): asserts value is string {
+  if (!/^[\w!#$%&'*+.^`|~-]+$/.test(name))
+    throw invalidArgument(`${what}: the name of a header`, 'an HTTP token', name);
+  if (typeof value !== 'string')
+    throw new TypeError(`${what}: ${name} must be a string (received ${typeof value})`);
+  if (!/^[\t\u0020-\u007e\u0080-\u00ff]*$/.test(value))
+    throw new TypeError(`${what}: ${name} must be a string of characters that a header allows`);
 }
 
 /** Encodes the UTF-8 bytes of a text as base64. `btoa` alone accepts only Latin-1. */

@@ -1,10 +1,13 @@
 import {
+  EMPTY,
   Observable,
   ReplaySubject,
   Subject,
   catchError,
+  concat,
   defaultIfEmpty,
   defer,
+  ignoreElements,
   isObservable,
   map,
   merge,
@@ -15,16 +18,20 @@ import {
   take,
   tap,
   throwError,
-  timer,
 } from 'rxjs';
 import { isUnauthorized } from '../errors/http-error.ts';
+import { after } from '../operators/time.ts';
 import { toObservable } from '../operators/to-observable.ts';
 import { ANONYMOUS } from './auth.ts';
 import type { Auth, Authorization, BasicCredentials, Credentials } from './auth.ts';
 import { CookieSession, createIdentity } from './cookie-session.ts';
-import type { Channel, Identity } from './cookie-session.ts';
+import { fixedIdentity } from './identity.ts';
+import type { Channel, Identity } from './identity.ts';
 import { readExchange } from './exchange.ts';
 import type { ReadExchange } from './exchange.ts';
+
+/** The time before another login with a new password that CouchDB refused, in milliseconds. */
+const CACHE_TIME = 1000;
 
 /** Sends a request with credentials. */
 type Attempt<T> = (authorization: Authorization) => Observable<T>;
@@ -32,7 +39,8 @@ type Attempt<T> = (authorization: Authorization) => Observable<T>;
 /**
  * Holds the credentials of one connection: those of its `auth` option, or of the last login or logout.
  *
- * Credentials that cannot change are in `fixed`, and add no work to a request.
+ * Credentials that cannot change are in `fixed`, and add no work to a request. A name and password
+ * are there as soon as CouchDB has accepted them.
  */
 export class Authenticator {
   readonly #channel: Channel;
@@ -48,7 +56,8 @@ export class Authenticator {
   #identity: Identity | null = null;
   /** The last credentials as JSON, to detect a change. */
   #lastCredentials: string | undefined;
-  #fixed: Authorization | null = null;
+  /** Whether the identity stays the same until the next login or logout. */
+  #isFixed = false;
   /** Whether other credentials may follow. */
   #mayChange = false;
   #refused = false;
@@ -57,7 +66,7 @@ export class Authenticator {
     this.#channel = channel;
     if (isAuthorization(auth)) {
       channel.hide(auth.secrets);
-      this.#setIdentity({ immediate: auth, authorize: () => of(auth), renew: () => null });
+      this.#setIdentity(fixedIdentity(auth, channel));
     } else if (isObservable(auth)) {
       this.#mayChange = true;
       this.#source$ = auth.pipe(
@@ -71,6 +80,8 @@ export class Authenticator {
       );
     } else if (typeof auth === 'function' || isPromise(auth)) {
       this.#canReload = typeof auth === 'function';
+      // If no request ever waits for it, its rejection must not end the program.
+      if (isPromise(auth)) auth.then(undefined, () => {});
       const produce = typeof auth === 'function' ? auth : (): typeof auth => auth;
       this.#load$ = toObservable<Credentials | null>(produce).pipe(
         take(1),
@@ -86,7 +97,7 @@ export class Authenticator {
 
   /** The credentials of every request; null if they may change, so that `send` must be called. */
   get fixed(): Authorization | null {
-    return this.#fixed;
+    return this.#isFixed ? (this.#identity?.fixed ?? null) : null;
   }
 
   /** The credentials that are available without waiting; anonymous if there are none. */
@@ -134,15 +145,57 @@ export class Authenticator {
     });
   }
 
-  /** Logs in at each subscription. All later requests use the session. */
-  logIn<T>(session: BasicCredentials, decode: (answer: ReadExchange) => T): Observable<T> {
+  /**
+   * Logs in at each subscription. All later requests use the session.
+   *
+   * @param verify - Checks that a browser kept the cookie, which scripts cannot read.
+   */
+  logIn<T>(
+    session: BasicCredentials,
+    decode: (answer: ReadExchange) => T,
+    verify: (present: ReadExchange, value: T) => void,
+  ): Observable<T> {
     return defer(() => {
       const identity = new CookieSession({ session }, this.#channel);
       return identity.logIn().pipe(
         map(decode),
+        mergeMap((value) =>
+          identity.isKeptByBrowser
+            ? this.#readOwnSession().pipe(
+                tap((present) => present !== null && verify(present, value)),
+                map(() => value),
+              )
+            : of(value),
+        ),
         tap(() => this.#switchTo(identity)),
+        catchError((error: unknown) => this.#restore(error)),
       );
     });
+  }
+
+  /** Emits the session of the browser's cookie; null if the server does not tell. */
+  #readOwnSession(): Observable<ReadExchange | null> {
+    return this.#channel.send({ path: '/_session' }, { ...ANONYMOUS, cookies: true }).pipe(
+      mergeMap(readExchange),
+      catchError(() => of(null)),
+    );
+  }
+
+  /**
+   * Errors after a failed login. The response to a refused login makes a browser drop the cookie of
+   * the present session, so the present user logs in again before.
+   */
+  #restore(error: unknown): Observable<never> {
+    const failure = throwError(() => error);
+    if (!isUnauthorized(error)) return failure;
+    const identity = this.#identity;
+    const restored$ =
+      identity instanceof CookieSession && identity.isKeptByBrowser
+        ? identity.restore().pipe(catchError(() => EMPTY))
+        : EMPTY;
+    return concat(restored$.pipe(ignoreElements()), failure).pipe(
+      tap({ error: () => this.#refused$.next() }),
+    );
   }
 
   /** Logs out at each subscription. Later requests are anonymous, even if the server fails. */
@@ -159,7 +212,7 @@ export class Authenticator {
 
   /**
    * Replaces the password of the current user, at each subscription; does nothing for other users.
-   * Emits whether the server accepts the credentials of this connection, after at most three retries.
+   * Emits whether the server accepts the credentials of this connection, after at most one retry.
    */
   replacePassword(user: BasicCredentials): Observable<boolean> {
     return defer(() => {
@@ -170,11 +223,11 @@ export class Authenticator {
       const isSession = identity instanceof CookieSession;
       const { send, scheduler } = this.#channel;
       this.#setIdentity(createIdentity(isSession ? { session: user } : user, this.#channel));
-      // CouchDB caches the old password for a moment. A fifth failure would lock the account.
+      // CouchDB caches the old password for a moment. Each failure counts towards its lock.
       return send({ path: '/_session' }, this.immediate).pipe(
         mergeMap(readExchange),
         map(() => true),
-        retry({ count: 3, delay: (_error, failures) => timer(50 * 4 ** failures, scheduler) }),
+        retry({ count: 1, delay: () => after(CACHE_TIME, scheduler) }),
         catchError(() => of(false)),
       );
     });
@@ -183,10 +236,10 @@ export class Authenticator {
   #attempt<T>(identity: Identity, attempt: Attempt<T>, isRepeatable: () => boolean): Observable<T> {
     return identity.authorize().pipe(
       mergeMap((authorization) =>
-        attempt(authorization).pipe(
+        guarded(identity, attempt(authorization)).pipe(
           catchError((error: unknown) =>
             isUnauthorized(error) && isRepeatable()
-              ? this.#reauthorize(identity, authorization, error).pipe(mergeMap(attempt))
+              ? this.#reattempt(identity, authorization, error, attempt)
               : throwError(() => error),
           ),
         ),
@@ -195,20 +248,27 @@ export class Authenticator {
     );
   }
 
-  /** Emits other credentials after a 401; errors with the 401 if there are none. */
-  #reauthorize(
+  /** Sends a request with other credentials after a 401; errors with the 401 if there are none. */
+  #reattempt<T>(
     identity: Identity,
     refused: Authorization,
     error: unknown,
-  ): Observable<Authorization> {
+    attempt: Attempt<T>,
+  ): Observable<T> {
     const renewed = identity.renew(refused);
-    if (renewed !== null) return renewed;
+    if (renewed !== null) return renewed.pipe(mergeMap(attempt));
     const failure = throwError(() => error);
     if (this.#load$ === null || !this.#canReload) return failure;
     // Another request may have reloaded the credentials meanwhile.
     const current$ = this.#identity === identity ? this.#load$ : of(this.#identity ?? identity);
     return current$.pipe(
-      mergeMap((current) => (current === identity ? failure : current.authorize())),
+      mergeMap((current) =>
+        current === identity
+          ? failure
+          : current
+              .authorize()
+              .pipe(mergeMap((authorization) => guarded(current, attempt(authorization)))),
+      ),
     );
   }
 
@@ -238,8 +298,7 @@ export class Authenticator {
 
   #setIdentity(identity: Identity): void {
     this.#identity = identity;
-    const isFixed = this.#source$ === null && !(identity instanceof CookieSession);
-    this.#fixed = isFixed ? identity.immediate : null;
+    this.#isFixed = this.#source$ === null;
   }
 
   #recordRefusal(identity: Identity): void {
@@ -247,6 +306,10 @@ export class Authenticator {
     this.#refused = true;
     this.#refused$.next();
   }
+}
+
+function guarded<T>(identity: Identity, exchange: Observable<T>): Observable<T> {
+  return identity.guard === undefined ? exchange : identity.guard(exchange);
 }
 
 function isAuthorization(auth: Auth | Authorization): auth is Authorization {

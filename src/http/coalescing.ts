@@ -1,6 +1,7 @@
 import { asapScheduler, asyncScheduler } from 'rxjs';
 import type { SchedulerLike } from 'rxjs';
 import { invalidArgument } from '../model/invalid-argument.ts';
+import { duration } from '../operators/time.ts';
 
 /**
  * Combines single reads and single saves into bulk requests.
@@ -14,7 +15,8 @@ export interface CoalesceOptions {
   readonly writes?: boolean;
   /**
    * The time that the first item waits for others, in milliseconds. With 0 the items of one
-   * event-loop turn are combined, and no item waits longer.
+   * event-loop turn are combined, and no item waits longer. With `Infinity` a request waits until
+   * it is full.
    * @defaultValue 0
    */
   readonly maxWait?: number;
@@ -60,8 +62,7 @@ export function coalescing(
   if (typeof reads !== 'boolean') throw invalidArgument('coalesce: reads', 'true or false', reads);
   if (typeof writes !== 'boolean')
     throw invalidArgument('coalesce: writes', 'true or false', writes);
-  if (!(maxWait >= 0 && maxWait < Infinity))
-    throw invalidArgument('coalesce: maxWait', 'milliseconds from 0', maxWait, RangeError);
+  duration(maxWait, 'coalesce: maxWait');
   if (maxSize !== undefined && !(Number.isSafeInteger(maxSize) && maxSize > 0))
     throw invalidArgument('coalesce: maxSize', 'a whole number from 1', maxSize, RangeError);
   // `asapScheduler` runs at the end of the turn. A timer of 0 ms would take 1 ms or more.

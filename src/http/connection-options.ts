@@ -28,8 +28,11 @@ export interface ConnectionOptions {
   /** Headers for every request. In browsers CouchDB's CORS settings allow only a few. */
   readonly headers?: Readonly<Record<string, string>> | undefined;
   /**
-   * The longest time without data, in milliseconds: before the response, and between two chunks of
-   * its body. Then the request errors with a `TimeoutError`. 0 disables it. Feeds use `heartbeat`.
+   * The longest time without data, in milliseconds: between two chunks of a streamed upload, before
+   * the response, and between two chunks of its body. Then the request errors with a `TimeoutError`.
+   * 0 disables it. Feeds use `heartbeat`. Text and bytes are sent as a whole, so that a large one
+   * needs a longer `timeout`. With `fetchTransport` in Node, `fetch` itself ends a request after
+   * 300 s without data.
    * @defaultValue 120000
    */
   readonly timeout?: number | undefined;

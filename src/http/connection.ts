@@ -1,12 +1,12 @@
-import { Observable, asyncScheduler, timer } from 'rxjs';
+import { Observable, asyncScheduler } from 'rxjs';
 import type { SchedulerLike } from 'rxjs';
 import { isCorduroyError } from '../errors/corduroy-error.ts';
-import { errorFromResponse } from '../errors/from-response.ts';
+import { errorFromResponse, isWrongPassword } from '../errors/from-response.ts';
 import { Redactor, describeCause } from '../errors/redact.ts';
 import type { Redact } from '../errors/redact.ts';
 import { TimeoutError } from '../errors/connection-error.ts';
 import { assertJson } from '../model/json.ts';
-import { invalidArgument } from '../model/invalid-argument.ts';
+import { assertHeader } from './auth.ts';
 import type { Authorization } from './auth.ts';
 import { Authenticator } from './authenticator.ts';
 import { coalescing } from './coalescing.ts';
@@ -33,6 +33,7 @@ import { withIdleTimeout } from './idle-timeout.ts';
 import { Nodes } from './nodes.ts';
 import type { ResponseHeaders, Transport, TransportRequest } from './transport.ts';
 import { databasePath, explainEmptyAnswer, parseAddresses } from './url.ts';
+import { after, duration } from '../operators/time.ts';
 
 /** A connection to one server, or to the nodes of a cluster. It sends the requests of all operations. */
 export class Connection {
@@ -53,15 +54,13 @@ export class Connection {
   constructor(url: string | readonly string[], options: ConnectionOptions = {}) {
     const { url: first, urls, authorization: urlAuthorization } = parseAddresses(url);
     const { auth = urlAuthorization, headers = {}, timeout = 120_000 } = options;
-    if (!(timeout >= 0))
-      throw invalidArgument('timeout', 'milliseconds from 0', timeout, RangeError);
     const ownHeaders = lowerCase(headers);
     this.url = first;
     this.codec = options.codec ?? JSON;
     this.scheduler = options.scheduler ?? asyncScheduler;
     this.coalescing = coalescing(options.coalesce ?? false, this.scheduler);
     this.#transport = options.transport ?? defaultTransport();
-    this.#timeout = timeout;
+    this.#timeout = duration(timeout, 'timeout');
     this.#headers = { accept: 'application/json', ...ownHeaders };
     // A custom header may hold a key.
     this.#redactor = new Redactor(Object.values(ownHeaders).filter((value) => value.length > 7));
@@ -76,7 +75,7 @@ export class Connection {
 
   /** Emits once after a delay, on the scheduler of this connection. */
   after(milliseconds: number): Observable<unknown> {
-    return timer(milliseconds, this.scheduler);
+    return after(milliseconds, this.scheduler);
   }
 
   /** Masks secrets in all errors from now on. */
@@ -183,7 +182,7 @@ export class Connection {
     return new Observable((subscriber) => {
       let failed = false;
       const error = (failure: unknown): void => subscriber.error(failure);
-      return withIdleTimeout(this.#transport.send(this.#complete(spec, authorization, base)), {
+      return withIdleTimeout(this.#complete(spec, authorization, base), this.#transport, {
         timeout,
         scheduler: this.scheduler,
         timeoutError: () => new TimeoutError(timeout, request),
@@ -203,7 +202,9 @@ export class Connection {
           failed = true;
           const fail = (text: string): void => {
             const reason = text || explainEmptyAnswer(status, request.method, spec.path);
-            error(errorFromResponse(status, headers, reason, request, this.#redact));
+            const failure = errorFromResponse(status, headers, reason, request, this.#redact);
+            if (isWrongPassword(failure)) authorization.onRefused?.(failure);
+            error(failure);
           };
           subscriber.add(readText(body).subscribe({ next: fail, error }));
         },
@@ -229,6 +230,8 @@ export class Connection {
       headers['content-type'] = 'application/json';
     }
     const { method = 'GET', path, endless, isAnswer } = spec;
+    // A proxy that compresses would hold back what a feed sends.
+    if (endless === true) headers['accept-encoding'] = 'identity';
     const { cookies } = authorization;
     const url = base + path;
     return {
@@ -272,10 +275,7 @@ export class Connection {
 function lowerCase(headers: Readonly<Record<string, string>>): Record<string, string> {
   const lower = new Map<string, string>();
   for (const [name, value] of Object.entries(headers)) {
-    if (typeof value !== 'string') {
-      // The value may be a secret, so only its type is shown.
-      throw new TypeError(`headers: ${name} must be a string (received ${typeof value})`);
-    }
+    assertHeader(name, value, 'headers');
     lower.set(name.toLowerCase(), value);
   }
   return Object.fromEntries(lower);

@@ -1,17 +1,6 @@
-import {
-  catchError,
-  defer,
-  from,
-  map,
-  mergeMap,
-  of,
-  share,
-  shareReplay,
-  tap,
-  throwError,
-} from 'rxjs';
-import type { Observable, SchedulerLike } from 'rxjs';
-import { isForbidden, isNotFound, isUnauthorized } from '../errors/http-error.ts';
+import { catchError, defer, map, mergeMap, of, share, tap, throwError } from 'rxjs';
+import type { Observable } from 'rxjs';
+import { isAccountLocked, isForbidden, isNotFound, isUnauthorized } from '../errors/http-error.ts';
 import {
   ANONYMOUS,
   basicAuthorization,
@@ -19,35 +8,12 @@ import {
   nameAndPassword,
   proxyAuthorization,
 } from './auth.ts';
-import type {
-  Authorization,
-  BasicCredentials,
-  Credentials,
-  ProxyCredentials,
-  SessionCredentials,
-} from './auth.ts';
+import type { Authorization, BasicCredentials, Credentials, SessionCredentials } from './auth.ts';
 import { readExchange } from './exchange.ts';
-import type { Exchange, ReadExchange, RequestSpec } from './exchange.ts';
-import { invalidArgument } from '../model/invalid-argument.ts';
-
-/** Validated credentials, ready for use. */
-export interface Identity {
-  /** The authorization that is available without waiting; null if a request must wait for it. */
-  readonly immediate: Authorization | null;
-  /** Emits the authorization for a request, once. */
-  authorize(): Observable<Authorization>;
-  /** After a 401: emits another authorization. Returns null if there is none. */
-  renew(refused: Authorization): Observable<Authorization> | null;
-}
-
-/** The methods of a connection that credentials use. */
-export interface Channel {
-  readonly scheduler: SchedulerLike;
-  /** Sends a request with the given authorization, at each subscription. */
-  readonly send: (spec: RequestSpec, authorization: Authorization) => Observable<Exchange>;
-  /** Masks secrets in all errors from now on. */
-  readonly hide: (secrets: readonly string[]) => void;
-}
+import type { ReadExchange } from './exchange.ts';
+import { fixedIdentity, signProxyToken } from './identity.ts';
+import type { Channel, Identity } from './identity.ts';
+import { clock, duration } from '../operators/time.ts';
 
 /**
  * Validates credentials; `null` means anonymous. Sends nothing.
@@ -55,7 +21,7 @@ export interface Channel {
  * @throws TypeError if a part is missing or invalid.
  */
 export function createIdentity(credentials: Credentials | null, channel: Channel): Identity {
-  if (credentials === null) return fixedIdentity(ANONYMOUS);
+  if (credentials === null) return fixedIdentity(ANONYMOUS, channel);
   if (typeof credentials !== 'object')
     throw new TypeError(
       `auth must be credentials, a Promise, a function or an Observable (received ${typeof credentials})`,
@@ -70,39 +36,7 @@ export function createIdentity(credentials: Credentials | null, channel: Channel
   channel.hide(authorization.secrets);
   return 'proxy' in credentials && credentials.proxy.secret !== undefined
     ? signProxyToken(credentials.proxy, authorization, channel)
-    : fixedIdentity(authorization);
-}
-
-function fixedIdentity(authorization: Authorization): Identity {
-  return { immediate: authorization, authorize: () => of(authorization), renew: () => null };
-}
-
-/** Adds the token to the headers of proxy authentication. It is computed once. */
-function signProxyToken(
-  { username, secret = '' }: ProxyCredentials['proxy'],
-  unsigned: Authorization,
-  channel: Channel,
-): Identity {
-  const authorization$ = defer(() => from(hmac(secret, username))).pipe(
-    map((token): Authorization => {
-      channel.hide([token]);
-      const headers = { ...unsigned.headers, 'x-auth-couchdb-token': token };
-      return { headers, secrets: [...unsigned.secrets, token] };
-    }),
-    shareReplay({ bufferSize: 1, refCount: false }),
-  );
-  return { immediate: null, authorize: () => authorization$, renew: () => null };
-}
-
-/** Returns the HMAC with SHA-256 as hex: CouchDB 3's first choice. */
-async function hmac(secret: string, text: string): Promise<string> {
-  const encoder = new TextEncoder();
-  const algorithm = { name: 'HMAC', hash: 'SHA-256' };
-  const key = await crypto.subtle.importKey('raw', encoder.encode(secret), algorithm, false, [
-    'sign',
-  ]);
-  const signature = new Uint8Array(await crypto.subtle.sign('HMAC', key, encoder.encode(text)));
-  return Array.from(signature, (byte) => byte.toString(16).padStart(2, '0')).join('');
+    : fixedIdentity(authorization, channel);
 }
 
 /** The lifetime of a cookie without `max-age`, in milliseconds: CouchDB's default. */
@@ -125,6 +59,7 @@ const LOGIN_LOCKOUT = 90_000;
 export class CookieSession implements Identity {
   /** Basic authorization: for replications, and for servers without sessions. */
   readonly immediate: Authorization;
+  readonly fixed = null;
   readonly #channel: Channel;
   readonly #interval: number;
   readonly #login$: Observable<ReadExchange>;
@@ -135,9 +70,7 @@ export class CookieSession implements Identity {
   #refusal: { readonly error: unknown; readonly until: number } | null = null;
 
   constructor({ session, loginInterval = 5_000 }: SessionCredentials, channel: Channel) {
-    if (!(loginInterval >= 0)) {
-      throw invalidArgument('auth.loginInterval', 'milliseconds from 0', loginInterval, RangeError);
-    }
+    duration(loginInterval, 'auth.loginInterval');
     const basic = nameAndPassword(session, 'auth.session');
     this.immediate = basicAuthorization(basic);
     this.#channel = channel;
@@ -149,6 +82,11 @@ export class CookieSession implements Identity {
   /** The current cookie, which may have expired; null if there is none. */
   get cookie(): Authorization | null {
     return this.#cookie;
+  }
+
+  /** Whether the browser keeps the cookie, and hides it from scripts. */
+  get isKeptByBrowser(): boolean {
+    return this.#cookie?.cookies === true;
   }
 
   authorize(): Observable<Authorization> {
@@ -176,8 +114,16 @@ export class CookieSession implements Identity {
     return this.#login$;
   }
 
+  /** Logs in again, because the browser has lost the cookie. Requests wait for it. */
+  restore(): Observable<ReadExchange> {
+    return defer(() => {
+      this.#cookie = null;
+      return this.#login$;
+    });
+  }
+
   get #now(): number {
-    return this.#channel.scheduler.now();
+    return clock(this.#channel.scheduler)();
   }
 
   #logIn(): Observable<Authorization> {
@@ -212,7 +158,8 @@ export class CookieSession implements Identity {
         this.#cookie = this.#readSetCookie(setCookie);
       }),
       catchError((error: unknown) => {
-        if (isUnauthorized(error) || isForbidden(error)) {
+        // A locked account is not refused: the same password works when the lock has ended.
+        if (isUnauthorized(error) || (isForbidden(error) && !isAccountLocked(error))) {
           this.#refusal = { error, until: this.#now + Math.max(LOGIN_LOCKOUT, this.#interval) };
         }
         return throwError(() => error);
@@ -246,7 +193,9 @@ export class CookieSession implements Identity {
 
 /** Parses CouchDB's cookie in a header that may hold other cookies too, joined by commas. */
 function parseCookie(header = ''): { readonly value: string; readonly lifetime: number } {
-  const [, value = '', rest = ''] = /AuthSession=([^;,]*)([^]*)/i.exec(header) ?? [];
+  // A quoted value may contain commas, and text that looks like a cookie.
+  const unquoted = header.replace(/"[^"]*"/g, '');
+  const [, value = '', rest = ''] = /(?:^|,)\s*AuthSession=([^;,]*)([^]*)/.exec(unquoted) ?? [];
   const [attributes = ''] = rest.split(/,\s*[\w-]+=/);
   const [, seconds] = /max-age=(\d+)/i.exec(attributes) ?? [];
   return { value, lifetime: seconds === undefined ? DEFAULT_LIFETIME : Number(seconds) * 1000 };

@@ -1,6 +1,7 @@
 import { Observable } from 'rxjs';
 import type { SchedulerLike, Subscriber, Subscription } from 'rxjs';
-import type { TransportResponse } from './transport.ts';
+import { LONGEST_TIMER, clock } from '../operators/time.ts';
+import type { RequestBody, Transport, TransportRequest, TransportResponse } from './transport.ts';
 
 /** The limit of an exchange, and the conversion of its errors. */
 export interface IdleTimeoutOptions {
@@ -16,13 +17,14 @@ export interface IdleTimeoutOptions {
 }
 
 /**
- * Errors if an exchange receives no data for too long, before its head or within its body. Converts
- * the platform's errors as well.
+ * Sends a request. Errors if no data flows for too long: before the head of the response, or within
+ * its body. A chunk of a streamed upload is data too. Converts the platform's errors as well.
  *
  * All requests pass here, so it is a single Observable with a single timer.
  */
 export function withIdleTimeout(
-  exchange: Observable<TransportResponse>,
+  request: TransportRequest,
+  transport: Transport,
   options: IdleTimeoutOptions,
 ): Observable<TransportResponse> {
   return new Observable((subscriber) => {
@@ -46,7 +48,7 @@ export function withIdleTimeout(
         });
       });
     subscriber.add(() => idle.stop());
-    return exchange.subscribe({
+    return transport.send(watchUpload(request, () => idle.recordActivity())).subscribe({
       next: ({ status, headers, body }) => {
         idle.recordActivity();
         subscriber.next({ status, headers, body: watchBody(body) });
@@ -59,27 +61,47 @@ export function withIdleTimeout(
   });
 }
 
+/** Calls back for each chunk that the transport takes. It takes text and bytes as a whole. */
+function watchUpload(request: TransportRequest, onChunk: () => void): TransportRequest {
+  const { body } = request;
+  if (typeof body !== 'object' || !(Symbol.asyncIterator in body)) return request;
+  return { ...request, body: { [Symbol.asyncIterator]: () => watchChunks(body, onChunk) } };
+}
+
+async function* watchChunks(
+  body: Exclude<RequestBody, string | Uint8Array>,
+  onChunk: () => void,
+): AsyncGenerator<Uint8Array> {
+  for await (const chunk of body) {
+    onChunk();
+    yield chunk;
+    onChunk();
+  }
+}
+
 /** Calls back after a time without activity. Activity does not reset its timer, which would cost time. */
 class IdleTimeout {
   readonly #options: IdleTimeoutOptions;
   readonly #onTimeout: () => void;
+  readonly #now: () => number;
   #timer: Subscription | undefined;
   #lastActivity = 0;
 
   constructor(options: IdleTimeoutOptions, onTimeout: () => void) {
     this.#options = options;
     this.#onTimeout = onTimeout;
+    this.#now = clock(options.scheduler);
   }
 
   start(): void {
     const { timeout } = this.#options;
     if (timeout === 0 || timeout === Infinity) return;
     this.recordActivity();
-    this.#timer ??= this.#options.scheduler.schedule(() => this.#check(), timeout);
+    this.#timer ??= this.#schedule(timeout);
   }
 
   recordActivity(): void {
-    this.#lastActivity = this.#options.scheduler.now();
+    this.#lastActivity = this.#now();
   }
 
   stop(): void {
@@ -88,9 +110,12 @@ class IdleTimeout {
   }
 
   #check(): void {
-    const { scheduler, timeout } = this.#options;
-    const remaining = this.#lastActivity + timeout - scheduler.now();
-    if (remaining > 0) this.#timer = scheduler.schedule(() => this.#check(), remaining);
+    const remaining = this.#lastActivity + this.#options.timeout - this.#now();
+    if (remaining > 0) this.#timer = this.#schedule(remaining);
     else this.#onTimeout();
+  }
+
+  #schedule(delay: number): Subscription {
+    return this.#options.scheduler.schedule(() => this.#check(), Math.min(delay, LONGEST_TIMER));
   }
 }

@@ -4,6 +4,7 @@ import { isConnectionError, isTimeoutError } from '../errors/connection-error.ts
 import { isHTTPError } from '../errors/http-error.ts';
 import { backoff } from '../operators/retry-policy.ts';
 import type { BackoffOptions } from '../operators/retry-policy.ts';
+import { clock } from '../operators/time.ts';
 import { isRepeatable } from './exchange.ts';
 import type { RequestSpec } from './exchange.ts';
 import { requireBackoff } from './query.ts';
@@ -69,7 +70,7 @@ export class Nodes {
 
   /** Returns the next available node in turn, or the node that is available first. */
   #choose(tried: ReadonlySet<Node>): Node {
-    const now = this.#scheduler.now();
+    const now = clock(this.#scheduler)();
     const { length } = this.#nodes;
     const candidates = this.#nodes
       .map((_, i) => this.#nodes[(this.#nextIndex + i) % length] as Node)
@@ -82,7 +83,7 @@ export class Nodes {
   }
 
   #markFailed(node: Node): void {
-    const now = this.#scheduler.now();
+    const now = clock(this.#scheduler)();
     // Requests that were in flight at the first failure fail too, and count once.
     if (node.availableAt > now) return;
     node.failures += 1;

@@ -1,7 +1,7 @@
 import { map, mergeMap } from 'rxjs';
 import { assertJson } from '../model/json.ts';
 import { invalidArgument, describeValue } from '../model/invalid-argument.ts';
-import { CREDENTIAL_HEADERS } from './auth.ts';
+import { CREDENTIAL_HEADERS, assertHeader } from './auth.ts';
 import type { JsonCodec } from './connection-options.ts';
 import type { Connection } from './connection.ts';
 import type { Exchange, RequestSpec } from './exchange.ts';
@@ -11,6 +11,7 @@ import { toBody } from './query.ts';
 import type { Parameter } from './query.ts';
 import type { RequestBody } from './transport.ts';
 import { encodeText, isDotSegment, requireWellFormed } from './url.ts';
+import { duration } from '../operators/time.ts';
 
 /** A request to an endpoint without a method in Corduroy. */
 export interface RequestOptions {
@@ -112,8 +113,7 @@ function toSpec(options: RequestOptions, base: string, codec: JsonCodec): Reques
   if (typeof body === 'string') requireWellFormed(body, 'request: body');
   if ((json ?? body) !== undefined && (method === 'GET' || method === 'HEAD'))
     throw new TypeError(`request: ${method} has no body; pass another method`);
-  if (timeout !== undefined && !(timeout >= 0))
-    throw invalidArgument('request: timeout', 'milliseconds from 0', timeout, RangeError);
+  if (timeout !== undefined) duration(timeout, 'request: timeout');
   return {
     method,
     path: base + withQuery(path, query, codec),
@@ -172,13 +172,7 @@ function toQueryValue(value: unknown, name: string, codec: JsonCodec): string {
 function requireHeaders(headers: Readonly<Record<string, unknown>>): Record<string, string> {
   const checked = new Map<string, string>();
   for (const [name, value] of Object.entries(headers)) {
-    if (!/^[\w!#$%&'*+.^`|~-]+$/.test(name))
-      throw invalidArgument('request: the name of a header', 'an HTTP token', name);
-    // The value may be a secret, so the error does not include it.
-    if (typeof value !== 'string' || !/^[\t\u0020-\u007e\u0080-\u00ff]*$/.test(value))
-      throw new TypeError(
-        `request: headers: ${name} must be a string of characters that a header allows`,
-      );
+    assertHeader(name, value, 'request: headers');
     if (CREDENTIAL_HEADERS.includes(name.toLowerCase()))
       throw new TypeError(`request: headers: give credentials to the Couch, not in ${name}`);
     checked.set(name.toLowerCase(), value);

@@ -29,7 +29,7 @@ import type { Connection } from '../http/connection.ts';
 import type { DatabaseScope } from '../http/scope.ts';
 import type { Change } from '../model/change.ts';
 import type { AnyFields } from '../model/document.ts';
-import { invalidArgument } from '../model/invalid-argument.ts';
+import { duration } from '../operators/time.ts';
 import { entryOfChange } from './live-entry.ts';
 import type { LiveEntry } from './live-entry.ts';
 import { KnownRevisions } from './live-entry.ts';
@@ -57,8 +57,7 @@ export function readLiveOptions(options: LiveOptions): {
   // A `since` or a filter would keep changes from live queries.
   requireFeedOptions(options, 'live');
   const { latency = 1000, ...rest } = options;
-  if (!(latency >= 0))
-    throw invalidArgument('live: latency', 'milliseconds from 0', latency, RangeError);
+  duration(latency, 'live: latency');
   const { behaviour } = readFeedOptions(rest, 'live');
   return { latency, behaviour };
 }
@@ -228,9 +227,7 @@ export class LiveDatabase {
     return defer(() => {
       const { connection } = this.db;
       const { backoff, errorTolerance } = this.#behaviour;
-      const retryPolicy = new RetryPolicy(backoff, errorTolerance, () =>
-        connection.scheduler.now(),
-      );
+      const retryPolicy = new RetryPolicy(backoff, errorTolerance, connection.scheduler);
       return defer(read).pipe(retryTransient(connection, retryPolicy));
     });
   }

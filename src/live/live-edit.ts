@@ -4,7 +4,7 @@ import {
   ReplaySubject,
   Subject,
   concatMap,
-  debounceTime,
+  debounce as debounce$,
   defer,
   distinctUntilChanged,
   filter,
@@ -24,7 +24,9 @@ import { requireId } from '../http/url.ts';
 import type { JsonCodec } from '../model/json.ts';
 import type { AnyFields, Draft } from '../model/document.ts';
 import { invalidArgument } from '../model/invalid-argument.ts';
+import {} from '../operators/retry-policy.ts';
 import type { BackoffOptions } from '../operators/retry-policy.ts';
+import { duration } from '../operators/time.ts';
 import { DocumentEdit } from './document-edit.ts';
 import type { LiveDatabase } from './live-database.ts';
 import { followDocument } from './live-documents.ts';
@@ -91,9 +93,7 @@ export class LiveEdit<T extends object = AnyFields> extends Observable<EditState
     const { merge: mergeDocuments = fields<T>(undefined, deletion && { deletion }) } = options;
     if (typeof mergeDocuments !== 'function')
       throw invalidArgument('edit$: merge', 'a function', mergeDocuments);
-    if (!(debounce >= 0)) {
-      throw invalidArgument('edit$: debounce', 'milliseconds from 0', debounce, RangeError);
-    }
+    duration(debounce, 'edit$: debounce');
     requireBackoff(backoff, 'edit$: backoff');
     const document = new DocumentEdit<T>(live, id, mergeDocuments, backoff);
     const flushes$ = new Subject<void>();
@@ -103,7 +103,7 @@ export class LiveEdit<T extends object = AnyFields> extends Observable<EditState
     const saves$ = merge(
       // Edits from before this subscription.
       defer(() => (document.pending ? of(undefined) : EMPTY)),
-      document.edits$.pipe(debounceTime(debounce, live.db.connection.scheduler)),
+      document.edits$.pipe(debounce$(() => live.db.connection.after(debounce))),
       flushes$,
     ).pipe(map(() => document.save()));
     // Rebases and saves run one after the other, because each changes the state.

@@ -1,5 +1,6 @@
 import { Observable, Subscription } from 'rxjs';
 import type { MonoTypeOperatorFunction, SchedulerLike, Subscriber } from 'rxjs';
+import { schedule } from './time.ts';
 
 /** The result or error of one item of a batch. */
 export type BatchOutcome<Result> = { readonly value: Result } | { readonly error: unknown };
@@ -83,7 +84,7 @@ class Batch<Item, Result> {
     const { maxSize, maxWait, scheduler } = this.#options;
     const { size } = this.#members;
     if (size >= maxSize) this.send();
-    else if (size === 1) this.#timer = scheduler.schedule(() => this.send(), maxWait);
+    else if (size === 1) this.#timer = schedule(() => this.send(), maxWait, scheduler);
   }
 
   send(): void {

@@ -1,6 +1,9 @@
+import type { SchedulerLike } from 'rxjs';
 import { isProtocolError } from '../errors/connection-error.ts';
 import { isTransient } from '../errors/corduroy-error.ts';
 import { isHTTPError } from '../errors/http-error.ts';
+import { invalidArgument } from '../model/invalid-argument.ts';
+import { clock, duration } from './time.ts';
 
 /** The delays between retries: exponential backoff with full jitter. */
 export interface BackoffOptions {
@@ -29,8 +32,10 @@ export interface BackoffOptions {
  */
 export function backoff(attempt: number, options: BackoffOptions = {}): number {
   const { initialDelay = 100, maxDelay = 30_000, random = Math.random } = options;
+  duration(initialDelay, 'backoff.initialDelay');
+  duration(maxDelay, 'backoff.maxDelay');
   const cap = Math.min(maxDelay, initialDelay * 2 ** Math.min(attempt - 1, 30));
-  return Math.floor(random() * cap) + 1;
+  return cap === Infinity ? Infinity : Math.floor(random() * cap) + 1;
 }
 
 /**
@@ -39,20 +44,33 @@ export function backoff(attempt: number, options: BackoffOptions = {}): number {
  */
 export type ErrorTolerance = 'always' | number;
 
+/**
+ * Validates the `errorTolerance` option of a method.
+ *
+ * @throws TypeError or RangeError unless it is `'always'` or a duration.
+ */
+export function requireTolerance(value: unknown, name: string): void {
+  if (value === 'always' || (typeof value === 'number' && value >= 0)) return;
+  const ErrorClass = typeof value === 'number' ? RangeError : TypeError;
+  throw invalidArgument(name, "'always' or milliseconds from 0", value, ErrorClass);
+}
+
 /** Counts failures, and decides whether and when to retry. */
 export class RetryPolicy {
   /** The time for which failures are retried, in milliseconds since the last success. */
   readonly tolerance: number;
   readonly #options: BackoffOptions;
+  readonly #scheduler: SchedulerLike;
   readonly #now: () => number;
   #attempt = 0;
   #lastSuccess: number;
 
-  constructor(options: BackoffOptions, tolerance: ErrorTolerance, now: () => number) {
+  constructor(options: BackoffOptions, tolerance: ErrorTolerance, scheduler: SchedulerLike) {
     this.#options = options;
     this.tolerance = tolerance === 'always' ? Infinity : tolerance;
-    this.#now = now;
-    this.#lastSuccess = now();
+    this.#scheduler = scheduler;
+    this.#now = clock(scheduler);
+    this.#lastSuccess = this.#now();
   }
 
   /** The number of failures since the last success. */
@@ -83,7 +101,9 @@ export class RetryPolicy {
     const value = isHTTPError(error) ? error.headers['retry-after'] : undefined;
     if (value === undefined) return 0;
     const seconds = Number(value);
-    const delay = Number.isFinite(seconds) ? seconds * 1000 : Date.parse(value) - this.#now();
+    const delay = Number.isFinite(seconds)
+      ? seconds * 1000
+      : Date.parse(value) - this.#scheduler.now();
     return delay > 0 ? Math.min(delay, MAX_RETRY_AFTER) : 0;
   }
 }

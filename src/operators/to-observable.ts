@@ -1,5 +1,4 @@
-import { Subject, defer, from, isObservable, of, takeUntil } from 'rxjs';
-import type { Observable } from 'rxjs';
+import { Observable, Subject, defer, from, isObservable, of, takeUntil } from 'rxjs';
 import { eachValueFrom } from 'rxjs-for-await';
 
 /** A value, or a Promise or an Observable of it. */
@@ -46,4 +45,64 @@ export function toAsyncIterator<T>(source: Observable<T>): AsyncIterableIterator
       return this;
     },
   };
+}
+
+/** The methods of `document` and `window` that are used here. */
+type Listenable = Pick<EventTarget, 'addEventListener' | 'removeEventListener'>;
+
+/**
+ * Emits whether the page is hidden, at once and at each change. Pass it as `pauseWhile` to close the
+ * connection of a hidden page.
+ *
+ * - **Temperature:** hot. Each subscription adds its own listener.
+ * - **Emits** a boolean at subscription, then one for each `visibilitychange` event.
+ * - **Completes** after `false` if there is no document, as in a worker or in Node; else never.
+ * - **Errors** never.
+ * - **On unsubscribe** the listener is removed.
+ *
+ * @param page - The document, or a replacement for tests. @defaultValue `globalThis.document`
+ */
+export function pageHidden(
+  page: (Listenable & { readonly hidden: boolean }) | undefined = globalThis.document,
+): Observable<boolean> {
+  return fromEvents(page, ['visibilitychange'], () => page?.hidden ?? false);
+}
+
+/**
+ * Emits whether the browser is offline, at once and at each change. Pass it as `pauseWhile`, so that
+ * a feed reconnects as soon as the network is back.
+ *
+ * - **Temperature:** hot. Each subscription adds its own listeners.
+ * - **Emits** a boolean at subscription, then one for each `online` or `offline` event.
+ * - **Completes** after its first value if there is no window, as in Node; else never.
+ * - **Errors** never.
+ * - **On unsubscribe** the listeners are removed.
+ *
+ * @param target - The source of the events. @defaultValue `globalThis.window`
+ * @param network - The source of the state. @defaultValue `globalThis.navigator`
+ */
+export function offline(
+  target: Listenable | undefined = globalThis.window,
+  network: { readonly onLine?: boolean } | undefined = globalThis.navigator,
+): Observable<boolean> {
+  return fromEvents(target, ['online', 'offline'], () => network?.onLine === false);
+}
+
+function fromEvents(
+  target: Listenable | undefined,
+  events: readonly string[],
+  read: () => boolean,
+): Observable<boolean> {
+  return new Observable((subscriber) => {
+    const emit = (): void => subscriber.next(read());
+    emit();
+    if (target === undefined) {
+      subscriber.complete();
+      return undefined;
+    }
+    for (const event of events) target.addEventListener(event, emit);
+    return () => {
+      for (const event of events) target.removeEventListener(event, emit);
+    };
+  });
 }

@@ -55,6 +55,7 @@ export function deploy(
   const { codec } = db.connection;
   requireDesign(design, 'deploy', codec);
   const { warmUp = true, attempts = 10, backoff: backoffOptions = BACKOFF } = options;
+  requireBackoff(backoffOptions, 'deploy: backoff');
   if (!Number.isSafeInteger(attempts) || attempts < 1)
     throw invalidArgument('deploy: attempts', 'a whole number from 1', attempts, RangeError);
   requireBackoff(backoffOptions, 'deploy: backoff');

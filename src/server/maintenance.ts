@@ -31,7 +31,7 @@ export function compact(
   options: CompactOptions,
 ): Operation<{ readonly ok: true }> {
   const { wait = false, interval = 500 } = options;
-  if (!(interval > 0))
+  if (typeof interval !== 'number' || !(interval > 0))
     throw invalidArgument('compact: interval', 'milliseconds above 0', interval, RangeError);
   const begin = post(db, `/_compact${ddoc === undefined ? '' : `/${designName(ddoc, 'compact')}`}`);
   if (!wait) return begin.mapValue(() => ({ ok: true }));

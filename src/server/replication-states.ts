@@ -12,7 +12,7 @@ import { invalidArgument } from '../model/invalid-argument.ts';
 import { equal } from '../model/json.ts';
 import { requireDatabaseName, requireId, segment } from '../http/url.ts';
 import { retryTransient } from '../http/retry-transient.ts';
-import { RetryPolicy } from '../operators/retry-policy.ts';
+import { RetryPolicy, requireTolerance } from '../operators/retry-policy.ts';
 import type { BackoffOptions, ErrorTolerance } from '../operators/retry-policy.ts';
 
 /**
@@ -122,12 +122,12 @@ export interface ReplicationStatesOptions {
 }
 
 const interval: Parameter = (value, name) => {
-  if (typeof value === 'number' && value > 0 && value < Infinity) return String(value);
+  if (typeof value === 'number' && value > 0) return String(value);
   throw invalidArgument(name, 'milliseconds above 0', value, RangeError);
 };
 const tolerance: Parameter = (value, name) => {
-  if (value === 'always' || (typeof value === 'number' && value >= 0)) return String(value);
-  throw invalidArgument(name, "'always' or milliseconds from 0", value, RangeError);
+  requireTolerance(value, name);
+  return '';
 };
 const OPTIONS = {
   replicator: textParameter,
@@ -155,7 +155,7 @@ export function replicationStates(
   const { backoff = {}, errorTolerance = 'always' } = options;
   const path = docPath(replicator, id, 'replication$');
   return defer(() => {
-    const retryPolicy = new RetryPolicy(backoff, errorTolerance, () => connection.scheduler.now());
+    const retryPolicy = new RetryPolicy(backoff, errorTolerance, connection.scheduler);
     let existed = false;
     return connection
       .json(() => ({ path }), readReplicationStatus)

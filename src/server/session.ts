@@ -12,6 +12,8 @@ import {
   throwError,
 } from 'rxjs';
 import type { Observable } from 'rxjs';
+import { ConnectionError } from '../errors/connection-error.ts';
+import type { RequestSummary } from '../errors/corduroy-error.ts';
 import { isTransient } from '../errors/corduroy-error.ts';
 import { isUnauthorized } from '../errors/http-error.ts';
 import { nameAndPassword } from '../http/auth.ts';
@@ -53,14 +55,31 @@ export function logIn(
 ): Operation<Session> {
   const user = nameAndPassword({ username, password }, 'login');
   return new Operation(
-    connection.authenticator.logIn(user, (reading) =>
-      connection.decode(reading, (body) => {
-        const { name, roles } = decodeUser(body);
-        // Some CouchDB versions omit the names of administrators.
-        return { name: name ?? username, roles, authenticated: 'cookie' };
-      }),
+    connection.authenticator.logIn(
+      user,
+      (reading) =>
+        connection.decode(reading, (body) => {
+          const { name, roles } = decodeUser(body);
+          // Some CouchDB versions omit the names of administrators.
+          return { name: name ?? username, roles, authenticated: 'cookie' };
+        }),
+      (present, { value }) =>
+        connection.decode(present, (body) => {
+          const { name } = asObject(asObject(body)['userCtx']);
+          if (name !== value.name) throw droppedCookie(present.exchange.request);
+        }),
     ),
   );
+}
+
+/** Makes the error of a login after which the browser does not send the cookie. */
+function droppedCookie(request: RequestSummary): ConnectionError {
+  const hint =
+    'A page of another site gets its cookie only over https, with [couch_httpd_auth] same_site = ' +
+    'none in CouchDB, and if the browser allows third-party cookies. A proxy that serves CouchDB ' +
+    "on the page's own origin needs none of these";
+  const message = `POST ${request.url}: the browser did not keep the session's cookie. ${hint}`;
+  return new ConnectionError(message, { request: { ...request, method: 'POST' }, hint });
 }
 
 export function logOut(connection: Connection): Operation<{ readonly ok: true }> {

@@ -50,7 +50,7 @@ export function marbleTests(
       'a function that compares two values',
       assertDeepEqual,
     );
-  if (!(duration >= 0))
+  if (typeof duration !== 'number' || !(duration >= 0))
     throw invalidArgument('marbleTests: duration', 'milliseconds from 0', duration, RangeError);
   return (test) => () => {
     const scheduler = new TestScheduler(assertDeepEqual);

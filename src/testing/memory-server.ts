@@ -47,8 +47,13 @@ export class MemoryServer {
   /** @internal */
   constructor(options: MemoryServerOptions) {
     const { databases = {}, latency = 0, scheduler = asyncScheduler, codec = JSON } = options;
-    if (!(latency >= 0))
-      throw invalidArgument('memoryServer: latency', 'milliseconds from 0', latency, RangeError);
+    if (typeof latency !== 'number' || !(latency >= 0 && latency < 2 ** 31))
+      throw invalidArgument(
+        'memoryServer: latency',
+        'milliseconds from 0 to 2147483647',
+        latency,
+        RangeError,
+      );
     this.#latency = latency;
     this.#scheduler = scheduler;
     this.#router = new MemoryRouter(scheduler, codec);
