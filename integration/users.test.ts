@@ -82,6 +82,44 @@ describe('the user that a write emits', () => {
     expect(await statusOfLogin(name, 'secret')).toBe(200);
   });
 
+  it('of another account does not replace the credentials of the connection', async () => {
+    const stub = await startStub((request, response) => {
+      const stored = { _id: 'org.couchdb.user:ada', _rev: '1-x', name: 'ada', roles: [] };
+      json({ ...stored, ok: true, id: stored._id, rev: '1-x' })(request, response);
+    });
+    const asAda = new Couch(stub.url, { auth: ['ada', 'server'] });
+    await first(asAda.users.create('ada', 'other'));
+    await first(asAda.request({ path: '/_up' }));
+    await stub.close();
+    expect(stub.requests.map(({ url, headers }) => `${url} ${headers.authorization}`)).toEqual(
+      ['/_users/org.couchdb.user%3Aada', '/_users/org.couchdb.user%3Aada', '/_up'].map(
+        (url) => `${url} ${basicAuth('ada', 'server')}`,
+      ),
+    );
+  });
+
+  it('is read with the new password, if users.save changes that of the connection', async () => {
+    const name = uniqueName('user');
+    const created = await first(couch.users.create(name, 'first'));
+    await first(couch.users.save({ ...created, password: 'second' }));
+    expect(await statusOfLogin(name, 'second')).toBe(200);
+    const seen: string[] = [];
+    const stub = await startStub((request, response) => {
+      seen.push(`${request.method} ${request.url} ${request.headers.authorization}`);
+      const stored = { _id: 'org.couchdb.user:ada', _rev: '1-x', name: 'ada', roles: [] };
+      json({ ...stored, ok: true, id: stored._id, rev: '1-x' })(request, response);
+    });
+    const asAda = new Couch(stub.url, { auth: ['ada', 'old'] });
+    await first(asAda.users.save({ name: 'ada', roles: [], type: 'user', password: 'new' }));
+    await stub.close();
+    const path = '/_users/org.couchdb.user%3Aada';
+    expect(seen).toEqual([
+      `PUT ${path} ${basicAuth('ada', 'old')}`,
+      `GET /_session ${basicAuth('ada', 'new')}`,
+      `GET ${path} ${basicAuth('ada', 'new')}`,
+    ]);
+  });
+
   it('is read again after a transient error', async () => {
     let reads = 0;
     const stored = { _id: 'org.couchdb.user:eve', _rev: '1-x', name: 'eve', roles: [], salt: 's' };

@@ -327,41 +327,17 @@ async function* withProgress(
 
 type MediaTypeLookup = (filename: string) => string | null;
 
-/** The extensions of the types that browsers show, by the type. Node knows many more. */
-const COMMON_TYPES: Readonly<Record<string, string>> = {
-  'application/gzip': 'gz',
-  'application/json': 'json',
-  'application/pdf': 'pdf',
-  'application/wasm': 'wasm',
-  'application/xml': 'xml',
-  'application/zip': 'zip',
-  'audio/mpeg': 'mp3',
-  'audio/ogg': 'ogg',
-  'audio/wav': 'wav',
-  'font/woff2': 'woff2',
-  'image/avif': 'avif',
-  'image/gif': 'gif',
-  'image/jpeg': 'jpg jpeg',
-  'image/png': 'png',
-  'image/svg+xml': 'svg',
-  'image/webp': 'webp',
-  'text/calendar': 'ics',
-  'text/css': 'css',
-  'text/csv': 'csv',
-  'text/html': 'html htm',
-  'text/javascript': 'js mjs',
-  'text/markdown': 'md',
-  'text/plain': 'txt',
-  'video/mp4': 'mp4',
-  'video/webm': 'webm',
-};
+/** The types that pages use most, each with its extensions. Node knows many more. */
+const COMMON_TYPES =
+  'image/png png,image/jpeg jpg jpeg,image/gif gif,image/webp webp,image/svg+xml svg,' +
+  'text/html html htm,text/css css,text/javascript js mjs,text/plain txt,text/csv csv,text/markdown md,' +
+  'application/json json,application/pdf pdf,application/xml xml,application/zip zip,' +
+  'audio/mpeg mp3,video/mp4 mp4,video/webm webm';
 
 let mediaTypeOf: MediaTypeLookup = (filename) => {
-  const extension = /\.([a-z0-9]+)$/i.exec(filename)?.[1]?.toLowerCase();
-  const found = Object.entries(COMMON_TYPES).find(
-    ([, extensions]) => extension !== undefined && extensions.split(' ').includes(extension),
-  );
-  return found?.[0] ?? null;
+  const extension = filename.split('.').slice(1).pop()?.toLowerCase() ?? '';
+  const types = COMMON_TYPES.split(',').map((entry) => entry.split(' '));
+  return types.find((words) => words.indexOf(extension) > 0)?.[0] ?? null;
 };
 
 /**

@@ -111,7 +111,7 @@ export function saveUser(
       const { password } = user;
       if (typeof password === 'string') connection.hide([password]);
       return write(connection, { ...user, type: 'user' }).pipe(
-        mergeMap((written) => readWritten(connection, written)),
+        mergeMap((written) => readWithPassword(connection, written)),
       );
     }),
   );
@@ -155,7 +155,7 @@ function change(
   return defer(() => readUser(connection, name).answers()).pipe(
     mergeMap(({ value }) => write(connection, { ...value, ...fields })),
     retryConflicts(connection),
-    mergeMap((written) => readWritten(connection, written)),
+    mergeMap((written) => readWithPassword(connection, written)),
   );
 }
 
@@ -184,16 +184,12 @@ function write(
 function readWritten(
   connection: Connection,
   { value: sent, code, headers }: Answer<UserFields>,
+  hasAccess$: Observable<boolean> = of(true),
 ): Observable<Answer<User>> {
-  const { password, ...fields } = sent;
+  const { password: _secret, ...fields } = sent;
   const { name } = fields;
   const unreadable = { ...fields, _id: PREFIX + name, _rev: '' } as User;
-  const hasAccess$ =
-    typeof password === 'string'
-      ? connection.authenticator.replacePassword({ username: name, password })
-      : of(true);
-  return hasAccess$.pipe(
-    mergeMap((hasAccess) => (hasAccess ? readUser(connection, name) : of(unreadable))),
+  const read$ = readUser(connection, name).pipe(
     retry({
       count: READ_ATTEMPTS - 1,
       delay: (error: unknown, failures) =>
@@ -204,8 +200,26 @@ function readWritten(
         ? of(unreadable)
         : throwError(() => error),
     ),
+  );
+  return hasAccess$.pipe(
+    mergeMap((hasAccess) => (hasAccess ? read$ : of(unreadable))),
     map((value) => ({ value, code, headers })),
   );
+}
+
+/** Makes the connection use a new password, if it is the one of its user. Then reads the user. */
+function readWithPassword(
+  connection: Connection,
+  written: Answer<UserFields>,
+): Observable<Answer<User>> {
+  const { name: username, password } = written.value;
+  return typeof password === 'string'
+    ? readWritten(
+        connection,
+        written,
+        connection.authenticator.replacePassword({ username, password }),
+      )
+    : readWritten(connection, written);
 }
 
 function retryConflicts<T>(connection: Connection): (work: Observable<T>) => Observable<T> {
