@@ -15,11 +15,8 @@ import type {
   GetAttachmentOptions,
 } from './documents/attachment-read.ts';
 import { deleteAttachment, putAttachment } from './documents/attachment-write.ts';
-import type {
-  AttachmentContent,
-  AttachmentWritten,
-  PutAttachmentOptions,
-} from './documents/attachment-write.ts';
+import type { AttachmentContent } from './documents/attachment-upload.ts';
+import type { AttachmentWritten, PutAttachmentOptions } from './documents/attachment-write.ts';
 import { deleteDocument } from './documents/revisions.ts';
 import type { DeleteResult } from './documents/revisions.ts';
 import { getDocument, getDocuments, getFirstDocuments } from './documents/read.ts';

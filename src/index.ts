@@ -1,6 +1,6 @@
 /** The entry point for Node: everything public, over got. */
 import mime from 'mime';
-import { setTypeOfName } from './documents/attachment-write.ts';
+import { setTypeOfName } from './documents/attachment-upload.ts';
 import { setDefaultTransport } from './http/fetch-transport.ts';
 import { gotTransport } from './http/got-transport.ts';
 

@@ -43,11 +43,8 @@ export type {
   AttachmentUrlOptions,
   GetAttachmentOptions,
 } from './documents/attachment-read.ts';
-export type {
-  AttachmentContent,
-  AttachmentWritten,
-  PutAttachmentOptions,
-} from './documents/attachment-write.ts';
+export type { AttachmentContent } from './documents/attachment-upload.ts';
+export type { AttachmentWritten, PutAttachmentOptions } from './documents/attachment-write.ts';
 export type { Revs } from './groups/revs.ts';
 export type {
   BulkGetRef,

@@ -14,6 +14,7 @@ import type { HTTPError } from '../errors/http-error.ts';
 import { asArray, asObject } from '../http/decode.ts';
 import { operation } from '../http/operation.ts';
 import type { Operation } from '../http/operation.ts';
+import { requireBackoff } from '../http/query.ts';
 import type { DatabaseScope } from '../http/scope.ts';
 import { documentPath, requireId } from '../http/url.ts';
 import { byWinner } from '../model/document.ts';
@@ -61,6 +62,7 @@ export function resolveLeaves<T extends object>(
   if (typeof merge !== 'function')
     throw invalidArgument('resolveLeaves: merge', 'a function', merge);
   const { attempts = 5, backoff: backoffOptions = BACKOFF } = options;
+  requireBackoff(backoffOptions, 'resolveLeaves: backoff');
 
   const attempt = (round: number, merged: MergedLosers<T>): Observable<Document<T>> => {
     const again = (error: unknown, next: MergedLosers<T>): Observable<Document<T>> =>

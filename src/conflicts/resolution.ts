@@ -18,6 +18,7 @@ import { writeMany } from '../documents/write-many.ts';
 import type { WriteOutcome } from '../documents/write.ts';
 import { isCorduroyError, withResolution } from '../errors/corduroy-error.ts';
 import { Conflict, isConflict } from '../errors/http-error.ts';
+import { requireBackoff } from '../http/query.ts';
 import type { DatabaseScope } from '../http/scope.ts';
 import { recordRevision } from '../model/document.ts';
 import type { AnyFields, Document, Draft } from '../model/document.ts';
@@ -123,6 +124,7 @@ export class ConflictResolution<T extends object = AnyFields> {
     rule: AttachmentRule,
   ): Observable<ConflictResolution<T>> {
     const { attempts = 5, backoff: backoffOptions = BACKOFF } = options;
+    requireBackoff(backoffOptions, 'resolve: backoff');
     if (!Number.isSafeInteger(attempts) || attempts < 1) {
       throw invalidArgument('resolve: attempts', 'a whole number from 1', attempts, RangeError);
     }

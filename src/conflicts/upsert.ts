@@ -4,6 +4,7 @@ import { getDocument } from '../documents/read.ts';
 import { requireDraft, writeOne } from '../documents/write.ts';
 import type { WriteOutcome } from '../documents/write.ts';
 import { isConflict, isNotFound } from '../errors/http-error.ts';
+import { requireBackoff } from '../http/query.ts';
 import type { DatabaseScope } from '../http/scope.ts';
 import { requireId } from '../http/url.ts';
 import type { AnyFields, Document, Draft } from '../model/document.ts';
@@ -39,6 +40,7 @@ export function upsertOne<T extends object>(
   requireId(id);
   if (typeof change !== 'function') throw invalidArgument('upsert: change', 'a function', change);
   const { attempts = 100, backoff: backoffOptions = BACKOFF } = options;
+  requireBackoff(backoffOptions, 'upsert: backoff');
   const read = getDocument<T>(db, id, {}).pipe(
     catchError((error: unknown) => (isNotFound(error) ? of(null) : throwError(() => error))),
   );

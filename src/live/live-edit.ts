@@ -24,7 +24,6 @@ import { requireId } from '../http/url.ts';
 import type { JsonCodec } from '../model/json.ts';
 import type { AnyFields, Draft } from '../model/document.ts';
 import { invalidArgument } from '../model/invalid-argument.ts';
-import {} from '../operators/retry-policy.ts';
 import type { BackoffOptions } from '../operators/retry-policy.ts';
 import { duration } from '../operators/time.ts';
 import { DocumentEdit } from './document-edit.ts';
