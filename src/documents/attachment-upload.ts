@@ -1,4 +1,4 @@
-import { from, isObservable, of } from 'rxjs';
+import { isObservable } from 'rxjs';
 import type { Observable, Observer } from 'rxjs';
 import { eachValueFrom } from 'rxjs-for-await';
 import type { RequestBody } from '../http/transport.ts';
