@@ -1,8 +1,8 @@
 import { afterEach, describe, expect, it, jest } from '@jest/globals';
 import { Couch, TimeoutError, fetchTransport, gotTransport } from 'corduroy';
 import { undiciTransport } from 'corduroy/undici';
-import { Observable, asyncScheduler, firstValueFrom, timeout } from 'rxjs';
-import type { SchedulerAction, SchedulerLike, Subscription } from 'rxjs';
+import { asyncScheduler, firstValueFrom, timeout } from 'rxjs';
+import type { Observable, SchedulerAction, SchedulerLike, Subscription } from 'rxjs';
 import { json, type StubServer, startStub } from './helpers/stub-server.ts';
 
 // Durations of any length, on a clock that never goes back.

@@ -96,7 +96,7 @@ const MAX_FAILURES = 4;
 /** How long requests wait for the response to the first one, in milliseconds. */
 const PATIENCE = 500;
 
-/** What a request tells about the password; `refused` has the error for the waiting requests. */
+/** The result of a request for the password; `refused` has the error for the waiting requests. */
 type Verdict = 'accepted' | 'unknown' | { readonly refused: unknown };
 
 /**
