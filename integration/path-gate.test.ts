@@ -278,7 +278,7 @@ describe('names that would change the path of a request', () => {
     expect(paths).toEqual([
       '/db/a%2F..%2Fb',
       '/db/...',
-      '/db/_design/a/_view/..%2Fx',
+      '/db/_design/a%2F../_view/x',
       '/db/a/..%2Fx',
       '/db/%252e%252e',
     ]);

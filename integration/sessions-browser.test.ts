@@ -17,6 +17,9 @@ jest.setTimeout(60_000);
 
 const entryPoint = fileURLToPath(new URL('../src/index.browser.ts', import.meta.url));
 
+/** The same page under a name that a browser takes for another site. */
+const ofOtherSite = (url: string): string => url.replace('127.0.0.1', 'localhost');
+
 async function startServer(origin: string): Promise<RunningServer> {
   if (shared.kind === 'embedded') {
     return startEmbedded({ admin: { username: 'admin', password: 'secret' }, cors: true });
@@ -29,7 +32,7 @@ async function startServer(origin: string): Promise<RunningServer> {
     const response = await fetch(url, { method: 'PUT', headers: { authorization }, body });
     if (!response.ok) throw new Error(`Could not set ${key}`);
   };
-  await set('cors/origins', origin);
+  await set('cors/origins', `${origin},${ofOtherSite(origin)}`);
   await set('cors/credentials', 'true');
   await set('cors/methods', 'GET, PUT, POST, HEAD, DELETE');
   await set('cors/headers', 'accept, content-type');
@@ -65,8 +68,8 @@ describeIf('a session of a page', () => {
   });
 
   /** Opens a page with Corduroy, and with a `Couch` for the server of another origin. */
-  async function open(page: Page): Promise<void> {
-    await page.goto(pages.url);
+  async function open(page: Page, address = pages.url): Promise<void> {
+    await page.goto(address);
     await page.addScriptTag({ content: bundle });
     await page.evaluate(
       ([url, username, password]) => {
@@ -79,7 +82,13 @@ describeIf('a session of a page', () => {
         const inSession = new Couch(url, { auth: { session, loginInterval: 0 } });
         const later = new Couch(url, { transport: fetchTransport({ credentials: 'include' }) });
         const anonymous = new Couch(url);
-        Object.assign(globalThis, { promised, inSession, later, anonymous, session });
+        const failure = (source: Subscribable): Promise<unknown> =>
+          promised(source).then(
+            () => 'no failure',
+            (error: Error) => error.message,
+          );
+        const globals = { promised, failure, inSession, later, anonymous, session };
+        Object.assign(globalThis, globals);
       },
       [proxy.url, server.username, server.password] as const,
     );
@@ -130,6 +139,51 @@ describeIf('a session of a page', () => {
     expect(await run(page, 'promised(later.logout())')).toEqual({ ok: true });
     await open(page);
     expect(await run(page, 'promised(later.session())')).toMatchObject({ name: null });
+    await context.close();
+  });
+
+  it('survives a refused login, for all tabs', async () => {
+    const context = await browser.newContext();
+    const page = await context.newPage();
+    await open(page);
+    const login = 'login(session.username, session.password)';
+    await run(page, `promised(anonymous.${login})`);
+    await run(
+      page,
+      'globalThis.users = []; anonymous.session$.subscribe((s) => users.push(s.name))',
+    );
+    expect(await run(page, "failure(anonymous.login(session.username, 'bad'))")).toMatch(/ 401 /);
+    expect(await run(page, 'promised(anonymous.session())')).toMatchObject({ name: 'admin' });
+    expect(await run(page, 'promised(anonymous.allDbs())')).toEqual(expect.any(Array));
+    const tab = await context.newPage();
+    await open(tab);
+    expect(await run(tab, 'promised(later.session())')).toMatchObject({ name: 'admin' });
+    expect(await run(page, 'users')).toEqual(['admin']);
+    await context.close();
+  });
+
+  it('of an earlier page ends with a refused login, which `session$` tells', async () => {
+    const context = await browser.newContext();
+    const page = await context.newPage();
+    await open(page);
+    await run(page, 'promised(anonymous.login(session.username, session.password))');
+    await open(page);
+    await run(page, 'globalThis.users = []; later.session$.subscribe((s) => users.push(s.name))');
+    await page.waitForFunction('users.length === 1');
+    expect(await run(page, "failure(later.login(session.username, 'bad'))")).toMatch(/ 401 /);
+    await page.waitForFunction('users.length === 2');
+    expect(await run(page, 'users')).toEqual(['admin', null]);
+    await context.close();
+  });
+
+  it('fails to begin if the browser drops its cookie, with the likely cause', async () => {
+    const context = await browser.newContext();
+    const page = await context.newPage();
+    await open(page, ofOtherSite(pages.url));
+    const login = 'failure(anonymous.login(session.username, session.password))';
+    const message = await run(page, login);
+    expect(message).toMatch(/did not keep the session's cookie/);
+    expect(message).toMatch(/same_site = none.*third-party cookies.*own origin/);
     await context.close();
   });
 

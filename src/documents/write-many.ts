@@ -97,6 +97,8 @@ function isolateRefusal<T extends object>(
   afterRefusal: boolean,
 ): Observable<BulkAnswer<T>> {
   const { status: code, headers } = error;
+  // CouchDB and proxies refuse a size before a document is written.
+  const mayBeStored = afterRefusal || code !== 413;
   const isNamed = ({ id }: Write<T>): boolean => code === 413 && id === error.reason;
   const refused = (write: Write<T>): Observable<BulkAnswer<T>> => {
     const { id, doc } = write;
@@ -130,7 +132,7 @@ function isolateRefusal<T extends object>(
             const next =
               first !== undefined && first === writes[named]
                 ? refused(first)
-                : writePart(db, part, options, before);
+                : writePart(db, part, options, before, mayBeStored);
             return next.pipe(map((answer) => join(before, answer)));
           }),
         ),
@@ -156,11 +158,12 @@ function writePart<T extends object>(
   writes: readonly Write<T>[],
   options: WriteOptions,
   { failure }: BulkAnswer<T>,
+  mayBeStored: boolean,
 ): Observable<BulkAnswer<T>> {
   const unknown = writes.map(() => null);
   // After a failure nothing more is sent.
   if (failure !== undefined) return of(answerOf(writes, unknown, failure));
-  return writeBatch(db, writes, options, true).pipe(
+  return writeBatch(db, writes, options, mayBeStored).pipe(
     catchError((error: unknown) => of(answerOf(writes, unknown, error as CorduroyError))),
   );
 }

@@ -64,6 +64,9 @@ export function isProtocolError(error: unknown): error is ProtocolError {
 /**
  * Thrown by a feed if its database was deleted and created again under the same name. The changes
  * so far belong to the old database. A new subscription starts with the new one.
+ *
+ * CouchDB reports the time of creation in whole seconds. A database that is deleted and created again
+ * within the second of its creation is not noticed; the feed then emits all changes of the new one.
  */
 export class DatabaseReplaced extends CorduroyError {
   override readonly name = 'DatabaseReplaced' as const;

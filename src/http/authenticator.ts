@@ -13,25 +13,21 @@ import {
   merge,
   mergeMap,
   of,
-  retry,
   share,
   take,
   tap,
   throwError,
 } from 'rxjs';
+import { isWrongPassword } from '../errors/from-response.ts';
 import { isUnauthorized } from '../errors/http-error.ts';
-import { after } from '../operators/time.ts';
 import { toObservable } from '../operators/to-observable.ts';
 import { ANONYMOUS } from './auth.ts';
 import type { Auth, Authorization, BasicCredentials, Credentials } from './auth.ts';
 import { CookieSession, createIdentity } from './cookie-session.ts';
-import { fixedIdentity } from './identity.ts';
+import { fixedIdentity, readSessionAs, untilRefused } from './identity.ts';
 import type { Channel, Identity } from './identity.ts';
 import { readExchange } from './exchange.ts';
 import type { ReadExchange } from './exchange.ts';
-
-/** The time before another login with a new password that CouchDB refused, in milliseconds. */
-const CACHE_TIME = 1000;
 
 /** Sends a request with credentials. */
 type Attempt<T> = (authorization: Authorization) => Observable<T>;
@@ -175,8 +171,7 @@ export class Authenticator {
 
   /** Emits the session of the browser's cookie; null if the server does not tell. */
   #readOwnSession(): Observable<ReadExchange | null> {
-    return this.#channel.send({ path: '/_session' }, { ...ANONYMOUS, cookies: true }).pipe(
-      mergeMap(readExchange),
+    return readSessionAs({ ...ANONYMOUS, cookies: true }, this.#channel).pipe(
       catchError(() => of(null)),
     );
   }
@@ -212,7 +207,8 @@ export class Authenticator {
 
   /**
    * Replaces the password of the current user, at each subscription; does nothing for other users.
-   * Emits whether the server accepts the credentials of this connection, after at most one retry.
+   * Emits whether the server accepts the credentials of this connection, when CouchDB uses the new
+   * password or after some time.
    */
   replacePassword(user: BasicCredentials): Observable<boolean> {
     return defer(() => {
@@ -221,13 +217,18 @@ export class Authenticator {
       // A function or an Observable supplies the new password itself.
       if (!isCurrentUser || this.#source$ !== null || this.#load$ !== null) return of(true);
       const isSession = identity instanceof CookieSession;
-      const { send, scheduler } = this.#channel;
+      const former = identity.immediate ?? ANONYMOUS;
       this.#setIdentity(createIdentity(isSession ? { session: user } : user, this.#channel));
-      // CouchDB caches the old password for a moment. Each failure counts towards its lock.
-      return send({ path: '/_session' }, this.immediate).pipe(
-        mergeMap(readExchange),
+      return readSessionAs(this.immediate, this.#channel).pipe(
+        // CouchDB caches the old password for a moment. Each failure counts towards its lock.
+        catchError((error: unknown) =>
+          isWrongPassword(error)
+            ? untilRefused(former, this.#channel).pipe(
+                mergeMap(() => readSessionAs(this.immediate, this.#channel)),
+              )
+            : throwError(() => error),
+        ),
         map(() => true),
-        retry({ count: 1, delay: () => after(CACHE_TIME, scheduler) }),
         catchError(() => of(false)),
       );
     });

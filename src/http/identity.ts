@@ -1,12 +1,17 @@
 import {
+  EMPTY,
   Observable,
   Subject,
+  catchError,
   defer,
+  endWith,
   from,
+  ignoreElements,
   map,
   merge,
   mergeMap,
   of,
+  repeat,
   shareReplay,
   take,
   throwError,
@@ -16,7 +21,8 @@ import { isWrongPassword } from '../errors/from-response.ts';
 import { isAccountLocked, isHTTPError, isUnauthorized } from '../errors/http-error.ts';
 import { after, clock } from '../operators/time.ts';
 import type { Authorization, ProxyCredentials } from './auth.ts';
-import type { Exchange, RequestSpec } from './exchange.ts';
+import { readExchange } from './exchange.ts';
+import type { Exchange, ReadExchange, RequestSpec } from './exchange.ts';
 
 /** Validated credentials, ready for use. */
 export interface Identity {
@@ -90,7 +96,7 @@ const MAX_FAILURES = 4;
 /** How long requests wait for the response to the first one, in milliseconds. */
 const PATIENCE = 500;
 
-/** The verdict of a request on the password; `refused` has the error for the waiting requests. */
+/** The result of a request for the password; `refused` has the error for the waiting requests. */
 type Verdict = 'accepted' | 'unknown' | { readonly refused: unknown };
 
 /**
@@ -208,4 +214,29 @@ function verdictOf(error: unknown): Verdict {
   return isHTTPError(error) && error.status < 500 && !isUnauthorized(error)
     ? 'accepted'
     : 'unknown';
+}
+
+/** Reads the session that belongs to credentials. */
+export function readSessionAs(
+  authorization: Authorization,
+  channel: Channel,
+): Observable<ReadExchange> {
+  return channel.send({ path: '/_session' }, authorization).pipe(mergeMap(readExchange));
+}
+
+/** How often, and how many times, to find out whether CouchDB still caches a former password. */
+const CACHE_POLL_INTERVAL = 250;
+const CACHE_POLLS = 40;
+
+/**
+ * Emits when CouchDB no longer accepts the former password, which it caches for some seconds. A
+ * former password that works is no failed login, but a new one that does not work is.
+ */
+export function untilRefused(former: Authorization, channel: Channel): Observable<unknown> {
+  return readSessionAs(former, channel).pipe(
+    repeat({ count: CACHE_POLLS, delay: () => after(CACHE_POLL_INTERVAL, channel.scheduler) }),
+    catchError(() => EMPTY),
+    ignoreElements(),
+    endWith(false),
+  );
 }

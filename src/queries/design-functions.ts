@@ -63,10 +63,11 @@ export function renderList(
   if (typeof view !== 'string' || view === '')
     throw invalidArgument('list: view', "'view' or 'design-document/view'", view);
   const { keys, query } = viewQuery('list', options, db.connection.codec);
-  const viewSegments = splitName(view, 'view')?.join('/') ?? segment(view, 'list: view');
+  const parts = view.includes('/') ? splitName(view, 'view') : [segment(view, 'list: view')];
+  if (parts === null) throw invalidArgument('list: view', "'view' or 'design-document/view'", view);
   const added = parametersQuery(parameters, 'list');
   const fullQuery = query === '' ? added : query + added.replace('?', '&');
-  const path = `${functionPath(db, name, '_list', undefined)}/${viewSegments}${fullQuery}`;
+  const path = `${functionPath(db, name, '_list', undefined)}/${parts.join('/')}${fullQuery}`;
   return render(db, () =>
     keys === undefined ? { path } : { method: 'POST', path, json: { keys } },
   );
