@@ -1,6 +1,6 @@
 import { catchError, concat, map, of, reduce, throwError } from 'rxjs';
 import type { Observable } from 'rxjs';
-import { isPayloadTooLarge } from '../errors/http-error.ts';
+import { isPayloadTooLarge, rawAnswer } from '../errors/http-error.ts';
 import type { Answer } from '../http/exchange.ts';
 import { asArray, asObject, stringField } from '../http/decode.ts';
 import { count, flag, oneOf, toQuery } from '../http/query.ts';
@@ -143,7 +143,7 @@ export function writeMany<T extends object>(
   return sendBulkDocs(db, writes, options).pipe(
     catchError((error: unknown) => {
       if (!isPayloadTooLarge(error)) return throwError(() => error);
-      const namedIndex = writes.findIndex(({ id }) => id === error.reason);
+      const namedIndex = writes.findIndex(({ id }) => id === rawAnswer(error).reason);
       if (namedIndex === -1 && writes.length > 1) {
         // CouchDB names the document. A proxy does not: it refuses the size of the request.
         const half = writes.length >> 1;

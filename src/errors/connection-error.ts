@@ -60,6 +60,44 @@ export function isProtocolError(error: unknown): error is ProtocolError {
   return isKind(error, 'ProtocolError');
 }
 
+/** The two origins of a redirect, and why Corduroy does not follow it. */
+export interface RefusedRedirect {
+  readonly from: string;
+  readonly to: string | null;
+  readonly problem: string;
+}
+
+/**
+ * Thrown if the server redirects to where Corduroy does not follow: to another origin, to a URL that is
+ * invalid or not http(s), or in a loop. Nothing of the request has reached the other origin.
+ *
+ * Use the URL that the redirect leads to as the server's URL, if you trust it.
+ */
+export class RedirectRefused extends CorduroyError {
+  override readonly name = 'RedirectRefused' as const;
+  /** The origin that redirects. */
+  readonly from: string;
+  /** The origin that the redirect leads to; null if its URL is invalid. */
+  readonly to: string | null;
+  /** Why Corduroy does not follow. */
+  readonly problem: string;
+
+  constructor({ from, to, problem }: RefusedRedirect, request: RequestSummary) {
+    const target = to === null ? '' : ` to ${to}`;
+    super(`${request.method} ${request.url}: redirect from ${from}${target} refused: ${problem}`, {
+      request,
+    });
+    this.from = from;
+    this.to = to;
+    this.problem = problem;
+  }
+}
+
+/** Tells whether an error is a {@link RedirectRefused}. */
+export function isRedirectRefused(error: unknown): error is RedirectRefused {
+  return isKind(error, 'RedirectRefused');
+}
+
 /**
  * Thrown by a feed if its database was deleted and created again under the same name. The changes
  * so far belong to the old database. A new subscription starts with the new one.

@@ -1,5 +1,6 @@
 import { Observable } from 'rxjs';
 import type { SchedulerLike, Subscriber, Subscription } from 'rxjs';
+import { guarded } from '../operators/to-observable.ts';
 import type { TransportResponse } from './transport.ts';
 
 /** The limit of an exchange, and the conversion of its errors. */
@@ -10,9 +11,9 @@ export interface IdleTimeoutOptions {
   /** Makes the error of a timeout. */
   readonly timeoutError: () => Error;
   /** Converts an error before the head of the response. */
-  readonly explainFailure: (cause: unknown) => Error;
+  readonly explainFailure: (cause: unknown) => unknown;
   /** Converts an error within the body. */
-  readonly explainTruncation: (cause: unknown) => Error;
+  readonly explainTruncation: (cause: unknown) => unknown;
 }
 
 /**
@@ -36,26 +37,30 @@ export function withIdleTimeout(
         bodySubscriber = chunks;
         idle.start();
         chunks.add(() => idle.stop());
-        return body.subscribe({
-          next: (chunk) => {
-            idle.recordActivity();
-            chunks.next(chunk);
-          },
-          error: (error: unknown) => chunks.error(options.explainTruncation(error)),
-          complete: () => chunks.complete(),
-        });
+        return body.subscribe(
+          guarded(chunks, {
+            next: (chunk) => {
+              idle.recordActivity();
+              chunks.next(chunk);
+            },
+            error: (error: unknown) => chunks.error(options.explainTruncation(error)),
+            complete: () => chunks.complete(),
+          }),
+        );
       });
     subscriber.add(() => idle.stop());
-    return exchange.subscribe({
-      next: ({ status, headers, body }) => {
-        idle.recordActivity();
-        subscriber.next({ status, headers, body: watchBody(body) });
-        // Without a subscriber the body has no deadline.
-        if (bodySubscriber === undefined) idle.stop();
-      },
-      error: (error: unknown) => subscriber.error(options.explainFailure(error)),
-      complete: () => subscriber.complete(),
-    });
+    return exchange.subscribe(
+      guarded(subscriber, {
+        next: ({ status, headers, body }) => {
+          idle.recordActivity();
+          subscriber.next({ status, headers, body: watchBody(body) });
+          // Without a subscriber the body has no deadline.
+          if (bodySubscriber === undefined) idle.stop();
+        },
+        error: (error: unknown) => subscriber.error(options.explainFailure(error)),
+        complete: () => subscriber.complete(),
+      }),
+    );
   });
 }
 

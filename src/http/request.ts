@@ -60,14 +60,10 @@ export function request<T>(
   const spec = toSpec(options, base);
   return new Operation(
     connection
-      .send(() => {
-        // A custom header may hold a key.
-        connection.hide(Object.values(spec.headers ?? {}).filter((value) => value.length > 7));
-        return spec;
-      })
+      .send(() => spec)
       .pipe(
         mergeMap((exchange) =>
-          readBytes(exchange.body).pipe(
+          readBytes(exchange).pipe(
             map((bytes) => ({
               value: decodeByType(bytes, exchange, connection.codec) as T,
               code: exchange.status,
@@ -113,10 +109,13 @@ function toSpec(options: RequestOptions, base: string): RequestSpec {
     throw new TypeError(`request: ${method} has no body; pass another method`);
   if (timeout !== undefined && !(timeout >= 0))
     throw invalidArgument('request: timeout', 'milliseconds from 0', timeout, RangeError);
+  const headers = requireHeaders(options.headers ?? {});
   return {
     method,
     path: base + withQuery(path, query),
-    headers: requireHeaders(options.headers ?? {}),
+    headers,
+    // A custom header may hold a key.
+    secretHeaders: Object.values(headers).filter((value) => value.length > 7),
     ...(json !== undefined && { json }),
     ...(body !== undefined && { body }),
     ...(timeout !== undefined && { timeout }),

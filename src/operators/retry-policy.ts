@@ -1,6 +1,6 @@
 import { isProtocolError } from '../errors/connection-error.ts';
 import { isTransient } from '../errors/corduroy-error.ts';
-import { isHTTPError } from '../errors/http-error.ts';
+import { isHTTPError, rawAnswer } from '../errors/http-error.ts';
 
 /** The delays between retries: exponential backoff with full jitter. */
 export interface BackoffOptions {
@@ -80,7 +80,7 @@ export class RetryPolicy {
 
   /** Returns the delay that a `retry-after` header requests: a number of seconds, or a date. */
   #retryAfter(error: unknown): number {
-    const value = isHTTPError(error) ? error.headers['retry-after'] : undefined;
+    const value = isHTTPError(error) ? rawAnswer(error).retryAfter : undefined;
     if (value === undefined) return 0;
     const seconds = Number(value);
     const delay = Number.isFinite(seconds) ? seconds * 1000 : Date.parse(value) - this.#now();

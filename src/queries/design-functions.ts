@@ -97,9 +97,10 @@ function render(db: DatabaseScope, describe: () => RequestSpec): Operation<Rende
   };
   return new Operation(
     db.connection.send(describeWithAccept).pipe(
-      mergeMap(({ body, headers, status: code }) =>
-        readBytes(body).pipe(
+      mergeMap((exchange) =>
+        readBytes(exchange).pipe(
           map((bytes): Answer<RenderResult> => {
+            const { headers, status: code } = exchange;
             const text = new TextDecoder().decode(bytes);
             const isJson = /^application\/json\b/.test(headers['content-type'] ?? '');
             const value = { headers, body: isJson ? db.connection.codec.parse(text) : text };

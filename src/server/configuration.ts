@@ -26,6 +26,10 @@ export interface ConfigOptions extends NodeConfigOptions {
   readonly node?: string;
 }
 
+/** The sections whose values are passwords or keys, and the names of such values in others. */
+const SECRET_SECTION = /^(?:admins|jwt_keys)$/;
+const SECRET_KEY = /hmac|key|pass|secret|token/i;
+
 export function configuration(
   connection: Connection,
   name: string | undefined,
@@ -37,12 +41,21 @@ export function configuration(
   const [section = '', key] = name === undefined ? [] : splitOnce(name);
   const path = base + [section, key].map((part) => (part ? `/${segment(part)}` : '')).join('');
   const headers = options.persist === false ? { 'x-couch-persist': 'false' } : {};
-  const request = (method: string, json?: string, suffix = ''): Operation<unknown> =>
-    operation(
+  const request = (method: string, json?: string, suffix = ''): Operation<unknown> => {
+    const isSecret = SECRET_SECTION.test(section) || SECRET_KEY.test(suffix || (key ?? ''));
+    const secrets = json !== undefined && isSecret ? [json] : [];
+    return operation(
       connection,
-      () => ({ method, path: path + suffix, headers, ...(json !== undefined && { json }) }),
+      () => ({
+        method,
+        path: path + suffix,
+        headers,
+        secrets,
+        ...(json !== undefined && { json }),
+      }),
       (body) => body,
     );
+  };
   if (options.delete === true) {
     requireKey(name, key, 'delete');
     return request('DELETE');

@@ -46,10 +46,9 @@ export function createUser(
   requirePassword(name, password, 'users.create');
   requireRoles(roles, 'users.create');
   return new Operation(
-    defer(() => {
-      connection.hide([password]);
-      return write(connection, { ...fields, ...identityOf(name), roles: [...roles] }, { password });
-    }),
+    defer(() =>
+      write(connection, { ...fields, ...identityOf(name), roles: [...roles] }, { password }),
+    ),
   );
 }
 
@@ -78,10 +77,7 @@ export function changePassword(
 ): Operation<User> {
   const user = requirePassword(name, password, 'users.changePassword');
   return new Operation(
-    defer(() => {
-      connection.hide([password]);
-      return change(connection, name, {}, { password });
-    }).pipe(
+    change(connection, name, {}, { password }).pipe(
       mergeMap((answer) => connection.authenticator.replacePassword(user).pipe(map(() => answer))),
     ),
   );
@@ -131,7 +127,7 @@ function change(
   connection: Connection,
   name: string,
   fields: Partial<UserFields>,
-  secret: object = {},
+  secret: { readonly password?: string } = {},
 ): Observable<Answer<User>> {
   return defer(() => readUser(connection, name).answers()).pipe(
     mergeMap(({ value }) => write(connection, { ...value, ...fields }, secret)),
@@ -143,11 +139,15 @@ function change(
 function write(
   connection: Connection,
   user: UserFields & Partial<User>,
-  secret: object,
+  secret: { readonly password?: string },
 ): Observable<Answer<User>> {
   const path = pathOf(user.name);
+  const json: Readonly<Record<string, unknown>> = { ...user, ...secret };
+  // The application may save a user with a new password, too.
+  const { password } = json;
+  const secrets = typeof password === 'string' ? [password] : [];
   return connection.json(
-    () => ({ method: 'PUT', path, json: { ...user, ...secret } }),
+    () => ({ method: 'PUT', path, json, secrets }),
     (body) => ({ ...user, _id: stringField(body, 'id'), _rev: stringField(body, 'rev') }),
   );
 }
