@@ -17,6 +17,7 @@ export type Outcome =
 
 /** Everything that is known of a case when it has ended. */
 export interface Evidence {
+  readonly transport: string;
   readonly plan: Plan;
   readonly facts: AnswerFacts;
   readonly outcome: Outcome;
@@ -144,7 +145,8 @@ function judgeRequests({ plan, own, foreign }: Evidence, add: Add): void {
 }
 
 /** Judges whether the outcome is what the answer means. */
-function judgeMeaning({ plan, facts, outcome }: Evidence, add: Add): void {
+function judgeMeaning(evidence: Evidence, add: Add): void {
+  const { plan, facts, outcome } = evidence;
   const failure = failureOf(outcome);
   const transient = isCorduroyError(failure) ? failure.transient : null;
   const succeeded =
@@ -155,7 +157,9 @@ function judgeMeaning({ plan, facts, outcome }: Evidence, add: Add): void {
   const permanent = plan.kind === 'a bad redirect' || plan.kind === 'a redirect to another origin';
   if (permanent && transient === true)
     add('a redirect that cannot be followed is called transient', briefly(failure));
-  if (facts.status === 101 && nameOf(failure) === 'TimeoutError')
+  // Node's fetch shows nothing of a 101 that names no protocol.
+  const isSeen = facts.upgrade || evidence.transport !== 'fetchTransport';
+  if (facts.status === 101 && isSeen && nameOf(failure) === 'TimeoutError')
     add('a 101 is left to the timeout');
   const isUpper = /content-encoding (GZIP|Gzip)/.test(facts.summary) && facts.status === 200;
   if (isUpper && answered && plan.call === 'get' && isProtocolError(failure))

@@ -23,6 +23,7 @@ export async function buildPrograms(): Promise<string> {
   await build({
     entryPoints: ['client', 'server'].map((name) => path(`integration/helpers/hostile/${name}.ts`)),
     bundle: true,
+    splitting: true,
     format: 'esm',
     platform: 'node',
     packages: 'external',
@@ -66,7 +67,7 @@ async function runProcess(
   patience: number,
 ): Promise<HostileRun & { readonly next: number }> {
   // Less memory than V8 takes by default makes a case that fills it fail soon.
-  const flags = ['--expose-gc', '--max-old-space-size=1024'];
+  const flags = ['--expose-gc', '--max-old-space-size=768'];
   const child = spawn(process.execPath, [...flags, program, JSON.stringify(task)]);
   const timer = setTimeout(() => child.kill('SIGKILL'), Math.max(0, patience));
   const faults: FaultLine[] = [];
