@@ -8,15 +8,12 @@ import type { FaultLine } from './helpers/hostile/run.ts';
 // CORDUROY_HOSTILE_RUNS  the number of cases for each transport (500)
 // CORDUROY_SEED          the seed of all cases (random; each run prints it)
 // CORDUROY_HOSTILE_CASE  the number of one case, to run it alone
-// CORDUROY_HOSTILE_MEMORY=1 runs the cases of bodies that are larger than `maxBodySize` as well
 
 const { env } = process;
 const seed = Number(env['CORDUROY_SEED'] ?? Math.floor(Math.random() * 2 ** 31));
 const runs = Number(env['CORDUROY_HOSTILE_RUNS'] ?? 500);
 const only = env['CORDUROY_HOSTILE_CASE'];
-/** Becomes `it` when the option `maxBodySize` exists: until then these cases fail. */
-const itWithLimits = env['CORDUROY_HOSTILE_MEMORY'] === '1' ? it : it.skip;
-/** So many cases of bodies beyond the limit: each takes seconds where there is no limit. */
+/** So many cases of bodies that are larger than `maxBodySize`. */
 const LARGE_RUNS = 15;
 const PATIENCE = 300_000;
 
@@ -61,7 +58,7 @@ describe.each(transports)('over %s', (transport) => {
     expect(outcomes['error']).toBeGreaterThan(runs / 5);
   });
 
-  itWithLimits('no answer takes more memory than the limits allow', async () => {
+  it('no answer takes more memory than the limits allow', async () => {
     const task = { transport, seed, ...casesOf(transport, LARGE_RUNS), large: true };
     const { faults } = await runHostile(folder, task, PATIENCE);
     expect(describeFaults(faults)).toEqual([]);

@@ -4,7 +4,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/glo
 import { brotliCompressSync, deflateSync, gzipSync } from 'node:zlib';
 import { HttpClient, provideHttpClient, withFetch } from '@angular/common/http';
 import { TestBed } from '@angular/core/testing';
-import { Couch, fetchTransport, gotTransport } from 'corduroy';
+import { Couch, fetchTransport, gotTransport, isRedirectRefused } from 'corduroy';
 import type { Transport, TransportRequest, TransportResponse } from 'corduroy';
 import { httpClientTransport } from 'corduroy/angular';
 import { undiciTransport } from 'corduroy/undici';
@@ -237,7 +237,9 @@ describe.each(transports)('%s', (kind, make) => {
           expect(error).toMatchObject({ from: stub.url, to: other.url, transient: false });
           expect(String(error)).toContain(other.url);
         }
-        const seen = JSON.stringify(other.requests.map(({ headers, body }) => [headers, `${body}`]));
+        const seen = JSON.stringify(
+          other.requests.map(({ headers, body }) => [headers, String(body)]),
+        );
         expect(seen).not.toMatch(/secret|c2VjcmV0|private/);
       },
     );
@@ -264,8 +266,8 @@ describe.each(transports)('%s', (kind, make) => {
       expect((await exchange({ ...request, body: stream() })).bytes.toString()).toBe('there');
       redirect('/to', 307);
       const again = exchange({ ...request, body: stream() });
-      if (kind.match(/got|undici/)) await expect(again).rejects.toThrow('cannot be sent twice');
-      // The other two read the stream before they send it.
+      if (kind !== 'fetchTransport') await expect(again).rejects.toThrow('cannot be sent twice');
+      // This transport reads the stream before it sends it.
       else expect((await again).bytes.toString()).toBe('there');
     });
 

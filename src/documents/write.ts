@@ -1,6 +1,7 @@
 import { catchError, concat, map, of, reduce, throwError } from 'rxjs';
 import type { Observable } from 'rxjs';
 import { isPayloadTooLarge, rawAnswer } from '../errors/http-error.ts';
+import type { Redact } from '../errors/redact.ts';
 import type { Answer } from '../http/exchange.ts';
 import { asArray, asObject, stringField } from '../http/decode.ts';
 import { count, flag, oneOf, toQuery } from '../http/query.ts';
@@ -196,10 +197,10 @@ function sendBulkDocs<T extends object>(
         docs: writes.map(withId),
       },
     }),
-    (body) =>
+    (body, { redact }) =>
       options.newEdits === false
-        ? replicatedOutcomes(writes, asArray(body))
-        : editOutcomes(writes, asArray(body)),
+        ? replicatedOutcomes(writes, asArray(body), redact)
+        : editOutcomes(writes, asArray(body), redact),
   );
 }
 
@@ -211,11 +212,14 @@ function withId<T extends object>({ id, doc }: Write<T>): Draft<T> {
 function editOutcomes<T extends object>(
   writes: readonly Write<T>[],
   results: readonly unknown[],
+  redact: Redact,
 ): WriteOutcome<T>[] {
   if (results.length !== writes.length) throw new TypeError('expected a result for each document');
   return writes.map(({ id, doc }, i): WriteOutcome<T> => {
-    const { error, reason = '', rev } = asObject(results[i]) as Readonly<Record<string, string>>;
-    return error === undefined ? { ok: true, id, rev, doc } : { ok: false, id, error, reason, doc };
+    const { error, reason, rev } = asObject(results[i]) as Readonly<Record<string, string>>;
+    return error === undefined
+      ? { ok: true, id, rev, doc }
+      : { ok: false, id, ...shownFailure(error, reason, redact), doc };
   });
 }
 
@@ -223,6 +227,7 @@ function editOutcomes<T extends object>(
 function replicatedOutcomes<T extends object>(
   writes: readonly Write<T>[],
   results: readonly unknown[],
+  redact: Redact,
 ): WriteOutcome<T>[] {
   const failed = new Map<string, Readonly<Record<string, string>>>();
   for (const result of results) {
@@ -232,9 +237,26 @@ function replicatedOutcomes<T extends object>(
   }
   return writes.map(({ id, doc }): WriteOutcome<T> => {
     const rev = doc._rev;
-    const { error, reason = '' } = failed.get(`${id} ${rev}`) ?? {};
-    return error === undefined ? { ok: true, id, rev, doc } : { ok: false, id, error, reason, doc };
+    const { error, reason } = failed.get(`${id} ${rev}`) ?? {};
+    return error === undefined
+      ? { ok: true, id, rev, doc }
+      : { ok: false, id, ...shownFailure(error, reason, redact), doc };
   });
+}
+
+/** The error codes that decide what happens to a document. A credential may be such a word. */
+const CODES = new Set(['conflict', 'forbidden', 'unauthorized', 'document_too_large']);
+
+/** Returns CouchDB's explanation without credentials. */
+function shownFailure(
+  error: unknown,
+  reason: unknown,
+  redact: Redact,
+): { readonly error: string; readonly reason: string } {
+  const show = (value: unknown): string =>
+    redact(typeof value === 'string' ? value : (JSON.stringify(value) ?? ''), 2000);
+  const isCode = typeof error === 'string' && CODES.has(error);
+  return { error: isCode ? error : show(error), reason: show(reason) };
 }
 
 /** Throws a TypeError for a document without `_id` or `_rev`, which `newEdits: false` needs. */

@@ -53,6 +53,16 @@ export function isTimeoutError(error: unknown): error is TimeoutError {
 /** Thrown if a response is unusable: truncated, not JSON, or not in CouchDB's format. */
 export class ProtocolError extends CorduroyError {
   override readonly name = 'ProtocolError' as const;
+  /** The limit in bytes that the response exceeds; null for other errors. */
+  readonly limit: number | null;
+
+  constructor(
+    message: string,
+    options: CorduroyErrorOptions & { readonly limit?: number | null } = {},
+  ) {
+    super(message, options);
+    this.limit = options.limit ?? null;
+  }
 }
 
 /** Tells whether an error is a {@link ProtocolError}. */

@@ -2,7 +2,7 @@ import { Observable, asyncScheduler, timer } from 'rxjs';
 import type { SchedulerLike } from 'rxjs';
 import { errorFromResponse, rememberRedaction } from '../errors/from-response.ts';
 import { Redactor } from '../errors/redact.ts';
-import type { Redact, Redactions } from '../errors/redact.ts';
+import type { Redact, Redactions, SecretKind } from '../errors/redact.ts';
 import { TimeoutError } from '../errors/connection-error.ts';
 import { guarded } from '../operators/to-observable.ts';
 import { assertJson } from '../model/json.ts';
@@ -85,9 +85,9 @@ export class Connection {
     return timer(milliseconds, this.scheduler);
   }
 
-  /** Masks credentials in all errors from now on. */
-  hide(secrets: readonly string[]): void {
-    this.#redactor.hide(secrets);
+  /** Masks secrets in all errors from now on: credentials, or secrets of single requests. */
+  hide(secrets: readonly string[], kind?: SecretKind): void {
+    this.#redactor.hide(secrets, kind);
   }
 
   /** Masks the secrets of this connection in a text. */

@@ -13,7 +13,7 @@ import type { JsonCodec } from './connection-options.ts';
 import { guarded } from '../operators/to-observable.ts';
 import type { BasicCredentials } from './auth.ts';
 import type { RequestBody, ResponseHeaders, TransportResponse } from './transport.ts';
-import { concatenate } from '../operators/lines.ts';
+import { Chunks } from '../operators/lines.ts';
 
 /** A request as an operation describes it: a relative path, without credentials. */
 export interface RequestSpec {
@@ -172,7 +172,7 @@ export function truncatedError(cause: Error, request: RequestSummary): ProtocolE
 export function protocolError(
   request: RequestSummary,
   problem: string,
-  options: CorduroyErrorOptions,
+  options: CorduroyErrorOptions & { readonly limit?: number },
 ): ProtocolError {
   return new ProtocolError(`${request.method} ${request.url}: ${problem}`, { request, ...options });
 }
@@ -199,7 +199,7 @@ export function sizeError(
   what: string,
 ): ProtocolError {
   const problem = `${what} is longer than maxBodySize (${maxBodySize} bytes)`;
-  return protocolError(request, problem, {});
+  return protocolError(request, problem, { limit: maxBodySize });
 }
 
 /** The limit for the body of an error, in bytes. */
@@ -217,18 +217,15 @@ export function readText(body: Observable<Uint8Array>): Observable<string> {
 
 /** Reads a whole response. Emits once, when the last byte has arrived. */
 export function readExchange(exchange: Exchange): Observable<ReadExchange> {
-  return collectBody(exchange, (parts) => ({ text: asText(parts), exchange }));
+  return collectBody(exchange, (bytes) => ({ text: asText(bytes), exchange }));
 }
 
 /** Reads a whole body as bytes. Emits once, when the last byte has arrived. */
 export function readBytes(exchange: Exchange): Observable<Uint8Array> {
-  return collectBody(exchange, concatenate);
+  return collectBody(exchange, (bytes) => bytes);
 }
 
-function collectBody<T>(
-  exchange: Exchange,
-  combine: (parts: readonly Uint8Array[]) => T,
-): Observable<T> {
+function collectBody<T>(exchange: Exchange, combine: (bytes: Uint8Array) => T): Observable<T> {
   const tooLong = (): Error => sizeError(exchange, 'the answer');
   return collect(exchange.body, combine, exchange.maxBodySize, tooLong);
 }
@@ -240,25 +237,23 @@ function collectBody<T>(
  */
 function collect<T>(
   body: Observable<Uint8Array>,
-  combine: (parts: readonly Uint8Array[]) => T,
+  combine: (bytes: Uint8Array) => T,
   max: number,
   tooLong: (() => Error) | null,
 ): Observable<T> {
   return new Observable((subscriber) => {
-    const parts: Uint8Array[] = [];
-    let length = 0;
+    const chunks = new Chunks();
     const finish = (): void => {
-      subscriber.next(combine(parts));
+      subscriber.next(combine(chunks.take()));
       subscriber.complete();
     };
     return body.subscribe(
       guarded(subscriber, {
         next: (part) => {
-          length += part.length;
-          if (length <= max) {
-            parts.push(part);
+          if (chunks.length + part.length <= max) {
+            chunks.add(part);
           } else if (tooLong === null) {
-            parts.push(part.subarray(0, part.length - (length - max)));
+            chunks.add(part.subarray(0, max - chunks.length));
             finish();
           } else {
             subscriber.error(tooLong());
@@ -271,6 +266,6 @@ function collect<T>(
   });
 }
 
-function asText(parts: readonly Uint8Array[]): string {
-  return decoder.decode(concatenate(parts));
+function asText(bytes: Uint8Array): string {
+  return decoder.decode(bytes);
 }

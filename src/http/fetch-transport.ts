@@ -33,8 +33,9 @@ export interface FetchTransportOptions {
  *   HTTP/2, which CouchDB does not support.
  * - **Redirects:** browsers hide where a redirect leads. A request with a body, cookies or own headers
  *   therefore errors with a `RedirectRefused`.
- * - **Truncated bodies:** an answer that is shorter than its `content-length` errors. Node's `fetch`
- *   hides the truncation of a compressed body, and of a body without a length that ends by a reset.
+ * - **Truncated bodies:** an answer that is shorter than its `content-length` errors. `fetch` hides the
+ *   truncation of a compressed body, and of a body without a length that ends by a reset. Outside of
+ *   browsers Corduroy therefore requests attachments uncompressed.
  */
 export function fetchTransport(options: FetchTransportOptions = {}): Transport {
   const { credentials = 'same-origin' } = options;
@@ -115,7 +116,10 @@ async function follow(
   const send = (redirect: RequestRedirect): Promise<Response> =>
     fetch(current.url, {
       method: current.method,
-      headers: { ...current.headers },
+      // The length of a compressed body is hidden. Browsers send their own header.
+      headers: isJson(current)
+        ? current.headers
+        : { 'accept-encoding': 'identity', ...current.headers },
       body: (current.body as string | Uint8Array<ArrayBuffer> | undefined) ?? null,
       signal,
       // Explicit credentials decide: a cookie of the browser would overrule them.
@@ -183,6 +187,11 @@ export async function wholeBody(
     parts.push(part as Uint8Array<ArrayBuffer>);
   }
   return new Uint8Array(await new Blob(parts).arrayBuffer());
+}
+
+/** Tells whether a truncated body cannot be taken for a whole one, because its end shows in its text. */
+function isJson({ headers, endless }: TransportRequest): boolean {
+  return headers['accept'] === 'application/json' && endless !== true;
 }
 
 /** Tells whether headers hold the credentials of a user. */

@@ -7,7 +7,7 @@ import type { Got, NormalizedOptions, Options, OptionsInit } from 'got';
 import { Observable } from 'rxjs';
 import type { Subscriber } from 'rxjs';
 import { joinHeaders, toUpload } from './node-http.ts';
-import { redirectedRequest } from './redirect.ts';
+import { redirectedRequest, switchedProtocols } from './redirect.ts';
 import type { Transport, TransportRequest, TransportResponse } from './transport.ts';
 
 /** The options of {@link gotTransport}. */
@@ -101,6 +101,8 @@ function sendOnce(
     const headers = joinHeaders(response.headers);
     let next: TransportRequest | null;
     try {
+      // Its body would never end.
+      if (status === 101) throw switchedProtocols();
       next = redirectedRequest(status, headers['location'], request, redirects);
     } catch (refused) {
       fail(refused);
@@ -123,13 +125,13 @@ function sendOnce(
     });
     subscriber.next({ status, headers, body });
   });
-  stream.once('request', (sent: ClientRequest) => {
-    // Node treats a 101 without an upgrade as one of the responses that precede the response.
-    sent.on('information', ({ statusCode }) => {
-      if (statusCode === 101)
-        stream.destroy(new Error('the server switched protocols (status 101)'));
-    });
-  });
+  // Without this listener Node keeps a socket that the server upgrades, and reports nothing.
+  stream.once('request', (sent: ClientRequest) =>
+    sent.once('upgrade', (_, socket) => {
+      socket.destroy();
+      fail(switchedProtocols());
+    }),
+  );
   // `on`, not `once`: got may emit further errors, and an unhandled one would end the process.
   stream.on('error', (error: unknown) => {
     open = false;

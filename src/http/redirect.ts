@@ -72,3 +72,8 @@ export function hiddenRedirect({ method, url }: TransportRequest): RedirectRefus
     'a browser hides where it leads, so a request with a body, cookies or own headers does not follow';
   return new RedirectRefused({ from: new URL(url).origin, to: null, problem }, { method, url });
 }
+
+/** Makes the error for a 101, whose body would never end. */
+export function switchedProtocols(): Error {
+  return new Error('the server switched protocols (status 101)');
+}

@@ -58,6 +58,7 @@ export function request<T>(
   base = '',
 ): Operation<T> {
   const spec = toSpec(options, base);
+  connection.hide(spec.secretHeaders ?? [], 'header');
   return new Operation(
     connection
       .send(() => spec)

@@ -7,7 +7,7 @@ import { Agent, buildConnector } from 'undici';
 import type { Dispatcher } from 'undici';
 import { joinHeaders, toUpload } from './node-http.ts';
 import type { Upload } from './node-http.ts';
-import { redirectedRequest } from './redirect.ts';
+import { redirectedRequest, switchedProtocols } from './redirect.ts';
 import type { Transport, TransportRequest, TransportResponse } from './transport.ts';
 
 /** The options of {@link undiciTransport}. */
@@ -106,6 +106,7 @@ export class UndiciExchange implements Dispatcher.DispatchHandler {
   #chunks: Subscriber<Uint8Array> | null = null;
   #createDecompressor: (() => Transform) | undefined;
   #decompressor: Transform | null = null;
+  #canPause = false;
 
   constructor(
     agent: Dispatcher,
@@ -142,7 +143,7 @@ export class UndiciExchange implements Dispatcher.DispatchHandler {
     if ((status < 200 && status !== 101) || !this.#open) return;
     const headers = joinHeaders(raw);
     try {
-      if (status === 101) throw new Error('the server switched protocols (status 101)');
+      if (status === 101) throw switchedProtocols();
       this.#next = redirectedRequest(status, headers['location'], this.#request, this.#redirects);
     } catch (error) {
       this.#fail(error);
@@ -152,6 +153,9 @@ export class UndiciExchange implements Dispatcher.DispatchHandler {
     if (this.#next !== null) return;
     const encoding = headers['content-encoding'] ?? '';
     this.#createDecompressor = DECOMPRESSORS.get(encoding.trim().toLowerCase());
+    // undici throws an uncaught AssertionError if such a socket ends while it is paused.
+    const isKept = !/\bclose\b/i.test(headers['connection'] ?? '');
+    this.#canPause = isKept && ('content-length' in headers || 'transfer-encoding' in headers);
     const body = new Observable<Uint8Array>((chunks) => {
       this.#chunks = chunks;
     });
@@ -165,7 +169,7 @@ export class UndiciExchange implements Dispatcher.DispatchHandler {
       return;
     }
     this.#decompressor ??= this.#connect(this.#createDecompressor());
-    if (this.#decompressor.write(chunk)) return;
+    if (this.#decompressor.write(chunk) || !this.#canPause) return;
     controller.pause();
     this.#decompressor.once('drain', () => controller.resume());
   }

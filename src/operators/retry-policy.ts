@@ -72,7 +72,9 @@ export class RetryPolicy {
    */
   failed(error: unknown): number | null {
     // An unusable response is likely to come from a proxy, and so to be temporary.
-    if (!isTransient(error) && !isProtocolError(error)) return null;
+    // One that is too long stays too long.
+    const isUnusable = isProtocolError(error) && error.limit === null;
+    if (!isTransient(error) && !isUnusable) return null;
     if (this.tolerance === 0 || this.#now() - this.#lastSuccess > this.tolerance) return null;
     this.#attempt += 1;
     return Math.max(backoff(this.#attempt, this.#options), this.#retryAfter(error));

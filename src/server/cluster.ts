@@ -176,6 +176,7 @@ export function setUpCluster(connection: Connection, step: ClusterSetup): Operat
   if (action === 'add_node' && typeof body['host'] !== 'string')
     throw invalidArgument('setup: host', "a node's address", body['host']);
   const secrets = SECRETS.flatMap((name) => (typeof body[name] === 'string' ? body[name] : []));
+  connection.hide(secrets, 'request');
   return operation(
     connection,
     () => ({ method: 'POST', path: '/_cluster_setup', json: body, secrets }),

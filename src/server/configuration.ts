@@ -44,6 +44,7 @@ export function configuration(
   const request = (method: string, json?: string, suffix = ''): Operation<unknown> => {
     const isSecret = SECRET_SECTION.test(section) || SECRET_KEY.test(suffix || (key ?? ''));
     const secrets = json !== undefined && isSecret ? [json] : [];
+    connection.hide(secrets, 'request');
     return operation(
       connection,
       () => ({

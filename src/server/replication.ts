@@ -121,7 +121,7 @@ export function replicate(
     target: endpointOf(connection, target, 'target'),
   });
   // Validate now; each request calls it again, because credentials can change.
-  endpoints();
+  connection.hide(secretsOf(endpoints()), 'request');
   const body: Record<string, unknown> = {};
   for (const [name, value] of Object.entries(rest)) {
     if (!OPTIONS.has(name)) throw new TypeError(`replicate: unknown option '${name}'`);

@@ -46,9 +46,10 @@ export function createUser(
   requirePassword(name, password, 'users.create');
   requireRoles(roles, 'users.create');
   return new Operation(
-    defer(() =>
-      write(connection, { ...fields, ...identityOf(name), roles: [...roles] }, { password }),
-    ),
+    defer(() => {
+      connection.hide([password], 'request');
+      return write(connection, { ...fields, ...identityOf(name), roles: [...roles] }, { password });
+    }),
   );
 }
 
@@ -76,6 +77,7 @@ export function changePassword(
   password: string,
 ): Operation<User> {
   const user = requirePassword(name, password, 'users.changePassword');
+  connection.hide([password], 'request');
   return new Operation(
     change(connection, name, {}, { password }).pipe(
       mergeMap((answer) => connection.authenticator.replacePassword(user).pipe(map(() => answer))),

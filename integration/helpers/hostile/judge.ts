@@ -62,7 +62,9 @@ export function judge(evidence: Evidence, large: boolean): Fault[] {
     add('the event loop is blocked', `${Math.round(watched.block)} ms`);
   if (large && watched.growth > LARGEST_GROWTH)
     add('memory grows without limit', `by ${Math.round(watched.growth / 2 ** 20)} MiB`);
-  if (outcome.kind === 'hung' && uncaught.length === 0) add('the call does not end');
+  // A replication has no timeout, because its answer arrives at its end.
+  const mayWait = plan.call === 'replicate' || plan.call === 'push';
+  if (outcome.kind === 'hung' && uncaught.length === 0 && !mayWait) add('the call does not end');
   if (outcome.kind === 'thrown' && !isMisuse(outcome.error))
     add(`the call throws ${nameOf(outcome.error)}`, briefly(outcome.error));
   if (outcome.kind === 'error' && !isExpected(outcome.error, plan))
@@ -152,7 +154,10 @@ function judgeMeaning(evidence: Evidence, add: Add): void {
   const succeeded =
     outcome.kind === 'value' && (failure === null || failure === undefined) && facts.status < 300;
   const answered = plan.auth !== 'session' || plan.honestLogin;
-  if (facts.truncated && succeeded && answered && BYTES.includes(plan.call))
+  // Node's fetch hides that a compressed body, or a body without a length, was cut.
+  const isHidden =
+    evidence.transport === 'fetchTransport' && /, close,|content-encoding/.test(facts.summary);
+  if (facts.truncated && succeeded && answered && !isHidden && BYTES.includes(plan.call))
     add('a truncated body is taken for a whole one');
   const permanent = plan.kind === 'a bad redirect' || plan.kind === 'a redirect to another origin';
   if (permanent && transient === true)

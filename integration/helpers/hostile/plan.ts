@@ -157,8 +157,12 @@ function hiddenOf(plan: Omit<Plan, 'hidden' | 'status'>): Hidden[] {
   const { username, password, cookie, token, header, single, stranger } = secrets;
   const hidden: Hidden[] = [{ name: 'the password of a reported URL', value: stranger }];
   const basic = ['url', 'pair', 'object', 'session', 'function', 'promise', 'observable'];
-  if (basic.includes(auth)) hidden.push({ name: 'the password', value: password, username });
-  if (auth === 'session' && honestLogin) hidden.push({ name: 'the session cookie', value: cookie });
+  // `login` replaces the credentials: nothing asks for those, and no session begins with them.
+  const isAsked = call !== 'login' || !['function', 'promise', 'observable'].includes(auth);
+  if (basic.includes(auth) && isAsked)
+    hidden.push({ name: 'the password', value: password, username });
+  if (auth === 'session' && honestLogin && call !== 'login')
+    hidden.push({ name: 'the session cookie', value: cookie });
   if (auth === 'bearer') hidden.push({ name: 'the JWT', value: token });
   if (auth === 'proxy') hidden.push({ name: 'the proxy token', value: token });
   if (ownHeader) hidden.push({ name: "the Couch's header", value: header });
