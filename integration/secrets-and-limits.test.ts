@@ -73,7 +73,7 @@ describe('a URL that its password breaks', () => {
     for (const attempt of [
       () => new Couch(url),
       () => new Couch(['http://localhost:5984', url]),
-      () => new Couch().use(url as 'db'),
+      () => new Couch().use(url),
       () => new Couch().replicate(url, 'db').subscribe(),
     ]) {
       let thrown: unknown;
@@ -328,7 +328,7 @@ describe.each(transports)('the limits over %s', (kind, make) => {
     stub.answer((request, response) => {
       if (request.url === '/db') response.end('{"instance_start_time":"0"}');
       else {
-        const head = request.url?.includes('continuous') === true ? '' : '{"results":[\n';
+        const head = request.url?.includes('continuous') ? '' : '{"results":[\n';
         endless(`${head}{"a":"`, 'x'.repeat(10_000))(request, response);
       }
     });

@@ -62,8 +62,8 @@ function findUserinfo(text: string, isCut: boolean): Range[] {
 }
 
 /**
- * What a secret is: a credential; a secret of a single request, such as the password of a new user; or
- * the value of a header, which may hold a key.
+ * The kind of a secret: a credential of the connection; a secret of a single request, such as the
+ * password of a new user; or the value of a header, which may hold a key.
  */
 export type SecretKind = 'credential' | 'request' | 'header';
 

@@ -20,7 +20,7 @@ export function concatenate(parts: readonly Uint8Array[]): Uint8Array {
   return joined;
 }
 
-/** Chunks below this size are joined: an object of its own takes more memory than its bytes. */
+/** Chunks below this size are joined, because each object takes more memory than its bytes. */
 const SMALL = 512;
 const MAX_SMALL = 1024;
 
