@@ -260,6 +260,7 @@ export { ConnectionError, isConnectionError } from './errors/connection-error.ts
 export { DatabaseReplaced, isDatabaseReplaced } from './errors/connection-error.ts';
 export { HTTPError, isHTTPError } from './errors/http-error.ts';
 export { isProtocolError, ProtocolError } from './errors/connection-error.ts';
+export { isRedirectRefused, RedirectRefused } from './errors/connection-error.ts';
 export { isTimeoutError, TimeoutError } from './errors/connection-error.ts';
 export { isTransient } from './errors/corduroy-error.ts';
 export {

@@ -2,7 +2,13 @@ import { HttpClient, HttpErrorResponse } from '@angular/common/http';
 import type { HttpHeaders, HttpResponse } from '@angular/common/http';
 import { inject } from '@angular/core';
 import { Observable, catchError, map, mergeMap, of, throwError } from 'rxjs';
-import { fetchTransport, hasForeignCredentials, wholeBody } from '../http/fetch-transport.ts';
+import {
+  fetchTransport,
+  hasExplicitCredentials,
+  isHarmless,
+  wholeBody,
+} from '../http/fetch-transport.ts';
+import { hiddenRedirect, redirectedRequest, requireSameOrigin } from '../http/redirect.ts';
 import type {
   RequestBody,
   ResponseHeaders,
@@ -31,8 +37,8 @@ export interface HttpClientTransportOptions {
  *   of the `Couch`.
  * - **Bodies** are buffered: Corduroy reads responses completely before it emits, and streams
  *   completely before it sends. It requests JSON as text, and all else as bytes.
- * - **Redirects:** with `withFetch()`, a request with credentials other than `authorization`
- *   refuses redirects. Without it, browsers follow them.
+ * - **Redirects and cookies:** with `withFetch()`, as for `fetchTransport`. Without it, browsers follow
+ *   redirects, also to another origin, and send their cookies along with explicit credentials.
  *
  * @example
  * provideCorduroy(() => ({ url: 'https://couch.example.org', transport: httpClientTransport() }))
@@ -45,18 +51,23 @@ export function httpClientTransport(options: HttpClientTransportOptions = {}): T
   };
 }
 
-function exchange(http: HttpClient, request: TransportRequest): Observable<TransportResponse> {
+function exchange(
+  http: HttpClient,
+  request: TransportRequest,
+  followed = 0,
+): Observable<TransportResponse> {
   const { method, url, headers, cookies = false } = request;
+  // Without `withFetch()` Angular ignores these two options.
+  const isOpen = isHarmless(request);
+  const isExplicit = hasExplicitCredentials(headers);
   return readWholeBody(request.body).pipe(
     mergeMap((body) => {
       const common = {
         ...(body !== undefined && { body }),
         headers: { ...headers },
         observe: 'response',
-        withCredentials: cookies,
-        // Such credentials must not reach another origin. Angular needs `withFetch()` for this
-        // option.
-        ...(hasForeignCredentials(headers) && { redirect: 'error' as const }),
+        ...(isExplicit ? { credentials: 'omit' as const } : { withCredentials: cookies }),
+        ...(!isOpen && { redirect: 'manual' as const }),
         // Corduroy writes responses into the page itself, so Angular must not write them again.
         transferCache: false,
       } as const;
@@ -66,11 +77,20 @@ function exchange(http: HttpClient, request: TransportRequest): Observable<Trans
           : http.request(method, url, { ...common, responseType: 'arraybuffer' });
       return response$;
     }),
-    map((response) => toResponse(response, response.body)),
+    map((response) => {
+      requireSameOrigin(response.url, request);
+      return toResponse(response, response.body);
+    }),
     catchError((error: unknown) => {
       if (!(error instanceof HttpErrorResponse)) return throwError(() => error);
+      // Status 0 without an error is a redirect that the browser hides.
+      if (error.status === 0 && !isOpen && error.error === null) throw hiddenRedirect(request);
       // Status 0 means that no response arrived.
       if (error.status === 0) return throwError(() => causeOf(error));
+      requireSameOrigin(error.url, request);
+      const location = error.headers.get('location') ?? undefined;
+      const next = redirectedRequest(error.status, location, request, followed);
+      if (next !== null) return exchange(http, next, followed + 1);
       if (error.status < 200 || error.status >= 300) return of(toResponse(error, error.error));
       // The head arrived, but the body was cut off.
       return of({ ...toResponse(error, null), body: throwError(() => causeOf(error)) });
@@ -116,13 +136,15 @@ function readWholeBody(
   if (body === undefined || typeof body === 'string') return of(body);
   return new Observable((subscriber) => {
     const aborter = new AbortController();
-    wholeBody(body, aborter.signal).then(
-      (all) => {
-        subscriber.next(typeof all === 'string' ? all : all.slice().buffer);
-        subscriber.complete();
-      },
-      (error: unknown) => subscriber.error(error),
-    );
+    wholeBody(body, aborter.signal)
+      .then(
+        (all) => {
+          subscriber.next(typeof all === 'string' ? all : all.slice().buffer);
+          subscriber.complete();
+        },
+        (error: unknown) => subscriber.error(error),
+      )
+      .catch((error: unknown) => subscriber.error(error));
     return () => aborter.abort();
   });
 }

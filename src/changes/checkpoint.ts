@@ -6,7 +6,7 @@ import type { DatabaseScope } from '../http/scope.ts';
 import { segment } from '../http/url.ts';
 import type { Sequence } from '../model/change.ts';
 import { invalidArgument } from '../model/invalid-argument.ts';
-import { toObservable } from '../operators/to-observable.ts';
+import { guarded, toObservable } from '../operators/to-observable.ts';
 import type { ValueOrAsync } from '../operators/to-observable.ts';
 
 /**
@@ -83,18 +83,19 @@ export class CheckpointWriter {
           if (finished) subscriber.complete();
         },
       };
-      return batches.subscribe({
-        next: (batch) => {
-          subscriber.next(batch);
-          this.#next = batch.seq;
-          if (!this.#writing) this.#write(callbacks);
-        },
-        error: callbacks.onError,
-        complete: () => {
-          finished = true;
-          if (!this.#writing) callbacks.onIdle();
-        },
-      });
+      return batches.subscribe(
+        guarded(subscriber, {
+          next: (batch) => {
+            subscriber.next(batch);
+            this.#next = batch.seq;
+            if (!this.#writing) this.#write(callbacks);
+          },
+          complete: () => {
+            finished = true;
+            if (!this.#writing) callbacks.onIdle();
+          },
+        }),
+      );
     });
   }
 
@@ -108,7 +109,7 @@ export class CheckpointWriter {
     this.#next = undefined;
     toObservable(() => this.#store.write(seq))
       .pipe(catchError((error: unknown) => (isTransient(error) ? EMPTY : throwError(() => error))))
-      .subscribe({ error: callbacks.onError, complete: () => this.#write(callbacks) });
+      .subscribe(guarded({ error: callbacks.onError }, { complete: () => this.#write(callbacks) }));
   }
 }
 

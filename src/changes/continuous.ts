@@ -1,10 +1,13 @@
 import { Observable, concat, mergeMap, of } from 'rxjs';
 import type { OperatorFunction } from 'rxjs';
-import type { RequestSummary } from '../errors/corduroy-error.ts';
+import { describeCause } from '../errors/redact.ts';
 import type { ProtocolError } from '../errors/connection-error.ts';
 import { protocolError } from '../http/exchange.ts';
+import type { Exchange } from '../http/exchange.ts';
+import { lineLimit } from '../http/row-stream.ts';
 import { asObject, numberOrNull, sequence } from '../http/decode.ts';
 import { lines } from '../operators/lines.ts';
+import { guarded } from '../operators/to-observable.ts';
 import { HEARTBEAT, OPEN } from './feed-source.ts';
 import type { FeedEvent, FeedSource, Sequenced } from './feed-source.ts';
 import type { Sequence } from '../model/change.ts';
@@ -52,16 +55,17 @@ function openFeed<Item extends Sequenced>(
   return source.connection
     .send(() => ({ ...rest, path, endless: true, timeout: 2 * heartbeat }))
     .pipe(
-      mergeMap(({ body, request }) =>
-        concat(of(OPEN), body.pipe(lines(), rows(source, request, eventSourceSince))),
-      ),
+      mergeMap((exchange) => {
+        const blocks = exchange.body.pipe(lines('drop', lineLimit(exchange)));
+        return concat(of(OPEN), blocks.pipe(rows(source, exchange, eventSourceSince)));
+      }),
     );
 }
 
 /** Decodes rows: those of an eventsource if `eventSourceSince`, its start sequence, is given. */
 function rows<Item extends Sequenced>(
   source: FeedSource<Item>,
-  request: RequestSummary,
+  { request, redact }: Exchange,
   eventSourceSince?: Sequence,
 ): OperatorFunction<readonly string[], FeedEvent<Item>> {
   const feedError = (problem: string): ProtocolError =>
@@ -70,40 +74,42 @@ function rows<Item extends Sequenced>(
     new Observable((subscriber) => {
       let end: FeedEvent<Item> | undefined;
       let lastSeq = eventSourceSince;
-      return blocks.subscribe({
-        next: (block) => {
-          const items: Item[] = [];
-          try {
-            for (const line of block) {
-              const text = eventSourceSince === undefined ? line : dataOf(line);
-              if (text === '') continue;
-              const row = asObject(source.connection.codec.parse(text));
-              if ('last_seq' in row) {
-                const pending = numberOrNull(row['pending']);
-                end = { type: 'end', lastSeq: sequence(row['last_seq']), pending };
-              } else {
-                const item = source.decode(row);
-                lastSeq = item.seq ?? lastSeq;
-                items.push(item);
+      return blocks.subscribe(
+        guarded(subscriber, {
+          next: (block) => {
+            const items: Item[] = [];
+            try {
+              for (const line of block) {
+                const text = eventSourceSince === undefined ? line : dataOf(line);
+                if (text === '') continue;
+                const row = asObject(source.connection.codec.parse(text));
+                if ('last_seq' in row) {
+                  const pending = numberOrNull(row['pending']);
+                  end = { type: 'end', lastSeq: sequence(row['last_seq']), pending };
+                } else {
+                  const item = source.decode(row);
+                  lastSeq = item.seq ?? lastSeq;
+                  items.push(item);
+                }
               }
+            } catch (error) {
+              const { message } = describeCause(error, redact);
+              subscriber.error(feedError(`sent a line that is not a row: ${message}`));
+              return;
             }
-          } catch (error) {
-            subscriber.error(feedError(`sent a line that is not a row: ${String(error)}`));
-            return;
-          }
-          subscriber.next(items.length === 0 ? HEARTBEAT : { type: 'items', items });
-          if (end !== undefined) subscriber.next(end);
-        },
-        error: (error: unknown) => subscriber.error(error),
-        complete: () => {
-          if (eventSourceSince !== undefined && lastSeq !== undefined) {
-            subscriber.next({ type: 'end', lastSeq, pending: null });
-          } else if (end === undefined) {
-            subscriber.error(feedError('ended early'));
-          }
-          subscriber.complete();
-        },
-      });
+            subscriber.next(items.length === 0 ? HEARTBEAT : { type: 'items', items });
+            if (end !== undefined) subscriber.next(end);
+          },
+          complete: () => {
+            if (eventSourceSince !== undefined && lastSeq !== undefined) {
+              subscriber.next({ type: 'end', lastSeq, pending: null });
+            } else if (end === undefined) {
+              subscriber.error(feedError('ended early'));
+            }
+            subscriber.complete();
+          },
+        }),
+      );
     });
 }
 

@@ -1,7 +1,7 @@
 import { Observable, map, mergeMap, scan, tap, toArray } from 'rxjs';
 import type { Observer } from 'rxjs';
-import type { Answer } from '../http/exchange.ts';
-import { readBytes } from '../http/exchange.ts';
+import type { Answer, Exchange } from '../http/exchange.ts';
+import { readBytes, sizeError } from '../http/exchange.ts';
 import { Operation, operation } from '../http/operation.ts';
 import { count } from '../http/query.ts';
 import type { DatabaseScope } from '../http/scope.ts';
@@ -63,9 +63,12 @@ export class AttachmentRead extends Operation<Uint8Array> {
     const range = rangeHeader(options, 'getAttachment');
     super(
       requestAttachment(db, path, range).pipe(
-        mergeMap(({ body, status: code, headers }) =>
-          readBytes(body).pipe(map((value): Answer<Uint8Array> => ({ value, code, headers }))),
-        ),
+        mergeMap((exchange) => {
+          const { status: code, headers } = exchange;
+          return readBytes(exchange).pipe(
+            map((value): Answer<Uint8Array> => ({ value, code, headers })),
+          );
+        }),
       ),
     );
     this.#db = db;
@@ -100,6 +103,7 @@ interface OpenAttachment {
   /** The media type. */
   readonly type: string;
   readonly chunks: Observable<AttachmentChunk>;
+  readonly exchange: Exchange;
 }
 
 /** Emits an attachment when its response headers have arrived. */
@@ -109,7 +113,8 @@ function openAttachment(
   range: RangeHeader,
 ): Observable<OpenAttachment> {
   return requestAttachment(db, path, range).pipe(
-    map(({ body, headers }) => {
+    map((exchange) => {
+      const { body, headers } = exchange;
       const length =
         headers['content-encoding'] === undefined ? headers['content-length'] : undefined;
       const total = length === undefined ? null : Number(length);
@@ -117,7 +122,7 @@ function openAttachment(
       const chunks = body.pipe(
         scan(({ done }, bytes) => ({ bytes, done: done + bytes.length, total }), initial),
       );
-      return { type: headers['content-type'] ?? '', chunks };
+      return { type: headers['content-type'] ?? '', chunks, exchange };
     }),
   );
 }
@@ -192,8 +197,11 @@ export function attachmentUrl(
   }
   const path = attachmentPath(db, ownerId(owner), filename, options.rev);
   return openAttachment(db, path, rangeHeader(options, 'attachmentUrl')).pipe(
-    mergeMap(({ chunks, type }) =>
+    mergeMap(({ chunks, type, exchange }) =>
       chunks.pipe(
+        tap(({ done }) => {
+          if (done > exchange.maxBodySize) throw sizeError(exchange, 'the answer');
+        }),
         tap({
           next: ({ done, total }) => progress?.next?.({ done, total }),
           complete: () => progress?.complete?.(),

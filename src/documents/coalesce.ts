@@ -1,6 +1,6 @@
 import { catchError, map, throwError } from 'rxjs';
 import type { Observable } from 'rxjs';
-import { httpError } from '../errors/from-response.ts';
+import { errorFromAnswer } from '../errors/from-response.ts';
 import { isHTTPError } from '../errors/http-error.ts';
 import type { HTTPError } from '../errors/http-error.ts';
 import type { Coalescing } from '../http/coalescing.ts';
@@ -63,17 +63,13 @@ const STATUS: ReadonlyMap<string, number> = new Map([
 export function itemError(
   { error, reason }: { readonly error: string; readonly reason: string },
   { headers }: Pick<Exchange, 'headers'>,
-  { redact, url }: Connection,
+  { redact, redactPath, url }: Connection,
   method: 'GET' | 'PUT',
   path: string,
 ): HTTPError {
-  return httpError({
-    status: STATUS.get(error) ?? 500,
-    error: redact(error),
-    reason: redact(reason),
-    headers,
-    request: { method, url: redact(url + path) },
-  });
+  const status = STATUS.get(error) ?? 500;
+  const request = { method, url: url + redactPath(path) };
+  return errorFromAnswer(status, headers, { error, reason }, request, redact);
 }
 
 type ReadAnswer<T extends object> = Answer<Document<T>>;

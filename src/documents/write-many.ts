@@ -1,8 +1,9 @@
 import { catchError, map, mergeMap, of, throwError } from 'rxjs';
 import type { Observable } from 'rxjs';
 import type { CorduroyError } from '../errors/corduroy-error.ts';
-import { isHTTPError } from '../errors/http-error.ts';
+import { isHTTPError, rawAnswer } from '../errors/http-error.ts';
 import type { HTTPError } from '../errors/http-error.ts';
+import type { Redact } from '../errors/redact.ts';
 import type { Answer } from '../http/exchange.ts';
 import { asArray, asObject, requireSameId } from '../http/decode.ts';
 import type { DatabaseScope } from '../http/scope.ts';
@@ -99,7 +100,7 @@ function isolateRefusal<T extends object>(
   const { status: code, headers } = error;
   // CouchDB and proxies refuse a size before a document is written.
   const mayBeStored = afterRefusal || code !== 413;
-  const isNamed = ({ id }: Write<T>): boolean => code === 413 && id === error.reason;
+  const isNamed = ({ id }: Write<T>): boolean => code === 413 && id === rawAnswer(error).reason;
   const refused = (write: Write<T>): Observable<BulkAnswer<T>> => {
     const { id, doc } = write;
     // The size of this request says nothing about an earlier one, which may have written it.
@@ -224,10 +225,10 @@ function sendBulkDocs<T extends object>(
         docs: writes.map(withId),
       },
     }),
-    (body) =>
+    (body, { redact }) =>
       options.newEdits === false
-        ? replicatedOutcomes(writes, asArray(body))
-        : editOutcomes(writes, asArray(body)),
+        ? replicatedOutcomes(writes, asArray(body), redact)
+        : editOutcomes(writes, asArray(body), redact),
   );
 }
 
@@ -235,6 +236,7 @@ function sendBulkDocs<T extends object>(
 function editOutcomes<T extends object>(
   writes: readonly Write<T>[],
   results: readonly unknown[],
+  redact: Redact,
 ): WriteOutcome<T>[] {
   if (results.length !== writes.length) throw new TypeError('expected a result for each document');
   return writes.map(({ id, doc }, i): WriteOutcome<T> => {
@@ -245,7 +247,9 @@ function editOutcomes<T extends object>(
       rev,
     } = asObject(results[i]) as Readonly<Record<string, string>>;
     if (written !== undefined) requireSameId(id, written);
-    return error === undefined ? { ok: true, id, rev, doc } : { ok: false, id, error, reason, doc };
+    return error === undefined
+      ? { ok: true, id, rev, doc }
+      : { ok: false, id, ...shownFailure(error, reason, redact), doc };
   });
 }
 
@@ -253,6 +257,7 @@ function editOutcomes<T extends object>(
 function replicatedOutcomes<T extends object>(
   writes: readonly Write<T>[],
   results: readonly unknown[],
+  redact: Redact,
 ): WriteOutcome<T>[] {
   const failed = new Map<string, Readonly<Record<string, string>>>();
   for (const result of results) {
@@ -263,6 +268,23 @@ function replicatedOutcomes<T extends object>(
   return writes.map(({ id, doc }): WriteOutcome<T> => {
     const rev = doc._rev;
     const { error, reason = '' } = failed.get(`${id} ${rev}`) ?? {};
-    return error === undefined ? { ok: true, id, rev, doc } : { ok: false, id, error, reason, doc };
+    return error === undefined
+      ? { ok: true, id, rev, doc }
+      : { ok: false, id, ...shownFailure(error, reason, redact), doc };
   });
+}
+
+/** The error codes that decide what happens to a document. A credential may be such a word. */
+const CODES = new Set(['conflict', 'forbidden', 'unauthorized', 'document_too_large']);
+
+/** Returns CouchDB's explanation without credentials. */
+function shownFailure(
+  error: unknown,
+  reason: unknown,
+  redact: Redact,
+): { readonly error: string; readonly reason: string } {
+  const show = (value: unknown): string =>
+    redact(typeof value === 'string' ? value : (JSON.stringify(value) ?? ''), 2000);
+  const isCode = typeof error === 'string' && CODES.has(error);
+  return { error: isCode ? error : show(error), reason: show(reason ?? '') };
 }

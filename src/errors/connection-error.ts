@@ -54,11 +54,59 @@ export function isTimeoutError(error: unknown): error is TimeoutError {
 /** Thrown if a response is unusable: truncated, not JSON, or not in CouchDB's format. */
 export class ProtocolError extends CorduroyError {
   override readonly name = 'ProtocolError' as const;
+  /** The limit in bytes that the response exceeds; null for other errors. */
+  readonly limit: number | null;
+
+  constructor(
+    message: string,
+    options: CorduroyErrorOptions & { readonly limit?: number | null } = {},
+  ) {
+    super(message, options);
+    this.limit = options.limit ?? null;
+  }
 }
 
 /** Tells whether an error is a {@link ProtocolError}. */
 export function isProtocolError(error: unknown): error is ProtocolError {
   return isKind(error, 'ProtocolError');
+}
+
+/** The two origins of a redirect, and why Corduroy does not follow it. */
+export interface RefusedRedirect {
+  readonly from: string;
+  readonly to: string | null;
+  readonly problem: string;
+}
+
+/**
+ * Thrown if the server redirects to where Corduroy does not follow: to another origin, to a URL that is
+ * invalid or not http(s), or in a loop. Nothing of the request has reached the other origin.
+ *
+ * Use the URL that the redirect leads to as the server's URL, if you trust it.
+ */
+export class RedirectRefused extends CorduroyError {
+  override readonly name = 'RedirectRefused' as const;
+  /** The origin that redirects. */
+  readonly from: string;
+  /** The origin that the redirect leads to; null if its URL is invalid. */
+  readonly to: string | null;
+  /** Why Corduroy does not follow. */
+  readonly problem: string;
+
+  constructor({ from, to, problem }: RefusedRedirect, request: RequestSummary) {
+    const target = to === null ? '' : ` to ${to}`;
+    super(`${request.method} ${request.url}: redirect from ${from}${target} refused: ${problem}`, {
+      request,
+    });
+    this.from = from;
+    this.to = to;
+    this.problem = problem;
+  }
+}
+
+/** Tells whether an error is a {@link RedirectRefused}. */
+export function isRedirectRefused(error: unknown): error is RedirectRefused {
+  return isKind(error, 'RedirectRefused');
 }
 
 /**

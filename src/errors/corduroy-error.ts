@@ -49,7 +49,9 @@ export abstract class CorduroyError extends Error {
 
   constructor(message: string, options: CorduroyErrorOptions = {}) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause });
-    this.request = options.request ?? null;
+    const { request } = options;
+    // A copy, because the URL of a request is made when it is read.
+    this.request = request === undefined ? null : { method: request.method, url: request.url };
     this.transient = options.transient ?? false;
     withResolution(this, null);
   }

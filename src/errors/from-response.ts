@@ -26,9 +26,15 @@ const CLASSES: Readonly<Record<number, new (details: HTTPErrorDetails) => HTTPEr
   429: TooManyRequests,
 };
 
-const MAX_REASON_LENGTH = 300;
+/** The limits of what an error shows, in characters. */
+const MAX_PAGE_LENGTH = 300;
+const MAX_REASON_LENGTH = 2000;
+const MAX_CODE_LENGTH = 200;
 
-/** Makes the error for a response with a status other than 2xx, without credentials. */
+/**
+ * Makes the error for a response with a status other than 2xx, without credentials. It decides on the
+ * raw response, then masks, and then shortens.
+ */
 export function errorFromResponse(
   status: number,
   headers: Readonly<Record<string, string>>,
@@ -36,13 +42,33 @@ export function errorFromResponse(
   request: RequestSummary,
   redact: Redact,
 ): HTTPError {
-  const { error, reason } = parseBody(body);
+  const answer = parseBody(body);
+  if (answer !== null) return errorFromAnswer(status, headers, answer, request, redact);
+  return httpError({
+    status,
+    headers: redactHeaders(headers, redact),
+    error: '',
+    reason: pageText(redact(body)),
+    request,
+    raw: { error: '', reason: pageText(body), retryAfter: headers['retry-after'] },
+  });
+}
+
+/** Makes the error for an answer of CouchDB that reports a failure, without credentials. */
+export function errorFromAnswer(
+  status: number,
+  headers: Readonly<Record<string, string>>,
+  { error, reason }: { readonly error: string; readonly reason: string },
+  request: RequestSummary,
+  redact: Redact,
+): HTTPError {
   const details = {
     status,
     headers: redactHeaders(headers, redact),
-    error: redact(error),
-    reason: redact(reason),
+    error: redact(error, MAX_CODE_LENGTH),
+    reason: redact(reason, MAX_REASON_LENGTH),
     request,
+    raw: { error, reason, retryAfter: headers['retry-after'] },
   };
   // Decided from the reason as CouchDB sent it, because a word of it may be a secret.
   if (status === 403 && LOCKED.test(reason)) return new AccountLocked(details);
@@ -66,8 +92,34 @@ export function isWrongPassword(error: unknown): boolean {
 /** Makes an error of the class for a status. */
 export function httpError(details: HTTPErrorDetails): HTTPError {
   const Class = CLASSES[details.status] ?? (details.status >= 500 ? ServerError : HTTPError);
-  return new Class(details);
+  return new Class({ ...details, headers: cleanHeaders(details.headers) });
 }
+
+/** The function that masks the headers of a 2xx response: most headers are never shown. */
+const redactions = new WeakMap<object, Redact>();
+
+/** Records how to mask the headers of a response when they are shown. */
+export function rememberRedaction(headers: Readonly<Record<string, string>>, redact: Redact): void {
+  redactions.set(headers, redact);
+}
+
+/** Returns headers without cookies and credentials. */
+export function cleanHeaders(
+  headers: Readonly<Record<string, string>>,
+): Readonly<Record<string, string>> {
+  const redact = redactions.get(headers);
+  return redact === undefined ? headers : redactHeaders(headers, redact);
+}
+
+/** Headers of requests too, because a server can send back what it received. */
+const SECRET_HEADERS = new Set([
+  'authorization',
+  'cookie',
+  'proxy-authorization',
+  'set-cookie',
+  'set-cookie2',
+  'x-auth-couchdb-token',
+]);
 
 /** Returns the headers of a response without cookies and credentials. */
 export function redactHeaders(
@@ -76,25 +128,30 @@ export function redactHeaders(
 ): Record<string, string> {
   const clean: Record<string, string> = {};
   for (const name of Object.keys(headers)) {
-    if (name !== 'set-cookie') clean[name] = redact(headers[name] ?? '');
+    const shown = redact(name);
+    if (!SECRET_HEADERS.has(name)) clean[shown] = redact(headers[name] ?? '');
   }
   return clean;
 }
 
-/** Reads CouchDB's `{error, reason}`, or the text of a proxy's HTML or plain-text page. */
-function parseBody(body: string): { error: string; reason: string } {
+/** Reads CouchDB's `{error, reason}`. Returns null for the page of a proxy. */
+function parseBody(body: string): { error: string; reason: string } | null {
   try {
     const parsed: unknown = JSON.parse(body);
-    if (typeof parsed === 'object' && parsed !== null) {
-      const { error, reason, status } = parsed as Partial<Record<string, unknown>>;
-      // `/_up` reports its failure as `{"status":"maintenance_mode"}`.
-      return { error: asText(error ?? status), reason: asText(reason) };
-    }
+    if (typeof parsed !== 'object' || parsed === null) return null;
+    const { error, reason, status } = parsed as Partial<Record<string, unknown>>;
+    // `/_up` reports its failure as `{"status":"maintenance_mode"}`.
+    return { error: asText(error ?? status), reason: asText(reason) };
   } catch {
-    // Not JSON: the page of a proxy.
+    // Not JSON, or nested too deeply.
+    return null;
   }
-  const text = body.replace(/(<[^>]*>|\s)+/g, ' ').trim();
-  return { error: '', reason: text.slice(0, MAX_REASON_LENGTH) };
+}
+
+/** Returns the text of an HTML or plain-text page. Its expressions take linear time. */
+function pageText(page: string): string {
+  const text = page.replace(/<[^<>]*>/g, ' ').replace(/\s+/g, ' ');
+  return text.trim().slice(0, MAX_PAGE_LENGTH);
 }
 
 function asText(value: unknown): string {

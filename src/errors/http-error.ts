@@ -16,6 +16,28 @@ export interface HTTPErrorDetails {
   readonly reason: string;
   readonly headers: Readonly<Record<string, string>>;
   readonly request: RequestSummary;
+  /** The same before masking. Decisions read it. Default: the values above. */
+  readonly raw?: RawAnswer;
+}
+
+/** The parts of a response that decisions read, with credentials that it may contain. */
+export interface RawAnswer {
+  readonly error: string;
+  readonly reason: string;
+  /** The header `retry-after`. */
+  readonly retryAfter: string | undefined;
+}
+
+/** Not a property of the error, because logs print properties. */
+const rawAnswers = new WeakMap<HTTPError, RawAnswer>();
+
+/**
+ * Returns what the server answered, for decisions: a mask in `error.reason` must not change them.
+ * Never show it.
+ */
+export function rawAnswer(failure: HTTPError): RawAnswer {
+  const { error, reason, headers } = failure;
+  return rawAnswers.get(failure) ?? { error, reason, retryAfter: headers['retry-after'] };
 }
 
 /**
@@ -41,8 +63,9 @@ export class HTTPError extends CorduroyError {
     const explanation = [error, reason].filter((part) => part !== '').join(': ');
     super(`${request.method} ${request.url}: ${status}${explanation && ` ${explanation}`}`, {
       request,
-      transient: transient ?? isTransientAnswer(status, error),
+      transient: transient ?? isTransientAnswer(status, details.raw?.error ?? error),
     });
+    if (details.raw !== undefined) rawAnswers.set(this, details.raw);
     this.status = status;
     this.error = error;
     this.reason = reason;
@@ -101,7 +124,7 @@ export class NotFound extends HTTPError {
 
   constructor(details: HTTPErrorDetails) {
     super(details);
-    this.deleted = details.reason === 'deleted';
+    this.deleted = rawAnswer(this).reason === 'deleted';
   }
 }
 

@@ -37,6 +37,13 @@ export interface ConnectionOptions {
    */
   readonly timeout?: number | undefined;
   /**
+   * The largest body that Corduroy reads as a whole, in bytes, after decompression. It also limits
+   * each line of a feed and each row of a row stream, but not their number. A longer one errors with a
+   * `ProtocolError`. 0 and `Infinity` disable it. `getAttachment().chunks()` has no limit.
+   * @defaultValue 268435456 (256 MiB)
+   */
+  readonly maxBodySize?: number | undefined;
+  /**
    * With several nodes: the time for which a failed node receives no requests. It doubles with each
    * failure, from `initialDelay` up to `maxDelay`.
    * @defaultValue `{ initialDelay: 5000, maxDelay: 60000 }`

@@ -1,10 +1,10 @@
 import { Observable, asyncScheduler } from 'rxjs';
 import type { SchedulerLike } from 'rxjs';
-import { isCorduroyError } from '../errors/corduroy-error.ts';
-import { errorFromResponse, isWrongPassword } from '../errors/from-response.ts';
-import { Redactor, describeCause } from '../errors/redact.ts';
-import type { Redact } from '../errors/redact.ts';
+import { errorFromResponse, isWrongPassword, rememberRedaction } from '../errors/from-response.ts';
+import { Redactor } from '../errors/redact.ts';
+import type { Redact, Redactions, SecretKind } from '../errors/redact.ts';
 import { TimeoutError } from '../errors/connection-error.ts';
+import { guarded } from '../operators/to-observable.ts';
 import { assertJson } from '../model/json.ts';
 import { assertHeader } from './auth.ts';
 import type { Authorization } from './auth.ts';
@@ -14,12 +14,13 @@ import type { Coalescing } from './coalescing.ts';
 import type { ConnectionOptions, JsonCodec } from './connection-options.ts';
 import { defaultTransport } from './fetch-transport.ts';
 import {
+  SentRequest,
+  decodeBody,
+  explainFailure,
   isRepeatable,
   noResponseError,
-  protocolError,
+  readErrorText,
   readExchange,
-  readText,
-  rootCause,
   truncatedError,
 } from './exchange.ts';
 import type {
@@ -31,8 +32,10 @@ import type {
 } from './exchange.ts';
 import { withIdleTimeout } from './idle-timeout.ts';
 import { Nodes } from './nodes.ts';
-import type { ResponseHeaders, Transport, TransportRequest } from './transport.ts';
+import { observed } from './transport.ts';
+import type { ResponseHeaders, Transport, TransportRequest, UploadSource } from './transport.ts';
 import { databasePath, explainEmptyAnswer, parseAddresses } from './url.ts';
+import { invalidArgument } from '../model/invalid-argument.ts';
 import { after, duration } from '../operators/time.ts';
 
 /** A connection to one server, or to the nodes of a cluster. It sends the requests of all operations. */
@@ -47,14 +50,19 @@ export class Connection {
   readonly #transport: Transport;
   readonly #timeout: number;
   readonly #headers: Readonly<Record<string, string>>;
+  /** The largest body that is read as a whole, in bytes. */
+  readonly maxBodySize: number;
   readonly #redactor: Redactor;
-  readonly #redact: Redact;
   readonly #nodes: Nodes | null;
 
   constructor(url: string | readonly string[], options: ConnectionOptions = {}) {
     const { url: first, urls, authorization: urlAuthorization } = parseAddresses(url);
     const { auth = urlAuthorization, headers = {}, timeout = 120_000 } = options;
+    const { maxBodySize = DEFAULT_MAX_BODY_SIZE } = options;
+    if (!(maxBodySize >= 0))
+      throw invalidArgument('maxBodySize', 'a number of bytes from 0', maxBodySize, RangeError);
     const ownHeaders = lowerCase(headers);
+    this.maxBodySize = maxBodySize === 0 ? Infinity : maxBodySize;
     this.url = first;
     this.codec = options.codec ?? JSON;
     this.scheduler = options.scheduler ?? asyncScheduler;
@@ -64,7 +72,6 @@ export class Connection {
     this.#headers = { accept: 'application/json', ...ownHeaders };
     // A custom header may hold a key.
     this.#redactor = new Redactor(Object.values(ownHeaders).filter((value) => value.length > 7));
-    this.#redact = this.#redactor.redact;
     this.#nodes = urls.length === 1 ? null : new Nodes(urls, this.scheduler, options.nodeBackoff);
     this.authenticator = new Authenticator(auth, {
       scheduler: this.scheduler,
@@ -78,14 +85,19 @@ export class Connection {
     return after(milliseconds, this.scheduler);
   }
 
-  /** Masks secrets in all errors from now on. */
-  hide(secrets: readonly string[]): void {
-    this.#redactor.hide(secrets);
+  /** Masks secrets in all errors from now on: credentials, or secrets of single requests. */
+  hide(secrets: readonly string[], kind?: SecretKind): void {
+    this.#redactor.hide(secrets, kind);
   }
 
-  /** Masks the credentials of this connection in a text. */
+  /** Masks the secrets of this connection in a text. */
   get redact(): Redact {
-    return this.#redact;
+    return this.#redactor.text;
+  }
+
+  /** Masks the credentials of this connection in a path. */
+  get redactPath(): Redact {
+    return this.#redactor.path;
   }
 
   /** Describes a database of this server as the source or target of a replication. */
@@ -132,25 +144,19 @@ export class Connection {
         active -= 1;
         if (active === 0) subscriber.complete();
       };
-      const error = (failure: unknown): void => subscriber.error(failure);
       const next = (response: ReadExchange): void => {
-        let answer: Answer<T>;
-        try {
-          answer = this.decode(response, decode);
-        } catch (failure) {
-          error(failure);
-          return;
-        }
-        subscriber.next(answer);
+        subscriber.next(this.decode(response, decode));
       };
-      return this.send(describe).subscribe({
-        next: (exchange) => {
-          active += 1;
-          subscriber.add(readExchange(exchange).subscribe({ next, error, complete }));
-        },
-        error,
-        complete,
-      });
+      const reader = guarded(subscriber, { next, complete });
+      return this.send(describe).subscribe(
+        guarded(subscriber, {
+          next: (exchange) => {
+            active += 1;
+            subscriber.add(readExchange(exchange).subscribe(reader));
+          },
+          complete,
+        }),
+      );
     });
   }
 
@@ -159,7 +165,7 @@ export class Connection {
     { text, exchange }: ReadExchange,
     decode: (body: unknown, exchange: Exchange) => T,
   ): Answer<T> {
-    const value = this.#decode(text, exchange, decode);
+    const value = decodeBody(this.codec, text, exchange, decode);
     return { value, code: exchange.status, headers: exchange.headers };
   }
 
@@ -171,52 +177,64 @@ export class Connection {
   }
 
   #exchange(spec: RequestSpec, authorization: Authorization, base: string): Observable<Exchange> {
-    const request = { method: spec.method ?? 'GET', url: this.#redact(base + spec.path) };
+    let made: Redactions | undefined;
+    const { secrets = [], secretHeaders = [] } = spec;
+    if (secrets.length > 0) this.#redactor.hide(secrets, 'request');
+    if (secretHeaders.length > 0) this.#redactor.hide(secretHeaders, 'header');
+    const redactions = (): Redactions =>
+      (made ??= this.#redactor.including([...authorization.secrets, ...secrets], secretHeaders));
+    const redact: Redact = (text, max) => redactions().text(text, max);
+    const request = new SentRequest(spec, base, redactions);
     const timeout = spec.timeout ?? this.#timeout;
+    const source: UploadSource = { failure: null };
     const explain =
       (makeError: typeof noResponseError | typeof truncatedError) =>
-      (cause: unknown): Error =>
-        isCorduroyError(cause)
-          ? cause
-          : makeError(describeCause(rootCause(cause), this.#redact), request);
+      (cause: unknown): unknown =>
+        source.failure === null
+          ? explainFailure(cause, makeError, request, redact)
+          : source.failure.error;
+    const { maxBodySize } = this;
     return new Observable((subscriber) => {
       let failed = false;
-      const error = (failure: unknown): void => subscriber.error(failure);
-      return withIdleTimeout(this.#complete(spec, authorization, base), this.#transport, {
+      const sent = this.#complete(spec, authorization, base, source);
+      return withIdleTimeout(sent, this.#transport, {
         timeout,
         scheduler: this.scheduler,
         timeoutError: () => new TimeoutError(timeout, request),
         explainFailure: explain(noResponseError),
         explainTruncation: explain(truncatedError),
-      }).subscribe({
-        next: ({ status, headers, body }) => {
-          if ((status >= 200 && status < 300) || spec.isAnswer?.(status, headers) === true) {
-            subscriber.next({
-              status,
-              headers: takeCookies(headers, authorization),
-              body,
-              request,
-            });
-            return;
-          }
-          failed = true;
-          const fail = (text: string): void => {
-            const reason = text || explainEmptyAnswer(status, request.method, spec.path);
-            const failure = errorFromResponse(status, headers, reason, request, this.#redact);
-            if (isWrongPassword(failure)) authorization.onRefused?.(failure);
-            error(failure);
-          };
-          subscriber.add(readText(body).subscribe({ next: fail, error }));
-        },
-        error,
-        complete: () => {
-          if (!failed) subscriber.complete();
-        },
-      });
+      }).subscribe(
+        guarded(subscriber, {
+          next: ({ status, headers: received, body }) => {
+            if ((status >= 200 && status < 300) || spec.isAnswer?.(status, received) === true) {
+              const headers = takeCookies(received, authorization);
+              rememberRedaction(headers, redact);
+              subscriber.next({ status, headers, body, request, redact, maxBodySize });
+              return;
+            }
+            failed = true;
+            const next = (text: string): void => {
+              const reason = text || explainEmptyAnswer(status, request.method, spec.path);
+              const failure = errorFromResponse(status, received, reason, request, redact);
+              if (isWrongPassword(failure)) authorization.onRefused?.(failure);
+              subscriber.error(failure);
+            };
+            subscriber.add(readErrorText(body).subscribe(guarded(subscriber, { next })));
+          },
+          complete: () => {
+            if (!failed) subscriber.complete();
+          },
+        }),
+      );
     });
   }
 
-  #complete(spec: RequestSpec, authorization: Authorization, base: string): TransportRequest {
+  #complete(
+    spec: RequestSpec,
+    authorization: Authorization,
+    base: string,
+    source: UploadSource,
+  ): TransportRequest {
     const headers: Record<string, string> = Object.assign(
       {},
       this.#headers,
@@ -229,6 +247,7 @@ export class Connection {
       body = this.codec.stringify(spec.json);
       headers['content-type'] = 'application/json';
     }
+    if (typeof body === 'object' && !(body instanceof Uint8Array)) body = observed(body, source);
     const { method = 'GET', path, endless, isAnswer } = spec;
     // A proxy that compresses would hold back what a feed sends.
     if (endless === true) headers['accept-encoding'] = 'identity';
@@ -244,33 +263,9 @@ export class Connection {
       followRedirects: isAnswer === undefined,
     };
   }
-
-  #decode<T>(
-    text: string,
-    exchange: Exchange,
-    decode: (body: unknown, exchange: Exchange) => T,
-  ): T {
-    let body: unknown;
-    try {
-      body = text === '' ? null : this.codec.parse(text);
-    } catch (error) {
-      const start = JSON.stringify(this.#redact(text.slice(0, 200)).slice(0, 60));
-      throw protocolError(
-        exchange.request,
-        `the answer under status ${exchange.status} is not JSON: it begins with ${start}`,
-        { cause: describeCause(error, this.#redact), transient: true },
-      );
-    }
-    try {
-      return decode(body, exchange);
-    } catch (error) {
-      if (isCorduroyError(error)) throw error;
-      const cause = describeCause(error, this.#redact);
-      const problem = `the answer is not in CouchDB's format: ${cause.message}`;
-      throw protocolError(exchange.request, problem, { cause });
-    }
-  }
 }
+
+const DEFAULT_MAX_BODY_SIZE = 268_435_456;
 
 function lowerCase(headers: Readonly<Record<string, string>>): Record<string, string> {
   const lower = new Map<string, string>();

@@ -149,7 +149,8 @@ export class CookieSession implements Identity {
     const onCookie = (header: string): void => {
       setCookie = header;
     };
-    const spec = { method: 'POST', path: '/_session', json: { name, password } };
+    const { secrets } = this.immediate;
+    const spec = { method: 'POST', path: '/_session', json: { name, password }, secrets };
     return this.#channel.send(spec, { ...ANONYMOUS, cookies: true, onCookie }).pipe(
       mergeMap(readExchange),
       tap(() => {

@@ -1,9 +1,19 @@
 import { Observable } from 'rxjs';
-import { ConnectionError, ProtocolError } from '../errors/connection-error.ts';
+import {
+  ConnectionError,
+  ProtocolError,
+  RedirectRefused,
+  isRedirectRefused,
+} from '../errors/connection-error.ts';
+import { isCorduroyError } from '../errors/corduroy-error.ts';
 import type { CorduroyErrorOptions, RequestSummary } from '../errors/corduroy-error.ts';
+import { describeCause } from '../errors/redact.ts';
+import type { Redact, Redactions } from '../errors/redact.ts';
+import type { JsonCodec } from './connection-options.ts';
+import { guarded } from '../operators/to-observable.ts';
 import type { BasicCredentials } from './auth.ts';
 import type { RequestBody, ResponseHeaders, TransportResponse } from './transport.ts';
-import { concatenate } from '../operators/lines.ts';
+import { Chunks } from '../operators/lines.ts';
 
 /** A request as an operation describes it: a relative path, without credentials. */
 export interface RequestSpec {
@@ -25,6 +35,10 @@ export interface RequestSpec {
    * then.
    */
   readonly isAnswer?: (status: number, headers: ResponseHeaders) => boolean;
+  /** Secrets in the body, such as a new password. Errors mask them. */
+  readonly secrets?: readonly string[];
+  /** Values of headers that may be secret. Errors mask them, but not in paths. */
+  readonly secretHeaders?: readonly string[];
 }
 
 /** Tells whether a request can be sent twice. An async iterable can be read only once. */
@@ -35,6 +49,30 @@ export function isRepeatable({ body }: RequestSpec): boolean {
 /** A response whose head has arrived, with its request. */
 export interface Exchange extends TransportResponse {
   readonly request: RequestSummary;
+  /** Masks the credentials of the connection and of this request. */
+  readonly redact: Redact;
+  /** The connection's limit. */
+  readonly maxBodySize: number;
+}
+
+/** A request with its URL, which is made when an error shows it. */
+export class SentRequest implements RequestSummary {
+  readonly method: string;
+  readonly #base: string;
+  readonly #path: string;
+  readonly #redactions: () => Redactions;
+
+  constructor({ method = 'GET', path }: RequestSpec, base: string, redactions: () => Redactions) {
+    this.method = method;
+    this.#base = base;
+    this.#path = path;
+    this.#redactions = redactions;
+  }
+
+  /** Of clean parts: a base without userinfo, and a path without credentials. */
+  get url(): string {
+    return this.#base + this.#redactions().path(this.#path);
+  }
 }
 
 /** A response with its whole body. */
@@ -76,12 +114,55 @@ export function noResponseError(
  * Returns null if the server has the page's origin, or if there is no page.
  */
 function corsHint(url: string, pageOrigin: string | undefined): string | null {
-  if (pageOrigin === undefined || new URL(url).origin === pageOrigin) return null;
+  if (pageOrigin === undefined || url === pageOrigin || url.startsWith(`${pageOrigin}/`))
+    return null;
   return (
     `If the server is there, its CORS settings keep its answers from pages of ${pageOrigin}: CouchDB ` +
     `needs [chttpd] enable_cors = true and [cors] origins = ${pageOrigin}, with credentials = true where ` +
     'cookies are sent, and with headers and methods that allow for this request'
   );
+}
+
+/** Makes the error for what a transport has thrown. */
+export function explainFailure(
+  thrown: unknown,
+  makeError: typeof noResponseError | typeof truncatedError,
+  request: RequestSummary,
+  redact: Redact,
+): Error {
+  if (isRedirectRefused(thrown)) {
+    const { from, to, problem } = thrown;
+    return new RedirectRefused({ from, to: to === null ? null : redact(to), problem }, request);
+  }
+  if (isCorduroyError(thrown)) return thrown;
+  return makeError(describeCause(rootCause(thrown), redact), request);
+}
+
+/** Decodes the text of a response. An error that `decode` throws becomes a `ProtocolError`. */
+export function decodeBody<T>(
+  codec: JsonCodec,
+  text: string,
+  exchange: Exchange,
+  decode: (body: unknown, exchange: Exchange) => T,
+): T {
+  const { request, redact, status } = exchange;
+  let body: unknown;
+  try {
+    body = text === '' ? null : codec.parse(text);
+  } catch (error) {
+    const start = JSON.stringify(redact(text, 60));
+    const problem = `the answer under status ${status} is not JSON: it begins with ${start}`;
+    const cause = describeCause(error, redact);
+    throw protocolError(request, problem, { cause, transient: true });
+  }
+  try {
+    return decode(body, exchange);
+  } catch (error) {
+    if (isCorduroyError(error)) throw error;
+    const cause = describeCause(error, redact);
+    const problem = `the answer is not in CouchDB's format: ${cause.message}`;
+    throw protocolError(request, problem, { cause });
+  }
 }
 
 /** Makes the error of a response that ended early. */
@@ -96,66 +177,100 @@ export function truncatedError(cause: Error, request: RequestSummary): ProtocolE
 export function protocolError(
   request: RequestSummary,
   problem: string,
-  options: CorduroyErrorOptions,
+  options: CorduroyErrorOptions & { readonly limit?: number },
 ): ProtocolError {
   return new ProtocolError(`${request.method} ${request.url}: ${problem}`, { request, ...options });
 }
 
 /** Returns the innermost cause: fetch throws only "fetch failed", with the reason as its cause. */
-export function rootCause(error: unknown): unknown {
-  if (typeof error !== 'object' || error === null || !('cause' in error)) return error;
-  const { cause } = error;
-  return typeof cause === 'object' && cause !== null && 'message' in cause
-    ? rootCause(cause)
-    : error;
+function rootCause(error: unknown): unknown {
+  let root = error;
+  // A chain of causes can be a cycle.
+  for (let depth = 0; depth < 10; depth++) {
+    if (typeof root !== 'object' || root === null || !('cause' in root)) break;
+    const { cause } = root;
+    if (typeof cause !== 'object' || cause === null || !('message' in cause)) break;
+    root = cause;
+  }
+  return root;
 }
 
 // Shared, because it decodes only whole texts and so keeps no state.
 const decoder = new TextDecoder();
 
-/** Reads a whole body as text. Emits once, when the last byte has arrived. */
+/** Makes the error of a body, a line or a row that is longer than the connection allows. */
+export function sizeError(
+  { request, maxBodySize }: Pick<Exchange, 'request' | 'maxBodySize'>,
+  what: string,
+): ProtocolError {
+  const problem = `${what} is longer than maxBodySize (${maxBodySize} bytes)`;
+  return protocolError(request, problem, { limit: maxBodySize });
+}
+
+/** The limit for the body of an error, in bytes. */
+const MAX_ERROR_BODY = 65_536;
+
+/** Reads the start of the body of an error as text. Emits once, and cancels a longer body. */
+export function readErrorText(body: Observable<Uint8Array>): Observable<string> {
+  return collect(body, asText, MAX_ERROR_BODY, null);
+}
+
+/** Reads a whole body as text, without a limit. Emits once, when the last byte has arrived. */
 export function readText(body: Observable<Uint8Array>): Observable<string> {
-  return collect(body, asText);
+  return collect(body, asText, Infinity, null);
 }
 
 /** Reads a whole response. Emits once, when the last byte has arrived. */
 export function readExchange(exchange: Exchange): Observable<ReadExchange> {
-  return collect(exchange.body, (parts) => ({ text: asText(parts), exchange }));
+  return collectBody(exchange, (bytes) => ({ text: asText(bytes), exchange }));
 }
 
 /** Reads a whole body as bytes. Emits once, when the last byte has arrived. */
-export function readBytes(body: Observable<Uint8Array>): Observable<Uint8Array> {
-  return collect(body, concatenate);
+export function readBytes(exchange: Exchange): Observable<Uint8Array> {
+  return collectBody(exchange, (bytes) => bytes);
 }
 
-/** Collects a body in a single Observable without operators, because every response passes here. */
+function collectBody<T>(exchange: Exchange, combine: (bytes: Uint8Array) => T): Observable<T> {
+  const tooLong = (): Error => sizeError(exchange, 'the answer');
+  return collect(exchange.body, combine, exchange.maxBodySize, tooLong);
+}
+
+/**
+ * Collects a body in a single Observable without operators, because every response passes here.
+ *
+ * @param tooLong - Makes the error of a longer body; null to cut it after `max` bytes.
+ */
 function collect<T>(
   body: Observable<Uint8Array>,
-  combine: (parts: readonly Uint8Array[]) => T,
+  combine: (bytes: Uint8Array) => T,
+  max: number,
+  tooLong: (() => Error) | null,
 ): Observable<T> {
   return new Observable((subscriber) => {
-    const parts: Uint8Array[] = [];
-    return body.subscribe({
-      next: (part) => {
-        parts.push(part);
-      },
-      error: (error: unknown) => subscriber.error(error),
-      complete: () => {
-        let whole: T;
-        try {
-          whole = combine(parts);
-        } catch (error) {
-          // A response can be longer than the longest string.
-          subscriber.error(error);
-          return;
-        }
-        subscriber.next(whole);
-        subscriber.complete();
-      },
-    });
+    const chunks = new Chunks();
+    const finish = (): void => {
+      subscriber.next(combine(chunks.take()));
+      subscriber.complete();
+    };
+    return body.subscribe(
+      guarded(subscriber, {
+        next: (part) => {
+          if (chunks.length + part.length <= max) {
+            chunks.add(part);
+          } else if (tooLong === null) {
+            chunks.add(part.subarray(0, max - chunks.length));
+            finish();
+          } else {
+            subscriber.error(tooLong());
+          }
+        },
+        // A response can be longer than the longest string: `guarded` reports what `combine` throws.
+        complete: finish,
+      }),
+    );
   });
 }
 
-function asText(parts: readonly Uint8Array[]): string {
-  return decoder.decode(concatenate(parts));
+function asText(bytes: Uint8Array): string {
+  return decoder.decode(bytes);
 }

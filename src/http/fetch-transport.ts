@@ -1,6 +1,7 @@
 import { Observable } from 'rxjs';
 import type { Subscriber } from 'rxjs';
 import { CREDENTIAL_HEADERS } from './auth.ts';
+import { hiddenRedirect, redirectedRequest, requireSameOrigin } from './redirect.ts';
 import type {
   RequestBody,
   ResponseHeaders,
@@ -28,8 +29,13 @@ export interface FetchTransportOptions {
  * Returns the transport over `fetch`: the default in browsers and workers. It also runs in Node, Deno
  * and Bun.
  *
- * It reads a body that is a stream whole before it sends it. Browsers stream uploads only over
- * HTTP/2, which CouchDB does not support.
+ * - **Streams as bodies** are read whole before they are sent. Browsers stream uploads only over
+ *   HTTP/2, which CouchDB does not support.
+ * - **Redirects:** browsers hide where a redirect leads. A request with a body, cookies or own headers
+ *   therefore errors with a `RedirectRefused`.
+ * - **Truncated bodies:** an answer that is shorter than its `content-length` errors. `fetch` hides the
+ *   truncation of a compressed body, and of a body without a length that ends by a reset. Outside of
+ *   browsers Corduroy therefore requests attachments uncompressed.
  */
 export function fetchTransport(options: FetchTransportOptions = {}): Transport {
   const { credentials = 'same-origin' } = options;
@@ -65,21 +71,27 @@ async function exchange(
   const body = request.body === undefined ? null : await wholeBody(request.body, signal);
   // The subscriber may have unsubscribed while the body was read.
   if (signal.aborted) return;
-  const response = await fetch(request.url, {
-    method: request.method,
-    headers: { ...request.headers },
-    body,
+  const response = await follow(
+    fetch,
+    { ...request, body: body ?? undefined },
+    credentials,
     signal,
-    credentials: request.cookies === true ? 'include' : credentials,
-    redirect: redirectMode(request),
-    cache: request.endless === true ? 'no-store' : 'default',
-  });
+  );
+  const headers = toRecord(response.headers);
+  // Browsers hide a redirect that they do not follow: its status, its headers and its body.
+  const status = response.type === 'opaqueredirect' ? 302 : response.status;
+  // The length counts compressed bytes, and is that of the body which HEAD omits.
+  const isCounted =
+    !('content-encoding' in headers) &&
+    request.method !== 'HEAD' &&
+    status !== 204 &&
+    status !== 304;
+  const length = isCounted ? Number(headers['content-length'] ?? NaN) : NaN;
   subscriber.next({
-    // Browsers hide a redirect that they do not follow: its status, its headers and its body.
-    status: response.type === 'opaqueredirect' ? 302 : response.status,
-    headers: toRecord(response.headers),
+    status,
+    headers,
     body: new Observable((chunks) => {
-      pump(response.body, chunks).then(
+      pump(response.body, length, chunks).then(
         () => {
           if (!chunks.closed) onSettled();
           chunks.complete();
@@ -91,20 +103,74 @@ async function exchange(
   });
 }
 
-function redirectMode({ followRedirects, headers }: TransportRequest): RequestRedirect {
-  if (followRedirects === false) return 'manual';
-  return hasForeignCredentials(headers) ? 'error' : 'follow';
+/**
+ * Sends a request, and follows redirects by the rules of all transports. Browsers hide redirects: a
+ * request that shows nothing to another origin is sent again, and the browser follows.
+ */
+async function follow(
+  fetch: typeof globalThis.fetch,
+  request: TransportRequest,
+  credentials: RequestCredentials,
+  signal: AbortSignal,
+): Promise<Response> {
+  let current = request;
+  const send = (redirect: RequestRedirect): Promise<Response> =>
+    fetch(current.url, {
+      method: current.method,
+      // The length of a compressed body is hidden. Browsers send their own header.
+      headers: isJson(current)
+        ? current.headers
+        : { 'accept-encoding': 'identity', ...current.headers },
+      body: (current.body as string | Uint8Array<ArrayBuffer> | undefined) ?? null,
+      signal,
+      // Explicit credentials decide: a cookie of the browser would overrule them.
+      credentials: hasExplicitCredentials(current.headers)
+        ? 'omit'
+        : current.cookies === true
+          ? 'include'
+          : credentials,
+      redirect,
+      cache: current.endless === true ? 'no-store' : 'default',
+    });
+  for (let followed = 0; ; followed += 1) {
+    let response = await send('manual');
+    if (request.followRedirects === false) return response;
+    if (response.type === 'opaqueredirect') {
+      if (!isHarmless(current, credentials)) throw hiddenRedirect(current);
+      response = await send('follow');
+    }
+    const { status, headers, url } = response;
+    let next: TransportRequest | null;
+    try {
+      requireSameOrigin(url, current);
+      next = redirectedRequest(status, headers.get('location') ?? undefined, current, followed);
+    } catch (refused) {
+      void response.body?.cancel().catch(() => {});
+      throw refused;
+    }
+    if (next === null) return response;
+    // A body that is not read would keep its socket.
+    await response.body?.cancel();
+    current = next;
+  }
 }
 
 async function pump(
   body: ReadableStream<Uint8Array> | null,
+  length: number,
   chunks: Subscriber<Uint8Array>,
 ): Promise<void> {
   if (body === null) return;
   const reader = body.getReader();
+  let received = 0;
   for (;;) {
     const { done, value } = await reader.read();
-    if (done || chunks.closed) return;
+    if (chunks.closed) return;
+    if (done) {
+      if (received < length) throw new Error(`received ${received} of ${length} bytes`);
+      return;
+    }
+    received += value.length;
     chunks.next(value);
   }
 }
@@ -125,12 +191,27 @@ export async function wholeBody(
   return new Uint8Array(await new Blob(parts).arrayBuffer());
 }
 
-/**
- * Tells whether headers hold credentials other than `authorization`. fetch would send those to another
- * origin on a redirect, and cannot refuse only that, so every redirect is refused.
- */
-export function hasForeignCredentials(headers: Readonly<Record<string, string>>): boolean {
-  return CREDENTIAL_HEADERS.some((name) => name !== 'authorization' && name in headers);
+/** Tells whether a truncated body cannot be taken for a whole one, because its end shows in its text. */
+function isJson({ headers, endless }: TransportRequest): boolean {
+  return headers['accept'] === 'application/json' && endless !== true;
+}
+
+/** Tells whether headers hold the credentials of a user. */
+export function hasExplicitCredentials(headers: Readonly<Record<string, string>>): boolean {
+  return CREDENTIAL_HEADERS.some((name) => name !== 'cookie' && name in headers);
+}
+
+/** Headers that a redirect may take anywhere, or that fetch keeps from other origins. */
+const HARMLESS_HEADERS = new Set(['accept', 'authorization', 'range']);
+
+/** Tells whether a browser may follow a redirect of a request that leads anywhere. */
+export function isHarmless(
+  { method, headers, body, cookies }: TransportRequest,
+  credentials: RequestCredentials = 'same-origin',
+): boolean {
+  const isRead = (method === 'GET' || method === 'HEAD') && body === undefined;
+  const hasCookies = cookies === true || credentials === 'include';
+  return isRead && !hasCookies && Object.keys(headers).every((name) => HARMLESS_HEADERS.has(name));
 }
 
 function toRecord(headers: Headers): ResponseHeaders {

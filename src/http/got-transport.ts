@@ -1,12 +1,13 @@
 import { Agent as HttpAgent } from 'node:http';
-import type { IncomingMessage } from 'node:http';
+import type { ClientRequest, IncomingMessage } from 'node:http';
 import { Agent as HttpsAgent } from 'node:https';
 import { Readable } from 'node:stream';
 import { got } from 'got';
 import type { Got, NormalizedOptions, Options, OptionsInit } from 'got';
 import { Observable } from 'rxjs';
-import { CREDENTIAL_HEADERS } from './auth.ts';
+import type { Subscriber } from 'rxjs';
 import { joinHeaders, toUpload } from './node-http.ts';
+import { redirectedRequest, switchedProtocols } from './redirect.ts';
 import type { Transport, TransportRequest, TransportResponse } from './transport.ts';
 
 /** The options of {@link gotTransport}. */
@@ -53,60 +54,90 @@ function createInstance(
     },
     retry: { limit: 0 },
     throwHttpErrors: false,
-    // A PUT that a redirect rewrites to GET would return 200 without a write.
-    methodRewriting: false,
+    // got would send bodies and headers to another origin.
+    followRedirect: false,
     headers: { 'user-agent': undefined },
-    hooks: {
-      beforeRequest: [useMinimalNativeOptions],
-      beforeRedirect: [dropCredentialsCrossOrigin],
-    },
+    hooks: { beforeRequest: [useMinimalNativeOptions] },
   });
 }
 
 function exchange(instance: Got, request: TransportRequest): Observable<TransportResponse> {
   return new Observable((subscriber) => {
-    const { method } = request;
-    const upload = toUpload(request.body);
-    // Built field by field, because spreading is expensive in Node 20.
-    const options: Omit<OptionsInit, 'isStream'> = {
-      method: method as 'GET',
-      headers: request.headers,
-    };
-    // A stream cannot be sent twice.
-    if (upload instanceof Readable || request.followRedirects === false)
-      options.followRedirect = false;
-    // Without a body got waits for the caller to write one to the stream.
-    if (upload !== undefined) options.body = upload;
-    else if (method !== 'GET' && method !== 'HEAD') options.body = '';
-    const stream = instance.stream(request.url, options);
-    let open = true;
-    // After the head, an error concerns the body.
-    let fail = (error: unknown): void => subscriber.error(error);
-    stream.once('response', (response: IncomingMessage) => {
-      if (!open) return;
-      const body = new Observable<Uint8Array>((chunks) => {
-        fail = (error) => chunks.error(error);
-        stream.on('data', (chunk: Uint8Array) => chunks.next(chunk));
-        stream.once('end', () => {
-          open = false;
-          chunks.complete();
-          subscriber.complete();
-        });
-      });
-      const { statusCode: status = 0, headers } = response;
-      subscriber.next({ status, headers: joinHeaders(headers), body });
-    });
-    // `on`, not `once`: got may emit further errors, and an unhandled one would end the process.
-    stream.on('error', (error: unknown) => {
-      open = false;
-      fail(error);
-    });
-    return () => {
-      if (upload instanceof Readable) upload.destroy();
-      if (open) stream.destroy();
-      open = false;
-    };
+    let abort = sendOnce(instance, request, 0, subscriber, (next) => (abort = next));
+    return () => abort();
   });
+}
+
+/** Sends a request, and follows redirects. Returns the function that aborts it. */
+function sendOnce(
+  instance: Got,
+  request: TransportRequest,
+  redirects: number,
+  subscriber: Subscriber<TransportResponse>,
+  onRedirect: (abort: () => void) => void,
+): () => void {
+  const { method } = request;
+  const upload = toUpload(request.body);
+  // Built field by field, because spreading is expensive in Node 20.
+  const options: Omit<OptionsInit, 'isStream'> = {
+    method: method as 'GET',
+    headers: request.headers,
+  };
+  // Without a body got waits for the caller to write one to the stream.
+  if (upload !== undefined) options.body = upload;
+  else if (method !== 'GET' && method !== 'HEAD') options.body = '';
+  const stream = instance.stream(request.url, options);
+  let open = true;
+  const abort = (): void => {
+    if (upload instanceof Readable) upload.destroy();
+    if (open) stream.destroy();
+    open = false;
+  };
+  // After the head, an error concerns the body.
+  let fail = (error: unknown): void => subscriber.error(error);
+  stream.once('response', (response: IncomingMessage) => {
+    if (!open) return;
+    const { statusCode: status = 0 } = response;
+    const headers = joinHeaders(response.headers);
+    let next: TransportRequest | null;
+    try {
+      // Its body would never end.
+      if (status === 101) throw switchedProtocols();
+      next = redirectedRequest(status, headers['location'], request, redirects);
+    } catch (refused) {
+      fail(refused);
+      return;
+    }
+    if (next !== null) {
+      fail = () => {};
+      abort();
+      onRedirect(sendOnce(instance, next, redirects + 1, subscriber, onRedirect));
+      return;
+    }
+    const body = new Observable<Uint8Array>((chunks) => {
+      fail = (error) => chunks.error(error);
+      stream.on('data', (chunk: Uint8Array) => chunks.next(chunk));
+      stream.once('end', () => {
+        open = false;
+        chunks.complete();
+        subscriber.complete();
+      });
+    });
+    subscriber.next({ status, headers, body });
+  });
+  // Without this listener Node keeps a socket that the server upgrades, and reports nothing.
+  stream.once('request', (sent: ClientRequest) =>
+    sent.once('upgrade', (_, socket) => {
+      socket.destroy();
+      fail(switchedProtocols());
+    }),
+  );
+  // `on`, not `once`: got may emit further errors, and an unhandled one would end the process.
+  stream.on('error', (error: unknown) => {
+    open = false;
+    fail(error);
+  });
+  return abort;
 }
 
 /**
@@ -129,13 +160,4 @@ function plainHttpOptions(this: Options): object {
     lookup: this.dnsLookup,
     localAddress: this.localAddress,
   };
-}
-
-/** Drops credentials on a redirect to another origin. got itself keeps them if only the protocol differs. */
-function dropCredentialsCrossOrigin(
-  options: NormalizedOptions,
-  response: { readonly url: string },
-): void {
-  if (new URL(response.url).origin === (options.url as URL).origin) return;
-  for (const name of CREDENTIAL_HEADERS) delete options.headers[name];
 }

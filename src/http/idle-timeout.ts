@@ -1,6 +1,7 @@
 import { Observable } from 'rxjs';
 import type { SchedulerLike, Subscriber, Subscription } from 'rxjs';
 import { LONGEST_TIMER, clock } from '../operators/time.ts';
+import { guarded } from '../operators/to-observable.ts';
 import type { RequestBody, Transport, TransportRequest, TransportResponse } from './transport.ts';
 
 /** The limit of an exchange, and the conversion of its errors. */
@@ -11,9 +12,9 @@ export interface IdleTimeoutOptions {
   /** Makes the error of a timeout. */
   readonly timeoutError: () => Error;
   /** Converts an error before the head of the response. */
-  readonly explainFailure: (cause: unknown) => Error;
+  readonly explainFailure: (cause: unknown) => unknown;
   /** Converts an error within the body. */
-  readonly explainTruncation: (cause: unknown) => Error;
+  readonly explainTruncation: (cause: unknown) => unknown;
 }
 
 /**
@@ -38,26 +39,30 @@ export function withIdleTimeout(
         bodySubscriber = chunks;
         idle.start();
         chunks.add(() => idle.stop());
-        return body.subscribe({
-          next: (chunk) => {
-            idle.recordActivity();
-            chunks.next(chunk);
-          },
-          error: (error: unknown) => chunks.error(options.explainTruncation(error)),
-          complete: () => chunks.complete(),
-        });
+        return body.subscribe(
+          guarded(chunks, {
+            next: (chunk) => {
+              idle.recordActivity();
+              chunks.next(chunk);
+            },
+            error: (error: unknown) => chunks.error(options.explainTruncation(error)),
+            complete: () => chunks.complete(),
+          }),
+        );
       });
     subscriber.add(() => idle.stop());
-    return transport.send(watchUpload(request, () => idle.recordActivity())).subscribe({
-      next: ({ status, headers, body }) => {
-        idle.recordActivity();
-        subscriber.next({ status, headers, body: watchBody(body) });
-        // Without a subscriber the body has no deadline.
-        if (bodySubscriber === undefined) idle.stop();
-      },
-      error: (error: unknown) => subscriber.error(options.explainFailure(error)),
-      complete: () => subscriber.complete(),
-    });
+    return transport.send(watchUpload(request, () => idle.recordActivity())).subscribe(
+      guarded(subscriber, {
+        next: ({ status, headers, body }) => {
+          idle.recordActivity();
+          subscriber.next({ status, headers, body: watchBody(body) });
+          // Without a subscriber the body has no deadline.
+          if (bodySubscriber === undefined) idle.stop();
+        },
+        error: (error: unknown) => subscriber.error(options.explainFailure(error)),
+        complete: () => subscriber.complete(),
+      }),
+    );
   });
 }
 

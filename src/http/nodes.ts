@@ -1,7 +1,7 @@
 import { Observable, catchError, tap, throwError } from 'rxjs';
 import type { SchedulerLike } from 'rxjs';
 import { isConnectionError, isTimeoutError } from '../errors/connection-error.ts';
-import { isHTTPError } from '../errors/http-error.ts';
+import { isHTTPError, rawAnswer } from '../errors/http-error.ts';
 import { backoff } from '../operators/retry-policy.ts';
 import type { BackoffOptions } from '../operators/retry-policy.ts';
 import { clock } from '../operators/time.ts';
@@ -100,7 +100,8 @@ function markAvailable(node: Node): void {
 function isNodeFailure(error: unknown): boolean {
   if (isConnectionError(error) || isTimeoutError(error)) return true;
   if (!isHTTPError(error)) return false;
-  const { status, reason, error: code } = error;
+  const { status } = error;
+  const { reason, error: code } = rawAnswer(error);
   // A cluster reports the loss of a node with status 412.
   if (code === 'nodedown') return true;
   return (status >= 502 && status <= 504) || (status >= 500 && /maintenance/.test(code + reason));

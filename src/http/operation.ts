@@ -1,4 +1,5 @@
 import { Observable, catchError, map, of, throwError } from 'rxjs';
+import { cleanHeaders } from '../errors/from-response.ts';
 import { isHTTPError } from '../errors/http-error.ts';
 import type { HTTPError } from '../errors/http-error.ts';
 import type { Connection } from './connection.ts';
@@ -70,7 +71,7 @@ export class Operation<T> extends Observable<T> {
       map(({ value, code, headers }): Status<T> => ({
         ok: true,
         code,
-        headers,
+        headers: cleanHeaders(headers),
         value,
         error: null,
         exception: null,

@@ -59,16 +59,13 @@ export function request<T>(
   base = '',
 ): Operation<T> {
   const spec = toSpec(options, base, connection.codec);
+  connection.hide(spec.secretHeaders ?? [], 'header');
   return new Operation(
     connection
-      .send(() => {
-        // A custom header may hold a key.
-        connection.hide(Object.values(spec.headers ?? {}).filter((value) => value.length > 7));
-        return spec;
-      })
+      .send(() => spec)
       .pipe(
         mergeMap((exchange) =>
-          readBytes(exchange.body).pipe(
+          readBytes(exchange).pipe(
             map((bytes) => ({
               value: decodeByType(bytes, exchange, connection.codec) as T,
               code: exchange.status,
@@ -114,10 +111,13 @@ function toSpec(options: RequestOptions, base: string, codec: JsonCodec): Reques
   if ((json ?? body) !== undefined && (method === 'GET' || method === 'HEAD'))
     throw new TypeError(`request: ${method} has no body; pass another method`);
   if (timeout !== undefined) duration(timeout, 'request: timeout');
+  const headers = requireHeaders(options.headers ?? {});
   return {
     method,
     path: base + withQuery(path, query, codec),
-    headers: requireHeaders(options.headers ?? {}),
+    headers,
+    // A custom header may hold a key.
+    secretHeaders: Object.values(headers).filter((value) => value.length > 7),
     ...(json !== undefined && { json }),
     ...(body !== undefined && { body }),
     ...(timeout !== undefined && { timeout }),

@@ -2,13 +2,12 @@ import { Observable, mergeMap } from 'rxjs';
 import type { OperatorFunction } from 'rxjs';
 import type { ProtocolError } from '../errors/connection-error.ts';
 import { isCorduroyError } from '../errors/corduroy-error.ts';
-import type { RequestSummary } from '../errors/corduroy-error.ts';
 import type { Connection } from './connection.ts';
 import { arrayField, asObject } from './decode.ts';
-import { protocolError } from './exchange.ts';
-import type { RequestSpec } from './exchange.ts';
+import { protocolError, sizeError } from './exchange.ts';
+import type { Exchange, RequestSpec } from './exchange.ts';
 import { lines } from '../operators/lines.ts';
-import { toAsyncIterator } from '../operators/to-observable.ts';
+import { guarded, toAsyncIterator } from '../operators/to-observable.ts';
 
 /**
  * The rows of a response, emitted as they arrive: the result of `db.viewRows()` and similar methods.
@@ -31,10 +30,10 @@ export class RowStream<R, Info> extends Observable<R> {
       connection
         .send(describe)
         .pipe(
-          mergeMap(({ body, request }) =>
-            body.pipe(
-              lines('keep'),
-              rows(connection, request, layout, (info) => (this.#info = info)),
+          mergeMap((exchange) =>
+            exchange.body.pipe(
+              lines('keep', lineLimit(exchange)),
+              rows(connection, exchange, layout, (info) => (this.#info = info)),
             ),
           ),
         )
@@ -79,11 +78,12 @@ export interface RowLayout<R, Info> {
  * @param onInfo - Called with the metadata: before the rows if it comes first, and always at the end.
  */
 export function rows<R, Info>(
-  { codec, redact }: Pick<Connection, 'codec' | 'redact'>,
-  request: RequestSummary,
+  { codec }: Pick<Connection, 'codec'>,
+  exchange: Pick<Exchange, 'request' | 'redact' | 'maxBodySize'>,
   layout: RowLayout<R, Info>,
   onInfo: (info: Info) => void,
 ): OperatorFunction<readonly string[], R> {
+  const { request, redact, maxBodySize } = exchange;
   const listStart = `"${layout.field}":[`;
   const unusable = (problem: string): ProtocolError =>
     protocolError(request, `the answer ${problem}`, { transient: true });
@@ -93,11 +93,17 @@ export function rows<R, Info>(
       let head: Readonly<Record<string, unknown>> = {};
       // The lines after the rows, or a response in another layout.
       const otherLines: string[] = [];
+      let otherLength = 0;
+      const keep = (line: string): void => {
+        otherLength += line.length;
+        if (otherLength > maxBodySize) throw sizeError(exchange, 'the answer');
+        otherLines.push(line);
+      };
 
       const readHead = (line: string): void => {
         if (!line.endsWith(listStart)) {
           section = 'unknown';
-          otherLines.push(line);
+          keep(line);
           return;
         }
         section = 'rows';
@@ -107,13 +113,13 @@ export function rows<R, Info>(
       const readRow = (line: string): void => {
         if (line.startsWith(']')) {
           section = 'tail';
-          otherLines.push(line);
+          keep(line);
           return;
         }
         const row = codec.parse(line.endsWith(',') ? line.slice(0, -1) : line);
         // A document may have any fields, also `error` and `reason`.
         if (layout.field !== 'docs' && isFailure(row)) {
-          subscriber.error(unusable(redact(`breaks off: ${row.error}: ${row.reason}`)));
+          subscriber.error(unusable(redact(`breaks off: ${row.error}: ${row.reason}`, MAX_SHOWN)));
           return;
         }
         subscriber.next(layout.row(row));
@@ -126,7 +132,7 @@ export function rows<R, Info>(
         }
         const whole = codec.parse(otherLines.join('\n'));
         if (isFailure(whole))
-          throw unusable(redact(`is an error: ${whole.error}: ${whole.reason}`));
+          throw unusable(redact(`is an error: ${whole.error}: ${whole.reason}`, MAX_SHOWN));
         for (const row of arrayField(whole, layout.field)) {
           if (subscriber.closed) return;
           subscriber.next(layout.row(row));
@@ -134,39 +140,53 @@ export function rows<R, Info>(
         onInfo(layout.info(asObject(whole)));
       };
 
-      return blocks.subscribe({
-        next: (block) => {
-          try {
-            for (const line of block) {
-              // Unsubscribed, or errored, by a previous line.
-              if (subscriber.closed) return;
-              if (section === 'tail' || section === 'unknown') otherLines.push(line);
-              else if (line === '') continue;
-              else if (section === 'rows') readRow(line);
-              else readHead(line);
+      return blocks.subscribe(
+        guarded(subscriber, {
+          next: (block) => {
+            try {
+              for (const line of block) {
+                // Unsubscribed, or errored, by a previous line.
+                if (subscriber.closed) return;
+                if (section === 'tail' || section === 'unknown') keep(line);
+                else if (line === '') continue;
+                else if (section === 'rows') readRow(line);
+                else readHead(line);
+              }
+            } catch (error) {
+              // Without the line, which may hold confidential data.
+              const unclear = unusable('contains a line that is not a row');
+              subscriber.error(isCorduroyError(error) ? error : unclear);
             }
-          } catch {
-            // Without the line, which may hold confidential data.
-            subscriber.error(unusable('contains a line that is not a row'));
-          }
-        },
-        error: (error: unknown) => subscriber.error(error),
-        complete: () => {
-          if (section === 'head' || section === 'rows') {
-            subscriber.error(unusable('ended early'));
-            return;
-          }
-          try {
-            readEnd();
-          } catch (error) {
-            const unclear = unusable("ended early, or is not in CouchDB's format");
-            subscriber.error(isCorduroyError(error) ? error : unclear);
-            return;
-          }
-          subscriber.complete();
-        },
-      });
+          },
+          complete: () => {
+            if (section === 'head' || section === 'rows') {
+              subscriber.error(unusable('ended early'));
+              return;
+            }
+            try {
+              readEnd();
+            } catch (error) {
+              const unclear = unusable("ended early, or is not in CouchDB's format");
+              subscriber.error(isCorduroyError(error) ? error : unclear);
+              return;
+            }
+            subscriber.complete();
+          },
+        }),
+      );
     });
+}
+
+/** The longest text of a failure that an error shows. */
+const MAX_SHOWN = 2000;
+
+/** Limits the length of one line: the list may be of any length. */
+export function lineLimit(exchange: Pick<Exchange, 'request' | 'maxBodySize'>): {
+  readonly max: number;
+  readonly tooLong: () => Error;
+} {
+  const { maxBodySize: max } = exchange;
+  return { max, tooLong: () => sizeError(exchange, 'a line of the answer') };
 }
 
 interface Failure {

@@ -45,9 +45,45 @@ export interface TransportResponse {
  * - **Errors** with the platform's error. Corduroy converts it, and masks credentials.
  * - **On unsubscribe**, before the head or during the body, the exchange is closed at once.
  *
- * A transport follows redirects, without credentials if they lead to another origin, unless
- * `followRedirects` is false. It has no retries and no timeouts.
+ * A transport follows redirects within one origin, unless `followRedirects` is false, and errors with a
+ * `RedirectRefused` for others. It has no retries and no timeouts.
  */
 export interface Transport {
   readonly send: (request: TransportRequest) => Observable<TransportResponse>;
+}
+
+/** The error that the source of an upload has thrown. */
+export interface UploadSource {
+  failure: { readonly error: unknown } | null;
+}
+
+/** Returns the source of an upload, and records the error that it throws. */
+export function observed(
+  body: AsyncIterable<Uint8Array>,
+  source: UploadSource,
+): AsyncIterable<Uint8Array> {
+  return {
+    [Symbol.asyncIterator]() {
+      const iterator = body[Symbol.asyncIterator]();
+      let closed = false;
+      return {
+        next: async () => {
+          try {
+            return await iterator.next();
+          } catch (error) {
+            // The transport closes the source if the connection fails.
+            if (!closed) source.failure = { error };
+            throw error;
+          }
+        },
+        return: async () => {
+          closed = true;
+          // A stream of Node closes at once; its iterator would wait for the next chunk.
+          if ('destroy' in body && typeof body.destroy === 'function') body.destroy();
+          await iterator.return?.();
+          return { done: true, value: undefined };
+        },
+      };
+    },
+  };
 }

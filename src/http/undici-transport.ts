@@ -3,17 +3,12 @@ import type { Transform } from 'node:stream';
 import { createBrotliDecompress, createGunzip, createInflate } from 'node:zlib';
 import { Observable } from 'rxjs';
 import type { Subscriber } from 'rxjs';
-import { Agent } from 'undici';
+import { Agent, buildConnector } from 'undici';
 import type { Dispatcher } from 'undici';
-import { CREDENTIAL_HEADERS } from './auth.ts';
 import { joinHeaders, toUpload } from './node-http.ts';
 import type { Upload } from './node-http.ts';
-import type {
-  ResponseHeaders,
-  Transport,
-  TransportRequest,
-  TransportResponse,
-} from './transport.ts';
+import { redirectedRequest, switchedProtocols } from './redirect.ts';
+import type { Transport, TransportRequest, TransportResponse } from './transport.ts';
 
 /** The options of {@link undiciTransport}. */
 export interface UndiciTransportOptions {
@@ -44,7 +39,13 @@ export function undiciTransport(options: UndiciTransportOptions = {}): Transport
   const { maxSockets = 64, ca, rejectUnauthorized = true } = options;
   // The connection applies timeouts, on its scheduler.
   const noTimeouts = { headersTimeout: 0, bodyTimeout: 0 };
-  const connect = { timeout: 0, rejectUnauthorized, ...(ca !== undefined && { ca: [ca].flat() }) };
+  const connect = observeResets(
+    buildConnector({
+      timeout: 0,
+      rejectUnauthorized,
+      ...(ca !== undefined && { ca: [ca].flat() }),
+    }),
+  );
   const pooled = new Agent({ ...noTimeouts, connect, connections: maxSockets });
   // With `pipelining: 0` a socket serves one request, and is then closed.
   const endless = new Agent({ ...noTimeouts, connect, pipelining: 0 });
@@ -60,20 +61,34 @@ export function undiciTransport(options: UndiciTransportOptions = {}): Transport
 
 type Controller = Dispatcher.DispatchController;
 
-/** The parts of a request that a redirect can change. */
-interface Target extends Pick<TransportRequest, 'method' | 'url' | 'headers'> {
-  readonly upload: Upload;
+/** Whether a socket is reporting an error at this moment. */
+let isResetting = false;
+
+/**
+ * Returns a connector whose sockets report errors here first. For a response without a length undici
+ * takes a reset for the end, and ends the response while it handles the error.
+ */
+function observeResets(connect: buildConnector.connector): buildConnector.connector {
+  return (options, callback) =>
+    connect(options, (...result) => {
+      const [, socket] = result;
+      socket?.on('error', () => {
+        isResetting = true;
+        process.nextTick(() => (isResetting = false));
+      });
+      callback(...result);
+    });
 }
 
-const MAX_REDIRECTS = 10;
 const ACCEPTED_ENCODINGS = 'gzip, deflate, br';
 
-const DECOMPRESSORS: Readonly<Record<string, () => Transform>> = {
-  gzip: createGunzip,
-  'x-gzip': createGunzip,
-  deflate: createInflate,
-  br: createBrotliDecompress,
-};
+/** A Map, because the name of an encoding comes from the server. */
+const DECOMPRESSORS = new Map<string, () => Transform>([
+  ['gzip', createGunzip],
+  ['x-gzip', createGunzip],
+  ['deflate', createInflate],
+  ['br', createBrotliDecompress],
+]);
 
 /**
  * Handles one exchange over undici. It implements the handler interface, because undici's `request`
@@ -82,16 +97,16 @@ const DECOMPRESSORS: Readonly<Record<string, () => Transform>> = {
 export class UndiciExchange implements Dispatcher.DispatchHandler {
   readonly #agent: Dispatcher;
   readonly #subscriber: Subscriber<TransportResponse>;
-  readonly #endless: boolean;
-  readonly #followsRedirects: boolean;
-  #target: Target;
-  #next: Target | null = null;
+  #request: TransportRequest;
+  #upload: Upload;
+  #next: TransportRequest | null = null;
   #redirects = 0;
   #open = true;
   #controller: Controller | null = null;
   #chunks: Subscriber<Uint8Array> | null = null;
   #createDecompressor: (() => Transform) | undefined;
   #decompressor: Transform | null = null;
+  #canPause = false;
 
   constructor(
     agent: Dispatcher,
@@ -100,17 +115,14 @@ export class UndiciExchange implements Dispatcher.DispatchHandler {
   ) {
     this.#agent = agent;
     this.#subscriber = subscriber;
-    this.#endless = request.endless === true;
-    this.#followsRedirects = request.followRedirects !== false;
-    const { method, url, headers, body } = request;
-    this.#target = { method, url, headers, upload: toUpload(body) };
+    this.#request = request;
+    this.#upload = toUpload(request.body);
     this.#dispatch();
   }
 
   /** Closes the socket at once, unless the exchange is over. */
   abort(): void {
-    const { upload } = this.#target;
-    if (upload instanceof Readable) upload.destroy();
+    if (this.#upload instanceof Readable) this.#upload.destroy();
     if (!this.#open) return;
     this.#open = false;
     this.#controller?.abort(new Error('The exchange was aborted'));
@@ -123,16 +135,27 @@ export class UndiciExchange implements Dispatcher.DispatchHandler {
   }
 
   onResponseStart(
-    _controller: Controller,
+    controller: Controller,
     status: number,
     raw: Parameters<typeof joinHeaders>[0],
   ): void {
     // Informational responses, such as 100 and 103, precede the response.
-    if (status < 200 || !this.#open) return;
+    if ((status < 200 && status !== 101) || !this.#open) return;
     const headers = joinHeaders(raw);
-    this.#next = this.#redirectTarget(status, headers);
+    try {
+      if (status === 101) throw switchedProtocols();
+      this.#next = redirectedRequest(status, headers['location'], this.#request, this.#redirects);
+    } catch (error) {
+      this.#fail(error);
+      controller.abort(new Error('The exchange was aborted'));
+      return;
+    }
     if (this.#next !== null) return;
-    this.#createDecompressor = DECOMPRESSORS[headers['content-encoding'] ?? ''];
+    const encoding = headers['content-encoding'] ?? '';
+    this.#createDecompressor = DECOMPRESSORS.get(encoding.trim().toLowerCase());
+    // undici throws an uncaught AssertionError if such a socket ends while it is paused.
+    const isKept = !/\bclose\b/i.test(headers['connection'] ?? '');
+    this.#canPause = isKept && ('content-length' in headers || 'transfer-encoding' in headers);
     const body = new Observable<Uint8Array>((chunks) => {
       this.#chunks = chunks;
     });
@@ -146,14 +169,15 @@ export class UndiciExchange implements Dispatcher.DispatchHandler {
       return;
     }
     this.#decompressor ??= this.#connect(this.#createDecompressor());
-    if (this.#decompressor.write(chunk)) return;
+    if (this.#decompressor.write(chunk) || !this.#canPause) return;
     controller.pause();
     this.#decompressor.once('drain', () => controller.resume());
   }
 
   onResponseEnd(): void {
     if (!this.#open) return;
-    if (this.#next !== null) this.#follow(this.#next);
+    if (isResetting) this.#fail(new Error('the connection was reset'));
+    else if (this.#next !== null) this.#follow(this.#next);
     else if (this.#decompressor === null) this.#complete();
     else this.#decompressor.end();
   }
@@ -163,17 +187,18 @@ export class UndiciExchange implements Dispatcher.DispatchHandler {
   }
 
   #dispatch(): void {
-    const { method, url, headers, upload } = this.#target;
+    const { method, url, headers, endless } = this.#request;
     const slash = url.indexOf('/', url.indexOf('//') + 2);
     const options = {
       origin: slash === -1 ? url : url.slice(0, slash),
       path: slash === -1 ? '/' : url.slice(slash),
       method,
       // Compression would delay a feed's heartbeats.
-      headers: this.#endless
-        ? headers
-        : Object.assign({ 'accept-encoding': ACCEPTED_ENCODINGS }, headers),
-      body: upload ?? null,
+      headers:
+        endless === true
+          ? headers
+          : Object.assign({ 'accept-encoding': ACCEPTED_ENCODINGS }, headers),
+      body: this.#upload ?? null,
     };
     this.#agent.dispatch(options, this);
   }
@@ -184,7 +209,7 @@ export class UndiciExchange implements Dispatcher.DispatchHandler {
     this.#subscriber.complete();
   }
 
-  #fail(error: Error): void {
+  #fail(error: unknown): void {
     if (!this.#open) return;
     this.#open = false;
     this.#decompressor?.destroy();
@@ -203,40 +228,11 @@ export class UndiciExchange implements Dispatcher.DispatchHandler {
       });
   }
 
-  /** Returns the target of a redirect, or null if the response is none. */
-  #redirectTarget(status: number, headers: ResponseHeaders): Target | null {
-    const { location } = headers;
-    if (
-      !this.#followsRedirects ||
-      location === undefined ||
-      status > 308 ||
-      (status < 307 && (status < 301 || status > 303))
-    )
-      return null;
-    const { method, url, headers: original, upload } = this.#target;
-    // A stream cannot be sent twice.
-    if (upload instanceof Readable) return null;
-    const from = new URL(url);
-    const to = new URL(location, from);
-    const kept = { ...original };
-    if (to.origin !== from.origin) for (const name of CREDENTIAL_HEADERS) delete kept[name];
-    const seeOther = status === 303 && method !== 'GET' && method !== 'HEAD';
-    return {
-      method: seeOther ? 'GET' : method,
-      url: to.origin + to.pathname + to.search,
-      headers: kept,
-      upload: seeOther ? undefined : upload,
-    };
-  }
-
-  #follow(target: Target): void {
+  #follow(request: TransportRequest): void {
     this.#redirects += 1;
-    if (this.#redirects > MAX_REDIRECTS) {
-      this.#fail(new Error(`Redirected more than ${MAX_REDIRECTS} times`));
-      return;
-    }
     this.#next = null;
-    this.#target = target;
+    this.#request = request;
+    this.#upload = toUpload(request.body);
     this.#dispatch();
   }
 }

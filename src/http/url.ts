@@ -22,20 +22,37 @@ export function parseAddress(text: string): Address {
     url = new URL(text);
   } catch {
     throw new TypeError(
-      `Not a URL: ${describeValue(text)}; expected something like http://127.0.0.1:5984`,
+      `Not a URL: ${describeValue(text)}; expected something like http://127.0.0.1:5984${advice(text)}`,
     );
   }
   if (url.protocol !== 'http:' && url.protocol !== 'https:') {
-    throw new TypeError(`The URL must begin with http:// or https:// (received ${url.protocol})`);
+    throw new TypeError(
+      `The URL must begin with http:// or https:// (received ${describeValue(text)})`,
+    );
   }
   if (url.search !== '' || url.hash !== '') {
-    throw new TypeError('The URL of a server or database must not have a query or a fragment');
+    throw new TypeError(
+      `The URL of a server or database must not have a query or a fragment${advice(text)}`,
+    );
+  }
+  // A slash in a password ends the host, and the rest of the password begins the path.
+  if (url.pathname.includes('@')) {
+    throw new TypeError(
+      `The URL of a server or database must not have an @ in its path (received ${describeValue(text)})${advice(text)}`,
+    );
   }
   const authorization =
     url.username === ''
       ? ANONYMOUS
       : basicAuthorization({ username: decode(url.username), password: decode(url.password) });
   return { url: url.origin + url.pathname.replace(/\/+$/, ''), authorization };
+}
+
+/** Returns the advice for a URL that does not parse because of its password. */
+function advice(text: string): string {
+  return text.includes('@')
+    ? '; percent-encode the name and the password with encodeURIComponent, or pass them as `auth`'
+    : '';
 }
 
 /**

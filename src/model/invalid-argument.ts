@@ -16,9 +16,22 @@ export function invalidArgument(
 /** Describes a value for an error message: shortened, and without the userinfo of a URL. */
 export function describeValue(value: unknown): string {
   if (typeof value === 'string') {
-    const safe = value.replace(/\/\/[^/?#]*@/, '//***@');
+    const safe = withoutUserinfo(value);
     return JSON.stringify(safe.length > 80 ? `${safe.slice(0, 77)}...` : safe);
   }
   if (typeof value !== 'object' || value === null) return String(value);
   return Array.isArray(value) ? 'an array' : 'an object';
+}
+
+/**
+ * Removes all that may be userinfo, up to the last `@`. Any character may be in a password that breaks
+ * the URL, so this does not parse the text.
+ */
+function withoutUserinfo(text: string): string {
+  const at = text.lastIndexOf('@');
+  if (at === -1) return text;
+  const slashes = text.indexOf('//');
+  if (slashes !== -1 && slashes < at) return `${text.slice(0, slashes)}//***${text.slice(at)}`;
+  const colon = text.indexOf(':');
+  return colon !== -1 && colon < at ? `***${text.slice(at)}` : text;
 }

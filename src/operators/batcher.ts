@@ -1,6 +1,7 @@
-import { Observable, Subscription } from 'rxjs';
+import { Observable, Subscription, defer } from 'rxjs';
 import type { MonoTypeOperatorFunction, SchedulerLike, Subscriber } from 'rxjs';
 import { schedule } from './time.ts';
+import { guarded } from './to-observable.ts';
 
 /** The result or error of one item of a batch. */
 export type BatchOutcome<Result> = { readonly value: Result } | { readonly error: unknown };
@@ -98,17 +99,26 @@ class Batch<Item, Result> {
       return;
     }
     const { together, separable } = this.#options;
-    this.#request = together(members.map(({ item }) => item)).subscribe({
-      next: (outcomes) =>
-        members.forEach((member, i) => deliver(member, outcomes[i] as BatchOutcome<Result>)),
-      error: (error: unknown) => {
-        // `#members` no longer holds the subscribers that have unsubscribed.
-        for (const member of this.#members) {
-          if (separable(error)) this.#sendAlone(member);
-          else member.subscriber.error(error);
-        }
-      },
-    });
+    const failAll = (error: unknown): void => {
+      for (const member of this.#members) member.subscriber.error(error);
+    };
+    const request = defer(() => together(members.map(({ item }) => item)));
+    this.#request = request.subscribe(
+      guarded(
+        { error: failAll },
+        {
+          next: (outcomes) =>
+            members.forEach((member, i) => deliver(member, outcomes[i] as BatchOutcome<Result>)),
+          error: (error: unknown) => {
+            // `#members` no longer holds the subscribers that have unsubscribed.
+            for (const member of this.#members) {
+              if (separable(error)) this.#sendAlone(member);
+              else member.subscriber.error(error);
+            }
+          },
+        },
+      ),
+    );
   }
 
   #sendAlone({ item, subscriber }: Member<Item, Result>): void {

@@ -3,6 +3,7 @@
  */
 import { Observable } from 'rxjs';
 import type { OperatorFunction } from 'rxjs';
+import { guarded } from './to-observable.ts';
 
 /** Concatenates chunks of bytes. Returns a single chunk as it is. */
 export function concatenate(parts: readonly Uint8Array[]): Uint8Array {
@@ -19,6 +20,36 @@ export function concatenate(parts: readonly Uint8Array[]): Uint8Array {
   return joined;
 }
 
+/** Chunks below this size are joined, because each object takes more memory than its bytes. */
+const SMALL = 512;
+const MAX_SMALL = 1024;
+
+/** The chunks of a body or a line, until it is complete. */
+export class Chunks {
+  #parts: Uint8Array[] = [];
+  /** The number of small chunks at the end of `#parts`. */
+  #small = 0;
+  /** The number of bytes. */
+  length = 0;
+
+  add(chunk: Uint8Array): void {
+    this.length += chunk.length;
+    this.#small = chunk.length < SMALL ? this.#small + 1 : 0;
+    this.#parts.push(chunk);
+    if (this.#small < MAX_SMALL) return;
+    this.#small = 0;
+    this.#parts.push(concatenate(this.#parts.splice(-MAX_SMALL)));
+  }
+
+  /** Returns all bytes, and forgets them. */
+  take(): Uint8Array {
+    const whole = concatenate(this.#parts);
+    this.#parts = [];
+    this.#small = this.length = 0;
+    return whole;
+  }
+}
+
 const NEWLINE = 10;
 
 /**
@@ -27,45 +58,52 @@ const NEWLINE = 10;
  *
  * @param rest - The treatment of text after the last newline. `'drop'` is for a feed, where the last
  * line may be truncated; `'keep'` is for a body, which may end without a newline.
+ * @param limit - The longest line in bytes, and its error.
  */
 export function lines(
   rest: 'drop' | 'keep' = 'drop',
+  limit: { readonly max: number; readonly tooLong: () => Error } | null = null,
 ): OperatorFunction<Uint8Array, readonly string[]> {
   return (source) =>
     new Observable((subscriber) => {
       // Without `stream: true`, because lines are whole, and Node then decodes seven times as fast.
       const decoder = new TextDecoder('utf-8', { ignoreBOM: true });
       // The start of an open line, in pieces, so that a line of 20 MB is joined only once.
-      let pieces: Uint8Array[] = [];
-      return source.subscribe({
-        next: (chunk) => {
-          const end = chunk.lastIndexOf(NEWLINE);
-          if (end === -1) {
-            pieces.push(chunk);
-            return;
-          }
-          let begin = 0;
-          let first: string | undefined;
-          if (pieces.length > 0) {
-            begin = chunk.indexOf(NEWLINE) + 1;
-            pieces.push(chunk.subarray(0, begin - 1));
-            first = withoutReturn(decoder.decode(concatenate(pieces)));
-            pieces = [];
-          }
-          // In UTF-8 a newline byte is never part of another character.
-          const split = begin <= end ? splitLines(decoder.decode(chunk.subarray(begin, end))) : [];
-          if (first !== undefined) split.unshift(first);
-          if (end + 1 < chunk.length) pieces.push(chunk.subarray(end + 1));
-          subscriber.next(split);
-        },
-        error: (error: unknown) => subscriber.error(error),
-        complete: () => {
-          if (rest === 'keep' && pieces.length > 0) {
-            subscriber.next([withoutReturn(decoder.decode(concatenate(pieces)))]);
-          }
-          subscriber.complete();
-        },
-      });
+      const open = new Chunks();
+      const next = (chunk: Uint8Array): void => {
+        const end = chunk.lastIndexOf(NEWLINE);
+        if (limit !== null && open.length + chunk.length > limit.max) {
+          const first = end === -1 ? chunk.length : chunk.indexOf(NEWLINE);
+          if (open.length + first > limit.max) throw limit.tooLong();
+        }
+        if (end === -1) {
+          open.add(chunk);
+          return;
+        }
+        let begin = 0;
+        let first: string | undefined;
+        if (open.length > 0) {
+          begin = chunk.indexOf(NEWLINE) + 1;
+          open.add(chunk.subarray(0, begin - 1));
+          first = withoutReturn(decoder.decode(open.take()));
+        }
+        // In UTF-8 a newline byte is never part of another character.
+        const split = begin <= end ? splitLines(decoder.decode(chunk.subarray(begin, end))) : [];
+        if (first !== undefined) split.unshift(first);
+        if (end + 1 < chunk.length) open.add(chunk.subarray(end + 1));
+        subscriber.next(split);
+      };
+      return source.subscribe(
+        guarded(subscriber, {
+          next,
+          complete: () => {
+            if (rest === 'keep' && open.length > 0) {
+              subscriber.next([withoutReturn(decoder.decode(open.take()))]);
+            }
+            subscriber.complete();
+          },
+        }),
+      );
     });
 }
 

@@ -1,7 +1,7 @@
 import type { SchedulerLike } from 'rxjs';
 import { isProtocolError } from '../errors/connection-error.ts';
 import { isTransient } from '../errors/corduroy-error.ts';
-import { isHTTPError } from '../errors/http-error.ts';
+import { isHTTPError, rawAnswer } from '../errors/http-error.ts';
 import { invalidArgument } from '../model/invalid-argument.ts';
 import { clock, duration } from './time.ts';
 
@@ -90,7 +90,9 @@ export class RetryPolicy {
    */
   failed(error: unknown): number | null {
     // An unusable response is likely to come from a proxy, and so to be temporary.
-    if (!isTransient(error) && !isProtocolError(error)) return null;
+    // One that is too long stays too long.
+    const isUnusable = isProtocolError(error) && error.limit === null;
+    if (!isTransient(error) && !isUnusable) return null;
     if (this.tolerance === 0 || this.#now() - this.#lastSuccess > this.tolerance) return null;
     this.#attempt += 1;
     return Math.max(backoff(this.#attempt, this.#options), this.#retryAfter(error));
@@ -98,7 +100,7 @@ export class RetryPolicy {
 
   /** Returns the delay that a `retry-after` header requests: a number of seconds, or a date. */
   #retryAfter(error: unknown): number {
-    const value = isHTTPError(error) ? error.headers['retry-after'] : undefined;
+    const value = isHTTPError(error) ? rawAnswer(error).retryAfter : undefined;
     if (value === undefined) return 0;
     const seconds = Number(value);
     const delay = Number.isFinite(seconds)

@@ -1,4 +1,5 @@
 import { Observable, Subject, defer, from, isObservable, of, takeUntil } from 'rxjs';
+import type { Observer, Subscriber } from 'rxjs';
 import { eachValueFrom } from 'rxjs-for-await';
 
 /** A value, or a Promise or an Observable of it. */
@@ -20,6 +21,43 @@ export function toObservable<T>(produce: () => ValueOrAsync<T>): Observable<T> {
 
 function isPromise<T>(value: T | Promise<T>): value is Promise<T> {
   return typeof value === 'object' && value !== null && 'then' in value;
+}
+
+/**
+ * Makes an observer of a source. If one of its callbacks throws, the error reaches `subscriber`: RxJS
+ * would throw it as uncaught, which ends the process, and `subscriber` would wait for ever.
+ */
+export function guarded<T>(
+  subscriber: Pick<Subscriber<never>, 'error'>,
+  { next, error, complete }: Partial<Observer<T>>,
+): Observer<T> {
+  return {
+    next: (value) => {
+      try {
+        next?.(value);
+      } catch (thrown) {
+        subscriber.error(thrown);
+      }
+    },
+    error: (failure: unknown) => {
+      if (error === undefined) {
+        subscriber.error(failure);
+        return;
+      }
+      try {
+        error(failure);
+      } catch (thrown) {
+        subscriber.error(thrown);
+      }
+    },
+    complete: () => {
+      try {
+        complete?.();
+      } catch (thrown) {
+        subscriber.error(thrown);
+      }
+    },
+  };
 }
 
 /**

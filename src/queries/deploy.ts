@@ -1,6 +1,6 @@
 import { catchError, defer, map, mergeMap, of, retry, throwError } from 'rxjs';
 import type { Observable } from 'rxjs';
-import { isBadRequest, isConflict, isNotFound } from '../errors/http-error.ts';
+import { isBadRequest, isConflict, isNotFound, rawAnswer } from '../errors/http-error.ts';
 import { isTransient } from '../errors/corduroy-error.ts';
 import type { Answer } from '../http/exchange.ts';
 import { asObject, requireSameId, stringField } from '../http/decode.ts';
@@ -171,7 +171,9 @@ function buildIndex(db: DatabaseScope, id: string, view: string): Observable<unk
     .pipe(
       catchError((error: unknown) =>
         // CouchDB builds partitioned views on demand, and answers only queries of a single partition.
-        isBadRequest(error) && /partition/.test(error.reason) ? of(true) : throwError(() => error),
+        isBadRequest(error) && /partition/.test(rawAnswer(error).reason)
+          ? of(true)
+          : throwError(() => error),
       ),
     );
 }

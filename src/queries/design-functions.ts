@@ -112,9 +112,10 @@ function render(db: DatabaseScope, describe: () => RequestSpec): Operation<Rende
   };
   return new Operation(
     connection.send(describeWithAccept).pipe(
-      mergeMap(({ body, headers, status: code }) =>
-        readBytes(body).pipe(
+      mergeMap((exchange) =>
+        readBytes(exchange).pipe(
           map((bytes): Answer<RenderResult> => {
+            const { headers, status: code } = exchange;
             const { 'content-type': type = '' } = headers;
             const value = { headers, body: decodeRendered(bytes, type, connection.codec) };
             return { value, code, headers };

@@ -15,6 +15,7 @@ import { canonical } from '../model/json.ts';
 import { invalidArgument } from '../model/invalid-argument.ts';
 import { View } from '../model/view.ts';
 import type { Row, ViewHead } from '../model/view.ts';
+import { guarded } from '../operators/to-observable.ts';
 import { queryView, viewPath } from './view.ts';
 import type { ViewOptions } from './view.ts';
 
@@ -72,22 +73,23 @@ export class Pages<R extends Row<unknown, unknown, unknown>> extends Observable<
     super((subscriber) => {
       const requestPage = (options: ViewOptions): void => {
         subscriber.add(
-          read(options).subscribe({
-            next: (page) => {
-              const { next } = page;
-              subscriber.next(page);
-              if (next === null) subscriber.complete();
-              else if (!subscriber.closed) waitUntilReady(page, () => requestPage(next));
-            },
-            error: (error: unknown) => subscriber.error(error),
-          }),
+          read(options).subscribe(
+            guarded(subscriber, {
+              next: (page) => {
+                const { next } = page;
+                subscriber.next(page);
+                if (next === null) subscriber.complete();
+                else if (!subscriber.closed) waitUntilReady(page, () => requestPage(next));
+              },
+            }),
+          ),
         );
       };
       const waitUntilReady = (page: Page<R>, onReady: () => void): void => {
         subscriber.add(
           from(when(page))
             .pipe(take(1), defaultIfEmpty(null))
-            .subscribe({ next: onReady, error: (error: unknown) => subscriber.error(error) }),
+            .subscribe(guarded(subscriber, { next: onReady })),
         );
       };
       requestPage(first);

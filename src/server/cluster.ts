@@ -175,14 +175,11 @@ export function setUpCluster(connection: Connection, step: ClusterSetup): Operat
   };
   if (action === 'add_node' && typeof body['host'] !== 'string')
     throw invalidArgument('setup: host', "a node's address", body['host']);
+  const secrets = SECRETS.flatMap((name) => (typeof body[name] === 'string' ? body[name] : []));
+  connection.hide(secrets, 'request');
   return operation(
     connection,
-    () => {
-      connection.hide(
-        SECRETS.flatMap((name) => (typeof body[name] === 'string' ? body[name] : [])),
-      );
-      return { method: 'POST', path: '/_cluster_setup', json: body };
-    },
+    () => ({ method: 'POST', path: '/_cluster_setup', json: body, secrets }),
     () => true,
   );
 }

@@ -26,6 +26,10 @@ export interface ConfigOptions extends NodeConfigOptions {
   readonly node?: string;
 }
 
+/** The sections whose values are passwords or keys, and the names of such values in others. */
+const SECRET_SECTION = /^(?:admins|jwt_keys)$/;
+const SECRET_KEY = /hmac|key|pass|secret|token/i;
+
 export function configuration(
   connection: Connection,
   name: string | undefined,
@@ -34,16 +38,26 @@ export function configuration(
 ): Operation<unknown> {
   const base = `/_node/${segment(options.node ?? '_local', 'config: node')}/_config`;
   const parts = name === undefined ? [] : splitOnce(name);
-  const [section, key] = parts;
+  const [section = '', key] = parts;
   const path = [base, ...parts.map((part) => segment(part, 'config: name'))].join('/');
   const headers: Record<string, string> =
     options.persist === false ? { 'x-couch-persist': 'false' } : {};
-  const request = (method: string, json?: string, suffix = ''): Operation<unknown> =>
-    operation(
+  const request = (method: string, json?: string, suffix = ''): Operation<unknown> => {
+    const isSecret = SECRET_SECTION.test(section) || SECRET_KEY.test(suffix || (key ?? ''));
+    const secrets = json !== undefined && isSecret ? [json] : [];
+    connection.hide(secrets, 'request');
+    return operation(
       connection,
-      () => ({ method, path: path + suffix, headers, ...(json !== undefined && { json }) }),
+      () => ({
+        method,
+        path: path + suffix,
+        headers,
+        secrets,
+        ...(json !== undefined && { json }),
+      }),
       (body) => body,
     );
+  };
   if (options.delete === true) {
     requireKey(name, key, 'delete');
     return request('DELETE');

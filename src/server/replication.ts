@@ -1,4 +1,5 @@
 import { mergeMap } from 'rxjs';
+import { basicAuthorization } from '../http/auth.ts';
 import type { Connection } from '../http/connection.ts';
 import type { Answer, ReplicationEndpoint } from '../http/exchange.ts';
 import { asObject } from '../http/decode.ts';
@@ -121,7 +122,7 @@ export function replicate(
     target: endpointOf(connection, target, 'target'),
   });
   // Validate now; each request calls it again, because credentials can change.
-  endpoints();
+  connection.hide(secretsOf(endpoints()), 'request');
   requireRestrictions(rest, 'replicate');
   const body: Record<string, unknown> = {};
   for (const [name, value] of Object.entries(rest)) {
@@ -132,11 +133,13 @@ export function replicate(
     body[wireName(name)] = value;
   }
   if (id === undefined) {
-    const json = (): object => Object.assign(endpoints(), body, cancel && { cancel });
     return operation(
       connection,
-      // A replication without `continuous` responds when it has ended, so no timeout applies.
-      () => ({ method: 'POST', path: '/_replicate', json: json(), timeout: 0 }),
+      () => {
+        const json = Object.assign(endpoints(), body, cancel && { cancel });
+        // A replication without `continuous` responds when it has ended, so no timeout applies.
+        return { method: 'POST', path: '/_replicate', json, secrets: secretsOf(json), timeout: 0 };
+      },
       decode,
     );
   }
@@ -146,9 +149,39 @@ export function replicate(
     ? removeDocument(connection, path)
     : operation(
         connection,
-        () => ({ method: 'PUT', path, json: Object.assign(endpoints(), body) }),
+        () => {
+          const json = Object.assign(endpoints(), body);
+          return { method: 'PUT', path, json, secrets: secretsOf(json) };
+        },
         decode,
       );
+}
+
+/** Returns the credentials in the body of a replication. */
+function secretsOf(body: Readonly<Record<string, unknown>>): string[] {
+  return Object.values(body).flatMap((value): readonly string[] => {
+    // The source, the target, or a proxy.
+    if (typeof value === 'string') return isUrl(value) ? urlSecrets(value) : [];
+    if (typeof value !== 'object' || value === null || !('url' in value)) return [];
+    const { auth, headers = {} } = value as ReplicationEndpoint;
+    const basic = auth === undefined ? [] : basicAuthorization(auth.basic).secrets;
+    // A server may send back a header without the scheme, such as `Bearer`.
+    const inHeaders = ['authorization', 'x-auth-couchdb-token'].flatMap((name) => {
+      const header = headers[name] ?? '';
+      return [header, ...header.split(' ').slice(1)];
+    });
+    return [...basic, ...inHeaders];
+  });
+}
+
+/** Returns the password in a URL of any scheme, such as that of a proxy. */
+function urlSecrets(url: string): string[] {
+  try {
+    const { password } = new URL(url);
+    return [password, decodeURIComponent(password)];
+  } catch {
+    return [];
+  }
 }
 
 function removeDocument(connection: Connection, path: string): Operation<ReplicationResult> {

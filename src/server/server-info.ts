@@ -1,6 +1,6 @@
 import { catchError, mergeMap, of, throwError } from 'rxjs';
 import { httpError } from '../errors/from-response.ts';
-import { isNotFound } from '../errors/http-error.ts';
+import { isNotFound, rawAnswer } from '../errors/http-error.ts';
 import type { Connection } from '../http/connection.ts';
 import { asArray, asObject, stringField } from '../http/decode.ts';
 import type { Answer } from '../http/exchange.ts';
@@ -51,7 +51,8 @@ export function isUp(connection: Connection): Operation<boolean> {
     up.answers().pipe(
       catchError((error: unknown) => {
         // Any other 404 comes from a proxy and does not tell the state of CouchDB.
-        if (!isNotFound(error) || !NOT_ACCEPTING.has(error.error)) return throwError(() => error);
+        if (!isNotFound(error) || !NOT_ACCEPTING.has(rawAnswer(error).error))
+          return throwError(() => error);
         return of<Answer<boolean>>({ value: false, code: error.status, headers: error.headers });
       }),
     ),

@@ -51,7 +51,7 @@ export function createUser(
   assertJson(fields, 'users.create: fields', connection.codec);
   return new Operation(
     defer(() => {
-      connection.hide([password]);
+      connection.hide([password], 'request');
       const user = { ...fields, ...identityOf(name), roles: [...roles] };
       return write(connection, { ...user, password }).pipe(
         mergeMap((written) => readWritten(connection, written)),
@@ -93,7 +93,7 @@ export function changePassword(
   requirePassword(name, password, 'users.changePassword');
   return new Operation(
     defer(() => {
-      connection.hide([password]);
+      connection.hide([password], 'request');
       return change(connection, name, { password });
     }),
   );
@@ -109,7 +109,7 @@ export function saveUser(
     defer(() => {
       requireUser(user);
       const { password } = user;
-      if (typeof password === 'string') connection.hide([password]);
+      if (typeof password === 'string') connection.hide([password], 'request');
       return write(connection, { ...user, type: 'user' }).pipe(
         mergeMap((written) => readWithPassword(connection, written)),
       );
@@ -165,8 +165,11 @@ function write(
   user: UserFields & Partial<User>,
 ): Observable<Answer<UserFields>> {
   const path = pathOf(user.name);
+  // The application may save a user with a new password, too.
+  const { password } = user;
+  const secrets = typeof password === 'string' ? [password] : [];
   return connection.json(
-    () => ({ method: 'PUT', path, json: user }),
+    () => ({ method: 'PUT', path, json: user, secrets }),
     (body) => {
       requireSameId(PREFIX + user.name, stringField(body, 'id'));
       return user;

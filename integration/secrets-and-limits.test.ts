@@ -1,0 +1,585 @@
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import { inspect } from 'node:util';
+import { gzipSync } from 'node:zlib';
+import {
+  Couch,
+  fetchTransport,
+  gotTransport,
+  isNotFound,
+  isProtocolError,
+  isRedirectRefused,
+  isTransient,
+} from 'corduroy';
+import type { CorduroyError, ConnectionOptions, Transport, TransportRequest } from 'corduroy';
+import { undiciTransport } from 'corduroy/undici';
+import { firstValueFrom, lastValueFrom, of, toArray } from 'rxjs';
+import type { Observable } from 'rxjs';
+import { startStub } from './helpers/stub-server.ts';
+import type { StubHandler, StubServer } from './helpers/stub-server.ts';
+
+// What a server may make of a client: errors that show no secret, decisions that no mask changes,
+// bounded time and memory, and no secret at another origin.
+
+let stub: StubServer;
+beforeAll(async () => {
+  stub = await startStub();
+});
+beforeEach(() => {
+  stub.requests.length = 0;
+});
+afterAll(() => stub.close());
+
+const transports: [string, () => Transport][] = [
+  ['gotTransport', gotTransport],
+  ['fetchTransport', fetchTransport],
+  ['undiciTransport', undiciTransport],
+];
+
+const failureOf = (source: Observable<unknown>): Promise<CorduroyError> =>
+  lastValueFrom(source, { defaultValue: null }).then(
+    (value) => {
+      throw new Error(`it did not fail, but emitted ${inspect(value)}`);
+    },
+    (error: unknown) => error as CorduroyError,
+  );
+
+/** All that an error shows. */
+function shown(error: unknown): string {
+  const parts: string[] = [];
+  for (let one = error; one instanceof Error; one = one.cause)
+    parts.push(String(one), one.stack ?? '', inspect(one, { depth: 9, showHidden: true }));
+  return parts.join('\n');
+}
+
+const answer =
+  (status: number, body: string | Buffer, headers: Record<string, string> = {}): StubHandler =>
+  (_, response) => {
+    response.writeHead(status, { 'content-type': 'application/json', ...headers }).end(body);
+  };
+
+const connect = (options: ConnectionOptions = {}): Couch => new Couch(stub.url, options);
+
+describe('a URL that its password breaks', () => {
+  it.each([
+    'http://admin:g[?6asdwrF@localhost:5984',
+    'http://admin:12/34asdwrF@localhost:5984',
+    'http://admin:80?asdwrF@localhost:5984',
+    'http://admin:80#asdwrF@localhost:5984',
+    'http:\\\\admin:1/asdwrF@localhost:5984',
+    'admin:asdwrF@localhost:5984',
+    'ftp://admin:1/asdwrF@localhost:5984',
+    `http://admin:1/asdwrF${'x'.repeat(100)}@localhost:5984`,
+  ])('is refused without a part of it: %s', (url) => {
+    for (const attempt of [
+      () => new Couch(url),
+      () => new Couch(['http://localhost:5984', url]),
+      () => new Couch().use(url),
+      () => new Couch().replicate(url, 'db').subscribe(),
+    ]) {
+      let thrown: unknown;
+      try {
+        attempt();
+      } catch (error) {
+        thrown = error;
+      }
+      expect(thrown).toBeInstanceOf(TypeError);
+      expect(shown(thrown)).not.toMatch(/asdwrF|admin:/);
+    }
+  });
+
+  it('advises to encode the password, or to use `auth`', () => {
+    expect(() => new Couch('http://admin:12/34secret@localhost:5984')).toThrow(
+      'http://***@localhost:5984"); percent-encode the name and the password with ' +
+        'encodeURIComponent, or pass them as `auth`',
+    );
+  });
+});
+
+describe('a mask', () => {
+  const echo = (text: string): StubHandler =>
+    answer(500, JSON.stringify({ error: 'echo', reason: text }));
+  const password = `s3"c<r&e'tß /+%世🌍`;
+  const json = JSON.stringify(password).slice(1, -1);
+  const ascii = json.replace(
+    /[^ -~]/g,
+    (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`,
+  );
+  const percent = encodeURIComponent(password);
+  const forms: Record<string, string> = {
+    plain: password,
+    percent,
+    'percent, lower-case': percent.toLowerCase(),
+    'percent, twice': encodeURIComponent(percent),
+    form: new URLSearchParams([['', password]]).toString().slice(1),
+    'base64 of the pair': Buffer.from(`ada:${password}`).toString('base64'),
+    base64url: Buffer.from(password).toString('base64url'),
+    'base64 at an offset of 1': Buffer.from(`x${password}`).toString('base64').slice(2),
+    'base64 at an offset of 2': Buffer.from(`xx${password}`).toString('base64').slice(3),
+    'HTML, named': password
+      .replace(/&/g, '&amp;')
+      .replace(/</g, '&lt;')
+      .replace(/"/g, '&quot;')
+      .replace(/ß/g, '&szlig;'),
+    'HTML, decimal': Array.from(password, (char) => `&#${char.codePointAt(0)};`).join(''),
+    'HTML, hex': Array.from(password, (c) => `&#x${c.codePointAt(0)?.toString(16)};`).join(''),
+    JSON: json,
+    'JSON in ASCII, upper-case': ascii.replace(
+      /\\u[\da-f]+/g,
+      (e) => `\\u${e.slice(2).toUpperCase()}`,
+    ),
+    'JSON in JSON': JSON.stringify(ascii).slice(1, -1),
+    'JSON with escaped slashes': json.replaceAll('/', '\\/'),
+    'JSON in a query': encodeURIComponent(json),
+    'UTF-8 read as Latin-1': Buffer.from(password).toString('latin1'),
+    mixed: Array.from(password, (c, i) => (i % 2 ? c : `&#${c.codePointAt(0)};`)).join(''),
+  };
+
+  it.each(Object.entries(forms))('covers a password as %s', async (_, form) => {
+    const couch = connect({ auth: ['ada', password] });
+    for (const body of [
+      `{"error":"e","reason":${JSON.stringify(`you sent ${form}!`)}}`,
+      `<p>you sent ${form}!</p>`,
+    ]) {
+      stub.answer(answer(500, body, { 'x-echo': 'none' }));
+      const error = await failureOf(couch.version());
+      expect(error.message).toMatch(/500 .*you sent \S*\*\*\*\S*!$/);
+    }
+  });
+
+  it('covers a password that a page would cut', async () => {
+    const basic = Buffer.from(`ada:${'p'.repeat(40)}`).toString('base64');
+    stub.answer(answer(500, `${'x'.repeat(280)} ${basic} tail`));
+    const error = await failureOf(connect({ auth: ['ada', 'p'.repeat(40)] }).version());
+    expect(shown(error)).not.toContain(basic.slice(8, 16));
+  });
+
+  it('covers credentials in use after many secrets of single requests, and the reverse', async () => {
+    const couch = connect({ auth: ['ada', 'hunter22'] });
+    stub.answer(echo('you sent hunter22'));
+    for (let i = 0; i < 150; i++)
+      await failureOf(couch.request({ path: '/', headers: { 'x-key': `key-of-${i}-request` } }));
+    await Promise.all(
+      Array.from({ length: 150 }, (_, i) => failureOf(couch.users.create('bob', `password-${i}`))),
+    );
+    expect(shown(await failureOf(couch.version()))).not.toContain('hunter22');
+    // More requests at the same time than are remembered.
+    stub.answer((request, response) => {
+      const text = JSON.stringify({ error: 'echo', reason: String(request.body) });
+      setTimeout(() => response.writeHead(500).end(text), 50);
+    });
+    const errors = await Promise.all(
+      Array.from({ length: 150 }, (_, i) => failureOf(couch.users.create('bob', `password-${i}`))),
+    );
+    expect(errors.map(shown).join()).not.toContain('password-');
+  });
+
+  it.each<[string, (couch: Couch) => Observable<unknown>]>([
+    ['config', (couch) => couch.config('admins/bob', 'topsecret1')],
+    ['config of a section', (couch) => couch.config('admins', { bob: 'topsecret1' })],
+    ['a secret of another section', (couch) => couch.config('chttpd_auth/secret', 'topsecret1')],
+    ['replicate', (couch) => couch.replicate('http://b:topsecret1@h/db', 'db')],
+    [
+      'replicate with a document',
+      (couch) => couch.replicate('db', 'http://b:topsecret1@h/db', { _id: 'r' }),
+    ],
+    ['a proxy', (couch) => couch.replicate('db', 'other', { proxy: 'http://b:topsecret1@h' })],
+    [
+      'push',
+      (couch) =>
+        couch.use('db').push(new Couch('http://h', { auth: ['b', 'topsecret1'] }).use('db')),
+    ],
+    [
+      'pull',
+      (couch) =>
+        couch.use('db').pull(new Couch('http://h', { auth: { bearer: 'topsecret1' } }).use('db')),
+    ],
+    [
+      'users.save',
+      (couch) => couch.users.save({ name: 'b', roles: [], type: 'user', password: 'topsecret1' }),
+    ],
+  ])('covers the secrets of %s', async (_, ask) => {
+    stub.answer((request, response) => {
+      const reason = `${String(request.body)} topsecret1 ${btoa('b:topsecret1')}`;
+      response.writeHead(500).end(JSON.stringify({ error: 'echo', reason }));
+    });
+    const text = shown(await failureOf(ask(connect())));
+    expect(text).toContain('echo');
+    expect(text).not.toMatch(/topsecret1|OnRvcHNlY3JldD/);
+  });
+
+  it('covers the headers of a status, and a reported URL among the results of a bulk write', async () => {
+    const couch = connect({ auth: ['ada', 'hunter22'] });
+    const headers = { 'x-echo': 'ada:hunter22', 'set-cookie': 'a=b', authorization: 'Basic x' };
+    stub.answer(answer(200, '{"version":"3.5.0"}', headers));
+    const status = await firstValueFrom(couch.version().status());
+    expect(status.headers['x-echo']).toBe('ada:***');
+    expect(Object.keys(status.headers)).not.toEqual(
+      expect.arrayContaining(['set-cookie', 'authorization']),
+    );
+    const reason = 'could not open http://bob:topsecret1@other:5984/x';
+    stub.answer(answer(201, JSON.stringify([{ id: 'a', error: 'forbidden', reason }])));
+    const saved = await firstValueFrom(couch.use('db').save([{ _id: 'a' }]));
+    expect(inspect([...saved.pending.values()])).toContain('http://***@other:5984/x');
+  });
+
+  it('leaves no part of a text that is not JSON in the causes', async () => {
+    const couch = connect({ auth: ['ada', 'hunter22hunter22hunter22'] });
+    stub.answer(answer(200, `{"a":hunter22hunter22hunter22`));
+    const error = await failureOf(couch.version());
+    expect(error.message).toContain('it begins with "{\\"a\\":***"');
+    expect(shown(error)).not.toContain('hunter');
+  });
+
+  it('of a header leaves paths alone, and a credential in a path does not show', async () => {
+    const headers = { 'x-tenant': 'customers' };
+    const couch = connect({ headers, auth: ['ada', 'hunter22'] });
+    stub.answer(answer(404, '{"error":"not_found","reason":"missing"}'));
+    const error = await failureOf(couch.use('customers').get('a'));
+    expect(error.request?.url).toBe(`${stub.url}/customers/a`);
+    const other = await failureOf(couch.request({ path: '/db/hunter22?a=%68unter22' }));
+    expect(other.request?.url).toBe(`${stub.url}/db/***?a=***`);
+  });
+});
+
+describe('a decision', () => {
+  it.each(['deleted', 'nodedown', '3600', 'maintenance', 'partition'])(
+    'does not depend on a mask: %s',
+    async (word) => {
+      const couch = connect({ auth: ['ada', word], headers: { 'x-word': `${word}-12` } });
+      stub.answer(answer(404, '{"error":"not_found","reason":"deleted"}'));
+      const missing = await failureOf(couch.use('db').get('a'));
+      expect(isNotFound(missing) && missing.deleted).toBe(true);
+      stub.answer(answer(412, '{"error":"nodedown","reason":"progress not possible"}'));
+      expect(isTransient(await failureOf(couch.version()))).toBe(true);
+    },
+  );
+
+  it('of when to retry reads the header as it came', async () => {
+    const started = Date.now();
+    stub.answer((_, response) => {
+      if (stub.requests.length === 1) response.writeHead(503, { 'retry-after': '0001' }).end();
+      else response.writeHead(404).end();
+    });
+    const feed = connect({ auth: ['ada', '0001'] })
+      .use('db')
+      .changes$({ backoff: { initialDelay: 1 } });
+    await failureOf(feed);
+    expect(Date.now() - started).toBeGreaterThan(900);
+  });
+});
+
+describe('an error page', () => {
+  it.each<[string, string | Buffer]>([
+    ['blanks', ' '.repeat(8_000_000)],
+    ['tags', '<b>'.repeat(2_000_000)],
+    ['open brackets', '<'.repeat(100_000)],
+    ['almost an address', JSON.stringify({ error: 'e', reason: `${'a.'.repeat(50_000)}@` })],
+    ['schemes', `{"error":"e","reason":"${'x://'.repeat(15_000)}"}`],
+    ['percent signs', '%25'.repeat(30_000)],
+    ['backslashes', '\\'.repeat(60_000)],
+    ['deep nesting', `{"error":${'['.repeat(30_000)}${']'.repeat(30_000)}}`],
+    ['the cookie again and again', 'a'.repeat(60_000)],
+  ])('of %s is an error at once, and a short one', async (_, body) => {
+    const couch = connect({ auth: { bearer: `${'a'.repeat(4000)}b` } });
+    await failureOf(new Couch('http://127.0.0.1:1').version());
+    stub.answer(answer(502, gzipSync(body), { 'content-encoding': 'gzip' }));
+    let longest = 0;
+    let last = performance.now();
+    const watch = setInterval(() => {
+      longest = Math.max(longest, performance.now() - last);
+      last = performance.now();
+    }, 5);
+    const error = await failureOf(couch.version());
+    clearInterval(watch);
+    expect(error.name).toBe('ServerError');
+    expect(error.message.length).toBeLessThan(3000);
+    expect(longest).toBeLessThan(500);
+  });
+});
+
+describe.each(transports)('the limits over %s', (kind, make) => {
+  const transport = make();
+  const maxBodySize = 100_000;
+  const couch = (): Couch => connect({ transport, maxBodySize });
+  const db = (): ReturnType<Couch['use']> => couch().use('db');
+
+  /** Writes for as long as the client reads. */
+  const endless =
+    (head: string, piece: string, status = 200): StubHandler =>
+    (_, response) => {
+      response.writeHead(status, { 'content-type': 'application/json' }).write(head);
+      const more = (): void => {
+        while (!response.destroyed && response.write(piece));
+      };
+      response.on('drain', more);
+      more();
+    };
+
+  it.each<[string, () => Observable<unknown>]>([
+    ['a document', () => db().get('a')],
+    ['a view', () => db().view('a/b')],
+    ['an attachment', () => db().getAttachment('a', 'b')],
+    ['request', () => couch().request({ path: '/x' })],
+    ['a row', () => db().changeRows()],
+    ['a row of a view', () => db().viewRows('a/b')],
+    ['a line of a feed', () => db().changes$({ since: '0' })],
+    ['a longpoll', () => db().changes$({ since: '0', feed: 'longpoll' })],
+  ])('end %s that does not end', async (_, ask) => {
+    stub.answer((request, response) => {
+      if (request.url === '/db') response.end('{"instance_start_time":"0"}');
+      else {
+        const head = request.url?.includes('continuous') ? '' : '{"results":[\n';
+        endless(`${head}{"a":"`, 'x'.repeat(10_000))(request, response);
+      }
+    });
+    const error = await failureOf(ask());
+    expect(isProtocolError(error) && error.limit).toBe(maxBodySize);
+    expect(error.message).toContain(`longer than maxBodySize (100000 bytes)`);
+    expect(error.transient).toBe(false);
+  });
+
+  it('count bytes after decompression', async () => {
+    const bomb = gzipSync(Buffer.alloc(50_000_000));
+    stub.answer(answer(200, bomb, { 'content-encoding': 'gzip' }));
+    expect(await failureOf(db().get('a'))).toMatchObject({ limit: maxBodySize });
+  });
+
+  it('allow many rows, and what is just within', async () => {
+    const rows = Array.from({ length: 20_000 }, (_, i) => `{"seq":"${i}","id":"a","changes":[]}`);
+    stub.answer(
+      answer(200, `{"results":[\n${rows.join(',\n')}\n],\n"last_seq":"9","pending":0}\n`),
+    );
+    expect(await firstValueFrom(db().changeRows().pipe(toArray()))).toHaveLength(20_000);
+    const text = JSON.stringify({ _id: 'a', _rev: '1-a', text: 'x'.repeat(99_966) });
+    expect(text.length).toBe(maxBodySize);
+    stub.answer(answer(200, text));
+    expect(await firstValueFrom(db().get('a'))).toHaveProperty('_id', 'a');
+  });
+
+  it('read 64 kB of an endless error', async () => {
+    stub.answer(endless('<p>Bad gateway</p>', '<p>'.repeat(5000), 502));
+    const error = await failureOf(couch().version());
+    expect(error).toMatchObject({ name: 'ServerError', reason: 'Bad gateway' });
+  });
+
+  it('give a truncated compressed body, or one that ends by a reset, as an error', async () => {
+    const zipped = gzipSync('x'.repeat(5000) + Math.random());
+    const cut = zipped.subarray(0, -12);
+    const reset: StubHandler = (_, response) => {
+      response.socket?.write('HTTP/1.1 200 OK\r\nconnection: close\r\n\r\nhalf');
+      setTimeout(() => response.socket?.resetAndDestroy(), 50);
+    };
+    const short: StubHandler = (_, response) => {
+      response.writeHead(200, { 'content-length': '100' }).write('half');
+      setTimeout(() => response.destroy(), 20);
+    };
+    const cases: [StubHandler, boolean][] = [
+      [short, true],
+      // fetch hides these two.
+      [answer(200, cut, { 'content-encoding': 'gzip' }), kind !== 'fetchTransport'],
+      [reset, kind !== 'fetchTransport'],
+    ];
+    for (const [handler, isSeen] of cases) {
+      stub.answer(handler);
+      const read = db().getAttachment('a', 'b');
+      if (isSeen) expect(await failureOf(read)).toMatchObject({ name: 'ProtocolError' });
+    }
+  });
+
+  it('request attachments uncompressed where a cut would be hidden', async () => {
+    stub.answer(answer(200, 'bytes'));
+    await firstValueFrom(db().getAttachment('a', 'b'));
+    const { 'accept-encoding': accepted } = stub.requests[0]?.headers ?? {};
+    expect(accepted === 'identity').toBe(kind === 'fetchTransport');
+  });
+
+  it('understand encodings in any case, and unknown ones', async () => {
+    const body = '{"version":"3.5.0"}';
+    stub.answer(answer(200, gzipSync(body), { 'content-encoding': 'GZIP' }));
+    expect(await firstValueFrom(couch().version())).toBe('3.5.0');
+    for (const encoding of ['__proto__', 'constructor', 'toString']) {
+      stub.answer(answer(200, body, { 'content-encoding': encoding }));
+      expect(await firstValueFrom(couch().version())).toBe('3.5.0');
+    }
+  });
+
+  it.each(['', 'connection: upgrade\r\nupgrade: websocket\r\n'])(
+    'end a request that the server upgrades (%j)',
+    async (headers) => {
+      stub.answer((_, response) => {
+        response.socket?.write(`HTTP/1.1 101 Switching Protocols\r\n${headers}\r\n`);
+      });
+      const error = await failureOf(connect({ transport, timeout: 500 }).version());
+      // Node's fetch shows nothing of a 101 that names no protocol.
+      if (kind !== 'fetchTransport' || headers !== '') expect(error.name).toBe('ConnectionError');
+    },
+  );
+
+  it('leave the error of the source of an upload as it is', async () => {
+    const failure = new Error('disk gone');
+    async function* failing(): AsyncGenerator<Uint8Array> {
+      yield Buffer.from('a');
+      throw failure;
+    }
+    stub.answer(answer(201, '{"ok":true,"id":"a","rev":"1-a"}'));
+    const put = (progress: () => void, content: AsyncIterable<Uint8Array>): Observable<unknown> =>
+      db().putAttachment({ _id: 'a', _rev: '1-a' }, content, 'b', { progress: { next: progress } });
+    expect(await failureOf(put(() => {}, failing()))).toBe(failure);
+    async function* fine(): AsyncGenerator<Uint8Array> {
+      yield Buffer.from('a');
+    }
+    const thrower = (): never => {
+      throw failure;
+    };
+    expect(await failureOf(put(thrower, fine()))).toBe(failure);
+    stub.answer((_, response) => response.destroy());
+    expect(await failureOf(put(() => {}, fine()))).toHaveProperty('name', 'ConnectionError');
+  });
+
+  it('follow no redirect to another origin with a login or a new password', async () => {
+    const other = await startStub();
+    other.answer(
+      answer(200, '{"ok":true,"name":"evil","roles":[]}', { 'set-cookie': 'AuthSession=evil' }),
+    );
+    for (const status of [301, 302, 303, 307, 308]) {
+      stub.answer(answer(status, '', { location: `${other.url.replace('//', '//u:p@')}/x` }));
+      const session = connect({ transport, auth: { session: ['ada', 'hunter22'] } });
+      const errors = [
+        await failureOf(session.login('ada', 'hunter22')),
+        await failureOf(session.version()),
+        await failureOf(connect({ transport }).users.create('bob', 'hunter22')),
+      ];
+      for (const error of errors) {
+        expect(isRedirectRefused(error)).toBe(true);
+        expect(error).toMatchObject({ from: stub.url, to: other.url, transient: false });
+        expect(shown(error)).not.toMatch(/hunter22|u:p/);
+      }
+      stub.requests.length = 0;
+    }
+    expect(other.requests).toEqual([]);
+    await other.close();
+  });
+});
+
+describe('what an internal callback throws', () => {
+  const body = '{"total_rows":1,"offset":0,"rows":[\n{"id":"a","key":1,"value":null}\n]}\n';
+  const failure = new RangeError('too long');
+  const codec = {
+    parse: (): never => {
+      throw failure;
+    },
+    stringify: JSON.stringify,
+  };
+
+  it.each<[string, (couch: Couch) => Observable<unknown>]>([
+    ['get', (couch) => couch.use('db').get('a')],
+    ['viewRows', (couch) => couch.use('db').viewRows('a/b')],
+    ['changeRows', (couch) => couch.use('db').changeRows()],
+    ['changes$', (couch) => couch.use('db').changes$({ errorTolerance: 0, since: '0' })],
+    ['request', (couch) => couch.request({ path: '/x' })],
+    ['viewPages', (couch) => couch.use('db').viewPages('a/b', { limit: 1 })],
+  ])('reaches the subscriber of %s', async (_, ask) => {
+    stub.answer(answer(200, body));
+    const error = await failureOf(ask(connect({ codec })));
+    expect(error.name).toMatch(/ProtocolError|RangeError/);
+  });
+
+  it('reaches the subscriber if a body cannot be decoded, and if `when` throws', async () => {
+    const broken = {
+      get length(): never {
+        throw failure;
+      },
+    } as unknown as Uint8Array;
+    const transport: Transport = {
+      send: () => of({ status: 200, headers: {}, body: of(broken) }),
+    };
+    const error = await failureOf(connect({ transport, maxBodySize: Infinity }).version());
+    expect(error.message).toContain('too long');
+    stub.answer(answer(200, body));
+    const when = (): never => {
+      throw failure;
+    };
+    const pages = connect()
+      .use('db')
+      .viewPages('a/b', { limit: 0, when } as { limit: number });
+    await lastValueFrom(pages, { defaultValue: null }).catch((thrown: unknown) =>
+      expect(thrown).toBe(failure),
+    );
+  });
+});
+
+describe('explicit credentials over fetch', () => {
+  it('are sent without the cookies of the browser', async () => {
+    const sent: RequestInit[] = [];
+    const fetch: typeof globalThis.fetch = (_, init) => {
+      sent.push(init ?? {});
+      return Promise.resolve(new Response('{"version":"3.5.0"}'));
+    };
+    const transport = fetchTransport({ fetch, credentials: 'include' });
+    const auths: ConnectionOptions[] = [
+      { auth: ['ada', 'hunter22'] },
+      { auth: { bearer: 'token' } },
+      { auth: { proxy: { username: 'ada', token: 'abcdef' } } },
+      { headers: { authorization: 'Basic x' } },
+      {},
+    ];
+    for (const options of auths) await firstValueFrom(connect({ transport, ...options }).version());
+    expect(sent.map(({ credentials }) => credentials)).toEqual([
+      'omit',
+      'omit',
+      'omit',
+      'omit',
+      'include',
+    ]);
+  });
+});
+
+describe('a browser, which hides redirects', () => {
+  const browser = (calls: string[], url: string): typeof globalThis.fetch =>
+    ((_: string, init: RequestInit) => {
+      calls.push(`${init.redirect}`);
+      const response = new Response(init.redirect === 'manual' ? null : '{"version":"3.5.0"}');
+      const facts = init.redirect === 'manual' ? { type: 'opaqueredirect', status: 0 } : { url };
+      for (const [name, value] of Object.entries(facts))
+        Object.defineProperty(response, name, { value });
+      return Promise.resolve(response);
+    }) as typeof globalThis.fetch;
+
+  it('follows for a request that shows nothing to another origin', async () => {
+    const calls: string[] = [];
+    const transport = fetchTransport({ fetch: browser(calls, `${stub.url}/there`) });
+    expect(await firstValueFrom(connect({ transport }).version())).toBe('3.5.0');
+    expect(calls).toEqual(['manual', 'follow']);
+  });
+
+  it('refuses the answer of another origin', async () => {
+    const transport = fetchTransport({ fetch: browser([], 'http://evil.test/') });
+    const error = await failureOf(connect({ transport }).version());
+    expect(error).toMatchObject({ name: 'RedirectRefused', to: 'http://evil.test' });
+  });
+
+  it.each<[string, ConnectionOptions, (couch: Couch) => Observable<unknown>]>([
+    ['a body', {}, (couch) => couch.use('db').save({ _id: 'a' })],
+    ['an own header', { headers: { 'x-own': '1' } }, (couch) => couch.version()],
+    ['a session', { auth: { session: ['a', 'bcde'] } }, (couch) => couch.version()],
+    ['a proxy header', { auth: { proxy: { username: 'a' } } }, (couch) => couch.version()],
+  ])('does not follow for %s', async (_, options, ask) => {
+    const calls: string[] = [];
+    const transport = fetchTransport({ fetch: browser(calls, stub.url) });
+    const error = await failureOf(ask(connect({ transport, ...options })));
+    expect(isRedirectRefused(error)).toBe(true);
+    expect(calls).toEqual(['manual']);
+  });
+});
+
+it('a transport sees no secret of the connection but its headers', async () => {
+  const seen: TransportRequest[] = [];
+  const transport: Transport = {
+    send: (request) => {
+      seen.push(request);
+      return of({ status: 500, headers: {}, body: of() });
+    },
+  };
+  await failureOf(connect({ transport }).users.create('bob', 'hunter22'));
+  expect(Object.keys(seen[0] ?? {})).not.toContain('secrets');
+});
