@@ -43,8 +43,8 @@ import type { FieldPath } from './queries/field-path.ts';
 import { queryView } from './queries/view.ts';
 import type { ViewOptions } from './queries/view.ts';
 import { REPLICATION_ENDPOINT } from './server/replication.ts';
-import { databaseExists, databaseInfo } from './server/database-info.ts';
-import type { DatabaseInfo } from './server/database-info.ts';
+import { databaseExists, databaseInfo } from './server/databases.ts';
+import type { DatabaseInfo } from './server/databases.ts';
 
 /**
  * Returns the scope of a database to the other modules of Corduroy. It is not a public member.

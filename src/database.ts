@@ -25,8 +25,8 @@ import type {
   RenderResult,
   UpdateResult,
 } from './queries/design-functions.ts';
-import { cleanup, commit, compact } from './server/maintenance.ts';
-import type { CompactOptions } from './server/maintenance.ts';
+import { cleanup, commit, compact } from './server/upkeep.ts';
+import type { CompactOptions } from './server/upkeep.ts';
 import { Connection } from './http/connection.ts';
 import type { ConnectionOptions } from './http/connection-options.ts';
 import type { Operation } from './http/operation.ts';
@@ -37,8 +37,8 @@ import type { AnyFields, Document, DocumentRef } from './model/document.ts';
 import type { Row, RowWithDoc, View, ViewHead } from './model/view.ts';
 import { liveAllDocs } from './live/live-rows.ts';
 import type { LiveAllDocsOptions } from './live/live-rows.ts';
-import { liveConflicts } from './live/live-conflicts.ts';
-import type { DocumentConflict } from './live/live-conflicts.ts';
+import { liveConflicts } from './live/live-documents.ts';
+import type { DocumentConflict } from './live/live-documents.ts';
 import { liveDatabase, readLiveOptions } from './live/live-database.ts';
 import type { LiveDatabase, LiveOptions } from './live/live-database.ts';
 import { liveDocument, liveDocuments } from './live/live-documents.ts';
@@ -62,7 +62,7 @@ import { streamView } from './queries/view.ts';
 import { Upkeep } from './server/upkeep.ts';
 import { replicate } from './server/replication.ts';
 import type { ReplicateOptions, ReplicationResult, ReplicationSide } from './server/replication.ts';
-import type { DatabaseInfo } from './server/database-info.ts';
+import type { DatabaseInfo } from './server/databases.ts';
 
 /** The options of a `Database`: its connection, and its live queries. */
 export interface DatabaseOptions extends ConnectionOptions {

@@ -184,7 +184,7 @@ export type { BackoffOptions } from './operators/retry-policy.ts';
 // Live queries
 export { LiveQuery } from './live/live-query.ts';
 export type { LiveAllDocsOptions } from './live/live-rows.ts';
-export type { DocumentConflict } from './live/live-conflicts.ts';
+export type { DocumentConflict } from './live/live-documents.ts';
 export { LiveEdit } from './live/live-edit.ts';
 export type { EditState, EditOptions } from './live/live-edit.ts';
 export type { LiveFindQuery } from './live/live-find.ts';
@@ -195,14 +195,14 @@ export type { WithState } from './live/live-query.ts';
 
 // The server
 export type { AllDbsOptions, CreateOptions } from './server/databases.ts';
-export type { DatabaseInfo } from './server/database-info.ts';
+export type { DatabaseInfo } from './server/databases.ts';
 export type {
   ConfigOptions,
   ConfigSection,
   ConfigValue,
   NodeConfigOptions,
 } from './server/configuration.ts';
-export type { CompactOptions } from './server/maintenance.ts';
+export type { CompactOptions } from './server/upkeep.ts';
 export type {
   Replicable,
   ReplicateOptions,

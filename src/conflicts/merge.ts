@@ -12,6 +12,7 @@ import { invalidArgument } from '../model/invalid-argument.ts';
 import { canonical, equal } from '../model/json.ts';
 import { toObservable } from '../operators/to-observable.ts';
 import type { ValueOrAsync } from '../operators/to-observable.ts';
+import type { ServerCopy } from '../documents/read.ts';
 import { attachmentOf, mergeAttachments } from './merge-attachments.ts';
 import type { MergedAttachments } from './merge-attachments.ts';
 
@@ -43,12 +44,6 @@ export type Merge<T extends object = AnyFields> = (
   server: Document<T> | null,
   base: Document<T> | null,
 ) => ValueOrAsync<MergeResult<T>>;
-
-/** The server's copy of a document in conflict, and the revision that the local copy was read from. */
-export interface ServerCopy<T extends object> {
-  readonly server: Document<T> | null;
-  readonly base: Document<T> | null;
-}
 
 /** The outcome of a merge: the document to write, or the reason why there is none. */
 export type MergeOutcome<T extends object> =

@@ -1,6 +1,8 @@
+import { map } from 'rxjs';
 import type { Observable } from 'rxjs';
+import { coalesceRead } from './coalesce.ts';
 import { httpError } from '../errors/from-response.ts';
-import { arrayField, asObject, stringField, requireSameId } from '../http/decode.ts';
+import { arrayField, asArray, asObject, requireSameId, stringField } from '../http/decode.ts';
 import type { Answer } from '../http/exchange.ts';
 import { Operation, operation } from '../http/operation.ts';
 import { count, flag, restriction, text, toQuery } from '../http/query.ts';
@@ -9,7 +11,6 @@ import { documentPath, isDotSegment, isLongPath, requireId } from '../http/url.t
 import { byWinner, isTombstone } from '../model/document.ts';
 import type { AnyFields, Document } from '../model/document.ts';
 import { describeValue } from '../model/invalid-argument.ts';
-import { coalesceRead } from './coalesce.ts';
 
 /** Options for reading a document. */
 export interface GetOptions {
@@ -203,4 +204,67 @@ function getThroughAllDocs<T extends object>(
       throw httpError({ status: 404, error: 'not_found', reason, headers, request });
     },
   );
+}
+
+/** The server's copy of a document in conflict, and the revision that the local copy was read from. */
+export interface ServerCopy<T extends object> {
+  readonly server: Document<T> | null;
+  readonly base: Document<T> | null;
+}
+
+/** A document to refetch, and the revision that the local copy was read from. */
+export interface RefetchRequest {
+  readonly id: string;
+  readonly base: string | undefined;
+}
+
+/**
+ * Reads the server's copies of documents in one request, in their order. With `withBase`, it also reads
+ * the revisions that the local copies were read from.
+ */
+export function refetch<T extends object>(
+  db: DatabaseScope,
+  requests: readonly RefetchRequest[],
+  withBase: boolean,
+): Observable<readonly ServerCopy<T>[]> {
+  if (!withBase) {
+    return getDocuments<T>(
+      db,
+      requests.map(({ id }) => id),
+      {},
+    ).pipe(map((servers) => servers.map((server) => ({ server, base: null }))));
+  }
+  const refs = requests.flatMap(({ id, base }) =>
+    base === undefined ? [{ id }] : [{ id }, { id, rev: base }],
+  );
+  return db.connection
+    .json(
+      () => ({ method: 'POST', path: `${db.path}/_bulk_get`, json: { docs: refs } }),
+      (body) => arrayField(body, 'results'),
+    )
+    .pipe(
+      map(({ value }) => {
+        let next = 0;
+        return requests.map(({ base }): ServerCopy<T> => {
+          const server = winnerOf<T>(value[next++]);
+          const [baseDoc = null] = base === undefined ? [] : documentsOf<T>(value[next++]);
+          return { server, base: baseDoc };
+        });
+      }),
+    );
+}
+
+/** Picks the winner as CouchDB does: `_bulk_get` without a revision answers with every leaf. */
+function winnerOf<T extends object>(result: unknown): Document<T> | null {
+  const [winner = null] = documentsOf<T>(result).sort((a, b) => byWinner(a._rev, b._rev));
+  return winner;
+}
+
+function documentsOf<T extends object>(result: unknown): Document<T>[] {
+  return asArray(asObject(result)['docs']).flatMap((answer) => {
+    const { ok } = asObject(answer) as { readonly ok?: Document<T> };
+    if (ok === undefined || '_deleted' in ok) return [];
+    stringField(ok, '_rev');
+    return [ok];
+  });
 }

@@ -2,7 +2,7 @@ import { map, tap } from 'rxjs';
 import { byId } from '../model/document.ts';
 import type { AnyFields, Document } from '../model/document.ts';
 import { invalidArgument } from '../model/invalid-argument.ts';
-import { compareJson } from '../queries/compare-json.ts';
+import { compareJson } from '../model/json.ts';
 import { find } from '../queries/find.ts';
 import type { FindQuery } from '../queries/find.ts';
 import { readField } from '../queries/matcher.ts';

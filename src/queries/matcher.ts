@@ -1,5 +1,5 @@
 import type { AnyFields } from '../model/document.ts';
-import { compareJson, isAscii } from './compare-json.ts';
+import { compareJson, isAscii } from '../model/json.ts';
 
 /** A missing field: only `{ $exists: false }` matches it. */
 export const MISSING: unique symbol = Symbol('missing');
