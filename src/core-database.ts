@@ -21,7 +21,7 @@ import { deleteDocument } from './documents/revisions.ts';
 import type { DeleteResult } from './documents/revisions.ts';
 import { getDocument, getDocuments, getFirstDocuments } from './documents/read.ts';
 import type { GetManyOptions, GetOptions } from './documents/read.ts';
-import type { CoalesceOptions } from './http/coalescing.ts';
+import type { CoalesceOptions } from './http/connection-options.ts';
 import { DEFAULT_URL } from './http/connection-options.ts';
 import { Connection } from './http/connection.ts';
 import type { ConnectionOptions } from './http/connection-options.ts';

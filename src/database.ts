@@ -6,7 +6,7 @@ import type { ChangeHandler, ConsumeProgress, ConsumeOptions } from './changes/c
 import { streamChanges } from './changes/one-shot.ts';
 import type { ChangesSummary } from './changes/one-shot.ts';
 import type { ConflictResolution, ResolveOptions } from './conflicts/resolution.ts';
-import type { CoalesceOptions } from './http/coalescing.ts';
+import type { CoalesceOptions } from './http/connection-options.ts';
 import { upsertMany, upsertOne } from './conflicts/upsert.ts';
 import type { DocumentChange } from './conflicts/upsert.ts';
 import { copyDocument, purge, revisions } from './documents/revisions.ts';

@@ -296,7 +296,7 @@ export type {
   ProxyCredentials,
   SessionCredentials,
 } from './http/auth.ts';
-export type { CoalesceOptions } from './http/coalescing.ts';
+export type { CoalesceOptions } from './http/connection-options.ts';
 export type { ConnectionOptions, JsonCodec } from './http/connection-options.ts';
 export type { RequestOptions } from './http/request.ts';
 export { fetchTransport } from './http/fetch-transport.ts';

@@ -3,7 +3,7 @@ import type { Observable } from 'rxjs';
 import { errorFromAnswer } from '../errors/from-response.ts';
 import { isHTTPError } from '../errors/http-error.ts';
 import type { HTTPError } from '../errors/http-error.ts';
-import type { Coalescing } from '../http/coalescing.ts';
+import type { Coalescing } from '../http/connection-options.ts';
 import type { Connection } from '../http/connection.ts';
 import { arrayField, asArray, asObject, stringField, requireSameId } from '../http/decode.ts';
 import type { Answer, Exchange, RequestSpec } from '../http/exchange.ts';

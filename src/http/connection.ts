@@ -9,8 +9,8 @@ import { assertJson } from '../model/json.ts';
 import { assertHeader } from './auth.ts';
 import type { Authorization } from './auth.ts';
 import { Authenticator } from './authenticator.ts';
-import { coalescing } from './coalescing.ts';
-import type { Coalescing } from './coalescing.ts';
+import { coalescing } from './connection-options.ts';
+import type { Coalescing } from './connection-options.ts';
 import type { ConnectionOptions, JsonCodec } from './connection-options.ts';
 import { defaultTransport } from './fetch-transport.ts';
 import {

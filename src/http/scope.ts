@@ -1,5 +1,5 @@
-import { coalescing } from './coalescing.ts';
-import type { CoalesceOptions, Coalescing } from './coalescing.ts';
+import { coalescing } from './connection-options.ts';
+import type { CoalesceOptions, Coalescing } from './connection-options.ts';
 import type { Connection } from './connection.ts';
 import { databasePath, requireDatabaseName } from './url.ts';
 
