@@ -1,7 +1,8 @@
-import { defer, mergeMap, toArray } from 'rxjs';
-import type { Observable, SchedulerLike } from 'rxjs';
-import { numberOrNull, sequence } from '../http/decode.ts';
-import { RowStream } from '../http/row-stream.ts';
+import { defer, last, mergeMap, tap } from 'rxjs';
+import type { Observable, OperatorFunction, SchedulerLike } from 'rxjs';
+import { arrayField, asObject, numberOrNull, sequence } from '../http/decode.ts';
+import type { Exchange } from '../http/exchange.ts';
+import { lines } from '../operators/lines.ts';
 import type { Sequence } from '../model/change.ts';
 import { clock } from '../operators/time.ts';
 import { OPEN } from './feed-source.ts';
@@ -44,21 +45,50 @@ function poll<Item extends Sequenced>(
   const limit = Math.min(remaining, POLL_LIMIT);
   const { query, ...rest } = source.request({ ...kind, since, limit });
   const spec = { ...rest, path: source.path + query, endless: true, timeout: 2 * heartbeat };
-  return defer(() => {
-    let end: FeedEvent<Item> | undefined;
-    // Row by row, because an answer may be longer than the longest string.
-    const answer = new RowStream(source.connection, () => spec, {
-      field: 'results',
-      row: (row) => source.decode(row),
-      info: ({ last_seq: last, pending }) => {
-        end = { type: 'end', lastSeq: sequence(last), pending: numberOrNull(pending) };
-      },
+  return source.connection
+    .send(() => spec)
+    .pipe(mergeMap((exchange) => exchange.body.pipe(lines('keep'), readAnswer(source, exchange))));
+}
+
+/**
+ * Reads an answer row by row, because it may be longer than the longest string. CouchDB writes one
+ * line per row. An answer in another layout, as a proxy may write it, is decoded as a whole.
+ */
+function readAnswer<Item extends Sequenced>(
+  { connection, decode }: FeedSource<Item>,
+  exchange: Exchange,
+): OperatorFunction<readonly string[], FeedEvent<Item>> {
+  const parse = <R>(text: string, read: (body: unknown) => R): R =>
+    connection.decode({ text, exchange }, read).value;
+  return (blocks) =>
+    defer(() => {
+      const items: Item[] = [];
+      /** All lines except the rows: the answer with an empty list. */
+      const others: string[] = [];
+      let inRows = false;
+      const readLine = (line: string): void => {
+        if (inRows && !line.startsWith(']')) {
+          if (line !== '') items.push(parse(line.endsWith(',') ? line.slice(0, -1) : line, decode));
+          return;
+        }
+        inRows = others.length === 0 && line.endsWith('"results":[');
+        others.push(line);
+      };
+      const readEnd = (): FeedEvent<Item> =>
+        parse(others.join('\n'), (body) => {
+          for (const row of arrayField(body, 'results')) items.push(decode(row));
+          const { last_seq: lastSeq, pending } = asObject(body);
+          return { type: 'end', lastSeq: sequence(lastSeq), pending: numberOrNull(pending) };
+        });
+      return blocks.pipe(
+        tap((block) => block.forEach(readLine)),
+        last(null, null),
+        mergeMap(() => {
+          const end = readEnd();
+          return [OPEN, { type: 'items' as const, items }, end];
+        }),
+      );
     });
-    return answer.pipe(
-      toArray(),
-      mergeMap((items) => [OPEN, { type: 'items' as const, items }, end as FeedEvent<Item>]),
-    );
-  });
 }
 
 /** The minimum time between two requests that bring few items, in milliseconds. */
