@@ -13,24 +13,24 @@ const core = './src/core.ts';
 
 /** Budgets in bytes, 2 % above the measured size; `without` matches paths that must not be bundled. */
 const imports = [
-  { name: 'everything', code: `export * from '${browser}'`, budget: 49_500 },
-  { name: 'Couch', code: `export { Couch } from '${browser}'`, budget: 46_980 },
+  { name: 'everything', code: `export * from '${browser}'`, budget: 61_880 },
+  { name: 'Couch', code: `export { Couch } from '${browser}'`, budget: 59_290 },
   {
     name: 'Couch of corduroy/core',
     code: `export { Couch } from '${core}'`,
-    budget: 25_500,
+    budget: 36_490,
     without: /^src.live|strategies|upsert|leaves|matcher|deploy|resharding|tab-/,
   },
   {
     name: 'a live document',
     code: `import { Database } from '${browser}'; new Database('a').doc$('b').subscribe()`,
-    budget: 41_760,
+    budget: 53_650,
   },
   {
     name: 'relax and the guards',
     code: `export { relax, lastOf, isNotFound, isConflict } from '${browser}'`,
-    budget: 1_220,
-    without: /^src.(http|changes|live)/,
+    budget: 2_860,
+    without: /^src.(changes|live|documents|queries)/,
   },
 ];
 

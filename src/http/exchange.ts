@@ -196,7 +196,7 @@ function rootCause(error: unknown): unknown {
 }
 
 // Shared, because it decodes only whole texts and so keeps no state.
-const decoder = new TextDecoder();
+const decoder = /* @__PURE__ */ new TextDecoder();
 
 /** Makes the error of a body, a line or a row that is longer than the connection allows. */
 export function sizeError(

@@ -241,7 +241,7 @@ export function isAscii(text: string): boolean {
 }
 
 /** Sorts ASCII strings as CouchDB does: every browser has the same root collation for them. */
-const collator = new Intl.Collator('en', { usage: 'sort' });
+const collator = /* @__PURE__ */ new Intl.Collator('en', { usage: 'sort' });
 
 /**
  * Compares two JSON values as CouchDB does: null, false, true, numbers, strings, arrays, objects.
