@@ -13,23 +13,23 @@ const core = './src/core.ts';
 
 /** Budgets in bytes, 2 % above the measured size; `without` matches paths that must not be bundled. */
 const imports = [
-  { name: 'everything', code: `export * from '${browser}'`, budget: 49_500 },
-  { name: 'Couch', code: `export { Couch } from '${browser}'`, budget: 46_980 },
+  { name: 'everything', code: `export * from '${browser}'`, budget: 54_160 },
+  { name: 'Couch', code: `export { Couch } from '${browser}'`, budget: 51_580 },
   {
     name: 'Couch of corduroy/core',
     code: `export { Couch } from '${core}'`,
-    budget: 25_500,
+    budget: 29_770,
     without: /^src.live|strategies|upsert|leaves|matcher|deploy|resharding|tab-/,
   },
   {
     name: 'a live document',
     code: `import { Database } from '${browser}'; new Database('a').doc$('b').subscribe()`,
-    budget: 41_760,
+    budget: 46_180,
   },
   {
     name: 'relax and the guards',
     code: `export { relax, lastOf, isNotFound, isConflict } from '${browser}'`,
-    budget: 1_220,
+    budget: 1_570,
     without: /^src.(http|changes|live)/,
   },
 ];

@@ -19,7 +19,7 @@ import { getDocument } from '../documents/read.ts';
 import { writeMany } from '../documents/write.ts';
 import type { Write } from '../documents/write.ts';
 import type { CorduroyError } from '../errors/corduroy-error.ts';
-import { httpError } from '../errors/from-response.ts';
+import { httpError, redactHeaders } from '../errors/from-response.ts';
 import { Conflict, isNotFound } from '../errors/http-error.ts';
 import { asArray, asObject } from '../http/decode.ts';
 import { operation } from '../http/operation.ts';
@@ -41,7 +41,7 @@ export function leaves<T extends object = AnyFields>(
   return operation(
     db.connection,
     () => ({ path }),
-    (body, { headers, request }) => {
+    (body, { headers: received, redact, request }) => {
       const allLeaves = asArray(body).flatMap((answer) => {
         const { ok } = asObject(answer) as { readonly ok?: Document<T> };
         return ok === undefined ? [] : [ok];
@@ -49,6 +49,7 @@ export function leaves<T extends object = AnyFields>(
       const live = allLeaves.filter((leaf) => !('_deleted' in leaf));
       if (live.length > 0) return live.sort((a, b) => byWinner(a._rev, b._rev));
       const reason = allLeaves.length > 0 ? 'deleted' : 'missing';
+      const headers = redactHeaders(received, redact);
       throw httpError({ status: 404, error: 'not_found', reason, headers, request });
     },
   );
