@@ -326,7 +326,7 @@ describe('a wrong password', () => {
     await soon(couch.version());
     guard.answer = ({ method, url }) => {
       if (url.startsWith('/_users') && method === 'PUT')
-        return { status: 201, body: { id: 'x', rev: '2-a' } };
+        return { status: 201, body: { id: 'org.couchdb.user:ada', rev: '2-a' } };
       return url.startsWith('/_users')
         ? {
             status: 200,

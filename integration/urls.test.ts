@@ -9,9 +9,11 @@ import type { StubServer } from './helpers/stub-server.ts';
 describe('on the wire', () => {
   let stub: StubServer;
   beforeAll(async () => {
-    stub = await startStub((_, response) =>
-      response.end('{"ok":true,"_id":"x","id":"x","rev":"1-a"}'),
-    );
+    stub = await startStub(({ url, body }, response) => {
+      const named = decodeURIComponent(url?.replace('/prefix/db/', '') ?? '');
+      const id = String(body) === '' ? named : JSON.parse(String(body))._id;
+      response.end(JSON.stringify({ ok: true, _id: id, id, rev: '1-a' }));
+    });
   });
   afterAll(() => stub.close());
 

@@ -1,6 +1,7 @@
-import { defer, last, mergeMap, tap } from 'rxjs';
+import { concat, defer, mergeMap } from 'rxjs';
 import type { Observable, OperatorFunction, SchedulerLike } from 'rxjs';
 import { arrayField, asObject, numberOrNull, sequence } from '../http/decode.ts';
+import { lineLimit, sizeError } from '../http/exchange.ts';
 import type { Exchange } from '../http/exchange.ts';
 import { lines } from '../operators/lines.ts';
 import type { Sequence } from '../model/change.ts';
@@ -47,12 +48,17 @@ function poll<Item extends Sequenced>(
   const spec = { ...rest, path: source.path + query, endless: true, timeout: 2 * heartbeat };
   return source.connection
     .send(() => spec)
-    .pipe(mergeMap((exchange) => exchange.body.pipe(lines('keep'), readAnswer(source, exchange))));
+    .pipe(
+      mergeMap((exchange) =>
+        exchange.body.pipe(lines('keep', lineLimit(exchange)), readAnswer(source, exchange)),
+      ),
+    );
 }
 
 /**
  * Reads an answer row by row, because it may be longer than the longest string. CouchDB writes one
- * line per row. An answer in another layout, as a proxy may write it, is decoded as a whole.
+ * line per row. An answer in another layout, as a proxy may write it, is decoded as a whole. Memory
+ * holds as many rows as were asked for: more of them are emitted before the end.
  */
 function readAnswer<Item extends Sequenced>(
   { connection, decode }: FeedSource<Item>,
@@ -65,13 +71,23 @@ function readAnswer<Item extends Sequenced>(
       const items: Item[] = [];
       /** All lines except the rows: the answer with an empty list. */
       const others: string[] = [];
+      let othersLength = 0;
       let inRows = false;
+      let opened = false;
+      const takeItems = (): FeedEvent<Item>[] => {
+        const taken = { type: 'items' as const, items: items.splice(0) };
+        if (opened) return [taken];
+        opened = true;
+        return [OPEN, taken];
+      };
       const readLine = (line: string): void => {
         if (inRows && !line.startsWith(']')) {
           if (line !== '') items.push(parse(line.endsWith(',') ? line.slice(0, -1) : line, decode));
           return;
         }
         inRows = others.length === 0 && line.endsWith('"results":[');
+        othersLength += line.length;
+        if (othersLength > exchange.maxBodySize) throw sizeError(exchange, 'the answer');
         others.push(line);
       };
       const readEnd = (): FeedEvent<Item> =>
@@ -80,12 +96,16 @@ function readAnswer<Item extends Sequenced>(
           const { last_seq: lastSeq, pending } = asObject(body);
           return { type: 'end', lastSeq: sequence(lastSeq), pending: numberOrNull(pending) };
         });
-      return blocks.pipe(
-        tap((block) => block.forEach(readLine)),
-        last(null, null),
-        mergeMap(() => {
+      return concat(
+        blocks.pipe(
+          mergeMap((block) => {
+            block.forEach(readLine);
+            return items.length > POLL_LIMIT ? takeItems() : [];
+          }),
+        ),
+        defer(() => {
           const end = readEnd();
-          return [OPEN, { type: 'items' as const, items }, end];
+          return [...takeItems(), end];
         }),
       );
     });

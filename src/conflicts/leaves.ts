@@ -8,7 +8,7 @@ import { getDocument } from '../documents/read.ts';
 import { writeMany } from '../documents/write-many.ts';
 import { refusalOf, writeOne } from '../documents/write.ts';
 import type { Write } from '../documents/write.ts';
-import { httpError } from '../errors/from-response.ts';
+import { httpError, redactHeaders } from '../errors/from-response.ts';
 import { isConflict, isNotFound } from '../errors/http-error.ts';
 import type { HTTPError } from '../errors/http-error.ts';
 import { asArray, asObject } from '../http/decode.ts';
@@ -33,7 +33,7 @@ export function leaves<T extends object = AnyFields>(
   return operation(
     db.connection,
     () => ({ path }),
-    (body, { headers, request }) => {
+    (body, { headers: received, redact, request }) => {
       const allLeaves = asArray(body).flatMap((answer) => {
         const { ok } = asObject(answer) as { readonly ok?: Document<T> };
         return ok === undefined ? [] : [ok];
@@ -41,6 +41,7 @@ export function leaves<T extends object = AnyFields>(
       const live = allLeaves.filter((leaf) => !('_deleted' in leaf));
       if (live.length > 0) return live.sort((a, b) => byWinner(a._rev, b._rev));
       const reason = allLeaves.length > 0 ? 'deleted' : 'missing';
+      const headers = redactHeaders(received, redact);
       throw httpError({ status: 404, error: 'not_found', reason, headers, request });
     },
   );

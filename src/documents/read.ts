@@ -1,7 +1,7 @@
 import { map } from 'rxjs';
 import type { Observable } from 'rxjs';
 import { coalesceRead } from './coalesce.ts';
-import { httpError } from '../errors/from-response.ts';
+import { httpError, redactHeaders } from '../errors/from-response.ts';
 import { arrayField, asArray, asObject, requireSameId, stringField } from '../http/decode.ts';
 import type { Answer } from '../http/exchange.ts';
 import { Operation, operation } from '../http/operation.ts';
@@ -196,11 +196,12 @@ function getThroughAllDocs<T extends object>(
       path: `${db.path}/_all_docs?include_docs=true`,
       json: { keys: [id] },
     }),
-    (body, { headers, request }) => {
+    (body, { headers: received, redact, request }) => {
       const [row] = arrayField(body, 'rows');
       const doc = rowDocument<T>(row);
       if (doc !== null) return doc;
       const reason = asObject(row)['id'] === undefined ? 'missing' : 'deleted';
+      const headers = redactHeaders(received, redact);
       throw httpError({ status: 404, error: 'not_found', reason, headers, request });
     },
   );

@@ -92,18 +92,27 @@ export function isWrongPassword(error: unknown): boolean {
 /** Makes an error of the class for a status. */
 export function httpError(details: HTTPErrorDetails): HTTPError {
   const Class = CLASSES[details.status] ?? (details.status >= 500 ? ServerError : HTTPError);
-  return new Class({ ...details, headers: cleanHeaders(details.headers) });
+  return new Class(details);
 }
 
-/** The function that masks the headers of a 2xx response: most headers are never shown. */
+/** The functions that mask the headers of 2xx responses. Most headers are never shown. */
 const redactions = new WeakMap<object, Redact>();
+let viewers = 0;
 
-/** Records how to mask the headers of a response when they are shown. */
-export function rememberRedaction(headers: Readonly<Record<string, string>>, redact: Redact): void {
-  redactions.set(headers, redact);
+/** Announces that headers of responses will be shown. Returns a function that ends it. */
+export function viewHeaders(): () => void {
+  viewers += 1;
+  return () => {
+    viewers -= 1;
+  };
 }
 
-/** Returns headers without cookies and credentials. */
+/** Records how to mask the headers of a response, if a viewer waits. An entry costs 1 µs. */
+export function rememberRedaction(headers: Readonly<Record<string, string>>, redact: Redact): void {
+  if (viewers > 0) redactions.set(headers, redact);
+}
+
+/** Returns the headers of a response that a viewer has waited for, without cookies and credentials. */
 export function cleanHeaders(
   headers: Readonly<Record<string, string>>,
 ): Readonly<Record<string, string>> {

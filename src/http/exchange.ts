@@ -207,6 +207,15 @@ export function sizeError(
   return protocolError(request, problem, { limit: maxBodySize });
 }
 
+/** Limits the length of one line: the list may be of any length. */
+export function lineLimit(exchange: Pick<Exchange, 'request' | 'maxBodySize'>): {
+  readonly max: number;
+  readonly tooLong: () => Error;
+} {
+  const { maxBodySize: max } = exchange;
+  return { max, tooLong: () => sizeError(exchange, 'a line of the answer') };
+}
+
 /** The limit for the body of an error, in bytes. */
 const MAX_ERROR_BODY = 65_536;
 

@@ -1,5 +1,5 @@
 import { Observable, catchError, map, of, throwError } from 'rxjs';
-import { cleanHeaders } from '../errors/from-response.ts';
+import { cleanHeaders, viewHeaders } from '../errors/from-response.ts';
 import { isHTTPError } from '../errors/http-error.ts';
 import type { HTTPError } from '../errors/http-error.ts';
 import type { Connection } from './connection.ts';
@@ -67,7 +67,7 @@ export class Operation<T> extends Observable<T> {
    * });
    */
   status(): Observable<Status<T>> {
-    return this.#answers.pipe(
+    const statuses = this.#answers.pipe(
       map(({ value, code, headers }): Status<T> => ({
         ok: true,
         code,
@@ -88,6 +88,10 @@ export class Operation<T> extends Observable<T> {
         });
       }),
     );
+    return new Observable((subscriber) => {
+      subscriber.add(viewHeaders());
+      return statuses.subscribe(subscriber);
+    });
   }
 
   /**

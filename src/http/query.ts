@@ -156,12 +156,13 @@ export function toBody(
   options: object,
   what: string,
   codec?: JsonCodec,
+  separator = ': ',
 ): Record<string, unknown> {
   requireRestrictions(options, what);
   const body: Record<string, unknown> = {};
   for (const [name, value] of Object.entries(options)) {
     if (value === undefined) continue;
-    encoder(parameters, name, what)(value, `${what}: ${name}`, codec);
+    encoder(parameters, name, what)(value, what + separator + name, codec);
     body[wireName(name)] = value;
   }
   return body;
@@ -203,5 +204,5 @@ const BACKOFF: Parameters = {
 export function requireBackoff(options: unknown, name: string): void {
   if (typeof options !== 'object' || options === null)
     throw invalidArgument(name, 'an object', options);
-  toBody(BACKOFF, options, name);
+  toBody(BACKOFF, options, name, undefined, '.');
 }

@@ -4,7 +4,7 @@ import type { ProtocolError } from '../errors/connection-error.ts';
 import { isCorduroyError } from '../errors/corduroy-error.ts';
 import type { Connection } from './connection.ts';
 import { arrayField, asObject } from './decode.ts';
-import { protocolError, sizeError } from './exchange.ts';
+import { lineLimit, protocolError, sizeError } from './exchange.ts';
 import type { Exchange, RequestSpec } from './exchange.ts';
 import { lines } from '../operators/lines.ts';
 import { guarded, toAsyncIterator } from '../operators/to-observable.ts';
@@ -179,15 +179,6 @@ export function rows<R, Info>(
 
 /** The longest text of a failure that an error shows. */
 const MAX_SHOWN = 2000;
-
-/** Limits the length of one line: the list may be of any length. */
-export function lineLimit(exchange: Pick<Exchange, 'request' | 'maxBodySize'>): {
-  readonly max: number;
-  readonly tooLong: () => Error;
-} {
-  const { maxBodySize: max } = exchange;
-  return { max, tooLong: () => sizeError(exchange, 'a line of the answer') };
-}
 
 interface Failure {
   readonly error: string;

@@ -29,35 +29,45 @@ function isPromise<T>(value: T | Promise<T>): value is Promise<T> {
  */
 export function guarded<T>(
   subscriber: Pick<Subscriber<never>, 'error'>,
-  { next, error, complete }: Partial<Observer<T>>,
+  observer: Partial<Observer<T>>,
 ): Observer<T> {
-  return {
-    next: (value) => {
-      try {
-        next?.(value);
-      } catch (thrown) {
-        subscriber.error(thrown);
-      }
-    },
-    error: (failure: unknown) => {
-      if (error === undefined) {
-        subscriber.error(failure);
-        return;
-      }
-      try {
-        error(failure);
-      } catch (thrown) {
-        subscriber.error(thrown);
-      }
-    },
-    complete: () => {
-      try {
-        complete?.();
-      } catch (thrown) {
-        subscriber.error(thrown);
-      }
-    },
-  };
+  return new Guarded(subscriber, observer);
+}
+
+/** A class, because every response passes several of them: its methods are no closures. */
+class Guarded<T> implements Observer<T> {
+  readonly #subscriber: Pick<Subscriber<never>, 'error'>;
+  readonly #observer: Partial<Observer<T>>;
+
+  constructor(subscriber: Pick<Subscriber<never>, 'error'>, observer: Partial<Observer<T>>) {
+    this.#subscriber = subscriber;
+    this.#observer = observer;
+  }
+
+  next(value: T): void {
+    try {
+      this.#observer.next?.(value);
+    } catch (thrown) {
+      this.#subscriber.error(thrown);
+    }
+  }
+
+  error(failure: unknown): void {
+    try {
+      if (this.#observer.error === undefined) this.#subscriber.error(failure);
+      else this.#observer.error(failure);
+    } catch (thrown) {
+      this.#subscriber.error(thrown);
+    }
+  }
+
+  complete(): void {
+    try {
+      this.#observer.complete?.();
+    } catch (thrown) {
+      this.#subscriber.error(thrown);
+    }
+  }
 }
 
 /**

@@ -1,6 +1,6 @@
 import { defer, map, mergeMap, of, retry, throwError } from 'rxjs';
 import type { MonoTypeOperatorFunction, Observable } from 'rxjs';
-import { httpError } from '../errors/from-response.ts';
+import { httpError, redactHeaders } from '../errors/from-response.ts';
 import { isConflict } from '../errors/http-error.ts';
 import type { Connection } from '../http/connection.ts';
 import type { Answer } from '../http/exchange.ts';
@@ -92,7 +92,8 @@ function edit(db: DatabaseScope, entries: Grant, editList: ListEdit): Operation<
     if (isSame(answer.value, applyEdit(answer.value, entries, editList))) return answer;
     const request = { method: 'PUT', url: `${connection.url}${db.path}/_security` };
     const reason = 'another client has overwritten the change';
-    throw httpError({ status: 409, error: 'conflict', reason, headers: answer.headers, request });
+    const headers = redactHeaders(answer.headers, connection.redact);
+    throw httpError({ status: 409, error: 'conflict', reason, headers, request });
   };
   return new Operation(
     attempt.pipe(

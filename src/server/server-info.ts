@@ -1,5 +1,5 @@
 import { catchError, mergeMap, of, throwError } from 'rxjs';
-import { httpError } from '../errors/from-response.ts';
+import { httpError, redactHeaders } from '../errors/from-response.ts';
 import { isNotFound, rawAnswer } from '../errors/http-error.ts';
 import type { Connection } from '../http/connection.ts';
 import { asArray, asObject, stringField } from '../http/decode.ts';
@@ -86,14 +86,14 @@ export function statistics(
   const read = (statPath: string) =>
     connection.json(
       () => ({ path: base + statPath }),
-      (body, { headers, request }) => ({
+      (body, { headers, redact, request }) => ({
         // For an unknown path the server answers null instead of 404.
         statistics: body === null ? null : asObject(body),
         notFound: {
           status: 404,
           error: 'not_found',
           reason: 'no such statistic',
-          headers,
+          headers: body === null ? redactHeaders(headers, redact) : {},
           request,
         },
       }),
