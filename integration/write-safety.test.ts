@@ -413,16 +413,68 @@ describe('a write whose answer was lost', () => {
 
   it('is found out although somebody has written since', async () => {
     const { db, direct, proxy } = await proxied();
+    const doc: Draft<Note> = { _id: 'a', n: 0 };
+    await firstValueFrom(direct.save(doc));
     proxy.cutAfter(0, { match: isWrite, times: 1 });
     const gate = proxy.nextRequest(({ url }) => url.includes('_bulk_get'));
     proxy.stall(({ url }) => url.includes('_bulk_get'));
-    const saved = firstValueFrom(db.save({ _id: 'a', n: 1 }));
+    const saved = firstValueFrom(db.save({ ...doc, n: 1 }));
     await gate;
-    await firstValueFrom(direct.upsert('a', (doc) => ({ ...doc, n: 2 })));
+    await firstValueFrom(direct.upsert('a', (present) => ({ ...present, n: 2 })));
     proxy.resume();
     const { resolved } = await saved;
-    expect(resolved.get('a')?._rev).toMatch(/^1-/);
+    expect(resolved.get('a')?._rev).toMatch(/^2-/);
     expect(await firstValueFrom(direct.get('a'))).toMatchObject({ n: 2 });
+  });
+
+  it('is not taken for a former document with the same body', async () => {
+    const { db, direct, proxy } = await proxied();
+    const doc: Draft<Note> = { _id: 'a', on: true };
+    await firstValueFrom(direct.save(doc));
+    await firstValueFrom(direct.save({ ...doc, on: false }));
+    proxy.answer({ status: 503, body: '{"error":"busy"}', match: isWrite });
+    expect(await failure(db.save({ _id: 'a', on: true }))).toMatchObject({ status: 503 });
+  });
+
+  it.each([
+    ['data', { content_type: 'text/plain', data: btoa('AAAA') }],
+    ['a stub', { content_type: 'text/plain', stub: true }],
+  ] as const)(
+    'is not taken for a revision with another attachment, sent as %s',
+    async (_, file) => {
+      const { db, direct, proxy } = await proxied();
+      await firstValueFrom(direct.save({ _id: 'a', n: 0 }));
+      const doc = await firstValueFrom(direct.get('a'));
+      await firstValueFrom(direct.putAttachment(doc, 'old!', 'p'));
+      proxy.answer({ status: 503, body: '{"error":"busy"}', match: isWrite });
+      const other = { content_type: 'text/plain', data: btoa('BBBB') };
+      await firstValueFrom(direct.save({ ...doc, n: 1, _attachments: { p: other } }));
+      const mine = { ...doc, n: 1, _attachments: { p: file } };
+      expect(await failure(db.save(mine as Draft<Note>))).toMatchObject({ status: 503 });
+    },
+  );
+
+  it('is found out for an attachment within a document', async () => {
+    const { db, direct, proxy } = await proxied();
+    proxy.cutAfter(0, { match: isWrite, times: 1 });
+    const file = { content_type: 'text/plain', data: btoa('AAAA') };
+    await firstValueFrom(db.save({ _id: 'a', _attachments: { p: file } } as Draft<Note>));
+    const bytes = await firstValueFrom(direct.getAttachment('a', 'p'));
+    expect(new TextDecoder().decode(bytes)).toBe('AAAA');
+  });
+
+  needs('bulk-get-leaves')('is not taken for the deletion of the document', async () => {
+    const { db, direct, proxy } = await proxied();
+    await firstValueFrom(direct.save({ _id: 'a', n: 0 }));
+    const doc = await firstValueFrom(direct.get('a'));
+    await firstValueFrom(direct.putAttachment(doc, 'old!', 'p'));
+    await firstValueFrom(direct.delete({ ...doc }));
+    proxy.answer({
+      status: 503,
+      body: '{"error":"busy"}',
+      match: ({ method }) => method === 'DELETE',
+    });
+    expect(await failure(db.deleteAttachment(doc, 'p'))).toMatchObject({ status: 503 });
   });
 
   it('counts once in an upsert', async () => {

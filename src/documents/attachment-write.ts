@@ -11,10 +11,9 @@ import {
   throwError,
 } from 'rxjs';
 import type { Observable, Observer } from 'rxjs';
-import { isNotFound } from '../errors/http-error.ts';
 import { asObject, requireSameId, stringField } from '../http/decode.ts';
 import type { Answer } from '../http/exchange.ts';
-import { mayBeWritten, nextRevisions } from '../http/verify-writes.ts';
+import { mayBeWritten, nextRevisions, readRevision } from '../http/verify-writes.ts';
 import { assertHeader } from '../http/auth.ts';
 import { duration } from '../operators/time.ts';
 import { Operation } from '../http/operation.ts';
@@ -173,15 +172,18 @@ function attachmentDespite(
   const failed = throwError(() => error);
   if (!mayBeWritten(error) || bytes === undefined) return failed;
   const carriedOut = (rev: string): Observable<boolean> => {
-    const stored = new AttachmentRead(db, id, name, { rev });
-    if (bytes === null)
-      return stored.info().pipe(
-        map(() => false),
-        catchError((missing: unknown) => (isNotFound(missing) ? of(true) : failed)),
-      );
-    const sent = bytes instanceof Uint8Array ? of(bytes) : from(bytes.arrayBuffer());
-    return forkJoin([sent, stored]).pipe(
-      map(([mine, theirs]) => isSameBytes(new Uint8Array(mine), theirs)),
+    const owner$ = readRevision(db, id, rev);
+    return owner$.pipe(
+      mergeMap((owner) => {
+        // Another client has deleted the document.
+        if (owner === null) return of(false);
+        const isThere = Object.hasOwn(owner._attachments ?? {}, name);
+        if (bytes === null || !isThere) return of(bytes === null && !isThere);
+        const sent = bytes instanceof Uint8Array ? of(bytes) : from(bytes.arrayBuffer());
+        return forkJoin([sent, new AttachmentRead(db, id, name, { rev })]).pipe(
+          map(([mine, theirs]) => isSameBytes(new Uint8Array(mine), theirs)),
+        );
+      }),
     );
   };
   return nextRevisions(db, id, base).pipe(

@@ -32,7 +32,10 @@ export function mayBeWritten(error: unknown): boolean {
 /**
  * Finds out which writes the server has carried out although their answer was lost.
  *
- * A write has been carried out if a revision that descends from the one it replaces has its body.
+ * A write has been carried out if a revision that descends from the one it replaces has its body. A
+ * write that replaces none is recognised in the present document only: a former one with the same
+ * body may be of another client, or from before a deletion.
+ *
  * Emits an entry for each write, in order. Sends one request, and a second one if a write has been
  * replaced by a later revision already. Errors as those requests do.
  *
@@ -49,9 +52,11 @@ export function verifyWrites(
       map((leaves) => writes.map(({ doc }, i) => (leaves[i]?.length ? (doc._rev ?? null) : null))),
     );
   }
+  const withData = writes.some(({ doc }) => hasData(doc));
   return readLeaves(
     db,
     writes.map(({ id }) => ({ id })),
+    withData,
   ).pipe(
     mergeMap((leavesOf) => {
       const found = writes.map((write, i) => findWrite(db, write, leavesOf[i] ?? []));
@@ -63,6 +68,7 @@ export function verifyWrites(
       return readLeaves(
         db,
         older.map(({ id, rev }) => ({ id, rev })),
+        withData,
       ).pipe(
         // The body of an older revision may be compacted: then nothing tells.
         catchError(() => of<readonly (readonly Leaf[])[]>([])),
@@ -78,7 +84,7 @@ export function verifyWrites(
   );
 }
 
-/** Reads the revisions that follow one directly, or the first ones of a new document. */
+/** Reads the revisions that follow one directly, or the present ones of a new document. */
 export function nextRevisions(
   db: DatabaseScope,
   id: string,
@@ -87,14 +93,23 @@ export function nextRevisions(
   return readLeaves(db, [{ id }]).pipe(
     map(([leaves = []]) => {
       const next = leaves.flatMap((leaf) => {
+        if (base === undefined) return [leaf._rev];
         const history = ancestryOf(leaf);
-        // A document that was deleted begins again after its tombstone.
-        return base === undefined
-          ? [leaf._rev, history.at(-1)]
-          : [history[history.indexOf(base) - 1]];
+        return [history[history.indexOf(base) - 1]];
       });
       return [...new Set(next.filter((rev) => rev !== undefined))];
     }),
+  );
+}
+
+/** Reads a revision with the stubs of its attachments; null if it is deleted, or not stored. */
+export function readRevision(
+  db: DatabaseScope,
+  id: string,
+  rev: string,
+): Observable<Document | null> {
+  return readLeaves(db, [{ id, rev }]).pipe(
+    map(([docs = []]) => docs.find(({ _deleted: deleted }) => deleted !== true) ?? null),
   );
 }
 
@@ -103,12 +118,13 @@ type Leaf = Document & { readonly _deleted?: boolean };
 function readLeaves(
   db: DatabaseScope,
   docs: readonly { readonly id: string; readonly rev?: string }[],
+  withData = false,
 ): Observable<readonly (readonly Leaf[])[]> {
   return db.connection
     .json(
       () => ({
         method: 'POST',
-        path: `${db.path}/_bulk_get?revs=true`,
+        path: `${db.path}/_bulk_get?revs=true${withData ? '&attachments=true' : ''}`,
         json: { docs },
         timeout: VERIFY_TIMEOUT,
       }),
@@ -132,15 +148,13 @@ interface FoundWrite {
 function findWrite(db: DatabaseScope, write: SentWrite, leaves: readonly Leaf[]): FoundWrite {
   const base = write.doc._rev;
   for (const leaf of leaves) {
-    const history = ancestryOf(leaf);
-    const place = base === undefined ? history.length : history.indexOf(base);
-    if (place === 1 || base === undefined) {
-      if (isBodyOf(db, write, leaf)) return { rev: leaf._rev };
-    }
+    const isNext = base === undefined || ancestryOf(leaf).indexOf(base) === 1;
+    if (isNext && isBodyOf(db, write, leaf)) return { rev: leaf._rev };
   }
+  if (base === undefined) return { rev: null };
   for (const leaf of leaves) {
     const history = ancestryOf(leaf);
-    const place = base === undefined ? history.length : history.indexOf(base);
+    const place = history.indexOf(base);
     const child = history[place - 1];
     if (place > 1 && child !== undefined) return { rev: null, ancestor: child };
   }
@@ -159,7 +173,7 @@ function isBodyOf({ connection }: DatabaseScope, { doc }: SentWrite, leaf: Leaf)
   return (
     (sent._deleted === true) === (leaf._deleted === true) &&
     equal(fieldsOf(sent), fieldsOf(leaf)) &&
-    haveSameAttachments(sent._attachments ?? {}, leaf._attachments ?? {})
+    haveSameAttachments(sent, leaf._attachments ?? {})
   );
 }
 
@@ -167,21 +181,26 @@ function fieldsOf(doc: object): object {
   return Object.fromEntries(Object.entries(doc).filter(([name]) => !name.startsWith('_')));
 }
 
-function haveSameAttachments(sent: Attachments, stored: Attachments): boolean {
+function hasData({ _attachments: attachments = {} }: Draft): boolean {
+  return Object.values(attachments).some((one) => 'data' in one);
+}
+
+/** Compares the data of attachments that were sent. A stub has kept what the base had. */
+function haveSameAttachments(
+  { _attachments: sent = {}, _rev }: Draft,
+  stored: Attachments,
+): boolean {
   const names = Object.keys(sent);
   if (names.length !== Object.keys(stored).length) return false;
   return names.every((name) => {
     const [mine, theirs] = [sent[name], stored[name]];
     if (mine === undefined || theirs === undefined || !Object.hasOwn(stored, name)) return false;
-    if (!('data' in mine)) return true;
-    return 'length' in theirs && theirs.length === byteLength(mine.data);
+    if ('data' in mine) return 'data' in theirs && unpadded(theirs.data) === unpadded(mine.data);
+    return (theirs.revpos ?? 0) <= Number.parseInt(_rev ?? '0', 10);
   });
 }
 
-/** The number of bytes that base64 text stands for. */
-function byteLength(base64: string): number {
-  return Math.floor((base64.replace(/=+$/, '').length * 3) / 4);
-}
+const unpadded = (base64: string): string => base64.replaceAll('=', '');
 
 /**
  * Finds out whether a write that failed has been carried out. Emits its revision if it has; otherwise
