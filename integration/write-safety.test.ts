@@ -441,7 +441,7 @@ describe('a write whose answer was lost', () => {
     ['a stub', { content_type: 'text/plain', stub: true }],
   ] as const)(
     'is not taken for a revision with another attachment, sent as %s',
-    async (_, file) => {
+    async (_, sent) => {
       const { db, direct, proxy } = await proxied();
       await firstValueFrom(direct.save({ _id: 'a', n: 0 }));
       const doc = await firstValueFrom(direct.get('a'));
@@ -449,7 +449,7 @@ describe('a write whose answer was lost', () => {
       proxy.answer({ status: 503, body: '{"error":"busy"}', match: isWrite });
       const other = { content_type: 'text/plain', data: btoa('BBBB') };
       await firstValueFrom(direct.save({ ...doc, n: 1, _attachments: { p: other } }));
-      const mine = { ...doc, n: 1, _attachments: { p: file } };
+      const mine = { ...doc, n: 1, _attachments: { p: sent } };
       expect(await failure(db.save(mine as Draft<Note>))).toMatchObject({ status: 503 });
     },
   );
@@ -457,8 +457,8 @@ describe('a write whose answer was lost', () => {
   it('is found out for an attachment within a document', async () => {
     const { db, direct, proxy } = await proxied();
     proxy.cutAfter(0, { match: isWrite, times: 1 });
-    const file = { content_type: 'text/plain', data: btoa('AAAA') };
-    await firstValueFrom(db.save({ _id: 'a', _attachments: { p: file } } as Draft<Note>));
+    const inline = { content_type: 'text/plain', data: btoa('AAAA') };
+    await firstValueFrom(db.save({ _id: 'a', _attachments: { p: inline } } as Draft<Note>));
     const bytes = await firstValueFrom(direct.getAttachment('a', 'p'));
     expect(new TextDecoder().decode(bytes)).toBe('AAAA');
   });
