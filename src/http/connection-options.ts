@@ -99,7 +99,8 @@ export interface ConnectionOptions {
   /**
    * The longest time without data, in milliseconds: between two chunks of a streamed upload, before
    * the response, and between two chunks of its body. Then the request errors with a `TimeoutError`.
-   * 0 disables it. Feeds use `heartbeat`. Text and bytes are sent as a whole, so that a large one
+   * 0 disables it. Feeds use `heartbeat`. The read that looks for a write without an answer may be
+   * silent for 10 s, whatever `timeout` is. Text and bytes are sent as a whole, so that a large one
    * needs a longer `timeout`. With `fetchTransport` in Node, `fetch` itself ends a request after
    * 300 s without data.
    * @defaultValue 120000

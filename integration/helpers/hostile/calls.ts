@@ -1,13 +1,27 @@
 import { Couch } from 'corduroy';
-import type { Auth, ConflictResolution, Operation, Transport } from 'corduroy';
+import type { Auth, ConflictResolution, Operation, Transport, TransportRequest } from 'corduroy';
 import { BehaviorSubject, NEVER, Observable, concat, defer, ignoreElements, tap } from 'rxjs';
 import { BEFORE } from './plan.ts';
-import type { Plan } from './plan.ts';
+import type { CallKind, Plan } from './plan.ts';
 import { Random } from './random.ts';
 
 /** How long a server may be silent, in milliseconds. */
 export const SILENCE = 250;
+/** How long the read that looks for a write without an answer may be silent, whatever `timeout` is. */
+export const CHECK_SILENCE = 10_000;
 export const MAX_BODY_SIZE = 2 ** 20;
+
+const CHECKED: ReadonlySet<string> = new Set<CallKind>([
+  'save',
+  'save list',
+  'putAttachment',
+  'users.create',
+]);
+
+/** Tells whether a request of a call is the read that looks for its write. */
+export function isCheck({ call }: Plan, { method, url }: TransportRequest): boolean {
+  return CHECKED.has(call) && method === 'POST' && url.endsWith('/_bulk_get?revs=true');
+}
 
 /** What a case is about to do. */
 export interface Prepared {

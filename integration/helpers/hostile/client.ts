@@ -5,7 +5,7 @@ import type { Transport } from 'corduroy';
 import { firstValueFrom } from 'rxjs';
 import type { Observable } from 'rxjs';
 import type { AnswerFacts } from './answers.ts';
-import { prepare } from './calls.ts';
+import { CHECK_SILENCE, isCheck, prepare } from './calls.ts';
 import type { Prepared } from './calls.ts';
 import { judge } from './judge.ts';
 import type { Evidence, Fault, Outcome } from './judge.ts';
@@ -103,7 +103,12 @@ function mayLast({ call, kind }: Plan): boolean {
   return call === 'changes$' || call === 'nothing' || kind === 'no end';
 }
 
-function runCall(plan: Plan, call: () => Observable<unknown>): Promise<Outcome> {
+/** @param checks - Tells whether the call has sent the read that looks for its write. */
+function runCall(
+  plan: Plan,
+  call: () => Observable<unknown>,
+  checks: () => boolean,
+): Promise<Outcome> {
   return new Promise((resolve) => {
     let value: unknown;
     let observable: Observable<unknown>;
@@ -118,9 +123,14 @@ function runCall(plan: Plan, call: () => Observable<unknown>): Promise<Outcome> 
       clearInterval(crash);
       resolve(outcome);
     };
-    const timer = setTimeout(() => {
+    const leave = (): void => {
       subscription.unsubscribe();
       finish(mayLast(plan) ? { kind: 'left', value } : { kind: 'hung' });
+    };
+    let timer = setTimeout(() => {
+      // The call still ends, as soon as that read has been silent for its own time.
+      if (!mayLast(plan) && checks()) timer = setTimeout(leave, CHECK_SILENCE);
+      else leave();
     }, patienceFor(plan));
     // After an uncaught exception the call seldom ends.
     const crash = setInterval(() => {
@@ -140,13 +150,20 @@ async function runCase(plan: Plan, url: string): Promise<Evidence> {
   tell({ type: 'begin', index: plan.index });
   const { facts } = await next('ready');
   const recorded: unknown[] = [];
-  const prepared = prepare(seed, plan, url, transport, (error) => recorded.push(error));
+  let checks = false;
+  const observed: Transport = {
+    send(request) {
+      checks ||= isCheck(plan, request);
+      return transport.send(request);
+    },
+  };
+  const prepared = prepare(seed, plan, url, observed, (error) => recorded.push(error));
   if (prepared.before !== null) {
     await firstValueFrom(prepared.before, { defaultValue: null }).catch(() => null);
   }
   if (large) globalThis.gc?.();
   const stop = watchProcess();
-  const outcome = await runCall(plan, prepared.call);
+  const outcome = await runCall(plan, prepared.call, () => checks);
   const watched = stop();
   await secondCall(plan, prepared, recorded);
   // What is thrown late belongs to this case as well.
