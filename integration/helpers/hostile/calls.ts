@@ -20,7 +20,7 @@ const CHECKED: ReadonlySet<string> = new Set<CallKind>([
 
 /** Tells whether a request of a call is the read that looks for its write. */
 export function isCheck({ call }: Plan, { method, url }: TransportRequest): boolean {
-  return CHECKED.has(call) && method === 'POST' && url.endsWith('/_bulk_get?revs=true');
+  return CHECKED.has(call) && method === 'POST' && url.includes('/_bulk_get?revs=true');
 }
 
 /** What a case is about to do. */
