@@ -233,6 +233,31 @@ describe('a mask', () => {
     expect(shown(error)).not.toContain('hunter');
   });
 
+  const pair = Buffer.from('ada:töpsecret1').toString('base64');
+  it.each<[string, ConnectionOptions, string[]]>([
+    ['Bearer', { headers: { authorization: 'Bearer tok3nT0k3n' } }, ['tok3nT0k3n']],
+    ['Basic', { headers: { Authorization: `basic ${pair}` } }, [pair, 'töpsecret1']],
+    ['a malformed Basic', { headers: { authorization: 'Basic %%tok3n' } }, ['%%tok3n']],
+    ['a proxy', { headers: { 'proxy-authorization': `Basic ${pair}` } }, [pair, 'töpsecret1']],
+    [
+      'cookies',
+      { headers: { cookie: 'AuthSession=c00kieC00kie; x="qu0ted"' } },
+      ['c00kieC00kie', 'qu0ted'],
+    ],
+    ['a custom scheme', { headers: { 'x-api-auth': 'Token tok3nT0k3n' } }, ['tok3nT0k3n']],
+    ['a short key', { headers: { 'x-key': 'k3y5' } }, ['k3y5']],
+  ])('covers each part of a header with %s', async (_, { headers = {} }, secrets) => {
+    stub.answer(echo(`you sent ${secrets.join(' and ')}!`));
+    const errors = [await failureOf(connect({ headers }).version())];
+    if (Object.keys(headers).some((name) => name.startsWith('x-')))
+      errors.push(await failureOf(connect().request({ path: '/', headers })));
+    for (const error of errors) {
+      const text = shown(error);
+      expect(text).toContain('you sent ***');
+      for (const secret of secrets) expect(text).not.toContain(secret);
+    }
+  });
+
   it('of a header leaves paths alone, and a credential in a path does not show', async () => {
     const headers = { 'x-tenant': 'customers' };
     const couch = connect({ headers, auth: ['ada', 'hunter22'] });

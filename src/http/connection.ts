@@ -1,6 +1,7 @@
 import { Observable, asyncScheduler } from 'rxjs';
 import type { SchedulerLike } from 'rxjs';
 import { errorFromResponse, isWrongPassword, rememberRedaction } from '../errors/from-response.ts';
+import { secretsOfHeaders } from '../errors/header-secrets.ts';
 import { Redactor } from '../errors/redact.ts';
 import type { Redact, Redactions, SecretKind } from '../errors/redact.ts';
 import { TimeoutError } from '../errors/connection-error.ts';
@@ -71,7 +72,7 @@ export class Connection {
     this.#timeout = duration(timeout, 'timeout');
     this.#headers = { accept: 'application/json', ...ownHeaders };
     // A custom header may hold a key.
-    this.#redactor = new Redactor(Object.values(ownHeaders).filter((value) => value.length > 7));
+    this.#redactor = new Redactor(secretsOfHeaders(ownHeaders));
     this.#nodes = urls.length === 1 ? null : new Nodes(urls, this.scheduler, options.nodeBackoff);
     this.authenticator = new Authenticator(auth, {
       scheduler: this.scheduler,

@@ -1,4 +1,5 @@
 import { mergeMap } from 'rxjs';
+import { secretsOfHeader } from '../errors/header-secrets.ts';
 import { basicAuthorization } from '../http/auth.ts';
 import type { Connection } from '../http/connection.ts';
 import type { Answer, ReplicationEndpoint } from '../http/exchange.ts';
@@ -165,11 +166,9 @@ function secretsOf(body: Readonly<Record<string, unknown>>): string[] {
     if (typeof value !== 'object' || value === null || !('url' in value)) return [];
     const { auth, headers = {} } = value as ReplicationEndpoint;
     const basic = auth === undefined ? [] : basicAuthorization(auth.basic).secrets;
-    // A server may send back a header without the scheme, such as `Bearer`.
-    const inHeaders = ['authorization', 'x-auth-couchdb-token'].flatMap((name) => {
-      const header = headers[name] ?? '';
-      return [header, ...header.split(' ').slice(1)];
-    });
+    const inHeaders = ['authorization', 'x-auth-couchdb-token'].flatMap((name) =>
+      secretsOfHeader(name, headers[name] ?? ''),
+    );
     return [...basic, ...inHeaders];
   });
 }
