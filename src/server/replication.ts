@@ -160,9 +160,10 @@ export function replicate(
 
 /** Returns the credentials in the body of a replication. */
 function secretsOf(body: Readonly<Record<string, unknown>>): string[] {
-  return Object.values(body).flatMap((value): readonly string[] => {
-    // The source, the target, or a proxy.
-    if (typeof value === 'string') return isUrl(value) ? urlSecrets(value) : [];
+  return Object.entries(body).flatMap(([key, value]): readonly string[] => {
+    // The source, the target, or a proxy, whose URL may be malformed.
+    if (typeof value === 'string')
+      return isUrl(value) || key.endsWith('proxy') ? urlSecrets(value) : [];
     if (typeof value !== 'object' || value === null || !('url' in value)) return [];
     const { auth, headers = {} } = value as ReplicationEndpoint;
     const basic = auth === undefined ? [] : basicAuthorization(auth.basic).secrets;
@@ -173,13 +174,18 @@ function secretsOf(body: Readonly<Record<string, unknown>>): string[] {
   });
 }
 
-/** Returns the password in a URL of any scheme, such as that of a proxy. */
+/**
+ * Returns the password in the URL of a proxy: all from the first colon, or from the start, up to the last
+ * `@`. It does not parse the URL, because the password may break it.
+ */
 function urlSecrets(url: string): string[] {
+  const rest = url.slice(url.indexOf('//') === -1 ? 0 : url.indexOf('//') + 2);
+  const userinfo = rest.slice(0, Math.max(rest.lastIndexOf('@'), 0));
+  const password = userinfo.slice(userinfo.indexOf(':') + 1);
   try {
-    const { password } = new URL(url);
     return [password, decodeURIComponent(password)];
   } catch {
-    return [];
+    return [password];
   }
 }
 
