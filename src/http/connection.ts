@@ -60,8 +60,10 @@ export class Connection {
     const { url: first, urls, authorization: urlAuthorization } = parseAddresses(url);
     const { auth = urlAuthorization, headers = {}, timeout = 120_000 } = options;
     const { maxBodySize = DEFAULT_MAX_BODY_SIZE } = options;
-    if (!(maxBodySize >= 0))
-      throw invalidArgument('maxBodySize', 'a number of bytes from 0', maxBodySize, RangeError);
+    if (typeof maxBodySize !== 'number' || !(maxBodySize >= 0)) {
+      const ErrorClass = typeof maxBodySize === 'number' ? RangeError : TypeError;
+      throw invalidArgument('maxBodySize', 'a number of bytes from 0', maxBodySize, ErrorClass);
+    }
     const ownHeaders = lowerCase(headers);
     this.maxBodySize = maxBodySize === 0 ? Infinity : maxBodySize;
     this.url = first;
