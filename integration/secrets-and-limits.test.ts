@@ -95,6 +95,33 @@ describe('a URL that its password breaks', () => {
   });
 });
 
+describe('an invalid argument', () => {
+  it.each([
+    ['admin:sec//ret@host:5984', '"***@host:5984"'],
+    ['http:admin:pa//ss@host', '"***@host"'],
+    ['tok//en@host', '"***@host"'],
+    ['//admin:pass@host', '"//***@host"'],
+    ['http://admin:pa//ss@host:99999', '"http://***@host:99999"'],
+  ])('shows no part of a password: %s', (url, received) => {
+    expect(() => new Couch(url)).toThrow(received);
+  });
+
+  it.each([
+    { proxy: 'hunter22' },
+    { proxy: { username: 'a', roles: 'hunter22' } },
+    { session: ['a', 'bcde'], loginInterval: 'hunter22' },
+  ])('of `auth` shows the type alone: %j', (auth) => {
+    const make = (): Couch => connect({ auth: auth as unknown as { bearer: string } });
+    expect(make).toThrow(/^auth\..*received string/);
+  });
+
+  it.each([null, [], true, '5', {}, NaN, -1])('maxBodySize: %j is refused', (maxBodySize) => {
+    expect(() => connect({ maxBodySize } as ConnectionOptions)).toThrow(
+      'maxBodySize must be a number of bytes from 0',
+    );
+  });
+});
+
 describe('a mask', () => {
   const echo = (text: string): StubHandler =>
     answer(500, JSON.stringify({ error: 'echo', reason: text }));
@@ -231,6 +258,77 @@ describe('a mask', () => {
     const error = await failureOf(couch.version());
     expect(error.message).toContain('it begins with "{\\"a\\":***"');
     expect(shown(error)).not.toContain('hunter');
+  });
+
+  const pair = Buffer.from('ada:töpsecret1').toString('base64');
+  it.each<[string, ConnectionOptions, string[]]>([
+    ['Bearer', { headers: { authorization: 'Bearer tok3nT0k3n' } }, ['tok3nT0k3n']],
+    ['Basic', { headers: { Authorization: `basic ${pair}` } }, [pair, 'töpsecret1']],
+    ['a malformed Basic', { headers: { authorization: 'Basic %%tok3n' } }, ['%%tok3n']],
+    ['a proxy', { headers: { 'proxy-authorization': `Basic ${pair}` } }, [pair, 'töpsecret1']],
+    [
+      'cookies',
+      { headers: { cookie: 'AuthSession=c00kieC00kie; x="qu0ted"' } },
+      ['c00kieC00kie', 'qu0ted'],
+    ],
+    ['a custom scheme', { headers: { 'x-api-auth': 'Token tok3nT0k3n' } }, ['tok3nT0k3n']],
+    ['a short key', { headers: { 'x-key': 'k3y5' } }, ['k3y5']],
+  ])('covers each part of a header with %s', async (_, { headers = {} }, secrets) => {
+    stub.answer(echo(`you sent ${secrets.join(' and ')}!`));
+    const errors = [await failureOf(connect({ headers }).version())];
+    if (Object.keys(headers).some((name) => name.startsWith('x-')))
+      errors.push(await failureOf(connect().request({ path: '/', headers })));
+    for (const error of errors) {
+      const text = shown(error);
+      expect(text).toContain('you sent ***');
+      for (const secret of secrets) expect(text).not.toContain(secret);
+    }
+  });
+
+  it.each([
+    ['Hunter2Secret!x', '<p>you sent Hunter2<wbr>Secret!x</p>'],
+    ['Hunter2Secret!x', '<p>you sent Hunter2\n  Secret!x</p>'],
+    ['Hunter2Secret!x', '<p>you sent <b>H</b>unter2&#83;ecret<i>&excl;</i>x</p>'],
+    ['correct horse', '<p>you sent cor<wbr>rect<br>horse</p>'],
+    ['a@b.Secret', '<p>you sent a@<wbr>b.Secret</p>'],
+    ['Hunter2Secret!x', '<p>Hunter2Secret!x, you sent Hunter2<wbr>Secret!x</p>'],
+  ])('hides a page that tags or blanks split a password in: %s %s', async (secret, page) => {
+    stub.answer(answer(502, page));
+    const error = await failureOf(connect({ auth: ['ada', secret] }).version());
+    expect(shown(error)).not.toMatch(/Hunter|ecret|rect|horse/);
+    expect(error.message).toMatch(/: 502 \S*\*\*\*$/);
+  });
+
+  it('shows a page with an address and no password', async () => {
+    stub.answer(answer(502, '<p>Proxy at http://proxy <br> ask admin@example.org</p>'));
+    const error = await failureOf(connect({ auth: ['ada', 'hunter22'] }).version());
+    expect(error.message).toContain('Proxy at http://proxy ask admin@example.org');
+  });
+
+  it.each([
+    'http://user:pa# secw0rd@proxy:1',
+    'http://user:1234#abc secw0rd@proxy',
+    'http://user:pa%zz secw0rd@proxy',
+    'socks5://user:pa secw0rd@proxy',
+    'http://us er:x y secw0rd@pro xy',
+    'http://secw0rd token%zz@proxy',
+    'user:secw0rd@proxy:8080',
+  ])('covers the password of a proxy whose URL is malformed: %s', async (proxy) => {
+    stub.answer((request, response) => {
+      const { proxy: sent } = JSON.parse(String(request.body)) as { proxy: string };
+      const reason = `bad proxy ${sent} ${sent.replace(/%20/g, ' ')} ${encodeURIComponent(sent)}`;
+      response.writeHead(500).end(JSON.stringify({ error: 'echo', reason }));
+    });
+    const text = shown(await failureOf(connect().replicate('a', 'b', { proxy })));
+    expect(text).toContain('bad proxy');
+    expect(text).not.toContain('secw0rd');
+  });
+
+  it('covers a password in its longest encoding at the end of a long text', async () => {
+    const sent = '&amp;amp;amp;#x0000000041;'.repeat(200);
+    stub.answer(echo(`${'x '.repeat(900)}${sent}`));
+    const error = await failureOf(connect({ auth: { bearer: 'A'.repeat(200) } }).version());
+    expect(shown(error)).not.toContain('#x0000');
   });
 
   it('of a header leaves paths alone, and a credential in a path does not show', async () => {

@@ -1,6 +1,7 @@
 import type { RequestSummary } from './corduroy-error.ts';
 import { HTTPError } from './http-error.ts';
 import type { HTTPErrorDetails } from './http-error.ts';
+import { MASK } from './redact.ts';
 import type { Redact } from './redact.ts';
 import {
   AccountLocked,
@@ -48,7 +49,7 @@ export function errorFromResponse(
     status,
     headers: redactHeaders(headers, redact),
     error: '',
-    reason: pageText(redact(body)),
+    reason: cleanPage(body, redact),
     request,
     raw: { error: '', reason: pageText(body), retryAfter: headers['retry-after'] },
   });
@@ -155,6 +156,15 @@ function parseBody(body: string): { error: string; reason: string } | null {
     // Not JSON, or nested too deeply.
     return null;
   }
+}
+
+/** Returns the text of a page without credentials. */
+function cleanPage(page: string, redact: Redact): string {
+  const clean = redact(page);
+  // Tags and blanks may split a credential, which the mask then does not find.
+  const joined = clean.replace(/<[^<>]*>|\s+/g, '').replaceAll('@', '%40');
+  // An encoded `@` is read as the same character, but does not make an address of joined words.
+  return redact(joined, joined.length) === joined ? pageText(clean) : MASK;
 }
 
 /** Returns the text of an HTML or plain-text page. Its expressions take linear time. */

@@ -7,11 +7,12 @@ import type { Form, Range } from './secret-forms.ts';
  */
 export type Redact = (text: string, max?: number) => string;
 
-const MASK = '***';
+/** Replaces a credential. */
+export const MASK = '***';
 /** The characters that are shown at most. */
 const MAX_SHOWN = 24_576;
-/** The longest encoding of one character: four bytes, percent-encoded. */
-const MAX_ENCODED = 12;
+/** The longest encoding of one character, such as an entity that is encoded again. */
+const MAX_ENCODED = 40;
 /** The characters that are searched behind the shown ones at least. */
 const MARGIN = 1024;
 /** The run of characters after `://`. It cannot match within itself, so the search takes linear time. */

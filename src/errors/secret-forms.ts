@@ -14,10 +14,16 @@ export interface Form {
 /** Shorter secrets are likely to be part of an ordinary word. */
 const MIN_SECRET_LENGTH = 4;
 
-/** Returns the forms of a secret: the secret itself, and its base64 at each of three offsets. */
+/**
+ * Returns the forms of a secret: the secret itself, without its blanks, and its base64 at each of three
+ * offsets.
+ */
 export function formsOf(secret: string): Form[] {
   if (secret.length < MIN_SECRET_LENGTH) return [];
   const forms: Form[] = [{ codes: toCodes(secret), isBase64: false }];
+  const joined = secret.replace(/\s+/g, '');
+  if (joined !== secret && joined.length >= MIN_SECRET_LENGTH)
+    forms.push({ codes: toCodes(joined), isBase64: false });
   let bytes = '';
   for (const byte of new TextEncoder().encode(secret)) bytes += String.fromCharCode(byte);
   for (const offset of [0, 1, 2]) {

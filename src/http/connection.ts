@@ -1,6 +1,7 @@
 import { Observable, asyncScheduler } from 'rxjs';
 import type { SchedulerLike } from 'rxjs';
 import { errorFromResponse, isWrongPassword, rememberRedaction } from '../errors/from-response.ts';
+import { secretsOfHeaders } from '../errors/header-secrets.ts';
 import { Redactor } from '../errors/redact.ts';
 import type { Redact, Redactions, SecretKind } from '../errors/redact.ts';
 import { TimeoutError } from '../errors/connection-error.ts';
@@ -59,8 +60,10 @@ export class Connection {
     const { url: first, urls, authorization: urlAuthorization } = parseAddresses(url);
     const { auth = urlAuthorization, headers = {}, timeout = 120_000 } = options;
     const { maxBodySize = DEFAULT_MAX_BODY_SIZE } = options;
-    if (!(maxBodySize >= 0))
-      throw invalidArgument('maxBodySize', 'a number of bytes from 0', maxBodySize, RangeError);
+    if (typeof maxBodySize !== 'number' || !(maxBodySize >= 0)) {
+      const ErrorClass = typeof maxBodySize === 'number' ? RangeError : TypeError;
+      throw invalidArgument('maxBodySize', 'a number of bytes from 0', maxBodySize, ErrorClass);
+    }
     const ownHeaders = lowerCase(headers);
     this.maxBodySize = maxBodySize === 0 ? Infinity : maxBodySize;
     this.url = first;
@@ -71,7 +74,7 @@ export class Connection {
     this.#timeout = duration(timeout, 'timeout');
     this.#headers = { accept: 'application/json', ...ownHeaders };
     // A custom header may hold a key.
-    this.#redactor = new Redactor(Object.values(ownHeaders).filter((value) => value.length > 7));
+    this.#redactor = new Redactor(secretsOfHeaders(ownHeaders));
     this.#nodes = urls.length === 1 ? null : new Nodes(urls, this.scheduler, options.nodeBackoff);
     this.authenticator = new Authenticator(auth, {
       scheduler: this.scheduler,

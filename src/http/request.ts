@@ -1,4 +1,5 @@
 import { map, mergeMap } from 'rxjs';
+import { secretsOfHeaders } from '../errors/header-secrets.ts';
 import { assertJson } from '../model/json.ts';
 import { invalidArgument, describeValue } from '../model/invalid-argument.ts';
 import { CREDENTIAL_HEADERS, assertHeader } from './auth.ts';
@@ -117,7 +118,7 @@ function toSpec(options: RequestOptions, base: string, codec: JsonCodec): Reques
     path: base + withQuery(path, query, codec),
     headers,
     // A custom header may hold a key.
-    secretHeaders: Object.values(headers).filter((value) => value.length > 7),
+    secretHeaders: secretsOfHeaders(headers),
     ...(json !== undefined && { json }),
     ...(body !== undefined && { body }),
     ...(timeout !== undefined && { timeout }),

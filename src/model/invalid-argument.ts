@@ -10,7 +10,10 @@ export function invalidArgument(
   value: unknown,
   ErrorClass: new (message: string) => TypeError = TypeError,
 ): TypeError {
-  return new ErrorClass(`${name} must be ${expectation} (received ${describeValue(value)})`);
+  // A credential in the wrong place is a secret all the same.
+  const isSecret = typeof value === 'string' && name.startsWith('auth.');
+  const received = isSecret ? 'string' : describeValue(value);
+  return new ErrorClass(`${name} must be ${expectation} (received ${received})`);
 }
 
 /** Describes a value for an error message: shortened, and without the userinfo of a URL. */
@@ -30,8 +33,8 @@ export function describeValue(value: unknown): string {
 function withoutUserinfo(text: string): string {
   const at = text.lastIndexOf('@');
   if (at === -1) return text;
-  const slashes = text.indexOf('//');
-  if (slashes !== -1 && slashes < at) return `${text.slice(0, slashes)}//***${text.slice(at)}`;
-  const colon = text.indexOf(':');
-  return colon !== -1 && colon < at ? `***${text.slice(at)}` : text;
+  // Later slashes may be a part of the password.
+  const [start = ''] = /^(?:[a-z][a-z0-9+.-]*:)?\/\//i.exec(text) ?? [];
+  if (start !== '') return `${start}***${text.slice(at)}`;
+  return /:|\/\//.test(text.slice(0, at)) ? `***${text.slice(at)}` : text;
 }

@@ -1,4 +1,5 @@
 import { mergeMap } from 'rxjs';
+import { secretsOfHeader } from '../errors/header-secrets.ts';
 import { basicAuthorization } from '../http/auth.ts';
 import type { Connection } from '../http/connection.ts';
 import type { Answer, ReplicationEndpoint } from '../http/exchange.ts';
@@ -159,28 +160,32 @@ export function replicate(
 
 /** Returns the credentials in the body of a replication. */
 function secretsOf(body: Readonly<Record<string, unknown>>): string[] {
-  return Object.values(body).flatMap((value): readonly string[] => {
-    // The source, the target, or a proxy.
-    if (typeof value === 'string') return isUrl(value) ? urlSecrets(value) : [];
+  return Object.entries(body).flatMap(([key, value]): readonly string[] => {
+    // The source, the target, or a proxy, whose URL may be malformed.
+    if (typeof value === 'string')
+      return isUrl(value) || key.endsWith('proxy') ? urlSecrets(value) : [];
     if (typeof value !== 'object' || value === null || !('url' in value)) return [];
     const { auth, headers = {} } = value as ReplicationEndpoint;
     const basic = auth === undefined ? [] : basicAuthorization(auth.basic).secrets;
-    // A server may send back a header without the scheme, such as `Bearer`.
-    const inHeaders = ['authorization', 'x-auth-couchdb-token'].flatMap((name) => {
-      const header = headers[name] ?? '';
-      return [header, ...header.split(' ').slice(1)];
-    });
+    const inHeaders = ['authorization', 'x-auth-couchdb-token'].flatMap((name) =>
+      secretsOfHeader(name, headers[name] ?? ''),
+    );
     return [...basic, ...inHeaders];
   });
 }
 
-/** Returns the password in a URL of any scheme, such as that of a proxy. */
+/**
+ * Returns the password in the URL of a proxy: all from the first colon, or from the start, up to the last
+ * `@`. It does not parse the URL, because the password may break it.
+ */
 function urlSecrets(url: string): string[] {
+  const rest = url.slice(url.indexOf('//') === -1 ? 0 : url.indexOf('//') + 2);
+  const userinfo = rest.slice(0, Math.max(rest.lastIndexOf('@'), 0));
+  const password = userinfo.slice(userinfo.indexOf(':') + 1);
   try {
-    const { password } = new URL(url);
     return [password, decodeURIComponent(password)];
   } catch {
-    return [];
+    return [password];
   }
 }
 
