@@ -1,8 +1,7 @@
 import { Observable, asyncScheduler } from 'rxjs';
 import type { SchedulerLike } from 'rxjs';
 import { errorFromResponse, isWrongPassword, rememberRedaction } from '../errors/from-response.ts';
-import { secretsOfHeaders } from '../errors/header-secrets.ts';
-import { Redactor } from '../errors/redact.ts';
+import { Redactor, secretsOfHeaders } from '../errors/redact.ts';
 import type { Redact, Redactions, SecretKind } from '../errors/redact.ts';
 import { TimeoutError } from '../errors/connection-error.ts';
 import { guarded } from '../operators/to-observable.ts';

@@ -1,5 +1,5 @@
 import { map, mergeMap } from 'rxjs';
-import { secretsOfHeaders } from '../errors/header-secrets.ts';
+import { secretsOfHeaders } from '../errors/redact.ts';
 import { assertJson } from '../model/json.ts';
 import { invalidArgument, describeValue } from '../model/invalid-argument.ts';
 import { CREDENTIAL_HEADERS, assertHeader } from './auth.ts';

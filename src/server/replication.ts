@@ -1,5 +1,5 @@
 import { mergeMap } from 'rxjs';
-import { secretsOfHeader } from '../errors/header-secrets.ts';
+import { secretsOfHeader } from '../errors/redact.ts';
 import { basicAuthorization } from '../http/auth.ts';
 import type { Connection } from '../http/connection.ts';
 import type { Answer, ReplicationEndpoint } from '../http/exchange.ts';
