@@ -586,3 +586,93 @@ it('a transport sees no secret of the connection but its headers', async () => {
   await failureOf(connect({ transport }).users.create('bob', 'hunter22'));
   expect(Object.keys(seen[0] ?? {})).not.toContain('secrets');
 });
+
+describe.each(transports)('a refused login over %s', (_, make) => {
+  const body = '{"error":"unauthorized","reason":"Name or password is incorrect."}\n';
+  const head = (more: string): string =>
+    `HTTP/1.1 401 Unauthorized\r\ncontent-type: application/json\r\n${more}\r\n`;
+  const damages: [string, StubHandler][] = [
+    [
+      'is cut off',
+      (_request, response) => {
+        response.socket?.end(head(`content-length: ${body.length + 10}\r\n`) + body);
+      },
+    ],
+    [
+      'is cut off within the reason',
+      (_request, response) => {
+        response.socket?.end(head('content-length: 100\r\n') + body.slice(0, 40));
+      },
+    ],
+    [
+      'stops',
+      (_request, response) => {
+        response.socket?.write(`${head('content-length: 100\r\n')}{"error":`);
+      },
+    ],
+    ['is not compressed as its header tells', answer(401, body, { 'content-encoding': 'gzip' })],
+  ];
+
+  it.each(damages)('is not repeated if the body of the answer %s', async (_case, handler) => {
+    stub.answer(handler);
+    const options = { transport: make(), timeout: 200 };
+    const session = connect({ ...options, auth: { session: ['ada', 'hunter22'] } });
+    for (let i = 0; i < 6; i++)
+      expect(await failureOf(session.version())).toMatchObject({ name: 'Unauthorized' });
+    expect(stub.requests).toHaveLength(1);
+    stub.requests.length = 0;
+    const basic = connect({ ...options, auth: ['ada', 'hunter22'] });
+    for (let i = 0; i < 8; i++)
+      expect(await failureOf(basic.version())).toMatchObject({ name: 'Unauthorized' });
+    // CouchDB locks the account at the fifth.
+    expect(stub.requests).toHaveLength(4);
+    stub.requests.length = 0;
+    const errors = await Promise.all(
+      Array.from({ length: 5 }, () =>
+        failureOf(
+          connect({ ...options, auth: ['ada', 'hunter22'] })
+            .use('db')
+            .changes$({ heartbeat: 100 }),
+        ),
+      ),
+    );
+    expect(errors.map(({ name }) => name)).toEqual(Array(5).fill('Unauthorized'));
+    expect(stub.requests).toHaveLength(5);
+  });
+
+  it('fails all requests that wait for the first one, if the body of its answer is cut off', async () => {
+    stub.answer((_request, response) => {
+      response.socket?.end(head('content-length: 100\r\n') + body.slice(0, 40));
+    });
+    const basic = connect({ transport: make(), auth: ['ada', 'hunter22'] });
+    const errors = await Promise.all(
+      Array.from({ length: 5 }, (_one, i) => failureOf(basic.request({ path: `/${i}` }))),
+    );
+    expect(errors.map(({ name }) => name)).toEqual(Array(5).fill('Unauthorized'));
+    expect(stub.requests).toHaveLength(1);
+  });
+
+  it.each([
+    [403, 'Forbidden'],
+    [404, 'NotFound'],
+    [409, 'Conflict'],
+    [412, 'PreconditionFailed'],
+    [413, 'PayloadTooLarge'],
+    [500, 'ServerError'],
+  ])('has a status that decides, as %d does with a damaged body', async (status, name) => {
+    stub.answer((_request, response) => {
+      response.socket?.end(`HTTP/1.1 ${status} X\r\ncontent-length: 100\r\n\r\n{"error":"x"`);
+    });
+    expect(await failureOf(connect({ transport: make() }).version())).toMatchObject({
+      name,
+      status,
+    });
+  });
+
+  it('does not count refusals of a right password without a body', async () => {
+    stub.answer((_request, response) => response.writeHead(401).end());
+    const couch = connect({ transport: make(), auth: ['ada', 'hunter22'] });
+    for (let i = 0; i < 6; i++) await failureOf(couch.request({ method: 'HEAD', path: '/x' }));
+    expect(stub.requests).toHaveLength(6);
+  });
+});
