@@ -676,3 +676,66 @@ describe.each(transports)('a refused login over %s', (_, make) => {
     expect(stub.requests).toHaveLength(6);
   });
 });
+
+describe.each(transports)('empty lines over %s', (_, make) => {
+  const db = (maxBodySize: number): ReturnType<Couch['use']> =>
+    connect({ transport: make(), maxBodySize, timeout: 2000 }).use('db');
+  const view = '{"total_rows":1,"offset":0,"rows":[\n]\n';
+
+  it.each<[string, string, (maxBodySize: number) => Observable<unknown>]>([
+    ['the end of a view', view, (max) => db(max).viewRows('a/b')],
+    ['a view in another layout', '{\n', (max) => db(max).viewRows('a/b')],
+    ['the end of changes', '{"results":[\n]\n', (max) => db(max).changeRows()],
+    [
+      'the end of a poll',
+      '{"results":[\n],\n',
+      (max) => db(max).changes$({ since: '0', feed: 'longpoll' }),
+    ],
+    ['the start of a poll', '\n', (max) => db(max).changes$({ since: '0', feed: 'longpoll' })],
+  ])('count towards the limit in %s', async (_case, head, ask) => {
+    stub.answer((request, response) => {
+      if (request.url === '/db') {
+        response.end('{"instance_start_time":"0"}');
+        return;
+      }
+      response.writeHead(200, { 'content-type': 'application/json' }).write(head);
+      const more = (): void => {
+        while (!response.destroyed && response.write('\n'.repeat(10_000)));
+      };
+      response.on('drain', more);
+      more();
+    });
+    const error = await failureOf(ask(100_000));
+    expect(isProtocolError(error) && error.limit).toBe(100_000);
+  });
+
+  it('count only up to the last line end of an answer that is just within', async () => {
+    const rest = '{\n\n"rows":[{"id":"a","key":1,"value":null}]\n\n}';
+    stub.answer(answer(200, rest));
+    expect(await lastValueFrom(db(rest.length).viewRows('a/b'))).toHaveProperty('id', 'a');
+    expect(await failureOf(db(rest.length - 1).viewRows('a/b'))).toHaveProperty(
+      'limit',
+      rest.length - 1,
+    );
+  });
+});
+
+describe.each(transports)('the cookie of a session over %s', (_, make) => {
+  const session = 'AuthSession=abc123; Version=1; Max-Age=600; Path=/; HttpOnly';
+  const balancer = 'AWSALB=x; Expires=Thu, 26 Nov 2099 10:00:00 GMT; Path=/';
+
+  it.each([
+    ['before', [session, balancer]],
+    ['after', [balancer, session]],
+  ])('is used if it comes %s the cookie of a load balancer', async (_case, cookies) => {
+    stub.answer((request, response) => {
+      if (request.method === 'POST') response.setHeader('set-cookie', cookies);
+      response.end('{"ok":true,"name":"ada","roles":[],"version":"3.5.0"}');
+    });
+    const couch = connect({ transport: make(), auth: { session: ['ada', 'hunter22'] } });
+    for (let i = 0; i < 2; i++) await firstValueFrom(couch.version());
+    expect(stub.requests.map(({ method }) => method)).toEqual(['POST', 'GET', 'GET']);
+    for (const { headers } of stub.requests.slice(1))
+      expect(headers.cookie).toBe('AuthSession=abc123');
+  });
+});
