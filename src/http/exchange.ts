@@ -231,11 +231,7 @@ export interface ErrorText {
  * the status is known, and a damaged body must not hide that the server refused the request.
  */
 export function readErrorText(body: Observable<Uint8Array>): Observable<ErrorText> {
-  const combine = (bytes: Uint8Array, isDamaged: boolean): ErrorText => ({
-    text: asText(bytes),
-    isDamaged,
-  });
-  return collect(body, combine, MAX_ERROR_BODY, null, true);
+  return collect(body, asErrorText, MAX_ERROR_BODY, null, true);
 }
 
 /** Reads a whole body as text, without a limit. Emits once, when the last byte has arrived. */
@@ -298,6 +294,10 @@ function collect<T>(
       }),
     );
   });
+}
+
+function asErrorText(bytes: Uint8Array, isDamaged: boolean): ErrorText {
+  return { text: asText(bytes), isDamaged };
 }
 
 function asText(bytes: Uint8Array): string {
