@@ -65,6 +65,9 @@ describe('a duration', () => {
       (value) => db.changes$({ backoff: { initialDelay: value } }),
     ],
     ['changes$: backoff.maxDelay', (value) => db.changes$({ backoff: { maxDelay: value } })],
+    ['allDocs$: latency', (value) => db.allDocs$({ latency: value })],
+    ['view$: latency', (value) => db.view$('a/b', { latency: value })],
+    ['find$: latency', (value) => db.find$({ selector: {}, latency: value })],
     ['edit$: debounce', (value) => db.edit$('a', { debounce: value })],
     [
       'coalesce: maxWait',

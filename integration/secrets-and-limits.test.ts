@@ -684,3 +684,156 @@ it('a transport sees no secret of the connection but its headers', async () => {
   await failureOf(connect({ transport }).users.create('bob', 'hunter22'));
   expect(Object.keys(seen[0] ?? {})).not.toContain('secrets');
 });
+
+describe.each(transports)('a refused login over %s', (_, make) => {
+  const body = '{"error":"unauthorized","reason":"Name or password is incorrect."}\n';
+  const head = (more: string): string =>
+    `HTTP/1.1 401 Unauthorized\r\ncontent-type: application/json\r\n${more}\r\n`;
+  const damages: [string, StubHandler][] = [
+    [
+      'is cut off',
+      (_request, response) => {
+        response.socket?.end(head(`content-length: ${body.length + 10}\r\n`) + body);
+      },
+    ],
+    [
+      'is cut off within the reason',
+      (_request, response) => {
+        response.socket?.end(head('content-length: 100\r\n') + body.slice(0, 40));
+      },
+    ],
+    [
+      'stops',
+      (_request, response) => {
+        response.socket?.write(`${head('content-length: 100\r\n')}{"error":`);
+      },
+    ],
+    ['is not compressed as its header tells', answer(401, body, { 'content-encoding': 'gzip' })],
+  ];
+
+  it.each(damages)('is not repeated if the body of the answer %s', async (_case, handler) => {
+    stub.answer(handler);
+    const options = { transport: make(), timeout: 200 };
+    const session = connect({ ...options, auth: { session: ['ada', 'hunter22'] } });
+    for (let i = 0; i < 6; i++)
+      expect(await failureOf(session.version())).toMatchObject({ name: 'Unauthorized' });
+    expect(stub.requests).toHaveLength(1);
+    stub.requests.length = 0;
+    const basic = connect({ ...options, auth: ['ada', 'hunter22'] });
+    for (let i = 0; i < 8; i++)
+      expect(await failureOf(basic.version())).toMatchObject({ name: 'Unauthorized' });
+    // CouchDB locks the account at the fifth.
+    expect(stub.requests).toHaveLength(4);
+    stub.requests.length = 0;
+    const errors = await Promise.all(
+      Array.from({ length: 5 }, () =>
+        failureOf(
+          connect({ ...options, auth: ['ada', 'hunter22'] })
+            .use('db')
+            .changes$({ heartbeat: 100 }),
+        ),
+      ),
+    );
+    expect(errors.map(({ name }) => name)).toEqual(Array(5).fill('Unauthorized'));
+    expect(stub.requests).toHaveLength(5);
+  });
+
+  it('fails all requests that wait for the first one, if the body of its answer is cut off', async () => {
+    stub.answer((_request, response) => {
+      response.socket?.end(head('content-length: 100\r\n') + body.slice(0, 40));
+    });
+    const basic = connect({ transport: make(), auth: ['ada', 'hunter22'] });
+    const errors = await Promise.all(
+      Array.from({ length: 5 }, (_one, i) => failureOf(basic.request({ path: `/${i}` }))),
+    );
+    expect(errors.map(({ name }) => name)).toEqual(Array(5).fill('Unauthorized'));
+    expect(stub.requests).toHaveLength(1);
+  });
+
+  it.each([
+    [403, 'Forbidden'],
+    [404, 'NotFound'],
+    [409, 'Conflict'],
+    [412, 'PreconditionFailed'],
+    [413, 'PayloadTooLarge'],
+    [500, 'ServerError'],
+  ])('has a status that decides, as %d does with a damaged body', async (status, name) => {
+    stub.answer((_request, response) => {
+      response.socket?.end(`HTTP/1.1 ${status} X\r\ncontent-length: 100\r\n\r\n{"error":"x"`);
+    });
+    expect(await failureOf(connect({ transport: make() }).version())).toMatchObject({
+      name,
+      status,
+    });
+  });
+
+  it('does not count refusals of a right password without a body', async () => {
+    stub.answer((_request, response) => response.writeHead(401).end());
+    const couch = connect({ transport: make(), auth: ['ada', 'hunter22'] });
+    for (let i = 0; i < 6; i++) await failureOf(couch.request({ method: 'HEAD', path: '/x' }));
+    expect(stub.requests).toHaveLength(6);
+  });
+});
+
+describe.each(transports)('empty lines over %s', (_, make) => {
+  const db = (maxBodySize: number): ReturnType<Couch['use']> =>
+    connect({ transport: make(), maxBodySize, timeout: 2000 }).use('db');
+  const view = '{"total_rows":1,"offset":0,"rows":[\n]\n';
+
+  it.each<[string, string, (maxBodySize: number) => Observable<unknown>]>([
+    ['the end of a view', view, (max) => db(max).viewRows('a/b')],
+    ['a view in another layout', '{\n', (max) => db(max).viewRows('a/b')],
+    ['the end of changes', '{"results":[\n]\n', (max) => db(max).changeRows()],
+    [
+      'the end of a poll',
+      '{"results":[\n],\n',
+      (max) => db(max).changes$({ since: '0', feed: 'longpoll' }),
+    ],
+    ['the start of a poll', '\n', (max) => db(max).changes$({ since: '0', feed: 'longpoll' })],
+  ])('count towards the limit in %s', async (_case, head, ask) => {
+    stub.answer((request, response) => {
+      if (request.url === '/db') {
+        response.end('{"instance_start_time":"0"}');
+        return;
+      }
+      response.writeHead(200, { 'content-type': 'application/json' }).write(head);
+      const more = (): void => {
+        while (!response.destroyed && response.write('\n'.repeat(10_000)));
+      };
+      response.on('drain', more);
+      more();
+    });
+    const error = await failureOf(ask(100_000));
+    expect(isProtocolError(error) && error.limit).toBe(100_000);
+  });
+
+  it('count only up to the last line end of an answer that is just within', async () => {
+    const rest = '{\n\n"rows":[{"id":"a","key":1,"value":null}]\n\n}';
+    stub.answer(answer(200, rest));
+    expect(await lastValueFrom(db(rest.length).viewRows('a/b'))).toHaveProperty('id', 'a');
+    expect(await failureOf(db(rest.length - 1).viewRows('a/b'))).toHaveProperty(
+      'limit',
+      rest.length - 1,
+    );
+  });
+});
+
+describe.each(transports)('the cookie of a session over %s', (_, make) => {
+  const session = 'AuthSession=abc123; Version=1; Max-Age=600; Path=/; HttpOnly';
+  const balancer = 'AWSALB=x; Expires=Thu, 26 Nov 2099 10:00:00 GMT; Path=/';
+
+  it.each([
+    ['before', [session, balancer]],
+    ['after', [balancer, session]],
+  ])('is used if it comes %s the cookie of a load balancer', async (_case, cookies) => {
+    stub.answer((request, response) => {
+      if (request.method === 'POST') response.setHeader('set-cookie', cookies);
+      response.end('{"ok":true,"name":"ada","roles":[],"version":"3.5.0"}');
+    });
+    const couch = connect({ transport: make(), auth: { session: ['ada', 'hunter22'] } });
+    for (let i = 0; i < 2; i++) await firstValueFrom(couch.version());
+    expect(stub.requests.map(({ method }) => method)).toEqual(['POST', 'GET', 'GET']);
+    for (const { headers } of stub.requests.slice(1))
+      expect(headers.cookie).toBe('AuthSession=abc123');
+  });
+});

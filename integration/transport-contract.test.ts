@@ -289,6 +289,47 @@ describe.each(transports)('%s', (kind, make) => {
     });
   });
 
+  // Node's fetch follows for `HttpClient`.
+  if (kind !== 'httpClientTransport') {
+    it.each(['identity', 'gzip'])(
+      'follows a redirect whose body does not end, with content-encoding %s',
+      async (encoding) => {
+        const closed: string[] = [];
+        stub.answer((request, response) => {
+          if (request.url === '/to') {
+            response.end('there');
+            return;
+          }
+          const location = request.url === '/from' ? '/between' : '/to';
+          response.writeHead(302, { location, 'content-encoding': encoding }).write('moved');
+          const timer = setInterval(() => response.write('moved'), 10);
+          response.on('close', () => {
+            clearInterval(timer);
+            closed.push(request.url);
+          });
+        });
+        expect((await exchange(get('/from'))).bytes.toString()).toBe('there');
+        expect(stub.requests.map(({ url }) => url)).toEqual(['/from', '/between', '/to']);
+        // The downloads of both redirects are cancelled.
+        while (closed.length < 2) await new Promise((resolve) => setTimeout(resolve));
+      },
+    );
+  }
+
+  if (kind === 'undiciTransport') {
+    it('follows such a redirect with a single socket', async () => {
+      stub.answer((request, response) => {
+        if (request.url === '/to') response.end('there');
+        else response.writeHead(302, { location: '/to' }).write('moved');
+      });
+      const single = undiciTransport({ maxSockets: 1 });
+      const answers = await firstValueFrom(
+        forkJoin([1, 2, 3].map(() => single.send(get('/from')).pipe(mergeMap(read)))),
+      );
+      expect(answers.map(String)).toEqual(['there', 'there', 'there']);
+    });
+  }
+
   it('errors after too many redirects', async () => {
     stub.answer((_, response) => response.writeHead(302, { location: '/round' }).end());
     await expect(exchange(get('/round'))).rejects.toHaveProperty('message');

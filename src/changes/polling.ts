@@ -71,7 +71,8 @@ function readAnswer<Item extends Sequenced>(
       const items: Item[] = [];
       /** All lines except the rows: the answer with an empty list. */
       const others: string[] = [];
-      let othersLength = 0;
+      // With their line ends, but the last line may have none.
+      let othersLength = -1;
       let inRows = false;
       let opened = false;
       const takeItems = (): FeedEvent<Item>[] => {
@@ -85,9 +86,11 @@ function readAnswer<Item extends Sequenced>(
           if (line !== '') items.push(parse(line.endsWith(',') ? line.slice(0, -1) : line, decode));
           return;
         }
-        inRows = others.length === 0 && line.endsWith('"results":[');
-        othersLength += line.length;
+        othersLength += line.length + 1;
         if (othersLength > exchange.maxBodySize) throw sizeError(exchange, 'the answer');
+        // An entry of the array takes more memory than a line end.
+        if (line === '') return;
+        inRows = others.length === 0 && line.endsWith('"results":[');
         others.push(line);
       };
       const readEnd = (): FeedEvent<Item> =>

@@ -25,6 +25,7 @@ import {
 } from './exchange.ts';
 import type {
   Answer,
+  ErrorText,
   Exchange,
   ReadExchange,
   ReplicationEndpoint,
@@ -215,10 +216,12 @@ export class Connection {
               return;
             }
             failed = true;
-            const next = (text: string): void => {
+            const next = ({ text, isDamaged }: ErrorText): void => {
               const reason = text || explainEmptyAnswer(status, request.method, spec.path);
               const failure = errorFromResponse(status, received, reason, request, redact);
-              if (isWrongPassword(failure)) authorization.onRefused?.(failure);
+              // The reason may be in the part that is missing.
+              const isUnclear = isDamaged && status === 401 && failure.error === '';
+              if (isUnclear || isWrongPassword(failure)) authorization.onRefused?.(failure);
               subscriber.error(failure);
             };
             subscriber.add(readErrorText(body).subscribe(guarded(subscriber, { next })));

@@ -219,9 +219,19 @@ export function lineLimit(exchange: Pick<Exchange, 'request' | 'maxBodySize'>): 
 /** The limit for the body of an error, in bytes. */
 const MAX_ERROR_BODY = 65_536;
 
-/** Reads the start of the body of an error as text. Emits once, and cancels a longer body. */
-export function readErrorText(body: Observable<Uint8Array>): Observable<string> {
-  return collect(body, asText, MAX_ERROR_BODY, null);
+/** The start of the body of an error. */
+export interface ErrorText {
+  readonly text: string;
+  /** Whether the body ended early, stalled or could not be decompressed. */
+  readonly isDamaged: boolean;
+}
+
+/**
+ * Reads the start of the body of an error as text. Emits once, and cancels a longer body. Never errors:
+ * the status is known, and a damaged body must not hide that the server refused the request.
+ */
+export function readErrorText(body: Observable<Uint8Array>): Observable<ErrorText> {
+  return collect(body, asErrorText, MAX_ERROR_BODY, null, true);
 }
 
 /** Reads a whole body as text, without a limit. Emits once, when the last byte has arrived. */
@@ -248,17 +258,19 @@ function collectBody<T>(exchange: Exchange, combine: (bytes: Uint8Array) => T): 
  * Collects a body in a single Observable without operators, because every response passes here.
  *
  * @param tooLong - Makes the error of a longer body; null to cut it after `max` bytes.
+ * @param acceptsDamage - Whether an error of the body ends it, so that the bytes before it are emitted.
  */
 function collect<T>(
   body: Observable<Uint8Array>,
-  combine: (bytes: Uint8Array) => T,
+  combine: (bytes: Uint8Array, isDamaged: boolean) => T,
   max: number,
   tooLong: (() => Error) | null,
+  acceptsDamage = false,
 ): Observable<T> {
   return new Observable((subscriber) => {
     const chunks = new Chunks();
-    const finish = (): void => {
-      subscriber.next(combine(chunks.take()));
+    const finish = (isDamaged = false): void => {
+      subscriber.next(combine(chunks.take(), isDamaged));
       subscriber.complete();
     };
     return body.subscribe(
@@ -275,9 +287,17 @@ function collect<T>(
         },
         // A response can be longer than the longest string: `guarded` reports what `combine` throws.
         complete: finish,
+        error: (failure: unknown) => {
+          if (acceptsDamage) finish(true);
+          else subscriber.error(failure);
+        },
       }),
     );
   });
+}
+
+function asErrorText(bytes: Uint8Array, isDamaged: boolean): ErrorText {
+  return { text: asText(bytes), isDamaged };
 }
 
 function asText(bytes: Uint8Array): string {

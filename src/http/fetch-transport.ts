@@ -217,7 +217,9 @@ export function isHarmless(
 function toRecord(headers: Headers): ResponseHeaders {
   const plain: Record<string, string> = {};
   headers.forEach((value, name) => {
-    plain[name] = value;
+    // Each cookie is an entry; the values of other repeated headers are joined.
+    const before = name === 'set-cookie' ? plain[name] : undefined;
+    plain[name] = before === undefined ? value : `${before}, ${value}`;
   });
   return plain;
 }

@@ -17,7 +17,6 @@ import {
   throwError,
 } from 'rxjs';
 import type { SchedulerLike } from 'rxjs';
-import { isWrongPassword } from '../errors/from-response.ts';
 import { isAccountLocked, isHTTPError, isUnauthorized } from '../errors/http-error.ts';
 import { after, clock } from '../operators/time.ts';
 import type { Authorization, ProxyCredentials } from './auth.ts';
@@ -186,7 +185,7 @@ class PasswordIdentity implements Identity {
             subscriber.next(value);
           },
           error: (error: unknown) => {
-            settle(verdictOf(error));
+            settle(this.#verdictOf(error));
             subscriber.error(error);
           },
           complete: () => subscriber.complete(),
@@ -195,6 +194,15 @@ class PasswordIdentity implements Identity {
       // Unsubscribed before the response.
       subscriber.add(() => settle('unknown'));
     });
+  }
+
+  /** CouchDB authenticates a request first, so that other errors prove that the password is right. */
+  #verdictOf(error: unknown): Verdict {
+    // The connection has recorded the refusal, also that of a response whose reason is unreadable.
+    if (error === this.#refusal || isAccountLocked(error)) return { refused: error };
+    return isHTTPError(error) && error.status < 500 && !isUnauthorized(error)
+      ? 'accepted'
+      : 'unknown';
   }
 
   #recordRefusal(error: unknown): void {
@@ -206,14 +214,6 @@ class PasswordIdentity implements Identity {
   #now(): number {
     return clock(this.#scheduler)();
   }
-}
-
-/** CouchDB authenticates a request first, so that other errors prove that the password is right. */
-function verdictOf(error: unknown): Verdict {
-  if (isWrongPassword(error) || isAccountLocked(error)) return { refused: error };
-  return isHTTPError(error) && error.status < 500 && !isUnauthorized(error)
-    ? 'accepted'
-    : 'unknown';
 }
 
 /** Reads the session that belongs to credentials. */

@@ -93,11 +93,13 @@ export function rows<R, Info>(
       let head: Readonly<Record<string, unknown>> = {};
       // The lines after the rows, or a response in another layout.
       const otherLines: string[] = [];
-      let otherLength = 0;
+      // With their line ends, but the last line may have none.
+      let otherLength = -1;
       const keep = (line: string): void => {
-        otherLength += line.length;
+        otherLength += line.length + 1;
         if (otherLength > maxBodySize) throw sizeError(exchange, 'the answer');
-        otherLines.push(line);
+        // An entry of the array takes more memory than a line end.
+        if (line !== '') otherLines.push(line);
       };
 
       const readHead = (line: string): void => {

@@ -61,6 +61,9 @@ export function undiciTransport(options: UndiciTransportOptions = {}): Transport
 
 type Controller = Dispatcher.DispatchController;
 
+/** The requests that were redirected and aborted. Their exchanges ignore further callbacks. */
+const redirected = new WeakSet<Controller>();
+
 /** Whether a socket is reporting an error at this moment. */
 let isResetting = false;
 
@@ -99,7 +102,6 @@ export class UndiciExchange implements Dispatcher.DispatchHandler {
   readonly #subscriber: Subscriber<TransportResponse>;
   #request: TransportRequest;
   #upload: Upload;
-  #next: TransportRequest | null = null;
   #redirects = 0;
   #open = true;
   #controller: Controller | null = null;
@@ -142,15 +144,22 @@ export class UndiciExchange implements Dispatcher.DispatchHandler {
     // Informational responses, such as 100 and 103, precede the response.
     if ((status < 200 && status !== 101) || !this.#open) return;
     const headers = joinHeaders(raw);
+    let next: TransportRequest | null;
     try {
       if (status === 101) throw switchedProtocols();
-      this.#next = redirectedRequest(status, headers['location'], this.#request, this.#redirects);
+      next = redirectedRequest(status, headers['location'], this.#request, this.#redirects);
     } catch (error) {
       this.#fail(error);
       controller.abort(new Error('The exchange was aborted'));
       return;
     }
-    if (this.#next !== null) return;
+    if (next !== null) {
+      // Its body may never end.
+      redirected.add(controller);
+      controller.abort(new Error('The request was redirected'));
+      this.#follow(next);
+      return;
+    }
     const encoding = headers['content-encoding'] ?? '';
     this.#createDecompressor = DECOMPRESSORS.get(encoding.trim().toLowerCase());
     // undici throws an uncaught AssertionError if such a socket ends while it is paused.
@@ -163,7 +172,7 @@ export class UndiciExchange implements Dispatcher.DispatchHandler {
   }
 
   onResponseData(controller: Controller, chunk: Uint8Array): void {
-    if (this.#next !== null || !this.#open) return;
+    if (!this.#open || redirected.has(controller)) return;
     if (this.#createDecompressor === undefined) {
       this.#chunks?.next(chunk);
       return;
@@ -174,16 +183,15 @@ export class UndiciExchange implements Dispatcher.DispatchHandler {
     this.#decompressor.once('drain', () => controller.resume());
   }
 
-  onResponseEnd(): void {
-    if (!this.#open) return;
+  onResponseEnd(controller: Controller): void {
+    if (!this.#open || redirected.has(controller)) return;
     if (isResetting) this.#fail(new Error('the connection was reset'));
-    else if (this.#next !== null) this.#follow(this.#next);
     else if (this.#decompressor === null) this.#complete();
     else this.#decompressor.end();
   }
 
-  onResponseError(_controller: Controller, error: Error): void {
-    this.#fail(error);
+  onResponseError(controller: Controller, error: Error): void {
+    if (!redirected.has(controller)) this.#fail(error);
   }
 
   #dispatch(): void {
@@ -230,7 +238,6 @@ export class UndiciExchange implements Dispatcher.DispatchHandler {
 
   #follow(request: TransportRequest): void {
     this.#redirects += 1;
-    this.#next = null;
     this.#request = request;
     this.#upload = toUpload(request.body);
     this.#dispatch();

@@ -3,6 +3,7 @@ import { byId } from '../model/document.ts';
 import type { AnyFields, Document } from '../model/document.ts';
 import { invalidArgument } from '../model/invalid-argument.ts';
 import { compareJson } from '../model/json.ts';
+import { duration } from '../operators/time.ts';
 import { find } from '../queries/find.ts';
 import type { FindQuery } from '../queries/find.ts';
 import { readField } from '../queries/matcher.ts';
@@ -59,6 +60,7 @@ export function liveFind<T extends object>(
     if (name in query) throw new TypeError(`find$: ${name} is not supported: use find instead`);
   }
   const { latency = live.latency, ...findQuery } = query;
+  duration(latency, 'find$: latency');
   const query$ = find<AnyFields, string>(live.db, {
     ...findQuery,
     limit: findQuery.limit ?? NO_LIMIT,

@@ -12,6 +12,7 @@ import { canonical } from '../model/json.ts';
 import { requireRestrictions } from '../http/query.ts';
 import { invalidArgument } from '../model/invalid-argument.ts';
 import { Row } from '../model/view.ts';
+import { duration } from '../operators/time.ts';
 import { queryView } from '../queries/view.ts';
 import type { ViewOptions } from '../queries/view.ts';
 
@@ -56,6 +57,7 @@ export function liveAllDocs<T extends object>(
 ): LiveQuery<Rows<T>> {
   requireRestrictions(options, 'allDocs$');
   const { latency = live.latency, ...listOptions } = options;
+  duration(latency, 'allDocs$: latency');
   for (const name of ['key', 'startKey', 'endKey'] as const) {
     const id = listOptions[name];
     if (id !== undefined && typeof id !== 'string')
@@ -191,6 +193,7 @@ export function liveView<R extends Row<unknown, unknown, unknown>>(
 ): LiveQuery<readonly R[]> {
   requireRestrictions(options, 'view$');
   const { latency = live.latency, ...viewOptions } = options;
+  duration(latency, 'view$: latency');
   const query = queryView<unknown, unknown, Document | null>(live.db, name, viewOptions);
   return new LiveQuery(live, ['view$', name, viewOptions, latency], () =>
     follow<readonly R[]>(live, {
