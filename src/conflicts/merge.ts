@@ -1,4 +1,4 @@
-import { catchError, map, of } from 'rxjs';
+import { catchError, defaultIfEmpty, map, of, take } from 'rxjs';
 import type { Observable } from 'rxjs';
 import type {
   AnyFields,
@@ -37,7 +37,7 @@ export type MergeResult<T extends object = AnyFields> =
  * declares three parameters. Resolving a save sends no further request for it.
  *
  * Returns the merged document, or null to leave the document pending; or a Promise or Observable of
- * either.
+ * either. Corduroy takes the first value of an Observable; an Observable without a value means null.
  */
 export type Merge<T extends object = AnyFields> = (
   local: Draft<T>,
@@ -69,6 +69,8 @@ export function mergeOne<T extends object>(
   rule: AttachmentRule = 'merge',
 ): Observable<MergeOutcome<T>> {
   return toObservable(() => merge(local, server, base)).pipe(
+    take(1),
+    defaultIfEmpty(null),
     map((merged): MergeOutcome<T> => {
       if (merged === null || merged === undefined) return { type: 'given up' };
       const attachments = completeAttachments(merged, local, { server, base }, rule);

@@ -1,4 +1,14 @@
-import { catchError, defer, map, mergeMap, of, retry, throwError } from 'rxjs';
+import {
+  catchError,
+  defaultIfEmpty,
+  defer,
+  map,
+  mergeMap,
+  of,
+  retry,
+  take,
+  throwError,
+} from 'rxjs';
 import type { Observable } from 'rxjs';
 import { getDocument } from '../documents/read.ts';
 import { requireDraft, writeOne } from '../documents/write.ts';
@@ -19,7 +29,8 @@ import type { ResolveOptions } from './resolution.ts';
 
 /**
  * Changes a document for `upsert`. Receives the document, or null if there is none. Returns the document
- * to save, or null to leave it unchanged; or a Promise or Observable of either.
+ * to save, or null to leave it unchanged; or a Promise or Observable of either. Corduroy takes the first
+ * value of an Observable; an Observable without a value means null.
  *
  * The attachments stay if the returned document has no `_attachments`. If it has, those are the
  * attachments to keep: leave a stub out to remove an attachment.
@@ -47,6 +58,8 @@ export function upsertOne<T extends object>(
   const attempt = defer(() => read).pipe(
     mergeMap((server) =>
       toObservable(() => change(server)).pipe(
+        take(1),
+        defaultIfEmpty(null),
         mergeMap((changed): Observable<Document<T> | null> => {
           if (changed === null) return of(server);
           requireDraft(changed, db.connection.codec);
