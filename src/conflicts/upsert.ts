@@ -11,7 +11,7 @@ import {
 } from 'rxjs';
 import type { Observable } from 'rxjs';
 import { getDocument } from '../documents/read.ts';
-import { requireDraft, writeOne } from '../documents/write.ts';
+import { plainDraft, requireDraft, writeOne } from '../documents/write.ts';
 import type { WriteOutcome } from '../documents/write.ts';
 import { isConflict, isNotFound } from '../errors/http-error.ts';
 import { requireBackoff } from '../http/query.ts';
@@ -62,8 +62,9 @@ export function upsertOne<T extends object>(
         defaultIfEmpty(null),
         mergeMap((changed): Observable<Document<T> | null> => {
           if (changed === null) return of(server);
-          requireDraft(changed, db.connection.codec);
-          const doc = asNextRevision(changed, id, server);
+          const plain = plainDraft(changed);
+          requireDraft(plain, db.connection.codec);
+          const doc = asNextRevision(plain, id, server);
           return writeOne<T>(db, { id, doc }, {}).pipe(
             map(({ value }) => ({ ...doc, _rev: value.ok ? value.rev : undefined }) as Document<T>),
           );
