@@ -261,6 +261,58 @@ describe('dates and other objects that JSON writes as text', () => {
   });
 });
 
+describe('an object that cannot hold the merged document', () => {
+  it('causes no error after the document is written', async () => {
+    const db = await database();
+    await firstValueFrom(
+      db.save([
+        { _id: 'a', n: 1 },
+        { _id: 'b', n: 1 },
+        { _id: 'c', n: 1 },
+      ]),
+    );
+    const computed = {
+      _id: 'a',
+      n: 2,
+      get total(): number {
+        return this.n * 2;
+      },
+    };
+    const readOnly = Object.defineProperty({ _id: 'b', n: 2 }, 'k', { value: 1, enumerable: true });
+    await firstValueFrom(db.save(computed, { force: true }));
+    await firstValueFrom(db.save([readOnly], { force: true }));
+    for (const doc of [computed, readOnly] as Note[])
+      expect(await firstValueFrom(db.get(doc['_id'] as string))).toEqual({ ...doc });
+    const throwing = Object.defineProperty({ _id: 'c', n: 2 }, '_rev', {
+      set() {
+        throw new Error('read-only');
+      },
+    });
+    const { resolved } = await firstValueFrom(db.save([throwing], { force: true }));
+    expect(resolved.get('c')).toEqual(await firstValueFrom(db.get('c')));
+  });
+
+  it('stays as it was, with its old revision, if a read-only field was merged', async () => {
+    const db = await database();
+    await firstValueFrom(db.save({ _id: 'a', n: 1 }));
+    const local = Object.defineProperty({ _id: 'a', m: 1 }, 'k', { value: 1, enumerable: true });
+    const merge = (): Note => ({ m: 2, k: 2 });
+    const { resolved } = await firstValueFrom(db.save(local as Note, { merge }));
+    expect(resolved.get('a')).toEqual(await firstValueFrom(db.get('a')));
+    expect(local).toEqual({ _id: 'a', m: 1, k: 1 });
+  });
+});
+
+describe('an object that receives the merged document', () => {
+  it('loses a removed field with the name of an inherited one', async () => {
+    const db = await database();
+    await firstValueFrom(db.save({ _id: 'a', n: 1 }));
+    const local = { _id: 'a', constructor: 'Bauhaus' } as Note;
+    await firstValueFrom(db.save(local, { merge: () => ({ n: 7 }) }));
+    expect(local).toEqual(await firstValueFrom(db.get('a')));
+  });
+});
+
 describe('counter', () => {
   it('adds the increments of integers beyond 2⁵³, also if a copy has a number', () => {
     const big = 2n ** 53n + 1n;

@@ -7,7 +7,7 @@ import { count, flag, oneOf, toQuery } from '../http/query.ts';
 import type { DatabaseScope } from '../http/scope.ts';
 import { documentPath, isDotSegment, requireId } from '../http/url.ts';
 import type { AnyFields, Draft } from '../model/document.ts';
-import { assertJson, hasToJson, nameOf } from '../model/json.ts';
+import { assertJson, equal, hasToJson, nameOf } from '../model/json.ts';
 import type { JsonCodec, ValueName } from '../model/json.ts';
 import { invalidArgument, describeValue } from '../model/invalid-argument.ts';
 import { canCoalesceWrite, coalesceWrite, itemError } from './coalesce.ts';
@@ -205,4 +205,40 @@ export function requireRevision(doc: unknown, what: string): void {
 export function withId<T extends object>({ id, doc }: Write<T>): Draft<T> {
   const plain = plainDraft(doc);
   return plain._id === id ? plain : { ...plain, _id: id };
+}
+
+/** Makes an object hold the fields of another. Returns false, and changes nothing, if it cannot. */
+export function copyFields(local: object, saved: object): boolean {
+  if (!Object.isExtensible(local)) return false;
+  // The fields of a class with its own JSON have names and types of their own.
+  if (hasToJson(local)) return equal(contentOf(plainDraft(local)), contentOf(saved));
+  const removed = Object.keys(local).filter((name) => !Object.hasOwn(saved, name));
+  // A getter may depend on other fields, so this decides before the first field changes.
+  const changed = Object.entries(saved).filter(
+    ([name, value]) =>
+      name !== '_rev' && !(Object.hasOwn(local, name) && equal(Reflect.get(local, name), value)),
+  );
+  if (!removed.every((name) => isRemovable(local, name))) return false;
+  if (!changed.every(([name]) => isWritable(local, name))) return false;
+  for (const name of removed) Reflect.deleteProperty(local, name);
+  for (const [name, value] of changed) Reflect.set(local, name, value);
+  return true;
+}
+
+function contentOf(doc: Draft<object>): object {
+  const { _id, _rev, ...content } = doc;
+  return content;
+}
+
+function isRemovable(object: object, name: string): boolean {
+  return Reflect.getOwnPropertyDescriptor(object, name)?.configurable !== false;
+}
+
+/** Tells whether a field can be set: it is not read-only, and not a getter without a setter. */
+function isWritable(object: object, name: string): boolean {
+  for (let owner: object | null = object; owner !== null; owner = Reflect.getPrototypeOf(owner)) {
+    const descriptor = Reflect.getOwnPropertyDescriptor(owner, name);
+    if (descriptor !== undefined) return descriptor.writable ?? descriptor.set !== undefined;
+  }
+  return true;
 }
