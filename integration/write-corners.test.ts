@@ -313,6 +313,18 @@ describe('an object that receives the merged document', () => {
   });
 });
 
+describe('an answer to coalesced writes in another order', () => {
+  it('errors, and leaves the ids of the documents as they were', async () => {
+    const { db, proxy } = await proxied({ coalesce: { writes: true } });
+    const body = JSON.stringify(['b', 'a'].map((id) => ({ ok: true, id, rev: `1-${id}` })));
+    proxy.answer({ status: 201, body, match: ({ url }) => url.includes('_bulk_docs') });
+    const docs: Note[] = [{ _id: 'a' }, { _id: 'b' }];
+    const saves = docs.map((doc) => firstValueFrom(db.save(doc)));
+    for (const { status } of await Promise.allSettled(saves)) expect(status).toBe('rejected');
+    expect(docs).toEqual([{ _id: 'a' }, { _id: 'b' }]);
+  });
+});
+
 describe('counter', () => {
   it('adds the increments of integers beyond 2⁵³, also if a copy has a number', () => {
     const big = 2n ** 53n + 1n;
