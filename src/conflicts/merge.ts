@@ -1,4 +1,4 @@
-import { catchError, map, of } from 'rxjs';
+import { catchError, defaultIfEmpty, map, of, take } from 'rxjs';
 import type { Observable } from 'rxjs';
 import type {
   AnyFields,
@@ -9,10 +9,11 @@ import type {
   InlineAttachment,
 } from '../model/document.ts';
 import { invalidArgument } from '../model/invalid-argument.ts';
-import { canonical, equal } from '../model/json.ts';
+import { asWritten, canonical, equal, isNumeric } from '../model/json.ts';
 import { toObservable } from '../operators/to-observable.ts';
 import type { ValueOrAsync } from '../operators/to-observable.ts';
 import type { ServerCopy } from '../documents/read.ts';
+import { plainDraft } from '../documents/write.ts';
 import { attachmentOf, mergeAttachments } from './merge-attachments.ts';
 import type { MergedAttachments } from './merge-attachments.ts';
 
@@ -37,7 +38,7 @@ export type MergeResult<T extends object = AnyFields> =
  * declares three parameters. Resolving a save sends no further request for it.
  *
  * Returns the merged document, or null to leave the document pending; or a Promise or Observable of
- * either.
+ * either. Corduroy takes the first value of an Observable; an Observable without a value means null.
  */
 export type Merge<T extends object = AnyFields> = (
   local: Draft<T>,
@@ -69,8 +70,11 @@ export function mergeOne<T extends object>(
   rule: AttachmentRule = 'merge',
 ): Observable<MergeOutcome<T>> {
   return toObservable(() => merge(local, server, base)).pipe(
-    map((merged): MergeOutcome<T> => {
-      if (merged === null || merged === undefined) return { type: 'given up' };
+    take(1),
+    defaultIfEmpty(null),
+    map((result): MergeOutcome<T> => {
+      if (result === null || result === undefined) return { type: 'given up' };
+      const merged = plainDraft(result, 'The merged document');
       const attachments = completeAttachments(merged, local, { server, base }, rule);
       return { type: 'merged', doc: asNextRevision(id, merged, attachments, server) };
     }),
@@ -161,7 +165,8 @@ function withDeletions<T extends object>(
 ): Merge<T> {
   if (deletion !== 'edit' && deletion !== 'deletion')
     throw invalidArgument(`${name}: deletion`, "one of 'edit', 'deletion'", deletion);
-  const decide: Merge<T> = (local, server, base) => {
+  const decide: Merge<T> = (draft, server, base) => {
+    const local = plainDraft(draft);
     if (local._deleted === true) return server !== null && deletion === 'deletion' ? local : null;
     if (server === null) return deletion === 'deletion' ? null : local;
     return mergeEdits(local, server, base);
@@ -203,9 +208,11 @@ export function newest<T extends object = AnyFields>(
   field: keyof T & string,
   options: DeletionOptions = {},
 ): Merge<T> {
-  return withDeletions<T>('newest', options, (local, server) =>
-    server[field] > local[field] ? server : local,
-  );
+  return withDeletions<T>('newest', options, (local, server) => {
+    // The server's copy has a text where the local copy may have a date.
+    const [mine, stored] = [local, server].map((copy) => asWritten(copy[field])) as [never, never];
+    return stored > mine ? server : local;
+  });
 }
 
 /** Merges a field that was changed in both copies. Returns its value; `undefined` removes the field. */
@@ -329,6 +336,12 @@ export function union(_field: string, local: unknown, server: unknown, base: unk
  * Do not use it for a number that is set instead of incremented.
  */
 export function counter(_field: string, local: unknown, server: unknown, base: unknown): unknown {
-  if (typeof local !== 'number' || typeof server !== 'number') return local;
-  return server + local - (typeof base === 'number' ? base : 0);
+  if (!isNumeric(local) || !isNumeric(server)) return local;
+  const start = isNumeric(base) ? base : 0;
+  const values = [local, server, start];
+  // A bigint cannot hold a fraction.
+  const isWhole = values.every((one) => typeof one === 'bigint' || Number.isInteger(one));
+  if (isWhole && values.some((one) => typeof one === 'bigint'))
+    return BigInt(server) + BigInt(local) - BigInt(start);
+  return Number(server) + Number(local) - Number(start);
 }

@@ -15,6 +15,7 @@ import { mergeOne } from './merge.ts';
 import type { AttachmentRule, Merge } from './merge.ts';
 import { refetch } from '../documents/read.ts';
 import { writeMany } from '../documents/write-many.ts';
+import { copyFields, plainDraft } from '../documents/write.ts';
 import type { WriteOutcome } from '../documents/write.ts';
 import { isCorduroyError, withResolution } from '../errors/corduroy-error.ts';
 import { Conflict, isConflict } from '../errors/http-error.ts';
@@ -243,23 +244,27 @@ interface Round<T extends object> {
   readonly resolution: ConflictResolution<T>;
 }
 
-/** Copies the written document onto the object that was passed to `save`, unless that is frozen. */
+/**
+ * Copies the written document onto the object that was passed to `save`. Returns the written document
+ * if the object cannot hold it: if the object is frozen, for example, or has a field without a setter.
+ * The object then keeps its old revision, so that another save of it cannot undo the merge.
+ */
 function updateInPlace<T extends object>(
   local: Draft<T>,
   saved: Draft<T>,
   id: string,
   rev: string | undefined,
 ): Draft<T> {
-  if (!Object.isExtensible(local)) {
-    recordRevision(saved, id, rev);
-    return saved;
+  try {
+    if (copyFields(local, saved)) {
+      recordRevision(local, id, rev);
+      return local;
+    }
+  } catch {
+    // A setter has thrown. The document is written, so this is no failure of the save.
   }
-  for (const field of Object.keys(local)) {
-    if (!(field in saved)) Reflect.deleteProperty(local, field);
-  }
-  Object.assign(local, saved);
-  recordRevision(local, id, rev);
-  return local;
+  recordRevision(saved, id, rev);
+  return saved;
 }
 
 /** Returns the saved object with its new revision, or a copy if the object is frozen. */
@@ -269,7 +274,7 @@ function savedDocument<T extends object>(
   rev: string | undefined,
 ): Document<T> {
   if (doc._id === id && (rev === undefined || doc._rev === rev)) return doc as Document<T>;
-  return { ...doc, _id: id, ...(rev !== undefined && { _rev: rev }) } as Document<T>;
+  return { ...plainDraft(doc), _id: id, ...(rev !== undefined && { _rev: rev }) } as Document<T>;
 }
 
 /** Options for {@link resolveConflicts}. */

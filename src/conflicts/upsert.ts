@@ -1,7 +1,17 @@
-import { catchError, defer, map, mergeMap, of, retry, throwError } from 'rxjs';
+import {
+  catchError,
+  defaultIfEmpty,
+  defer,
+  map,
+  mergeMap,
+  of,
+  retry,
+  take,
+  throwError,
+} from 'rxjs';
 import type { Observable } from 'rxjs';
 import { getDocument } from '../documents/read.ts';
-import { requireDraft, writeOne } from '../documents/write.ts';
+import { plainDraft, requireDraft, writeOne } from '../documents/write.ts';
 import type { WriteOutcome } from '../documents/write.ts';
 import { isConflict, isNotFound } from '../errors/http-error.ts';
 import { requireBackoff } from '../http/query.ts';
@@ -19,7 +29,8 @@ import type { ResolveOptions } from './resolution.ts';
 
 /**
  * Changes a document for `upsert`. Receives the document, or null if there is none. Returns the document
- * to save, or null to leave it unchanged; or a Promise or Observable of either.
+ * to save, or null to leave it unchanged; or a Promise or Observable of either. Corduroy takes the first
+ * value of an Observable; an Observable without a value means null.
  *
  * The attachments stay if the returned document has no `_attachments`. If it has, those are the
  * attachments to keep: leave a stub out to remove an attachment.
@@ -47,10 +58,13 @@ export function upsertOne<T extends object>(
   const attempt = defer(() => read).pipe(
     mergeMap((server) =>
       toObservable(() => change(server)).pipe(
+        take(1),
+        defaultIfEmpty(null),
         mergeMap((changed): Observable<Document<T> | null> => {
           if (changed === null) return of(server);
-          requireDraft(changed, db.connection.codec);
-          const doc = asNextRevision(changed, id, server);
+          const plain = plainDraft(changed);
+          requireDraft(plain, db.connection.codec);
+          const doc = asNextRevision(plain, id, server);
           return writeOne<T>(db, { id, doc }, {}).pipe(
             map(({ value }) => ({ ...doc, _rev: value.ok ? value.rev : undefined }) as Document<T>),
           );

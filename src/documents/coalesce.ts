@@ -240,8 +240,13 @@ function writeOutcome(
   answer: unknown,
   exchange: Exchange,
 ): BatchOutcome<WriteAnswer> {
-  const { error, reason = '' } = asObject(answer) as Readonly<Record<string, string | undefined>>;
+  const {
+    id: written,
+    error,
+    reason = '',
+  } = asObject(answer) as Readonly<Record<string, string | undefined>>;
   const { status: code, headers } = exchange;
+  if (written !== undefined) requireSameId(id, written);
   if (error === undefined) return { value: { value: writeAnswer(answer), code, headers } };
   const path = db.path + documentPath(id);
   return { error: itemError({ error, reason }, exchange, db.connection, 'PUT', path) };

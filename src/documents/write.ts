@@ -7,7 +7,7 @@ import { count, flag, oneOf, toQuery } from '../http/query.ts';
 import type { DatabaseScope } from '../http/scope.ts';
 import { documentPath, isDotSegment, requireId } from '../http/url.ts';
 import type { AnyFields, Draft } from '../model/document.ts';
-import { assertJson, nameOf } from '../model/json.ts';
+import { assertJson, equal, hasToJson, nameOf } from '../model/json.ts';
 import type { JsonCodec, ValueName } from '../model/json.ts';
 import { invalidArgument, describeValue } from '../model/invalid-argument.ts';
 import { canCoalesceWrite, coalesceWrite, itemError } from './coalesce.ts';
@@ -82,6 +82,36 @@ export function requireShape(doc: unknown, what: ValueName): void {
   }
   const { _id: id } = doc as { _id?: unknown };
   if (id !== undefined) requireId(id, () => `The _id of ${nameOf(what).replace(/^The/, 'the')}`);
+  const { _id: written } = plainDraft(doc, what) as { _id?: unknown };
+  if (written !== id)
+    throw invalidArgument(
+      `The _id that toJSON of ${nameOf(what).replace(/^The/, 'the')} returns`,
+      'the _id of the document itself',
+      written,
+    );
+}
+
+/**
+ * Returns the fields of a document that is about to be copied. A copy has no methods of a class, so the
+ * result of `toJSON` takes the place of a document that has this method. It keeps the `_id` and `_rev`
+ * that a save records on the document.
+ *
+ * @throws TypeError if `toJSON` returns no object.
+ */
+export function plainDraft<T>(doc: T, what: ValueName = 'The document'): T {
+  if (typeof doc !== 'object' || doc === null || !hasToJson(doc)) return doc;
+  const written = doc.toJSON('');
+  if (typeof written !== 'object' || written === null || Array.isArray(written)) {
+    const owner = nameOf(what).replace(/^The/, 'the');
+    throw invalidArgument(`The result of toJSON of ${owner}`, 'an object', written);
+  }
+  const { _id, _rev } = doc as { readonly _id?: unknown; readonly _rev?: unknown };
+  const { toJSON: _method, ...fields } = written as { readonly toJSON?: unknown };
+  return {
+    ...(_id !== undefined && { _id }),
+    ...(_rev !== undefined && { _rev }),
+    ...fields,
+  } as unknown as T;
 }
 
 /**
@@ -129,7 +159,11 @@ export function writeOne<T extends object>(
     () =>
       isDotSegment(id)
         ? { method: 'POST', path: `${db.path}${query}`, json: withId(write) }
-        : { method: 'PUT', path: `${db.path}${documentPath(id)}${query}`, json: doc },
+        : {
+            method: 'PUT',
+            path: `${db.path}${documentPath(id)}${query}`,
+            json: plainDraft(doc),
+          },
     (body): WriteOutcome<T> => {
       const rev = asObject(body)['rev'];
       if (rev === undefined && batch !== 'ok') throw new TypeError('expected a revision');
@@ -140,7 +174,7 @@ export function writeOne<T extends object>(
   if (batch === 'ok') return answer;
   return answer.pipe(
     catchError((error: unknown) =>
-      writtenDespite(error, db, write, newEdits === false).pipe(
+      writtenDespite(error, db, { id, doc: plainDraft(doc) }, newEdits === false).pipe(
         map((rev): Answer<WriteOutcome<T>> => ({
           value: { ok: true, id, rev, doc },
           code: 201,
@@ -169,5 +203,42 @@ export function requireRevision(doc: unknown, what: string): void {
 
 /** Returns the document with its id. */
 export function withId<T extends object>({ id, doc }: Write<T>): Draft<T> {
-  return doc._id === id ? doc : { ...doc, _id: id };
+  const plain = plainDraft(doc);
+  return plain._id === id ? plain : { ...plain, _id: id };
+}
+
+/** Makes an object hold the fields of another. Returns false, and changes nothing, if it cannot. */
+export function copyFields(local: object, saved: object): boolean {
+  if (!Object.isExtensible(local)) return false;
+  // The fields of a class with its own JSON have names and types of their own.
+  if (hasToJson(local)) return equal(contentOf(plainDraft(local)), contentOf(saved));
+  const removed = Object.keys(local).filter((name) => !Object.hasOwn(saved, name));
+  // A getter may depend on other fields, so this decides before the first field changes.
+  const changed = Object.entries(saved).filter(
+    ([name, value]) =>
+      name !== '_rev' && !(Object.hasOwn(local, name) && equal(Reflect.get(local, name), value)),
+  );
+  if (!removed.every((name) => isRemovable(local, name))) return false;
+  if (!changed.every(([name]) => isWritable(local, name))) return false;
+  for (const name of removed) Reflect.deleteProperty(local, name);
+  for (const [name, value] of changed) Reflect.set(local, name, value);
+  return true;
+}
+
+function contentOf(doc: Draft<object>): object {
+  const { _id, _rev, ...content } = doc;
+  return content;
+}
+
+function isRemovable(object: object, name: string): boolean {
+  return Reflect.getOwnPropertyDescriptor(object, name)?.configurable !== false;
+}
+
+/** Tells whether a field can be set: it is not read-only, and not a getter without a setter. */
+function isWritable(object: object, name: string): boolean {
+  for (let owner: object | null = object; owner !== null; owner = Reflect.getPrototypeOf(owner)) {
+    const descriptor = Reflect.getOwnPropertyDescriptor(owner, name);
+    if (descriptor !== undefined) return descriptor.writable ?? descriptor.set !== undefined;
+  }
+  return true;
 }

@@ -17,7 +17,7 @@ import {
 } from 'rxjs';
 import type { DeletionOptions, Merge } from '../conflicts/merge.ts';
 import { fields } from '../conflicts/merge.ts';
-import { requireDraft } from '../documents/write.ts';
+import { plainDraft, requireDraft } from '../documents/write.ts';
 import type { CorduroyError } from '../errors/corduroy-error.ts';
 import { requireBackoff } from '../http/query.ts';
 import { requireId } from '../http/url.ts';
@@ -138,8 +138,9 @@ export class LiveEdit<T extends object = AnyFields> extends Observable<EditState
    * @throws TypeError for a document that cannot be saved; Error before the document has been read.
    */
   set(doc: Draft<T>): void {
-    requireDraft(doc, this.#codec, 'edit$: the document');
-    this.#document.edit({ ...doc });
+    const plain = plainDraft(doc, 'edit$: the document');
+    requireDraft(plain, this.#codec, 'edit$: the document');
+    this.#document.edit({ ...plain });
   }
 
   /**
@@ -151,7 +152,7 @@ export class LiveEdit<T extends object = AnyFields> extends Observable<EditState
   patch(changes: Partial<T>): void {
     const state = this.#document.state$.value;
     const present = state === null ? null : this.#document.toDocument(state);
-    const next: Record<string, unknown> = { ...present, ...changes };
+    const next: Record<string, unknown> = { ...present, ...plainDraft(changes) };
     for (const name of Object.keys(next)) if (next[name] === undefined) delete next[name];
     this.set(next as Draft<T>);
   }

@@ -76,23 +76,32 @@ function check(value: unknown, walk: Walk): void {
 
 const LONE_SURROGATE = 'a lone surrogate, which is half a character';
 
-function checkObject(value: object, walk: Walk): void {
+/** @param isReplacement - Whether `toJSON` returned the value: JSON does not call the method again. */
+function checkObject(value: object, walk: Walk, isReplacement = false): void {
   const { ancestors, keys } = walk;
   if (ancestors.includes(value)) throw notJson(walk, 'a cycle');
   if (!Array.isArray(value) && !isLiteral(value)) {
-    const problem = problemOf(value);
+    const problem = problemOf(value, isReplacement);
     if (problem !== null) {
       if (isWritten(value, walk)) return;
       throw notJson(walk, problem);
     }
   }
-  if ('toJSON' in value && typeof value.toJSON === 'function') {
+  if (!isReplacement && hasToJson(value)) {
     const replacement: unknown = value.toJSON(String(keys.at(-1) ?? ''));
     // An invalid Date turns into null.
     if (replacement === null) throw notJson(walk, 'an invalid date');
-    ancestors.push(value);
-    check(replacement, walk);
-    ancestors.pop();
+    if (typeof replacement !== 'object') return check(replacement, walk);
+    if (replacement !== value) {
+      if (hasToJson(replacement) && !isLiteral(replacement))
+        throw notJson(
+          walk,
+          `a toJSON that returns ${article(tagOf(replacement))} (JSON calls toJSON only once)`,
+        );
+      ancestors.push(value);
+    }
+    checkObject(replacement, walk, true);
+    if (replacement !== value) ancestors.pop();
     return;
   }
   ancestors.push(value);
@@ -106,6 +115,8 @@ function checkObject(value: object, walk: Walk): void {
     for (const key of Object.keys(value)) {
       const field: unknown = (value as Record<string, unknown>)[key];
       if (field === undefined && !walk.exact) continue;
+      // JSON leaves out a function in a replacement that is its own toJSON.
+      if (isReplacement && key === 'toJSON' && typeof field === 'function') continue;
       keys.push(key);
       if (!isWellFormed(key)) throw notJson(walk, `${LONE_SURROGATE}, in the key`);
       check(field, walk);
@@ -127,11 +138,12 @@ const LOST = /^(?:Error|RegExp|Map|Set|Weak(?:Map|Set|Ref)|Symbol|(?:Async)?Gene
 /** Describes why JSON would lose the content of an object, or returns null if it would not. */
 function problemOf(
   value: object & { readonly then?: unknown; readonly pipe?: unknown },
+  isReplacement: boolean,
 ): string | null {
   const tag = tagOf(value);
   if (ArrayBuffer.isView(value) || tag === 'ArrayBuffer' || tag === 'SharedArrayBuffer')
     return 'binary data (save it as an attachment)';
-  if ('toJSON' in value && typeof value.toJSON === 'function') return null;
+  if (!isReplacement && hasToJson(value)) return null;
   if (tag === 'Map' || tag === 'Set') return `a ${tag} (use an object or an array)`;
   if (tag === 'Promise' || typeof value.then === 'function') return 'a Promise (await it first)';
   const plain = unbox(value, tag);
@@ -141,7 +153,7 @@ function problemOf(
   if (typeof plain === 'bigint') return 'a bigint';
   // Streams and Observables.
   if (typeof value.pipe === 'function') return `a ${value.constructor.name} (read it first)`;
-  if (LOST.test(tag)) return `${/^[AEIO]/.test(tag) ? 'an' : 'a'} ${tag}`;
+  if (LOST.test(tag)) return article(tag);
   // Other objects of the platform, such as Headers, have no fields.
   const isPlatform = tag !== 'Object' && Object.keys(value).length === 0;
   return isPlatform ? `an object of the class ${tag}, which has no fields` : null;
@@ -149,6 +161,21 @@ function problemOf(
 
 function tagOf(value: object): string {
   return Object.prototype.toString.call(value).slice('[object '.length, -1);
+}
+
+const article = (noun: string): string => `${/^[AEIO]/.test(noun) ? 'an' : 'a'} ${noun}`;
+
+/** Tells whether JSON writes the result of the method `toJSON` instead of the object. */
+export function hasToJson(value: object): value is { toJSON(key?: string): unknown } {
+  return 'toJSON' in value && typeof value.toJSON === 'function';
+}
+
+/** Returns the value that JSON writes: the result of `toJSON`, or a primitive instead of its object. */
+export function asWritten(value: unknown): unknown {
+  if (typeof value !== 'object' || value === null) return value;
+  const written = hasToJson(value) ? value.toJSON() : value;
+  if (typeof written !== 'object' || written === null || isLiteral(written)) return written;
+  return unbox(written, tagOf(written)) ?? written;
 }
 
 /** Returns the primitive value of a Number, String, Boolean or BigInt object; undefined for others. */
@@ -192,36 +219,45 @@ export function nameOf(what: ValueName): string {
  * written as an integer.
  */
 export function canonical(value: unknown): string {
-  if (typeof value === 'bigint') return String(value);
-  if (value === undefined) return 'null';
-  if (typeof value !== 'object' || value === null) return JSON.stringify(value);
-  if (Array.isArray(value)) return `[${value.map(canonical).join(',')}]`;
-  if ('toJSON' in value && typeof value.toJSON === 'function') return canonical(value.toJSON());
-  const plain = isLiteral(value) ? undefined : unbox(value, tagOf(value));
-  if (plain !== undefined) return canonical(plain);
-  const fields = Object.entries(value)
-    .filter(([, field]) => field !== undefined)
-    .sort(([a], [b]) => (a < b ? -1 : 1))
-    .map(([name, field]) => `${JSON.stringify(name)}:${canonical(field)}`);
+  const written = asWritten(value);
+  if (typeof written === 'bigint') return String(written);
+  if (written === undefined) return 'null';
+  if (typeof written !== 'object' || written === null) return JSON.stringify(written);
+  if (Array.isArray(written)) return `[${written.map(canonical).join(',')}]`;
+  const fields = writtenNames(written)
+    .sort((a, b) => (a < b ? -1 : 1))
+    .map((name) => `${JSON.stringify(name)}:${canonical(property(written, name))}`);
   return `{${fields.join(',')}}`;
 }
 
+/** Returns the names of the fields that JSON writes. */
+function writtenNames(value: object): string[] {
+  return Object.keys(value).filter((name) => {
+    const field = property(value, name);
+    return field !== undefined && !(name === 'toJSON' && typeof field === 'function');
+  });
+}
+
 /**
- * Tells whether two JSON values are equal. The order of keys does not matter.
+ * Tells whether JSON writes two values as equal ones. The order of keys does not matter. A date equals
+ * its text, and a field that is undefined equals a missing one.
  *
  * The package `dequal` is no replacement: it compares the `constructor` property. It calls two equal
  * documents different if a field of that name holds an object, or if they come from two realms.
  */
-export function equal(a: unknown, b: unknown): boolean {
+export function equal(left: unknown, right: unknown): boolean {
+  if (left === right) return true;
+  const [a, b] = [asWritten(left), asWritten(right)];
   if (a === b) return true;
   // A bigint equals a number of the same value.
   if (typeof a === 'bigint' || typeof b === 'bigint')
     return isNumeric(a) && isNumeric(b) && a <= b && a >= b;
   if (typeof a !== 'object' || typeof b !== 'object' || a === null || b === null) return false;
   if (Array.isArray(a) !== Array.isArray(b)) return false;
-  const names = Object.keys(a);
+  if (Array.isArray(a) && a.length !== (b as readonly unknown[]).length) return false;
+  const names = writtenNames(a);
   return (
-    names.length === Object.keys(b).length &&
+    names.length === writtenNames(b).length &&
     names.every((name) => Object.hasOwn(b, name) && equal(property(a, name), property(b, name)))
   );
 }
