@@ -13,24 +13,24 @@ const core = './src/core.ts';
 
 /** Budgets in bytes, 2 % above the measured size; `without` matches paths that must not be bundled. */
 const imports = [
-  { name: 'everything', code: `export * from '${browser}'`, budget: 61_880 },
-  { name: 'Couch', code: `export { Couch } from '${browser}'`, budget: 59_290 },
+  { name: 'everything', code: `export * from '${browser}'`, budget: 63_230 },
+  { name: 'Couch', code: `export { Couch } from '${browser}'`, budget: 60_550 },
   {
     name: 'Couch of corduroy/core',
     code: `export { Couch } from '${core}'`,
-    budget: 36_490,
+    budget: 37_560,
     without: /^src.live|strategies|upsert|leaves|matcher|deploy|resharding|tab-/,
   },
   {
     name: 'a live document',
     code: `import { Database } from '${browser}'; new Database('a').doc$('b').subscribe()`,
-    budget: 53_650,
+    budget: 54_720,
   },
   {
     name: 'relax and the guards',
     code: `export { relax, lastOf, isNotFound, isConflict } from '${browser}'`,
-    budget: 2_860,
-    without: /^src.(changes|live|documents|queries)/,
+    budget: 1_570,
+    without: /^src.(http|changes|live|documents|queries)/,
   },
 ];
 

@@ -210,7 +210,7 @@ export function withId<T extends object>({ id, doc }: Write<T>): Draft<T> {
 /** Makes an object hold the fields of another. Returns false, and changes nothing, if it cannot. */
 export function copyFields(local: object, saved: object): boolean {
   if (!Object.isExtensible(local)) return false;
-  // The fields of a class with its own JSON have names and types of their own.
+  // A class with toJSON may name its fields in another way than its JSON.
   if (hasToJson(local)) return equal(contentOf(plainDraft(local)), contentOf(saved));
   const removed = Object.keys(local).filter((name) => !Object.hasOwn(saved, name));
   // A getter may depend on other fields, so this decides before the first field changes.
