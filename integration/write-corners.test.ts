@@ -334,3 +334,27 @@ describe('counter', () => {
     expect(counter('n', 1, 2, null)).toBe(3);
   });
 });
+
+describe('an object with methods', () => {
+  it('is saved as a local document by its JSON', async () => {
+    const db = await database();
+    const doc = { _id: 'settings', hidden: 1, toJSON: () => ({ theme: 'dark' }) };
+    await firstValueFrom(db.local.save(doc));
+    const { _rev, ...stored } = await firstValueFrom(db.local.get('settings'));
+    expect(stored).toEqual({ _id: '_local/settings', theme: 'dark' });
+  });
+
+  it('is saved although it cannot hold its revision', async () => {
+    const db = await database();
+    const doc = {
+      _id: 'a',
+      n: 1,
+      set _rev(_rev: string) {
+        throw new Error('read-only');
+      },
+    };
+    const { resolved } = await firstValueFrom(db.save(doc as Note));
+    const stored = await firstValueFrom(db.get('a'));
+    expect(resolved.get('a')).toMatchObject({ _rev: stored._rev });
+  });
+});

@@ -1,5 +1,5 @@
 import type { WriteResult } from '../documents/revisions.ts';
-import { requireDraft } from '../documents/write.ts';
+import { plainDraft, requireDraft } from '../documents/write.ts';
 import { requireSameId, stringField } from '../http/decode.ts';
 import type { RequestSpec } from '../http/exchange.ts';
 import { operation } from '../http/operation.ts';
@@ -76,13 +76,14 @@ export class LocalDocuments {
    */
   save(doc: LocalDraft): Operation<WriteResult> {
     const { codec } = this.#db.connection;
-    requireDraft({ ...doc, _id: undefined }, codec, 'local.save: the document');
+    const plain = plainDraft(doc, 'local.save: the document');
+    requireDraft({ ...plain, _id: undefined }, codec, 'local.save: the document');
     this.#path(doc._id, 'local.save: the _id');
     return operation(
       this.#db.connection,
       () => {
         const path = this.#path(doc._id, 'local.save: the _id');
-        return { method: 'PUT', path, json: { ...doc, _id: localId(doc._id) } };
+        return { method: 'PUT', path, json: { ...plainDraft(doc), _id: localId(doc._id) } };
       },
       (body) => {
         const result = decodeWriteResult(body, doc._id);

@@ -76,8 +76,12 @@ export function isTombstone(doc: object): doc is Tombstone {
  * Leaves a frozen object, or a read-only property, unchanged.
  */
 export function recordRevision(doc: object, id: string, rev: string | undefined): void {
-  Reflect.set(doc, '_id', id);
-  if (rev !== undefined) Reflect.set(doc, '_rev', rev);
+  try {
+    Reflect.set(doc, '_id', id);
+    if (rev !== undefined) Reflect.set(doc, '_rev', rev);
+  } catch {
+    // A setter of the user's throws: the document is written nonetheless.
+  }
 }
 
 /** Returns the generation of a revision: 3 for `3-917fa…`, 0 if there is none. */
