@@ -91,7 +91,8 @@ describe('a duration', () => {
     for (const [value, shown] of [
       [-1, '-1'],
       [NaN, 'NaN'],
-      ['5', '"5"'],
+      // A text may be a password in the wrong place.
+      ['5', name.startsWith('auth.') ? 'string' : '"5"'],
     ] as const) {
       expect(() => create(value as never)).toThrow(
         `${name} must be milliseconds from 0 (received ${shown})`,
