@@ -63,7 +63,8 @@ async function logIn(page: Page, { name, password }: User): Promise<void> {
   await page.waitForSelector('.badge[data-status=live]');
 }
 
-const first = (page: Page): Promise<string> => page.locator('.orders li').first().innerText();
+/** The text of the first order. The list can load after the login. */
+const first = (page: Page): Promise<string> => page.locator('.orders li a').first().innerText();
 const row = (page: Page, id: string): Promise<string> =>
   page.locator(`.orders a[href$="${id}"]`).innerText();
 const note = (page: Page): Promise<string> => page.inputValue('[name=note]');

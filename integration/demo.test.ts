@@ -254,6 +254,18 @@ class Reader {
       selector,
     );
   }
+
+  /** Elements that are wider than the window, if the page can be scrolled sideways. */
+  wide(): Promise<string[]> {
+    return this.page.evaluate(() =>
+      document.body.scrollWidth <= innerWidth
+        ? []
+        : [...document.querySelectorAll('*')]
+            .map((element) => [element, Math.round(element.getBoundingClientRect().right)] as const)
+            .filter(([, right]) => right > innerWidth)
+            .map(([{ localName, id }, right]) => `${localName}#${id} ends at ${right}`),
+    );
+  }
 }
 
 /** Runs a test against the demo's page, in a phone-sized Chromium. */
@@ -294,7 +306,7 @@ describe('the page', () => {
       expect(await reader.drawnPixels()).toBeGreaterThan(100);
       expect(await waitFor(async () => !(await reader.standsStill()))).toBe(true);
       expect(await reader.text('totals')).toMatch(/^[\d,]+ changes? in (1 batch|[\d,]+ batches)$/);
-      expect(await page.evaluate(() => document.body.scrollWidth <= innerWidth)).toBe(true);
+      expect(await reader.wide()).toEqual([]);
       expect(await reader.cutTexts('dt, dd, button, h2')).toEqual([]);
 
       // One for the terminal, one for the page: with one subscriber, and with two.
@@ -421,7 +433,7 @@ describe('the page', () => {
       for (const width of [390, 1280]) {
         await page.setViewportSize({ width, height: 844 });
         expect(await reader.cutTexts('#table-panel th, #table-panel td')).toEqual([]);
-        expect(await page.evaluate(() => document.body.scrollWidth <= innerWidth)).toBe(true);
+        expect(await reader.wide()).toEqual([]);
       }
       await page.keyboard.press('Home');
       expect(await page.locator('#map-panel').isVisible()).toBe(true);

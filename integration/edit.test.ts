@@ -1,7 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
 import { Couch, fields, resolveAllLeaves } from 'corduroy';
 import type { DocumentConflict, Database, EditState, LeavesOutcome } from 'corduroy';
-import { filter, firstValueFrom, map, take, takeWhile, toArray } from 'rxjs';
+import { distinctUntilChanged, filter, firstValueFrom, map, take, takeWhile, toArray } from 'rxjs';
 import { startFaultyProxy } from './helpers/faulty-proxy.ts';
 import { createDatabase, rawFetch, server } from './helpers/server.ts';
 
@@ -41,6 +41,8 @@ describe('conflicts$', () => {
     const lists = firstValueFrom(
       db.conflicts$().pipe(
         map(idsOf),
+        // The merge is written before the loser is deleted. The list may show the state in between.
+        distinctUntilChanged(),
         takeWhile((ids) => ids !== 'b', true),
         toArray(),
       ),
@@ -53,8 +55,7 @@ describe('conflicts$', () => {
     await firstValueFrom(db.conflicts$().pipe(filter((list) => list.length === 2)));
     const [winner] = await firstValueFrom(db.revs.leaves('a'));
     await firstValueFrom(db.revs.resolveLeaves('a', fields()));
-    // The merge is written before the loser is deleted: `a` has another winner in between.
-    expect(await lists).toEqual(['a', 'a,b', 'a,b', 'b']);
+    expect(await lists).toEqual(['a', 'a,b', 'b']);
     expect(winner?._rev).toBe(`2-${hash('c')}`);
   });
 

@@ -9,7 +9,7 @@ import { Directive, ElementRef, effect, inject, input, output } from '@angular/c
     step: '0.01',
     inputmode: 'decimal',
     '(input)': 'appMoneyChange.emit(typed)',
-    '(blur)': 'format()',
+    '(blur)': 'format(typed)',
   },
 })
 export class MoneyInput {
@@ -23,7 +23,7 @@ export class MoneyInput {
       const amount = this.appMoney();
       // Formatting the amount during typing would move the cursor.
       const isFocused = this.#element.ownerDocument.activeElement === this.#element;
-      if (!isFocused || this.typed !== amount) this.format();
+      if (!isFocused || this.typed !== amount) this.format(amount);
     });
   }
 
@@ -32,7 +32,7 @@ export class MoneyInput {
     return Math.round((this.#element.valueAsNumber || 0) * 100) / 100;
   }
 
-  protected format(): void {
-    this.#element.value = this.appMoney().toFixed(2);
+  protected format(amount: number): void {
+    this.#element.value = amount.toFixed(2);
   }
 }
