@@ -12,6 +12,8 @@ import type { Redact, Redactions } from '../errors/redact.ts';
 import type { JsonCodec } from './connection-options.ts';
 import { guarded } from '../operators/to-observable.ts';
 import type { BasicCredentials } from './auth.ts';
+import type { Priority } from './link.ts';
+import type { RetryOptions } from './retry.ts';
 import type { RequestBody, ResponseHeaders, TransportResponse } from './transport.ts';
 import { Chunks } from '../operators/lines.ts';
 
@@ -19,6 +21,19 @@ import { Chunks } from '../operators/lines.ts';
 export interface RequestSpec {
   /** @defaultValue 'GET' */
   readonly method?: string;
+  /** The path with names in place of values, without a query: `/{db}/{docid}`. */
+  readonly route: string;
+  /** Whether the request changes nothing. @defaultValue true for GET and HEAD, else false */
+  readonly reads?: boolean;
+  /**
+   * Whether a second request leaves the server as one does, and has the same response.
+   * @defaultValue that of `reads`
+   */
+  readonly repeatable?: boolean;
+  /** @defaultValue that of the connection: 'normal' */
+  readonly priority?: Priority;
+  /** @defaultValue that of the connection */
+  readonly retry?: RetryOptions | false;
   /** The path below the server's URL, encoded, with its query string. */
   readonly path: string;
   /** A body to encode as JSON. */
