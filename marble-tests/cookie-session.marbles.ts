@@ -43,7 +43,7 @@ function couchOf(
     sent.push(`${scheduler.now()} ${label}`);
     return label === 'l' ? login((logins += 1)) : answer(label);
   });
-  return { couch: new Couch(undefined, { transport, scheduler, auth }), sent };
+  return { couch: new Couch(undefined, { transport, scheduler, auth, retry: false }), sent };
 }
 
 /** Sends a request at each of these times; emits `v`, or the status of the failure. */

@@ -33,7 +33,14 @@ function cluster(
   const nodeBackoff = { initialDelay: 1000, maxDelay: 3000, random };
   const urls = ['http://a', 'http://b', 'http://c'];
   return {
-    couch: new Couch(urls, { transport, scheduler, nodeBackoff, timeout: 100, ...options }),
+    couch: new Couch(urls, {
+      transport,
+      scheduler,
+      nodeBackoff,
+      timeout: 100,
+      retry: false,
+      ...options,
+    }),
     sent,
   };
 }

@@ -47,7 +47,7 @@ export class CoreCouch {
    * @throws TypeError for an invalid URL, and for incomplete credentials.
    */
   constructor(url: string | readonly string[] = DEFAULT_URL, options: ConnectionOptions = {}) {
-    this.#connection = new Connection(url, options);
+    this.#connection = Connection.open(url, options);
   }
 
   static {

@@ -85,7 +85,7 @@ export class CoreDatabase<T extends object = AnyFields> {
     const { server, name } = isUrl(nameOrUrl)
       ? parseDatabaseUrl(nameOrUrl)
       : { server: DEFAULT_URL, name: nameOrUrl };
-    const connection = options instanceof Connection ? options : new Connection(server, options);
+    const connection = options instanceof Connection ? options : Connection.open(server, options);
     this.#scope = databaseScope(connection, name, coalesce);
   }
 

@@ -328,7 +328,7 @@ export class Couch extends CoreCouch {
    * @see https://docs.couchdb.org/en/stable/replication/replicator.html#replication-states
    */
   replication$(id: string, options: ReplicationStatesOptions = {}): Observable<ReplicationStatus> {
-    return replicationStates(this.#connection, id, options);
+    return replicationStates(this.#connection.with({ retry: false }), id, options);
   }
 
   /**

@@ -3,7 +3,7 @@ import type { OperatorFunction } from 'rxjs';
 import { describeCause } from '../errors/redact.ts';
 import type { ProtocolError } from '../errors/connection-error.ts';
 import { lineLimit, protocolError } from '../http/exchange.ts';
-import type { Exchange } from '../http/exchange.ts';
+import type { Exchange } from '../http/link.ts';
 import { asObject, numberOrNull, sequence } from '../http/decode.ts';
 import { lines } from '../operators/lines.ts';
 import { guarded } from '../operators/to-observable.ts';

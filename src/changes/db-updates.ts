@@ -96,7 +96,7 @@ export class DbUpdatesFeed extends Observable<DbUpdatesBatch> {
     duration(latency, 'dbUpdates$: latency');
     const { behaviour, parameters } = readFeedOptions(rest, 'dbUpdates$');
     changesRequest(parameters, {}, 'dbUpdates$', connection.codec);
-    const source = dbUpdatesSource(connection);
+    const source = dbUpdatesSource(connection.with({ retry: false }));
     const feed = sharedFeed(source, parameters, behaviour);
     let seq = behaviour.since;
     super((subscriber) =>

@@ -83,11 +83,15 @@ export function startSequence<Item extends Sequenced>(
   );
 }
 
-/** Returns the changes of a database as the source of a feed. */
+/**
+ * Returns the changes of a database as the source of a feed. Its requests are not retried by themselves,
+ * because the feed retries them, and reports it.
+ */
 export function databaseSource<T extends object>(
-  db: DatabaseScope,
+  scope: DatabaseScope,
   parameters: ChangesParameters,
 ): FeedSource<Change<T>> {
+  const db = { ...scope, connection: scope.connection.with({ retry: false }) };
   const { docIds, selector, view, filter } = parameters;
   const filtered = [docIds, selector, view, filter].some((option) => option !== undefined);
   return {

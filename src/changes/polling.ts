@@ -2,7 +2,7 @@ import { concat, defer, mergeMap } from 'rxjs';
 import type { Observable, OperatorFunction, SchedulerLike } from 'rxjs';
 import { arrayField, asObject, numberOrNull, sequence } from '../http/decode.ts';
 import { lineLimit, sizeError } from '../http/exchange.ts';
-import type { Exchange } from '../http/exchange.ts';
+import type { Exchange } from '../http/link.ts';
 import { lines } from '../operators/lines.ts';
 import type { Sequence } from '../model/change.ts';
 import { clock } from '../operators/time.ts';

@@ -16,7 +16,6 @@ import type { SchedulerLike } from 'rxjs';
 import type { FeedSource, Sequenced } from './feed-source.ts';
 import type { FeedBehaviour, FeedState } from './feed-state.ts';
 import { Follower } from './follower.ts';
-import type { Connection } from '../http/connection.ts';
 import type { Change, ChangesBatch, Sequence } from '../model/change.ts';
 import { canonical } from '../model/json.ts';
 import { after, bufferLatency } from '../operators/time.ts';
@@ -69,7 +68,7 @@ function follow<Item extends Sequenced>(
 
 type AnyFeed = WeakRef<SharedFeed<never>>;
 
-const registries = new WeakMap<Connection, Map<string, AnyFeed>>();
+const registries = new WeakMap<object, Map<string, AnyFeed>>();
 const referenceNumbers = new WeakMap<object, number>();
 let referenceCount = 0;
 
@@ -82,8 +81,8 @@ export function sharedFeed<Item extends Sequenced>(
   parameters: object,
   behaviour: FeedBehaviour,
 ): SharedFeed<Item> {
-  const registry = registries.get(source.connection) ?? new Map<string, AnyFeed>();
-  registries.set(source.connection, registry);
+  const registry = registries.get(source.connection.shared) ?? new Map<string, AnyFeed>();
+  registries.set(source.connection.shared, registry);
   const { backoff: _backoff, linger: _linger, ...shared } = behaviour;
   const key = canonical([source.path, sorted(parameters), sorted(shared)]);
   const known = registry.get(key)?.deref();

@@ -1,6 +1,6 @@
 import { catchError, defer, map, mergeMap, of, throwError } from 'rxjs';
 import type { Observable } from 'rxjs';
-import { mayBeWritten } from '../http/verify-writes.ts';
+import { mayBeWritten } from '../errors/connection-error.ts';
 import { UNKNOWN, writeMany } from '../documents/write-many.ts';
 import {
   requireDraft,

@@ -1,6 +1,7 @@
 import { Observable, map, mergeMap, scan, tap, toArray } from 'rxjs';
 import type { Observer } from 'rxjs';
-import type { Answer, Exchange } from '../http/exchange.ts';
+import type { Answer } from '../http/exchange.ts';
+import type { Exchange } from '../http/link.ts';
 import { readBytes, sizeError } from '../http/exchange.ts';
 import { Operation, operation } from '../http/operation.ts';
 import { count } from '../http/query.ts';

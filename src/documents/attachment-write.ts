@@ -13,7 +13,8 @@ import {
 import type { Observable, Observer } from 'rxjs';
 import { asObject, requireSameId, stringField } from '../http/decode.ts';
 import type { Answer } from '../http/exchange.ts';
-import { mayBeWritten, nextRevisions, readRevision } from '../http/verify-writes.ts';
+import { nextRevisions, readRevision } from '../http/verify-writes.ts';
+import { mayBeWritten } from '../errors/connection-error.ts';
 import { assertHeader } from '../http/auth.ts';
 import { duration } from '../operators/time.ts';
 import { Operation } from '../http/operation.ts';

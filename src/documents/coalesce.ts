@@ -6,12 +6,14 @@ import type { HTTPError } from '../errors/http-error.ts';
 import type { Coalescing } from '../http/connection-options.ts';
 import type { Connection } from '../http/connection.ts';
 import { arrayField, asArray, asObject, stringField, requireSameId } from '../http/decode.ts';
-import type { Answer, Exchange, RequestSpec } from '../http/exchange.ts';
+import type { Answer } from '../http/exchange.ts';
+import type { Exchange, RequestSpec } from '../http/link.ts';
 import type { DatabaseScope } from '../http/scope.ts';
 import { documentPath, isDotSegment } from '../http/url.ts';
 import { byWinner, isTombstone } from '../model/document.ts';
 import type { Document, Draft } from '../model/document.ts';
-import { mayBeWritten, verifyWrites } from '../http/verify-writes.ts';
+import { verifyWrites } from '../http/verify-writes.ts';
+import { mayBeWritten } from '../errors/connection-error.ts';
 import { Batcher, batched } from '../operators/batcher.ts';
 import type { BatcherOptions, BatchOutcome } from '../operators/batcher.ts';
 

@@ -1,4 +1,5 @@
-import { CorduroyError, isKind } from './corduroy-error.ts';
+import { CorduroyError, isKind, withMayBeWritten } from './corduroy-error.ts';
+import { isHTTPError } from './http-error.ts';
 import type { CorduroyErrorOptions, RequestSummary } from './corduroy-error.ts';
 
 /**
@@ -12,17 +13,24 @@ export class ConnectionError extends CorduroyError {
   readonly code: string | null;
   /** The probable cause and its fix, which the message includes; null if neither is known. */
   readonly hint: string | null;
+  /**
+   * Whether the server closed a kept-alive connection when the request was sent, before a byte of the
+   * response. Always false in browsers, which send such requests again themselves.
+   */
+  readonly reusedSocket: boolean;
 
   constructor(
     message: string,
     options: CorduroyErrorOptions & {
       readonly code?: string | null;
       readonly hint?: string | null;
+      readonly reusedSocket?: boolean;
     } = {},
   ) {
     super(message, options);
     this.code = options.code ?? null;
     this.hint = options.hint ?? null;
+    this.reusedSocket = options.reusedSocket ?? false;
   }
 }
 
@@ -37,11 +45,14 @@ export class TimeoutError extends CorduroyError {
   /** The limit that was exceeded, in milliseconds. */
   readonly timeout: number;
 
-  constructor(timeout: number, request: RequestSummary) {
-    super(`${request.method} ${request.url}: no answer within ${timeout} ms`, {
+  /** @param mayBeWritten - Whether the request was a write, which the server may have carried out. */
+  constructor(timeout: number, request: RequestSummary, mayBeWritten = false) {
+    const note = mayBeWritten ? `. ${MAY_BE_WRITTEN}` : '';
+    super(`${request.method} ${request.url}: no answer within ${timeout} ms${note}`, {
       request,
       transient: true,
     });
+    if (mayBeWritten) withMayBeWritten(this);
     this.timeout = timeout;
   }
 }
@@ -129,4 +140,33 @@ export class DatabaseReplaced extends CorduroyError {
 /** Tells whether an error is a {@link DatabaseReplaced}. */
 export function isDatabaseReplaced(error: unknown): error is DatabaseReplaced {
   return isKind(error, 'DatabaseReplaced');
+}
+
+/** What the message of an error adds if a write may have been carried out. */
+export const MAY_BE_WRITTEN = 'The server may have carried out the request';
+
+/** Codes of connections that failed before a byte of the request was sent. */
+const UNSENT_CODES = new Set([
+  'ECONNREFUSED',
+  'ENOTFOUND',
+  'EAI_AGAIN',
+  'EHOSTUNREACH',
+  'ENETUNREACH',
+]);
+
+/** Tells whether a platform gives this code to a connection that failed before it sent a byte. */
+export function isUnsentCode(code: string | null): boolean {
+  return UNSENT_CODES.has(code ?? '');
+}
+
+/** Tells whether no byte of the request can have arrived. In browsers this is unknown. */
+export function wasNotSent(error: unknown): boolean {
+  return isConnectionError(error) && isUnsentCode(error.code);
+}
+
+/** Tells whether the server may have carried out a write although the request failed. */
+export function mayBeWritten(error: unknown): boolean {
+  if (isConnectionError(error)) return !wasNotSent(error);
+  if (isTimeoutError(error) || isProtocolError(error)) return true;
+  return isHTTPError(error) && (error.status >= 500 || error.status === 408);
 }

@@ -46,6 +46,11 @@ export abstract class CorduroyError extends Error {
   declare readonly resolution: Resolvable | null;
   /** Whether the same request may succeed when it is sent again later. */
   readonly transient: boolean;
+  /**
+   * Whether the server may have carried out the request although it failed: the connection was lost, or
+   * the server failed, before the response to a write was complete. False for requests that only read.
+   */
+  declare readonly mayBeWritten: boolean;
 
   constructor(message: string, options: CorduroyErrorOptions = {}) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause });
@@ -58,7 +63,13 @@ export abstract class CorduroyError extends Error {
 
   static {
     brand(this, 'CorduroyError');
+    Object.defineProperty(this.prototype, 'mayBeWritten', { value: false });
   }
+}
+
+/** Marks the error of a write that the server may have carried out. */
+export function withMayBeWritten<E extends Error>(error: E): E {
+  return Object.defineProperty(error, 'mayBeWritten', { value: true, enumerable: true });
 }
 
 /** Attaches an unfinished save to the error that ended it. */

@@ -1,7 +1,7 @@
 import type { WriteResult } from '../documents/revisions.ts';
 import { plainDraft, requireDraft } from '../documents/write.ts';
 import { requireSameId, stringField } from '../http/decode.ts';
-import type { RequestSpec } from '../http/exchange.ts';
+import type { RequestSpec } from '../http/link.ts';
 import { operation } from '../http/operation.ts';
 import type { Operation } from '../http/operation.ts';
 import type { DatabaseScope } from '../http/scope.ts';

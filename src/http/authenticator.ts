@@ -28,9 +28,12 @@ import { fixedIdentity, readSessionAs, untilRefused } from './identity.ts';
 import type { Channel, Identity } from './identity.ts';
 import { readExchange } from './exchange.ts';
 import type { ReadExchange } from './exchange.ts';
+import { canResend } from './link.ts';
+import type { Link, LinkRequest, Next } from './link.ts';
+import type { TransportResponse } from './transport.ts';
 
 /** Sends a request with credentials. */
-type Attempt<T> = (authorization: Authorization) => Observable<T>;
+type Attempt = (authorization: Authorization) => Observable<TransportResponse>;
 
 /**
  * Holds the credentials of one connection: those of its `auth` option, or of the last login or logout.
@@ -118,10 +121,23 @@ export class Authenticator {
   }
 
   /**
-   * Sends a request with the current credentials at each subscription. Retries once after a 401, if
-   * the credentials can be renewed and the request can be repeated.
+   * Sends a request with the current credentials at each subscription. Sends it again after a 401, if
+   * the credentials can be renewed and the request can be sent twice.
    */
-  send<T>(attempt: Attempt<T>, isRepeatable: () => boolean): Observable<T> {
+  readonly link: Link = (request, next) => {
+    const { context } = request;
+    const { fixed } = this;
+    if (fixed === null) return this.#send(request, next);
+    context.authorize(fixed);
+    return next(request);
+  };
+
+  #send(request: LinkRequest, next: Next): Observable<TransportResponse> {
+    const attempt: Attempt = (authorization) =>
+      new Observable((subscriber) => {
+        request.context.authorize(authorization);
+        return next(request).subscribe(subscriber);
+      });
     return new Observable((subscriber) => {
       const onSourceError = (error: unknown): void => {
         if (this.#identity === null) subscriber.error(error);
@@ -135,7 +151,7 @@ export class Authenticator {
           : of(this.#identity);
       subscriber.add(
         identity$
-          .pipe(mergeMap((identity) => this.#attempt(identity, attempt, isRepeatable)))
+          .pipe(mergeMap((identity) => this.#attempt(identity, attempt, canResend(request))))
           .subscribe(subscriber),
       );
     });
@@ -234,12 +250,16 @@ export class Authenticator {
     });
   }
 
-  #attempt<T>(identity: Identity, attempt: Attempt<T>, isRepeatable: () => boolean): Observable<T> {
+  #attempt(
+    identity: Identity,
+    attempt: Attempt,
+    isResendable: boolean,
+  ): Observable<TransportResponse> {
     return identity.authorize().pipe(
       mergeMap((authorization) =>
         guarded(identity, attempt(authorization)).pipe(
           catchError((error: unknown) =>
-            isUnauthorized(error) && isRepeatable()
+            isUnauthorized(error) && isResendable
               ? this.#reattempt(identity, authorization, error, attempt)
               : throwError(() => error),
           ),
@@ -250,12 +270,12 @@ export class Authenticator {
   }
 
   /** Sends a request with other credentials after a 401; errors with the 401 if there are none. */
-  #reattempt<T>(
+  #reattempt(
     identity: Identity,
     refused: Authorization,
     error: unknown,
-    attempt: Attempt<T>,
-  ): Observable<T> {
+    attempt: Attempt,
+  ): Observable<TransportResponse> {
     const renewed = identity.renew(refused);
     if (renewed !== null) return renewed.pipe(mergeMap(attempt));
     const failure = throwError(() => error);

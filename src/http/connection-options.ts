@@ -4,7 +4,8 @@ import type { Auth } from './auth.ts';
 import type { Transport } from './transport.ts';
 import { invalidArgument } from '../model/invalid-argument.ts';
 import type { JsonCodec } from '../model/json.ts';
-import type { BackoffOptions } from '../operators/retry-policy.ts';
+import type { BackoffOptions, RetryOptions } from '../operators/retry-policy.ts';
+import type { Link, Priority } from './link.ts';
 import { duration } from '../operators/time.ts';
 
 /**
@@ -106,6 +107,32 @@ export interface ConnectionOptions {
    * @defaultValue 120000
    */
   readonly timeout?: number | undefined;
+  /**
+   * How single requests are retried after temporary failures, if nothing can be done twice. The guide's
+   * page about retries has the table. Feeds and live queries have their own options.
+   *
+   * `false` turns it off.
+   * @defaultValue `{ attempts: 3, initialDelay: 100, maxDelay: 30000 }`
+   */
+  readonly retry?: RetryOptions | false | undefined;
+  /**
+   * The order of requests that wait, if `concurrency` limits them: `'high'` before `'normal'` before
+   * `'low'`.
+   * @defaultValue 'normal'
+   */
+  readonly priority?: Priority | undefined;
+  /**
+   * Steps that each request passes, the outermost first. They see a request once, before retries and
+   * without credentials.
+   * @defaultValue `[]`
+   */
+  readonly links?: readonly Link[] | undefined;
+  /**
+   * Steps next to the transport, the outermost first. They see each attempt, and the responses and
+   * errors of the server before Corduroy converts them.
+   * @defaultValue `[]`
+   */
+  readonly networkLinks?: readonly Link[] | undefined;
   /**
    * The largest body that Corduroy reads as a whole, in bytes, after decompression. It also limits
    * each line of a feed and each row of a row stream, but not their number. A longer one errors with a

@@ -1,86 +1,117 @@
 import { Observable, asyncScheduler } from 'rxjs';
 import type { SchedulerLike } from 'rxjs';
-import { errorFromResponse, isWrongPassword, rememberRedaction } from '../errors/from-response.ts';
 import { Redactor, secretsOfHeaders } from '../errors/redact.ts';
-import type { Redact, Redactions, SecretKind } from '../errors/redact.ts';
-import { TimeoutError } from '../errors/connection-error.ts';
-import { guarded } from '../operators/to-observable.ts';
+import type { Redact, SecretKind } from '../errors/redact.ts';
 import { assertJson } from '../model/json.ts';
+import { invalidArgument } from '../model/invalid-argument.ts';
+import type { RetryOptions } from '../operators/retry-policy.ts';
+import { after, duration } from '../operators/time.ts';
+import { guarded } from '../operators/to-observable.ts';
 import { assertHeader } from './auth.ts';
 import type { Authorization } from './auth.ts';
 import { Authenticator } from './authenticator.ts';
+import { classifyLink, classifyOwnLink } from './classify.ts';
 import { coalescing } from './connection-options.ts';
-import type { Coalescing } from './connection-options.ts';
-import type { ConnectionOptions, JsonCodec } from './connection-options.ts';
+import type { Coalescing, ConnectionOptions, JsonCodec } from './connection-options.ts';
+import { asRead, decodeBody, wholeBodyLink } from './exchange.ts';
+import type { Answer, ReadExchange, ReplicationEndpoint } from './exchange.ts';
 import { defaultTransport } from './fetch-transport.ts';
-import {
-  SentRequest,
-  decodeBody,
-  explainFailure,
-  isRepeatable,
-  noResponseError,
-  readErrorText,
-  readExchange,
-  truncatedError,
-} from './exchange.ts';
-import type {
-  Answer,
-  ErrorText,
-  Exchange,
-  ReadExchange,
-  ReplicationEndpoint,
-  RequestSpec,
-} from './exchange.ts';
-import { withIdleTimeout } from './idle-timeout.ts';
-import { Nodes } from './nodes.ts';
+import { idleTimeoutLink } from './idle-timeout.ts';
+import { RequestContext, chain } from './link.ts';
+import type { Exchange, LinkRequest, Next, Priority, RequestSpec } from './link.ts';
+import { failoverLink } from './nodes.ts';
+import { requireRetry, retryLink } from './retry.ts';
 import { observed } from './transport.ts';
-import type { ResponseHeaders, Transport, TransportRequest, UploadSource } from './transport.ts';
-import { databasePath, explainEmptyAnswer, parseAddresses } from './url.ts';
-import { invalidArgument } from '../model/invalid-argument.ts';
-import { after, duration } from '../operators/time.ts';
+import type { TransportRequest } from './transport.ts';
+import { databasePath, parseAddresses } from './url.ts';
 
-/** A connection to one server, or to the nodes of a cluster. It sends the requests of all operations. */
-export class Connection {
-  /** The URL of the server, or of the first node, without credentials and without a final slash. */
+/** How requests are sent, unless a request says otherwise. */
+export interface RequestDefaults {
+  /** The longest time without data, in milliseconds. */
+  readonly timeout?: number | undefined;
+  readonly retry?: RetryOptions | false | undefined;
+  readonly priority?: Priority | undefined;
+}
+
+type Defaults = {
+  readonly [Name in keyof RequestDefaults]-?: Exclude<RequestDefaults[Name], undefined>;
+};
+
+/** What all connections of one server share: those that {@link Connection.with} derives, too. */
+interface Shared {
   readonly url: string;
   readonly codec: JsonCodec;
   readonly scheduler: SchedulerLike;
-  /** How single reads and writes are combined, unless a database overrides it; null if they are not. */
   readonly coalescing: Coalescing | null;
   readonly authenticator: Authenticator;
-  readonly #transport: Transport;
-  readonly #timeout: number;
-  readonly #headers: Readonly<Record<string, string>>;
-  /** The largest body that is read as a whole, in bytes. */
   readonly maxBodySize: number;
-  readonly #redactor: Redactor;
-  readonly #nodes: Nodes | null;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly redactor: Redactor;
+  readonly send: Next;
+}
 
-  constructor(url: string | readonly string[], options: ConnectionOptions = {}) {
-    const { url: first, urls, authorization: urlAuthorization } = parseAddresses(url);
-    const { auth = urlAuthorization, headers = {}, timeout = 120_000 } = options;
-    const { maxBodySize = DEFAULT_MAX_BODY_SIZE } = options;
-    if (typeof maxBodySize !== 'number' || !(maxBodySize >= 0)) {
-      const ErrorClass = typeof maxBodySize === 'number' ? RangeError : TypeError;
-      throw invalidArgument('maxBodySize', 'a number of bytes from 0', maxBodySize, ErrorClass);
-    }
-    const ownHeaders = lowerCase(headers);
-    this.maxBodySize = maxBodySize === 0 ? Infinity : maxBodySize;
-    this.url = first;
-    this.codec = options.codec ?? JSON;
-    this.scheduler = options.scheduler ?? asyncScheduler;
-    this.coalescing = coalescing(options.coalesce ?? false, this.scheduler);
-    this.#transport = options.transport ?? defaultTransport();
-    this.#timeout = duration(timeout, 'timeout');
-    this.#headers = { accept: 'application/json', ...ownHeaders };
-    // A custom header may hold a key.
-    this.#redactor = new Redactor(secretsOfHeaders(ownHeaders));
-    this.#nodes = urls.length === 1 ? null : new Nodes(urls, this.scheduler, options.nodeBackoff);
-    this.authenticator = new Authenticator(auth, {
-      scheduler: this.scheduler,
-      send: (spec, authorization) => this.#sendAs(spec, authorization),
-      hide: (secrets) => this.hide(secrets),
-    });
+/** A connection to one server, or to the nodes of a cluster. It sends the requests of all operations. */
+export class Connection {
+  /** Identifies the server: the same object for all connections that {@link with} derives. */
+  readonly shared: object;
+  readonly #shared: Shared;
+  readonly #defaults: Defaults;
+
+  private constructor(shared: Shared, defaults: Defaults) {
+    this.shared = shared;
+    this.#shared = shared;
+    this.#defaults = defaults;
+  }
+
+  /**
+   * Opens a connection. Sends nothing.
+   *
+   * @throws TypeError or RangeError for an invalid URL or option.
+   */
+  static open(url: string | readonly string[], options: ConnectionOptions = {}): Connection {
+    const { timeout = 120_000, retry = {}, priority = 'normal' } = options;
+    const defaults = { timeout, retry, priority };
+    requireDefaults(defaults);
+    return new Connection(share(url, options, defaults), defaults);
+  }
+
+  /**
+   * Returns a connection that shares all but the given defaults.
+   *
+   * @throws TypeError or RangeError for an invalid option.
+   */
+  with({ timeout, retry, priority }: RequestDefaults): Connection {
+    const { timeout: t, retry: r, priority: p } = this.#defaults;
+    const defaults = { timeout: timeout ?? t, retry: retry ?? r, priority: priority ?? p };
+    requireDefaults(defaults);
+    return new Connection(this.#shared, defaults);
+  }
+
+  /** The URL of the server, or of the first node, without credentials and without a final slash. */
+  get url(): string {
+    return this.#shared.url;
+  }
+
+  get codec(): JsonCodec {
+    return this.#shared.codec;
+  }
+
+  get scheduler(): SchedulerLike {
+    return this.#shared.scheduler;
+  }
+
+  /** How single reads and writes are combined, unless a database overrides it; null if they are not. */
+  get coalescing(): Coalescing | null {
+    return this.#shared.coalescing;
+  }
+
+  get authenticator(): Authenticator {
+    return this.#shared.authenticator;
+  }
+
+  /** The largest body that is read as a whole, in bytes. */
+  get maxBodySize(): number {
+    return this.#shared.maxBodySize;
   }
 
   /** Emits once after a delay, on the scheduler of this connection. */
@@ -90,17 +121,17 @@ export class Connection {
 
   /** Masks secrets in all errors from now on: credentials, or secrets of single requests. */
   hide(secrets: readonly string[], kind?: SecretKind): void {
-    this.#redactor.hide(secrets, kind);
+    this.#shared.redactor.hide(secrets, kind);
   }
 
   /** Masks the secrets of this connection in a text. */
   get redact(): Redact {
-    return this.#redactor.text;
+    return this.#shared.redactor.text;
   }
 
   /** Masks the credentials of this connection in a path. */
   get redactPath(): Redact {
-    return this.#redactor.path;
+    return this.#shared.redactor.path;
   }
 
   /** Describes a database of this server as the source or target of a replication. */
@@ -120,19 +151,15 @@ export class Connection {
    * - **Errors** with the class of any other status, or with the reason that no response arrived.
    * - **On unsubscribe** the exchange is aborted.
    *
-   * One subscription may send several requests: after a 401, or if a node fails.
+   * One subscription may send several requests: retries, and others after a 401 or if a node fails.
+   *
+   * @param isWhole - Whether to emit the response when its whole body has arrived.
    */
-  send(describe: () => RequestSpec): Observable<Exchange> {
+  send(describe: () => RequestSpec, isWhole = false): Observable<Exchange> {
     return new Observable((subscriber) => {
-      const { fixed } = this.authenticator;
-      if (fixed !== null) return this.#sendAs(describe(), fixed).subscribe(subscriber);
-      let spec: RequestSpec = { path: '' };
-      return this.authenticator
-        .send(
-          (authorization) => this.#sendAs((spec = describe()), authorization),
-          () => isRepeatable(spec),
-        )
-        .subscribe(subscriber);
+      const shared = this.#shared;
+      const request = toRequest(describe(), shared, this.#defaults, isWhole);
+      return (shared.send(request) as Observable<Exchange>).subscribe(subscriber);
     });
   }
 
@@ -141,26 +168,14 @@ export class Connection {
     describe: () => RequestSpec,
     decode: (body: unknown, exchange: Exchange) => T,
   ): Observable<Answer<T>> {
-    return new Observable((subscriber) => {
-      let active = 1;
-      const complete = (): void => {
-        active -= 1;
-        if (active === 0) subscriber.complete();
-      };
-      const next = (response: ReadExchange): void => {
-        subscriber.next(this.decode(response, decode));
-      };
-      const reader = guarded(subscriber, { next, complete });
-      return this.send(describe).subscribe(
+    return new Observable((subscriber) =>
+      this.send(describe, true).subscribe(
         guarded(subscriber, {
-          next: (exchange) => {
-            active += 1;
-            subscriber.add(readExchange(exchange).subscribe(reader));
-          },
-          complete,
+          next: (exchange) => subscriber.next(this.decode(asRead(exchange), decode)),
+          complete: () => subscriber.complete(),
         }),
-      );
-    });
+      ),
+    );
   }
 
   /** Decodes a response from JSON. An error that `decode` throws becomes a `ProtocolError`. */
@@ -171,106 +186,137 @@ export class Connection {
     const value = decodeBody(this.codec, text, exchange, decode);
     return { value, code: exchange.status, headers: exchange.headers };
   }
+}
 
-  /** Sends a request with given credentials, to the server or to an available node. */
-  #sendAs(spec: RequestSpec, authorization: Authorization): Observable<Exchange> {
-    return this.#nodes === null
-      ? this.#exchange(spec, authorization, this.url)
-      : this.#nodes.send(spec, (url) => this.#exchange(spec, authorization, url));
-  }
+const PRIORITIES: readonly unknown[] = ['high', 'normal', 'low'];
 
-  #exchange(spec: RequestSpec, authorization: Authorization, base: string): Observable<Exchange> {
-    let made: Redactions | undefined;
-    const { secrets = [], secretHeaders = [] } = spec;
-    if (secrets.length > 0) this.#redactor.hide(secrets, 'request');
-    if (secretHeaders.length > 0) this.#redactor.hide(secretHeaders, 'header');
-    const redactions = (): Redactions =>
-      (made ??= this.#redactor.including([...authorization.secrets, ...secrets], secretHeaders));
-    const redact: Redact = (text, max) => redactions().text(text, max);
-    const request = new SentRequest(spec, base, redactions);
-    const timeout = spec.timeout ?? this.#timeout;
-    const source: UploadSource = { failure: null };
-    const explain =
-      (makeError: typeof noResponseError | typeof truncatedError) =>
-      (cause: unknown): unknown =>
-        source.failure === null
-          ? explainFailure(cause, makeError, request, redact)
-          : source.failure.error;
-    const { maxBodySize } = this;
-    return new Observable((subscriber) => {
-      let failed = false;
-      const sent = this.#complete(spec, authorization, base, source);
-      return withIdleTimeout(sent, this.#transport, {
-        timeout,
-        scheduler: this.scheduler,
-        timeoutError: () => new TimeoutError(timeout, request),
-        explainFailure: explain(noResponseError),
-        explainTruncation: explain(truncatedError),
-      }).subscribe(
-        guarded(subscriber, {
-          next: ({ status, headers: received, body }) => {
-            if ((status >= 200 && status < 300) || spec.isAnswer?.(status, received) === true) {
-              const headers = takeCookies(received, authorization);
-              rememberRedaction(headers, redact);
-              subscriber.next({ status, headers, body, request, redact, maxBodySize });
-              return;
-            }
-            failed = true;
-            const next = ({ text, isDamaged }: ErrorText): void => {
-              const reason = text || explainEmptyAnswer(status, request.method, spec.path);
-              const failure = errorFromResponse(status, received, reason, request, redact);
-              // The reason may be in the part that is missing.
-              const isUnclear = isDamaged && status === 401 && failure.error === '';
-              if (isUnclear || isWrongPassword(failure)) authorization.onRefused?.(failure);
-              subscriber.error(failure);
-            };
-            subscriber.add(readErrorText(body).subscribe(guarded(subscriber, { next })));
-          },
-          complete: () => {
-            if (!failed) subscriber.complete();
-          },
-        }),
-      );
+function requireDefaults({ timeout, retry, priority }: Defaults): void {
+  duration(timeout, 'timeout');
+  requireRetry(retry, 'retry');
+  if (!PRIORITIES.includes(priority))
+    throw invalidArgument('priority', "'high', 'normal' or 'low'", priority);
+}
+
+/** Composes the links, and opens what the requests share. */
+function share(
+  url: string | readonly string[],
+  options: ConnectionOptions,
+  defaults: Defaults,
+): Shared {
+  const { url: first, urls, authorization } = parseAddresses(url);
+  const { auth = authorization, headers = {}, scheduler = asyncScheduler, codec = JSON } = options;
+  const { links = [], networkLinks = [], transport = defaultTransport(), nodeBackoff } = options;
+  requireLinks(links, 'links');
+  requireLinks(networkLinks, 'networkLinks');
+  const maxBodySize = sizeLimit(options.maxBodySize);
+  const ownHeaders = lowerCase(headers);
+  // A custom header may hold a key.
+  const redactor = new Redactor(secretsOfHeaders(ownHeaders));
+  const hide = (secrets: readonly string[]): void => redactor.hide(secrets);
+  const attempt = chain(
+    [
+      ...(urls.length === 1 ? [] : [failoverLink(urls, scheduler, nodeBackoff)]),
+      classifyLink(maxBodySize),
+      idleTimeoutLink(scheduler),
+      ...networkLinks,
+    ],
+    (request) => transport.send(toTransport(request)),
+  );
+  const retry = retryLink(scheduler);
+  const withRetry = chain([retry, wholeBodyLink], attempt);
+  const sendAs = (spec: RequestSpec, as: Authorization): Observable<Exchange> =>
+    new Observable((subscriber) => {
+      const request = toRequest(spec, shared, defaults, false);
+      request.context.authorize(as);
+      return (withRetry(request) as Observable<Exchange>).subscribe(subscriber);
     });
-  }
+  const authenticator = new Authenticator(auth, { scheduler, send: sendAs, hide });
+  const ofUser = links.length === 0 ? [] : [wholeBodyLink, classifyOwnLink(maxBodySize), ...links];
+  const shared: Shared = {
+    url: first,
+    codec,
+    scheduler,
+    coalescing: coalescing(options.coalesce ?? false, scheduler),
+    authenticator,
+    maxBodySize,
+    headers: { accept: 'application/json', ...ownHeaders },
+    redactor,
+    send: chain([...ofUser, retry, wholeBodyLink, authenticator.link], attempt),
+  };
+  return shared;
+}
 
-  #complete(
-    spec: RequestSpec,
-    authorization: Authorization,
-    base: string,
-    source: UploadSource,
-  ): TransportRequest {
-    const headers: Record<string, string> = Object.assign(
-      {},
-      this.#headers,
-      authorization.headers,
-      spec.headers,
-    );
-    let { body } = spec;
-    if (spec.json !== undefined) {
-      assertJson(spec.json, 'The body', this.codec);
-      body = this.codec.stringify(spec.json);
-      headers['content-type'] = 'application/json';
-    }
-    if (typeof body === 'object' && !(body instanceof Uint8Array)) body = observed(body, source);
-    const { method = 'GET', path, endless, isAnswer } = spec;
-    // A proxy that compresses would hold back what a feed sends.
-    if (endless === true) headers['accept-encoding'] = 'identity';
-    const { cookies } = authorization;
-    const url = base + path;
-    return {
-      method,
-      url,
-      headers,
-      body,
-      endless,
-      cookies,
-      followRedirects: isAnswer === undefined,
-    };
+/** Completes what an operation describes. */
+function toRequest(
+  spec: RequestSpec,
+  shared: Shared,
+  defaults: Defaults,
+  isWhole: boolean,
+): LinkRequest {
+  const { method = 'GET', reads = method === 'GET' || method === 'HEAD' } = spec;
+  const { endless = false } = spec;
+  let { body } = spec;
+  let { headers } = shared;
+  if (spec.headers !== undefined) headers = Object.assign({}, headers, spec.headers);
+  if (spec.json !== undefined) {
+    assertJson(spec.json, 'The body', shared.codec);
+    body = shared.codec.stringify(spec.json);
+    headers = Object.assign({}, headers, JSON_TYPE);
   }
+  // A proxy that compresses would hold back what a feed sends.
+  if (endless) headers = Object.assign({}, headers, IDENTITY);
+  return {
+    method,
+    route: spec.route ?? '',
+    server: shared.url,
+    path: spec.path,
+    headers,
+    body,
+    reads,
+    repeatable: spec.repeatable ?? reads,
+    endless,
+    priority: spec.priority ?? defaults.priority,
+    timeout: spec.timeout ?? defaults.timeout,
+    attempt: 1,
+    context: new RequestContext(spec, spec.retry ?? defaults.retry, isWhole, shared.redactor),
+  };
+}
+
+const JSON_TYPE = { 'content-type': 'application/json' };
+const IDENTITY = { 'accept-encoding': 'identity' };
+
+/** Completes a request for the transport, with credentials. */
+function toTransport(request: LinkRequest): TransportRequest {
+  const { method, server, path, endless, reads, context } = request;
+  const { authorization, spec, source } = context;
+  context.activity?.sent(request);
+  let { body } = request;
+  if (typeof body === 'object' && Symbol.asyncIterator in body) body = observed(body, source);
+  return {
+    method,
+    url: server + path,
+    headers: Object.assign({}, request.headers, authorization.headers),
+    body,
+    endless,
+    reads,
+    cookies: authorization.cookies,
+    followRedirects: spec.isAnswer === undefined,
+  };
 }
 
 const DEFAULT_MAX_BODY_SIZE = 268_435_456;
+
+function sizeLimit(maxBodySize: unknown = DEFAULT_MAX_BODY_SIZE): number {
+  if (typeof maxBodySize === 'number' && maxBodySize >= 0) return maxBodySize || Infinity;
+  const ErrorClass = typeof maxBodySize === 'number' ? RangeError : TypeError;
+  throw invalidArgument('maxBodySize', 'a number of bytes from 0', maxBodySize, ErrorClass);
+}
+
+function requireLinks(links: unknown, name: string): void {
+  if (!Array.isArray(links)) throw invalidArgument(name, 'an array of functions', links);
+  const other: unknown = links.find((link) => typeof link !== 'function');
+  if (other !== undefined) throw invalidArgument(`${name}: a link`, 'a function', other);
+}
 
 function lowerCase(headers: Readonly<Record<string, string>>): Record<string, string> {
   const lower = new Map<string, string>();
@@ -279,12 +325,4 @@ function lowerCase(headers: Readonly<Record<string, string>>): Record<string, st
     lower.set(name.toLowerCase(), value);
   }
   return Object.fromEntries(lower);
-}
-
-/** Passes a cookie to the session, and removes it from the headers. */
-function takeCookies(headers: ResponseHeaders, { onCookie }: Authorization): ResponseHeaders {
-  if (!('set-cookie' in headers)) return headers;
-  const { 'set-cookie': cookie = '', ...rest } = headers;
-  onCookie?.(cookie);
-  return rest;
 }

@@ -1,94 +1,14 @@
-import { Observable } from 'rxjs';
-import {
-  ConnectionError,
-  ProtocolError,
-  RedirectRefused,
-  isRedirectRefused,
-} from '../errors/connection-error.ts';
+import { Observable, defer, of } from 'rxjs';
+import { ProtocolError } from '../errors/connection-error.ts';
 import { isCorduroyError } from '../errors/corduroy-error.ts';
 import type { CorduroyErrorOptions, RequestSummary } from '../errors/corduroy-error.ts';
 import { describeCause } from '../errors/redact.ts';
-import type { Redact, Redactions } from '../errors/redact.ts';
 import type { JsonCodec } from './connection-options.ts';
 import { guarded } from '../operators/to-observable.ts';
 import type { BasicCredentials } from './auth.ts';
-import type { Priority } from './link.ts';
-import type { RetryOptions } from './retry.ts';
-import type { RequestBody, ResponseHeaders, TransportResponse } from './transport.ts';
+import type { Exchange, Link } from './link.ts';
+import type { ResponseHeaders } from './transport.ts';
 import { Chunks } from '../operators/lines.ts';
-
-/** A request as an operation describes it: a relative path, without credentials. */
-export interface RequestSpec {
-  /** @defaultValue 'GET' */
-  readonly method?: string;
-  /** The path with names in place of values, without a query: `/{db}/{docid}`. */
-  readonly route: string;
-  /** Whether the request changes nothing. @defaultValue true for GET and HEAD, else false */
-  readonly reads?: boolean;
-  /**
-   * Whether a second request leaves the server as one does, and has the same response.
-   * @defaultValue that of `reads`
-   */
-  readonly repeatable?: boolean;
-  /** @defaultValue that of the connection: 'normal' */
-  readonly priority?: Priority;
-  /** @defaultValue that of the connection */
-  readonly retry?: RetryOptions | false;
-  /** The path below the server's URL, encoded, with its query string. */
-  readonly path: string;
-  /** A body to encode as JSON. */
-  readonly json?: unknown;
-  /** A body to send unchanged. */
-  readonly body?: RequestBody;
-  readonly headers?: Readonly<Record<string, string>>;
-  /** Overrides the connection's `timeout`, in milliseconds. */
-  readonly timeout?: number;
-  /** Whether the response may never end, so that it must not occupy a socket of the pool. */
-  readonly endless?: boolean;
-  /**
-   * Tells whether a response outside 2xx is an answer, rather than an error. Redirects are not followed
-   * then.
-   */
-  readonly isAnswer?: (status: number, headers: ResponseHeaders) => boolean;
-  /** Secrets in the body, such as a new password. Errors mask them. */
-  readonly secrets?: readonly string[];
-  /** Values of headers that may be secret. Errors mask them, but not in paths. */
-  readonly secretHeaders?: readonly string[];
-}
-
-/** Tells whether a request can be sent twice. An async iterable can be read only once. */
-export function isRepeatable({ body }: RequestSpec): boolean {
-  return body === undefined || typeof body === 'string' || body instanceof Uint8Array;
-}
-
-/** A response whose head has arrived, with its request. */
-export interface Exchange extends TransportResponse {
-  readonly request: RequestSummary;
-  /** Masks the credentials of the connection and of this request. */
-  readonly redact: Redact;
-  /** The connection's limit. */
-  readonly maxBodySize: number;
-}
-
-/** A request with its URL, which is made when an error shows it. */
-export class SentRequest implements RequestSummary {
-  readonly method: string;
-  readonly #base: string;
-  readonly #path: string;
-  readonly #redactions: () => Redactions;
-
-  constructor({ method = 'GET', path }: RequestSpec, base: string, redactions: () => Redactions) {
-    this.method = method;
-    this.#base = base;
-    this.#path = path;
-    this.#redactions = redactions;
-  }
-
-  /** Of clean parts: a base without userinfo, and a path without credentials. */
-  get url(): string {
-    return this.#base + this.#redactions().path(this.#path);
-  }
-}
 
 /** A response with its whole body. */
 export interface ReadExchange {
@@ -108,49 +28,6 @@ export interface Answer<T> {
   readonly value: T;
   readonly code: number;
   readonly headers: ResponseHeaders;
-}
-
-/** Makes the error of a request without a response. */
-export function noResponseError(
-  cause: Error & { code?: string },
-  request: RequestSummary,
-): ConnectionError {
-  const { code = null } = cause;
-  // A bad certificate stays bad.
-  const transient = !/CERT|VERIFY/.test(code ?? '');
-  const hint = corsHint(request.url, globalThis.location?.origin);
-  const failure = `${request.method} ${request.url}: no connection: ${cause.message}`;
-  const message = hint === null ? failure : `${failure}. ${hint}`;
-  return new ConnectionError(message, { request, code, cause, transient, hint });
-}
-
-/**
- * Returns the advice for a failure in a browser, which does not reveal its cause: CORS may be missing.
- * Returns null if the server has the page's origin, or if there is no page.
- */
-function corsHint(url: string, pageOrigin: string | undefined): string | null {
-  if (pageOrigin === undefined || url === pageOrigin || url.startsWith(`${pageOrigin}/`))
-    return null;
-  return (
-    `If the server is there, its CORS settings keep its answers from pages of ${pageOrigin}: CouchDB ` +
-    `needs [chttpd] enable_cors = true and [cors] origins = ${pageOrigin}, with credentials = true where ` +
-    'cookies are sent, and with headers and methods that allow for this request'
-  );
-}
-
-/** Makes the error for what a transport has thrown. */
-export function explainFailure(
-  thrown: unknown,
-  makeError: typeof noResponseError | typeof truncatedError,
-  request: RequestSummary,
-  redact: Redact,
-): Error {
-  if (isRedirectRefused(thrown)) {
-    const { from, to, problem } = thrown;
-    return new RedirectRefused({ from, to: to === null ? null : redact(to), problem }, request);
-  }
-  if (isCorduroyError(thrown)) return thrown;
-  return makeError(describeCause(rootCause(thrown), redact), request);
 }
 
 /** Decodes the text of a response. An error that `decode` throws becomes a `ProtocolError`. */
@@ -180,14 +57,6 @@ export function decodeBody<T>(
   }
 }
 
-/** Makes the error of a response that ended early. */
-export function truncatedError(cause: Error, request: RequestSummary): ProtocolError {
-  return protocolError(request, `the answer ended early: ${cause.message}`, {
-    cause,
-    transient: true,
-  });
-}
-
 /** Makes the error of an unusable response. */
 export function protocolError(
   request: RequestSummary,
@@ -195,19 +64,6 @@ export function protocolError(
   options: CorduroyErrorOptions & { readonly limit?: number },
 ): ProtocolError {
   return new ProtocolError(`${request.method} ${request.url}: ${problem}`, { request, ...options });
-}
-
-/** Returns the innermost cause: fetch throws only "fetch failed", with the reason as its cause. */
-function rootCause(error: unknown): unknown {
-  let root = error;
-  // A chain of causes can be a cycle.
-  for (let depth = 0; depth < 10; depth++) {
-    if (typeof root !== 'object' || root === null || !('cause' in root)) break;
-    const { cause } = root;
-    if (typeof cause !== 'object' || cause === null || !('message' in cause)) break;
-    root = cause;
-  }
-  return root;
 }
 
 // Shared, because it decodes only whole texts and so keeps no state.
@@ -259,12 +115,72 @@ export function readExchange(exchange: Exchange): Observable<ReadExchange> {
   return collectBody(exchange, (bytes) => ({ text: asText(bytes), exchange }));
 }
 
+/** Returns a response whose body {@link wholeBodyLink} has read. */
+export function asRead(exchange: Exchange): ReadExchange {
+  return { text: asText(exchange.bytes ?? new Uint8Array()), exchange };
+}
+
 /** Reads a whole body as bytes. Emits once, when the last byte has arrived. */
 export function readBytes(exchange: Exchange): Observable<Uint8Array> {
   return collectBody(exchange, (bytes) => bytes);
 }
 
+/**
+ * Reads the whole body before it emits the response, for readers that need all of it. A failure in the
+ * body is then a failure of the attempt, which can be repeated.
+ */
+export const wholeBodyLink: Link = (request, next) =>
+  request.context.isWhole ? withWholeBody(next(request) as Observable<Exchange>) : next(request);
+
+function withWholeBody(exchange$: Observable<Exchange>): Observable<Exchange> {
+  return new Observable((subscriber) => {
+    // A transport may complete before its body does.
+    let active = 1;
+    const complete = (): void => {
+      active -= 1;
+      if (active === 0) subscriber.complete();
+    };
+    return exchange$.subscribe(
+      guarded(subscriber, {
+        next: (exchange) => {
+          active += 1;
+          const next = (whole: Exchange): void => subscriber.next(whole);
+          const body = collectBody(
+            exchange,
+            (bytes): Exchange => new WholeExchange(exchange, bytes),
+          );
+          subscriber.add(body.subscribe(guarded(subscriber, { next, complete })));
+        },
+        complete,
+      }),
+    );
+  });
+}
+
+/** A response whose body has been read. */
+class WholeExchange implements Exchange {
+  readonly status: number;
+  readonly headers: ResponseHeaders;
+  readonly request: RequestSummary;
+  readonly redact: Exchange['redact'];
+  readonly maxBodySize: number;
+  readonly bytes: Uint8Array;
+  readonly body: Observable<Uint8Array>;
+
+  constructor({ status, headers, request, redact, maxBodySize }: Exchange, bytes: Uint8Array) {
+    this.status = status;
+    this.headers = headers;
+    this.request = request;
+    this.redact = redact;
+    this.maxBodySize = maxBodySize;
+    this.bytes = bytes;
+    this.body = of(bytes);
+  }
+}
+
 function collectBody<T>(exchange: Exchange, combine: (bytes: Uint8Array) => T): Observable<T> {
+  const { bytes } = exchange;
+  if (bytes !== undefined) return defer(() => of(combine(bytes)));
   const tooLong = (): Error => sizeError(exchange, 'the answer');
   return collect(exchange.body, combine, exchange.maxBodySize, tooLong);
 }

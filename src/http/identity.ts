@@ -21,7 +21,8 @@ import { isAccountLocked, isHTTPError, isUnauthorized } from '../errors/http-err
 import { after, clock } from '../operators/time.ts';
 import type { Authorization, ProxyCredentials } from './auth.ts';
 import { readExchange } from './exchange.ts';
-import type { Exchange, ReadExchange, RequestSpec } from './exchange.ts';
+import type { ReadExchange } from './exchange.ts';
+import type { Exchange, RequestSpec } from './link.ts';
 
 /** Validated credentials, ready for use. */
 export interface Identity {

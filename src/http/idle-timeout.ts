@@ -1,38 +1,37 @@
 import { Observable } from 'rxjs';
 import type { SchedulerLike, Subscriber, Subscription } from 'rxjs';
+import { TimeoutError } from '../errors/connection-error.ts';
 import { LONGEST_TIMER, clock } from '../operators/time.ts';
 import { guarded } from '../operators/to-observable.ts';
-import type { RequestBody, Transport, TransportRequest, TransportResponse } from './transport.ts';
-
-/** The limit of an exchange, and the conversion of its errors. */
-export interface IdleTimeoutOptions {
-  /** The longest time without data, in milliseconds; 0 disables it. */
-  readonly timeout: number;
-  readonly scheduler: SchedulerLike;
-  /** Makes the error of a timeout. */
-  readonly timeoutError: () => Error;
-  /** Converts an error before the head of the response. */
-  readonly explainFailure: (cause: unknown) => unknown;
-  /** Converts an error within the body. */
-  readonly explainTruncation: (cause: unknown) => unknown;
-}
+import { SentRequest } from './link.ts';
+import type { Link, LinkRequest, Next } from './link.ts';
+import type { RequestBody, TransportResponse } from './transport.ts';
 
 /**
- * Sends a request. Errors if no data flows for too long: before the head of the response, or within
- * its body. A chunk of a streamed upload is data too. Converts the platform's errors as well.
+ * Errors if no data flows for too long: before the head of the response, or within its body. A chunk of
+ * a streamed upload is data too.
  *
  * All requests pass here, so it is a single Observable with a single timer.
  */
-export function withIdleTimeout(
-  request: TransportRequest,
-  transport: Transport,
-  options: IdleTimeoutOptions,
+export function idleTimeoutLink(scheduler: SchedulerLike): Link {
+  return (request, next) =>
+    request.timeout === 0 || request.timeout === Infinity
+      ? next(request)
+      : watched(request, next, scheduler);
+}
+
+function watched(
+  request: LinkRequest,
+  send: Next,
+  scheduler: SchedulerLike,
 ): Observable<TransportResponse> {
   return new Observable((subscriber) => {
     let bodySubscriber: Subscriber<Uint8Array> | undefined;
-    const idle = new IdleTimeout(options, () =>
-      (bodySubscriber ?? subscriber).error(options.timeoutError()),
-    );
+    const idle = new IdleTimeout(request.timeout, scheduler, () => {
+      const mayBeWritten = !request.reads;
+      const error = new TimeoutError(request.timeout, new SentRequest(request), mayBeWritten);
+      (bodySubscriber ?? subscriber).error(error);
+    });
     idle.start();
     const watchBody = (body: Observable<Uint8Array>): Observable<Uint8Array> =>
       new Observable((chunks) => {
@@ -45,13 +44,12 @@ export function withIdleTimeout(
               idle.recordActivity();
               chunks.next(chunk);
             },
-            error: (error: unknown) => chunks.error(options.explainTruncation(error)),
             complete: () => chunks.complete(),
           }),
         );
       });
     subscriber.add(() => idle.stop());
-    return transport.send(watchUpload(request, () => idle.recordActivity())).subscribe(
+    return send(watchUpload(request, () => idle.recordActivity())).subscribe(
       guarded(subscriber, {
         next: ({ status, headers, body }) => {
           idle.recordActivity();
@@ -59,7 +57,6 @@ export function withIdleTimeout(
           // Without a subscriber the body has no deadline.
           if (bodySubscriber === undefined) idle.stop();
         },
-        error: (error: unknown) => subscriber.error(options.explainFailure(error)),
         complete: () => subscriber.complete(),
       }),
     );
@@ -67,7 +64,7 @@ export function withIdleTimeout(
 }
 
 /** Calls back for each chunk that the transport takes. It takes text and bytes as a whole. */
-function watchUpload(request: TransportRequest, onChunk: () => void): TransportRequest {
+function watchUpload(request: LinkRequest, onChunk: () => void): LinkRequest {
   const { body } = request;
   if (typeof body !== 'object' || !(Symbol.asyncIterator in body)) return request;
   return { ...request, body: { [Symbol.asyncIterator]: () => watchChunks(body, onChunk) } };
@@ -86,23 +83,23 @@ async function* watchChunks(
 
 /** Calls back after a time without activity. Activity does not reset its timer, which would cost time. */
 class IdleTimeout {
-  readonly #options: IdleTimeoutOptions;
+  readonly #timeout: number;
+  readonly #scheduler: SchedulerLike;
   readonly #onTimeout: () => void;
   readonly #now: () => number;
   #timer: Subscription | undefined;
   #lastActivity = 0;
 
-  constructor(options: IdleTimeoutOptions, onTimeout: () => void) {
-    this.#options = options;
+  constructor(timeout: number, scheduler: SchedulerLike, onTimeout: () => void) {
+    this.#timeout = timeout;
+    this.#scheduler = scheduler;
     this.#onTimeout = onTimeout;
-    this.#now = clock(options.scheduler);
+    this.#now = clock(scheduler);
   }
 
   start(): void {
-    const { timeout } = this.#options;
-    if (timeout === 0 || timeout === Infinity) return;
     this.recordActivity();
-    this.#timer ??= this.#schedule(timeout);
+    this.#timer ??= this.#schedule(this.#timeout);
   }
 
   recordActivity(): void {
@@ -115,12 +112,12 @@ class IdleTimeout {
   }
 
   #check(): void {
-    const remaining = this.#lastActivity + this.#options.timeout - this.#now();
+    const remaining = this.#lastActivity + this.#timeout - this.#now();
     if (remaining > 0) this.#timer = this.#schedule(remaining);
     else this.#onTimeout();
   }
 
   #schedule(delay: number): Subscription {
-    return this.#options.scheduler.schedule(() => this.#check(), Math.min(delay, LONGEST_TIMER));
+    return this.#scheduler.schedule(() => this.#check(), Math.min(delay, LONGEST_TIMER));
   }
 }

@@ -1,13 +1,14 @@
 import { Observable, catchError, tap, throwError } from 'rxjs';
 import type { SchedulerLike } from 'rxjs';
-import { isConnectionError, isTimeoutError } from '../errors/connection-error.ts';
+import { isConnectionError, isTimeoutError, wasNotSent } from '../errors/connection-error.ts';
 import { isHTTPError, rawAnswer } from '../errors/http-error.ts';
 import { backoff } from '../operators/retry-policy.ts';
 import type { BackoffOptions } from '../operators/retry-policy.ts';
 import { clock } from '../operators/time.ts';
-import { isRepeatable } from './exchange.ts';
-import type { RequestSpec } from './exchange.ts';
+import { canResend } from './link.ts';
+import type { Link, LinkRequest, Next } from './link.ts';
 import { requireBackoff } from './query.ts';
+import type { TransportResponse } from './transport.ts';
 
 interface Node {
   readonly url: string;
@@ -25,7 +26,16 @@ interface Node {
  * retries at once on the other nodes, once on each. A write does so only if its connection was
  * refused, because otherwise the node may have executed it.
  */
-export class Nodes {
+export function failoverLink(
+  urls: readonly string[],
+  scheduler: SchedulerLike,
+  nodeBackoff?: BackoffOptions,
+): Link {
+  const nodes = new Nodes(urls, scheduler, nodeBackoff);
+  return (request, next) => nodes.send(request, next);
+}
+
+class Nodes {
   readonly #nodes: readonly Node[];
   readonly #scheduler: SchedulerLike;
   readonly #backoff: BackoffOptions;
@@ -41,18 +51,13 @@ export class Nodes {
     this.#nextIndex = Math.floor(random() * urls.length);
   }
 
-  /**
-   * Sends a request to a node at each subscription, and to others if it fails.
-   *
-   * @param attempt - Sends the request to the node with this URL.
-   */
-  send<T>(spec: RequestSpec, attempt: (url: string) => Observable<T>): Observable<T> {
-    const isRead = isReadOnly(spec);
+  /** Sends a request to a node at each subscription, and to others if it fails. */
+  send(request: LinkRequest, send: Next): Observable<TransportResponse> {
     const tried = new Set<Node>();
-    const next = (): Observable<T> => {
+    const next = (): Observable<TransportResponse> => {
       const node = this.#choose(tried);
       tried.add(node);
-      return attempt(node.url).pipe(
+      return send({ ...request, server: node.url }).pipe(
         tap(() => markAvailable(node)),
         catchError((error: unknown) => {
           if (!isNodeFailure(error)) {
@@ -60,7 +65,7 @@ export class Nodes {
             return throwError(() => error);
           }
           this.#markFailed(node);
-          const mayRetry = isRead || (wasNotSent(error) && isRepeatable(spec));
+          const mayRetry = (request.reads || wasNotSent(error)) && canResend(request);
           return mayRetry && tried.size < this.#nodes.length ? next() : throwError(() => error);
         }),
       );
@@ -105,26 +110,4 @@ function isNodeFailure(error: unknown): boolean {
   // A cluster reports the loss of a node with status 412.
   if (code === 'nodedown') return true;
   return (status >= 502 && status <= 504) || (status >= 500 && /maintenance/.test(code + reason));
-}
-
-const UNSENT_CODES = new Set([
-  'ECONNREFUSED',
-  'ENOTFOUND',
-  'EAI_AGAIN',
-  'EHOSTUNREACH',
-  'ENETUNREACH',
-]);
-
-/** Tells whether no byte of the request can have arrived. In browsers this is unknown. */
-function wasNotSent(error: unknown): boolean {
-  return isConnectionError(error) && UNSENT_CODES.has(error.code ?? '');
-}
-
-/** The endpoints that read with POST, because their parameters may be too long for a URL. */
-const READ_ENDPOINTS =
-  /\/(?:_all_docs|_bulk_get|_changes|_dbs_info|_design_docs|_explain|_find|_local_docs|_missing_revs|_revs_diff|_search|_session|_nouveau|_view)(?:[/?]|$)/;
-
-/** Tells whether a request only reads. */
-function isReadOnly({ method = 'GET', path }: RequestSpec): boolean {
-  return method === 'GET' || method === 'HEAD' || (method === 'POST' && READ_ENDPOINTS.test(path));
 }

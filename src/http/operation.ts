@@ -3,7 +3,8 @@ import { cleanHeaders, viewHeaders } from '../errors/from-response.ts';
 import { isHTTPError } from '../errors/http-error.ts';
 import type { HTTPError } from '../errors/http-error.ts';
 import type { Connection } from './connection.ts';
-import type { Answer, Exchange, RequestSpec } from './exchange.ts';
+import type { Answer } from './exchange.ts';
+import type { Exchange, RequestSpec } from './link.ts';
 import type { ResponseHeaders } from './transport.ts';
 
 /**

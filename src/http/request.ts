@@ -5,7 +5,7 @@ import { invalidArgument, describeValue } from '../model/invalid-argument.ts';
 import { CREDENTIAL_HEADERS, assertHeader } from './auth.ts';
 import type { JsonCodec } from './connection-options.ts';
 import type { Connection } from './connection.ts';
-import type { Exchange, RequestSpec } from './exchange.ts';
+import type { Exchange, RequestSpec } from './link.ts';
 import { protocolError, readBytes } from './exchange.ts';
 import { Operation } from './operation.ts';
 import { toBody } from './query.ts';

@@ -5,7 +5,7 @@ import { isCorduroyError } from '../errors/corduroy-error.ts';
 import type { Connection } from './connection.ts';
 import { arrayField, asObject } from './decode.ts';
 import { lineLimit, protocolError, sizeError } from './exchange.ts';
-import type { Exchange, RequestSpec } from './exchange.ts';
+import type { Exchange, RequestSpec } from './link.ts';
 import { lines } from '../operators/lines.ts';
 import { guarded, toAsyncIterator } from '../operators/to-observable.ts';
 

@@ -21,6 +21,8 @@ export interface TransportRequest {
   readonly endless?: boolean | undefined;
   /** Whether to follow redirects; if false, a redirect is emitted as any response. @defaultValue true */
   readonly followRedirects?: boolean | undefined;
+  /** Whether the request changes nothing on the server. */
+  readonly reads?: boolean | undefined;
   /** Whether a browser sends and stores cookies, for a server of another origin too. */
   readonly cookies?: boolean | undefined;
 }

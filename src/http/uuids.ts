@@ -37,13 +37,13 @@ function requestIds(connection: Connection, count: number): Observable<Answer<re
 
 /** The number of ids in one request for documents that are saved one by one. */
 const POOL_SIZE = 50;
-const pools = new WeakMap<Connection, string[]>();
+const pools = new WeakMap<object, string[]>();
 
 /** Emits ids for new documents, from a pool of the connection that it refills. Cold. */
 export function takeIds(connection: Connection, count: number): Observable<readonly string[]> {
   return defer(() => {
-    const pool = pools.get(connection) ?? [];
-    pools.set(connection, pool);
+    const pool = pools.get(connection.shared) ?? [];
+    pools.set(connection.shared, pool);
     if (pool.length >= count) return of(pool.splice(0, count));
     return uuids(connection, Math.max(POOL_SIZE, count - pool.length)).pipe(
       map((fresh) => {

@@ -1,7 +1,6 @@
 import { catchError, map, mergeMap, of, throwError } from 'rxjs';
 import type { Observable } from 'rxjs';
-import { isConnectionError, isProtocolError, isTimeoutError } from '../errors/connection-error.ts';
-import { isHTTPError } from '../errors/http-error.ts';
+import { mayBeWritten } from '../errors/connection-error.ts';
 import { arrayField, asArray, asObject } from './decode.ts';
 import type { DatabaseScope } from './scope.ts';
 import type { Attachments, Document, Draft } from '../model/document.ts';
@@ -16,18 +15,8 @@ export interface SentWrite {
 /** The revision under which the server has a write; null if it has not, or if nothing tells. */
 export type WrittenRevision = string | null;
 
-/** Codes of connections that failed before a byte of the request was sent. */
-const NOT_SENT = new Set(['ECONNREFUSED', 'ENOTFOUND', 'EAI_AGAIN', 'EHOSTUNREACH', 'ENETUNREACH']);
-
 /** How long the read that follows a failure may be silent, in milliseconds. */
 const VERIFY_TIMEOUT = 10_000;
-
-/** Tells whether a write may have been carried out although it failed. */
-export function mayBeWritten(error: unknown): boolean {
-  if (isConnectionError(error)) return !NOT_SENT.has(error.code ?? '');
-  if (isTimeoutError(error) || isProtocolError(error)) return true;
-  return isHTTPError(error) && (error.status >= 500 || error.status === 408);
-}
 
 /**
  * Finds out which writes the server has carried out although their answer was lost.

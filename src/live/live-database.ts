@@ -23,9 +23,8 @@ import { databaseSource } from '../changes/feed-source.ts';
 import type { FeedBehaviour } from '../changes/feed-state.ts';
 import type { FeedState } from '../changes/feed-state.ts';
 import { RetryPolicy } from '../operators/retry-policy.ts';
-import { retryTransient } from '../http/retry-transient.ts';
+import { retryTransient } from '../http/retry.ts';
 import { SharedFeed } from '../changes/shared-feed.ts';
-import type { Connection } from '../http/connection.ts';
 import type { DatabaseScope } from '../http/scope.ts';
 import type { Change } from '../model/change.ts';
 import type { AnyFields } from '../model/document.ts';
@@ -62,7 +61,7 @@ export function readLiveOptions(options: LiveOptions): {
   return { latency, behaviour };
 }
 
-const databases = new WeakMap<Connection, Map<string, LiveDatabase>>();
+const databases = new WeakMap<object, Map<string, LiveDatabase>>();
 
 /**
  * Returns the live queries' part of a database, and creates it if there is none. Sends nothing.
@@ -70,8 +69,8 @@ const databases = new WeakMap<Connection, Map<string, LiveDatabase>>();
  * @param options - Used only by the first call for a database.
  */
 export function liveDatabase(db: DatabaseScope, options: LiveOptions): LiveDatabase {
-  const known = databases.get(db.connection) ?? new Map<string, LiveDatabase>();
-  databases.set(db.connection, known);
+  const known = databases.get(db.connection.shared) ?? new Map<string, LiveDatabase>();
+  databases.set(db.connection.shared, known);
   const live = known.get(db.name) ?? new LiveDatabase(db, options);
   known.set(db.name, live);
   return live;
@@ -98,7 +97,10 @@ export class LiveDatabase {
   readonly #refetches$ = new Subject<readonly string[]>();
   readonly #shared = new Map<string, Observable<unknown>>();
 
-  constructor(db: DatabaseScope, options: LiveOptions) {
+  constructor(scope: DatabaseScope, options: LiveOptions) {
+    // Reads of the application go first. Live queries retry by themselves, and report it.
+    const connection = scope.connection.with({ priority: 'low', retry: false });
+    const db = { ...scope, connection };
     const { latency, behaviour } = readLiveOptions(options);
     this.db = db;
     this.latency = latency;

@@ -24,6 +24,15 @@ export interface BackoffOptions {
   readonly random?: () => number;
 }
 
+/** How single requests are retried. */
+export interface RetryOptions extends BackoffOptions {
+  /**
+   * The maximum number of attempts, including the first one.
+   * @defaultValue 3
+   */
+  readonly attempts?: number;
+}
+
 /**
  * Returns the delay before a retry, in milliseconds: a random number from 1 to the cap. The jitter
  * keeps clients that lost their connections together from reconnecting together.
@@ -95,19 +104,21 @@ export class RetryPolicy {
     if (!isTransient(error) && !isUnusable) return null;
     if (this.tolerance === 0 || this.#now() - this.#lastSuccess > this.tolerance) return null;
     this.#attempt += 1;
-    return Math.max(backoff(this.#attempt, this.#options), this.#retryAfter(error));
+    const requested = Math.min(retryAfter(error, this.#scheduler), MAX_RETRY_AFTER);
+    return Math.max(backoff(this.#attempt, this.#options), requested);
   }
+}
 
-  /** Returns the delay that a `retry-after` header requests: a number of seconds, or a date. */
-  #retryAfter(error: unknown): number {
-    const value = isHTTPError(error) ? rawAnswer(error).retryAfter : undefined;
-    if (value === undefined) return 0;
-    const seconds = Number(value);
-    const delay = Number.isFinite(seconds)
-      ? seconds * 1000
-      : Date.parse(value) - this.#scheduler.now();
-    return delay > 0 ? Math.min(delay, MAX_RETRY_AFTER) : 0;
-  }
+/**
+ * Returns the delay that the `retry-after` header of a response requests, in milliseconds: the header
+ * has a number of seconds, or a date. Returns 0 without one.
+ */
+export function retryAfter(error: unknown, scheduler: SchedulerLike): number {
+  const value = isHTTPError(error) ? rawAnswer(error).retryAfter : undefined;
+  if (value === undefined) return 0;
+  const seconds = Number(value);
+  const delay = Number.isFinite(seconds) ? seconds * 1000 : Date.parse(value) - scheduler.now();
+  return delay > 0 ? delay : 0;
 }
 
 /** The longest `retry-after` that is obeyed, in milliseconds. */

@@ -2,7 +2,7 @@ import { operation } from '../http/operation.ts';
 import type { Operation } from '../http/operation.ts';
 import { count, flag, requireRestrictions, toBody, toQuery } from '../http/query.ts';
 import type { Parameter, Parameters } from '../http/query.ts';
-import type { RequestSpec } from '../http/exchange.ts';
+import type { RequestSpec } from '../http/link.ts';
 import type { DatabaseScope } from '../http/scope.ts';
 import { isLongPath } from '../http/url.ts';
 import { assertJson } from '../model/json.ts';

@@ -1,6 +1,7 @@
 import { map, mergeMap } from 'rxjs';
 import { readBytes } from '../http/exchange.ts';
-import type { Answer, RequestSpec } from '../http/exchange.ts';
+import type { Answer } from '../http/exchange.ts';
+import type { RequestSpec } from '../http/link.ts';
 import { asObject } from '../http/decode.ts';
 import { Operation, operation } from '../http/operation.ts';
 import type { DatabaseScope } from '../http/scope.ts';

@@ -1,5 +1,5 @@
 import { arrayField, asObject, numberOrNull, sequence } from '../http/decode.ts';
-import type { RequestSpec } from '../http/exchange.ts';
+import type { RequestSpec } from '../http/link.ts';
 import { operation } from '../http/operation.ts';
 import type { Operation } from '../http/operation.ts';
 import {

@@ -2,7 +2,6 @@ import { defer, map, mergeMap, of, retry, throwError } from 'rxjs';
 import type { MonoTypeOperatorFunction, Observable } from 'rxjs';
 import { httpError, redactHeaders } from '../errors/from-response.ts';
 import { isConflict } from '../errors/http-error.ts';
-import type { Connection } from '../http/connection.ts';
 import type { Answer } from '../http/exchange.ts';
 import { Operation } from '../http/operation.ts';
 import type { DatabaseScope } from '../http/scope.ts';
@@ -130,12 +129,12 @@ function isSame(one: Security, other: Security): boolean {
 }
 
 type Queue = MonoTypeOperatorFunction<Answer<Security>>;
-const queues = new WeakMap<Connection, Map<string, Queue>>();
+const queues = new WeakMap<object, Map<string, Queue>>();
 
 /** Returns the operator that runs the edits of a database one after the other. */
 function queueOf({ connection, path }: DatabaseScope): Queue {
-  const queuesByPath = queues.get(connection) ?? new Map<string, Queue>();
-  queues.set(connection, queuesByPath);
+  const queuesByPath = queues.get(connection.shared) ?? new Map<string, Queue>();
+  queues.set(connection.shared, queuesByPath);
   const queue = queuesByPath.get(path) ?? serialize();
   queuesByPath.set(path, queue);
   return queue;

@@ -72,10 +72,14 @@ export class MemoryServer {
     return this.#requests$.pipe(map(requestLine));
   }
 
-  /** Returns a `Couch` that reaches this server. */
+  /**
+   * Returns a `Couch` that reaches this server. Single requests are not retried, so that a fault of the
+   * test is one failure. Pass `retry` for a test of retries.
+   */
   couch(options: Omit<CouchOptions, 'transport'> = {}): Couch {
     return new Couch('http://couch.test', {
       codec: this.#codec,
+      retry: false,
       ...options,
       transport: this.transport,
     });
