@@ -4,7 +4,9 @@ import { CoreDatabase } from './core-database.ts';
 import { isNotFound, isPreconditionFailed } from './errors/http-error.ts';
 import { DEFAULT_URL } from './http/connection-options.ts';
 import { Connection } from './http/connection.ts';
-import type { ConnectionOptions } from './http/connection-options.ts';
+import type { RequestDefaults } from './http/prepare-request.ts';
+import type { RequestEvent } from './http/events.ts';
+import type { CoalesceOptions, ConnectionOptions } from './http/connection-options.ts';
 import type { Answer } from './http/exchange.ts';
 import { Operation } from './http/operation.ts';
 import { request } from './http/request.ts';
@@ -16,6 +18,12 @@ import { isUp, serverInfo } from './server/server-info.ts';
 import type { ServerInfo } from './server/server-info.ts';
 import { logIn, logOut, readSession, watchSession } from './server/session.ts';
 import type { Session } from './server/session.ts';
+
+/** The options of `couch.use(name)`: those of a database that differ from the server's. */
+export interface UseOptions extends RequestDefaults {
+  /** Combines single reads and single saves. @defaultValue that of the `Couch` */
+  readonly coalesce?: boolean | CoalesceOptions | undefined;
+}
 
 /** The options of `couch.db(name)`. */
 export interface OpenOptions extends CreateOptions {
@@ -60,20 +68,35 @@ export class CoreCouch {
   }
 
   /**
+   * Emits what happens to the requests of this server: starts, responses, retries, ends.
+   *
+   * - **Temperature:** hot. A subscription sends nothing.
+   * - **Emits** a {@link RequestEvent} without secrets and documents.
+   * - **Completes, errors** never.
+   * - **On unsubscribe** nothing else changes. Without subscribers it costs nothing.
+   *
+   * Requests that began before the subscription are not reported.
+   *
+   * @example
+   * couch.requests$.subscribe(logRequests());
+   */
+  get requests$(): Observable<RequestEvent> {
+    return this.#connection.requests$;
+  }
+
+  /**
    * Returns a database of this server. Sends nothing and does not check whether the database
    * exists.
    *
    * All databases of a `Couch` share one pool of sockets, and their feeds share connections.
    *
-   * @param options - `coalesce` batches single reads and writes of this database. Default: the
-   * `coalesce` option of the `Couch`.
-   * @throws TypeError for an invalid database name.
+   * @param options - `coalesce` batches single reads and writes of this database. `timeout`, `retry`
+   * and `priority` are those of its requests. Default: the options of the `Couch`.
+   * @throws TypeError for an invalid database name or option.
    */
-  use<T extends object = AnyFields>(
-    name: string,
-    options: Pick<ConnectionOptions, 'coalesce'> = {},
-  ): CoreDatabase<T> {
-    return new CoreDatabase<T>(name, this.#connection, options.coalesce);
+  use<T extends object = AnyFields>(name: string, options: UseOptions = {}): CoreDatabase<T> {
+    const { coalesce, ...defaults } = options;
+    return new CoreDatabase<T>(name, this.#connection.with(defaults), coalesce);
   }
 
   /**

@@ -24,6 +24,7 @@ import type { GetManyOptions, GetOptions } from './documents/read.ts';
 import type { CoalesceOptions } from './http/connection-options.ts';
 import { DEFAULT_URL } from './http/connection-options.ts';
 import { Connection } from './http/connection.ts';
+import type { RequestDefaults } from './http/prepare-request.ts';
 import type { ConnectionOptions } from './http/connection-options.ts';
 import type { ReplicationEndpoint } from './http/exchange.ts';
 import type { Operation } from './http/operation.ts';
@@ -53,6 +54,14 @@ import type { DatabaseInfo } from './server/databases.ts';
 export let scopeOf: <T extends object>(db: CoreDatabase<T>) => DatabaseScope;
 
 /**
+ * Returns the `coalesce` option of a database, to derive others.
+ * @internal
+ */
+export let coalesceOf: <T extends object>(
+  db: CoreDatabase<T>,
+) => boolean | CoalesceOptions | undefined;
+
+/**
  * A database with the methods that most pages use: documents, views, Mango queries, attachments and
  * changes.
  *
@@ -61,6 +70,7 @@ export let scopeOf: <T extends object>(db: CoreDatabase<T>) => DatabaseScope;
  */
 export class CoreDatabase<T extends object = AnyFields> {
   readonly #scope: DatabaseScope;
+  readonly #coalesce: boolean | CoalesceOptions | undefined;
 
   /**
    * @param nameOrUrl - A name on the default server (http://127.0.0.1:5984), or a full URL. The
@@ -87,10 +97,12 @@ export class CoreDatabase<T extends object = AnyFields> {
       : { server: DEFAULT_URL, name: nameOrUrl };
     const connection = options instanceof Connection ? options : Connection.open(server, options);
     this.#scope = databaseScope(connection, name, coalesce);
+    this.#coalesce = coalesce;
   }
 
   static {
     scopeOf = (db) => db.#scope;
+    coalesceOf = (db) => db.#coalesce;
   }
 
   /** The database's name, decoded. */
@@ -101,6 +113,20 @@ export class CoreDatabase<T extends object = AnyFields> {
   /** The database's URL, without credentials. */
   get url(): string {
     return this.#scope.connection.url + this.#scope.path;
+  }
+
+  /**
+   * Returns the same database with other defaults for its requests, such as `retry: false` for a single
+   * call. Sends nothing. Both share sockets, the session and feeds.
+   *
+   * @param defaults - `timeout`, `retry` and `priority`; those that are missing stay as they are.
+   * @throws TypeError or RangeError for an invalid option.
+   * @example
+   * db.with({ retry: false, timeout: 2000 }).get('a');
+   */
+  with(defaults: RequestDefaults): CoreDatabase<T> {
+    const { connection, name } = this.#scope;
+    return new CoreDatabase<T>(name, connection.with(defaults), this.#coalesce);
   }
 
   /**

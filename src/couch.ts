@@ -1,5 +1,5 @@
 import { CoreCouch, connectionOf } from './core-couch.ts';
-import type { OpenOptions } from './core-couch.ts';
+import type { OpenOptions, UseOptions } from './core-couch.ts';
 import type { Observable } from 'rxjs';
 import { DbUpdatesFeed } from './changes/db-updates.ts';
 import type { DbUpdatesOptions } from './changes/db-updates.ts';
@@ -81,15 +81,13 @@ export class Couch extends CoreCouch {
    *
    * All databases of a `Couch` share one pool of sockets, and their feeds share connections.
    *
-   * @param options - `coalesce` batches single reads and writes of this database. Default: the
-   * `coalesce` option of the `Couch`.
-   * @throws TypeError for an invalid database name.
+   * @param options - `coalesce` batches single reads and writes of this database. `timeout`, `retry`
+   * and `priority` are those of its requests. Default: the options of the `Couch`.
+   * @throws TypeError for an invalid database name or option.
    */
-  override use<T extends object = AnyFields>(
-    name: string,
-    options: Pick<CouchOptions, 'coalesce'> = {},
-  ): Database<T> {
-    return new Database<T>(name, this.#connection, this.#live, options.coalesce);
+  override use<T extends object = AnyFields>(name: string, options: UseOptions = {}): Database<T> {
+    const { coalesce, ...defaults } = options;
+    return new Database<T>(name, this.#connection.with(defaults), this.#live, coalesce);
   }
 
   /**

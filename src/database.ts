@@ -1,5 +1,5 @@
 import type { Observable } from 'rxjs';
-import { CoreDatabase, scopeOf } from './core-database.ts';
+import { CoreDatabase, coalesceOf, scopeOf } from './core-database.ts';
 import type { ChangesOptions } from './changes/one-shot.ts';
 import { consume } from './changes/consume.ts';
 import type { ChangeHandler, ConsumeProgress, ConsumeOptions } from './changes/consume.ts';
@@ -28,6 +28,7 @@ import type {
 import { cleanup, commit, compact } from './server/upkeep.ts';
 import type { CompactOptions } from './server/upkeep.ts';
 import { Connection } from './http/connection.ts';
+import type { RequestDefaults } from './http/prepare-request.ts';
 import type { ConnectionOptions } from './http/connection-options.ts';
 import type { Operation } from './http/operation.ts';
 import type { RowStream } from './http/row-stream.ts';
@@ -127,6 +128,20 @@ export class Database<T extends object = AnyFields> extends CoreDatabase<T> {
 
   get #scope(): DatabaseScope {
     return scopeOf(this);
+  }
+
+  /**
+   * Returns the same database with other defaults for its requests, such as `retry: false` for a single
+   * call. Sends nothing. Both share sockets, the session and feeds.
+   *
+   * @param defaults - `timeout`, `retry` and `priority`; those that are missing stay as they are.
+   * @throws TypeError or RangeError for an invalid option.
+   * @example
+   * db.with({ retry: false, timeout: 2000 }).get('a');
+   */
+  override with(defaults: RequestDefaults): Database<T> {
+    const { connection, name } = this.#scope;
+    return new Database<T>(name, connection.with(defaults), this.#live, coalesceOf(this));
   }
 
   /**

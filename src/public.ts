@@ -298,6 +298,12 @@ export type {
 } from './http/auth.ts';
 export type { CoalesceOptions } from './http/connection-options.ts';
 export type { ConnectionOptions, JsonCodec } from './http/connection-options.ts';
+export type { RequestDefaults } from './http/prepare-request.ts';
+export type { UseOptions } from './core-couch.ts';
+export { logRequests } from './http/events.ts';
+export type { RequestEvent } from './http/events.ts';
+export type { Link, LinkRequest, Next, Priority } from './http/link.ts';
+export type { RetryOptions } from './operators/retry-policy.ts';
 export type { RequestOptions } from './http/request.ts';
 export { fetchTransport } from './http/fetch-transport.ts';
 export type { FetchTransportOptions } from './http/fetch-transport.ts';

@@ -27,7 +27,7 @@ import type { FeedState } from './feed-state.ts';
 import { RetryPolicy, requireTolerance } from '../operators/retry-policy.ts';
 import type { ErrorTolerance } from '../operators/retry-policy.ts';
 import { requireBackoff, toBody } from '../http/query.ts';
-import { retryTransient } from '../http/retry.ts';
+import { retryTransient } from '../http/retry-transient.ts';
 import { changesRequest, sinceParameter } from './parameters.ts';
 import type { ChangesParameters } from './parameters.ts';
 import type { CrossTab, FeedBehaviour, FeedKind } from './feed-state.ts';

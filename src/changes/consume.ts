@@ -25,7 +25,7 @@ import type { ValueOrAsync } from '../operators/to-observable.ts';
 import { databaseSource } from './feed-source.ts';
 import { documentCheckpoint } from './checkpoint.ts';
 import { RetryPolicy } from '../operators/retry-policy.ts';
-import { retryTransient } from '../http/retry.ts';
+import { retryTransient } from '../http/retry-transient.ts';
 import { changesRequest } from './parameters.ts';
 import type { ChangesParameters } from './parameters.ts';
 import { PollPace, drain, longPoll } from './polling.ts';

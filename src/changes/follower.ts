@@ -31,7 +31,7 @@ import { clock } from '../operators/time.ts';
 import type { FeedBehaviour, FeedKind } from './feed-state.ts';
 import type { FeedState } from './feed-state.ts';
 import { RetryPolicy } from '../operators/retry-policy.ts';
-import { waitForRetry, retryDelay } from '../http/retry.ts';
+import { waitForRetry, retryDelay } from '../http/retry-transient.ts';
 import { PollPace, drain, longPoll } from './polling.ts';
 
 const PROTOCOLS: Readonly<Record<FeedKind, Protocol>> = {

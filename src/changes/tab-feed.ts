@@ -25,7 +25,7 @@ import type { FeedSource, Sequenced } from './feed-source.ts';
 import type { FeedState } from './feed-state.ts';
 import { Follower } from './follower.ts';
 import { RetryPolicy } from '../operators/retry-policy.ts';
-import { waitForRetry, retryDelay } from '../http/retry.ts';
+import { waitForRetry, retryDelay } from '../http/retry-transient.ts';
 import { PollPace, drain } from './polling.ts';
 
 /** The feed of one tab among those that share: its sequence, and its requests to the server. */

@@ -45,14 +45,14 @@ export class TimeoutError extends CorduroyError {
   /** The limit that was exceeded, in milliseconds. */
   readonly timeout: number;
 
-  /** @param mayBeWritten - Whether the request was a write, which the server may have carried out. */
-  constructor(timeout: number, request: RequestSummary, mayBeWritten = false) {
-    const note = mayBeWritten ? `. ${MAY_BE_WRITTEN}` : '';
+  /** @param isWrite - Whether the server may have carried out a write. */
+  constructor(timeout: number, request: RequestSummary, isWrite = false) {
+    const note = isWrite ? `. ${MAY_BE_WRITTEN}` : '';
     super(`${request.method} ${request.url}: no answer within ${timeout} ms${note}`, {
       request,
       transient: true,
     });
-    if (mayBeWritten) withMayBeWritten(this);
+    if (isWrite) withMayBeWritten(this);
     this.timeout = timeout;
   }
 }

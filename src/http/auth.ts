@@ -100,6 +100,11 @@ export interface Authorization {
   readonly onRefused?: (error: unknown) => void;
 }
 
+/** Tells whether a value is what a connection makes of credentials. */
+export function isAuthorization(auth: Auth | Authorization): auth is Authorization {
+  return typeof auth === 'object' && auth !== null && 'headers' in auth && 'secrets' in auth;
+}
+
 /** The credentials of an anonymous request. */
 export const ANONYMOUS: Authorization = { headers: {}, secrets: [] };
 

@@ -20,8 +20,8 @@ import {
 } from 'rxjs';
 import { isWrongPassword } from '../errors/from-response.ts';
 import { isUnauthorized } from '../errors/http-error.ts';
-import { toObservable } from '../operators/to-observable.ts';
-import { ANONYMOUS } from './auth.ts';
+import { isPromise, toObservable } from '../operators/to-observable.ts';
+import { ANONYMOUS, isAuthorization } from './auth.ts';
 import type { Auth, Authorization, BasicCredentials, Credentials } from './auth.ts';
 import { CookieSession, createIdentity } from './cookie-session.ts';
 import { fixedIdentity, readSessionAs, untilRefused } from './identity.ts';
@@ -33,7 +33,8 @@ import type { Link, LinkRequest, Next } from './link.ts';
 import type { TransportResponse } from './transport.ts';
 
 /** Sends a request with credentials. */
-type Attempt = (authorization: Authorization) => Observable<TransportResponse>;
+type Attempt = (authorization: Authorization) => Response$;
+type Response$ = Observable<TransportResponse>;
 
 /**
  * Holds the credentials of one connection: those of its `auth` option, or of the last login or logout.
@@ -132,7 +133,7 @@ export class Authenticator {
     return next(request);
   };
 
-  #send(request: LinkRequest, next: Next): Observable<TransportResponse> {
+  #send(request: LinkRequest, next: Next): Response$ {
     const attempt: Attempt = (authorization) =>
       new Observable((subscriber) => {
         request.context.authorize(authorization);
@@ -250,16 +251,12 @@ export class Authenticator {
     });
   }
 
-  #attempt(
-    identity: Identity,
-    attempt: Attempt,
-    isResendable: boolean,
-  ): Observable<TransportResponse> {
+  #attempt(identity: Identity, attempt: Attempt, mayRepeat: boolean): Response$ {
     return identity.authorize().pipe(
       mergeMap((authorization) =>
         guarded(identity, attempt(authorization)).pipe(
           catchError((error: unknown) =>
-            isUnauthorized(error) && isResendable
+            isUnauthorized(error) && mayRepeat
               ? this.#reattempt(identity, authorization, error, attempt)
               : throwError(() => error),
           ),
@@ -275,7 +272,7 @@ export class Authenticator {
     refused: Authorization,
     error: unknown,
     attempt: Attempt,
-  ): Observable<TransportResponse> {
+  ): Response$ {
     const renewed = identity.renew(refused);
     if (renewed !== null) return renewed.pipe(mergeMap(attempt));
     const failure = throwError(() => error);
@@ -331,12 +328,4 @@ export class Authenticator {
 
 function guarded<T>(identity: Identity, exchange: Observable<T>): Observable<T> {
   return identity.guard === undefined ? exchange : identity.guard(exchange);
-}
-
-function isAuthorization(auth: Auth | Authorization): auth is Authorization {
-  return typeof auth === 'object' && auth !== null && 'headers' in auth && 'secrets' in auth;
-}
-
-function isPromise(auth: Auth): auth is Promise<Credentials | null> {
-  return typeof auth === 'object' && auth !== null && 'then' in auth;
 }

@@ -1,11 +1,9 @@
-import { Observable, asyncScheduler } from 'rxjs';
+import { Observable, Subject, asyncScheduler } from 'rxjs';
 import type { SchedulerLike } from 'rxjs';
 import { Redactor, secretsOfHeaders } from '../errors/redact.ts';
 import type { Redact, SecretKind } from '../errors/redact.ts';
-import { assertJson } from '../model/json.ts';
 import { invalidArgument } from '../model/invalid-argument.ts';
-import type { RetryOptions } from '../operators/retry-policy.ts';
-import { after, duration } from '../operators/time.ts';
+import { after } from '../operators/time.ts';
 import { guarded } from '../operators/to-observable.ts';
 import { assertHeader } from './auth.ts';
 import type { Authorization } from './auth.ts';
@@ -13,29 +11,19 @@ import { Authenticator } from './authenticator.ts';
 import { classifyLink, classifyOwnLink } from './classify.ts';
 import { coalescing } from './connection-options.ts';
 import type { Coalescing, ConnectionOptions, JsonCodec } from './connection-options.ts';
+import { eventsLink } from './events.ts';
+import type { RequestEvent } from './events.ts';
 import { asRead, decodeBody, wholeBodyLink } from './exchange.ts';
 import type { Answer, ReadExchange, ReplicationEndpoint } from './exchange.ts';
 import { defaultTransport } from './fetch-transport.ts';
 import { idleTimeoutLink } from './idle-timeout.ts';
-import { RequestContext, chain } from './link.ts';
-import type { Exchange, LinkRequest, Next, Priority, RequestSpec } from './link.ts';
+import { chain } from './link.ts';
+import type { Exchange, Next, RequestSpec } from './link.ts';
 import { failoverLink } from './nodes.ts';
-import { requireRetry, retryLink } from './retry.ts';
-import { observed } from './transport.ts';
-import type { TransportRequest } from './transport.ts';
+import { readDefaults, toRequest, toTransport } from './prepare-request.ts';
+import type { Defaults, RequestDefaults } from './prepare-request.ts';
+import { retryLink } from './retry.ts';
 import { databasePath, parseAddresses } from './url.ts';
-
-/** How requests are sent, unless a request says otherwise. */
-export interface RequestDefaults {
-  /** The longest time without data, in milliseconds. */
-  readonly timeout?: number | undefined;
-  readonly retry?: RetryOptions | false | undefined;
-  readonly priority?: Priority | undefined;
-}
-
-type Defaults = {
-  readonly [Name in keyof RequestDefaults]-?: Exclude<RequestDefaults[Name], undefined>;
-};
 
 /** What all connections of one server share: those that {@link Connection.with} derives, too. */
 interface Shared {
@@ -47,6 +35,7 @@ interface Shared {
   readonly maxBodySize: number;
   readonly headers: Readonly<Record<string, string>>;
   readonly redactor: Redactor;
+  readonly requests$: Subject<RequestEvent>;
   readonly send: Next;
 }
 
@@ -69,9 +58,8 @@ export class Connection {
    * @throws TypeError or RangeError for an invalid URL or option.
    */
   static open(url: string | readonly string[], options: ConnectionOptions = {}): Connection {
-    const { timeout = 120_000, retry = {}, priority = 'normal' } = options;
-    const defaults = { timeout, retry, priority };
-    requireDefaults(defaults);
+    const { timeout, retry, priority } = options;
+    const defaults = readDefaults({ timeout, retry, priority });
     return new Connection(share(url, options, defaults), defaults);
   }
 
@@ -80,11 +68,8 @@ export class Connection {
    *
    * @throws TypeError or RangeError for an invalid option.
    */
-  with({ timeout, retry, priority }: RequestDefaults): Connection {
-    const { timeout: t, retry: r, priority: p } = this.#defaults;
-    const defaults = { timeout: timeout ?? t, retry: retry ?? r, priority: priority ?? p };
-    requireDefaults(defaults);
-    return new Connection(this.#shared, defaults);
+  with(options: RequestDefaults): Connection {
+    return new Connection(this.#shared, readDefaults(options, this.#defaults));
   }
 
   /** The URL of the server, or of the first node, without credentials and without a final slash. */
@@ -112,6 +97,11 @@ export class Connection {
   /** The largest body that is read as a whole, in bytes. */
   get maxBodySize(): number {
     return this.#shared.maxBodySize;
+  }
+
+  /** Emits what happens to requests. Hot; without subscribers it costs nothing. */
+  get requests$(): Observable<RequestEvent> {
+    return this.#shared.requests$.asObservable();
   }
 
   /** Emits once after a delay, on the scheduler of this connection. */
@@ -188,15 +178,6 @@ export class Connection {
   }
 }
 
-const PRIORITIES: readonly unknown[] = ['high', 'normal', 'low'];
-
-function requireDefaults({ timeout, retry, priority }: Defaults): void {
-  duration(timeout, 'timeout');
-  requireRetry(retry, 'retry');
-  if (!PRIORITIES.includes(priority))
-    throw invalidArgument('priority', "'high', 'normal' or 'low'", priority);
-}
-
 /** Composes the links, and opens what the requests share. */
 function share(
   url: string | readonly string[],
@@ -222,8 +203,10 @@ function share(
     ],
     (request) => transport.send(toTransport(request)),
   );
+  const requests$ = new Subject<RequestEvent>();
+  const events = eventsLink(requests$, scheduler);
   const retry = retryLink(scheduler);
-  const withRetry = chain([retry, wholeBodyLink], attempt);
+  const withRetry = chain([events, retry, wholeBodyLink], attempt);
   const sendAs = (spec: RequestSpec, as: Authorization): Observable<Exchange> =>
     new Observable((subscriber) => {
       const request = toRequest(spec, shared, defaults, false);
@@ -241,67 +224,10 @@ function share(
     maxBodySize,
     headers: { accept: 'application/json', ...ownHeaders },
     redactor,
-    send: chain([...ofUser, retry, wholeBodyLink, authenticator.link], attempt),
+    requests$,
+    send: chain([...ofUser, events, retry, wholeBodyLink, authenticator.link], attempt),
   };
   return shared;
-}
-
-/** Completes what an operation describes. */
-function toRequest(
-  spec: RequestSpec,
-  shared: Shared,
-  defaults: Defaults,
-  isWhole: boolean,
-): LinkRequest {
-  const { method = 'GET', reads = method === 'GET' || method === 'HEAD' } = spec;
-  const { endless = false } = spec;
-  let { body } = spec;
-  let { headers } = shared;
-  if (spec.headers !== undefined) headers = Object.assign({}, headers, spec.headers);
-  if (spec.json !== undefined) {
-    assertJson(spec.json, 'The body', shared.codec);
-    body = shared.codec.stringify(spec.json);
-    headers = Object.assign({}, headers, JSON_TYPE);
-  }
-  // A proxy that compresses would hold back what a feed sends.
-  if (endless) headers = Object.assign({}, headers, IDENTITY);
-  return {
-    method,
-    route: spec.route ?? '',
-    server: shared.url,
-    path: spec.path,
-    headers,
-    body,
-    reads,
-    repeatable: spec.repeatable ?? reads,
-    endless,
-    priority: spec.priority ?? defaults.priority,
-    timeout: spec.timeout ?? defaults.timeout,
-    attempt: 1,
-    context: new RequestContext(spec, spec.retry ?? defaults.retry, isWhole, shared.redactor),
-  };
-}
-
-const JSON_TYPE = { 'content-type': 'application/json' };
-const IDENTITY = { 'accept-encoding': 'identity' };
-
-/** Completes a request for the transport, with credentials. */
-function toTransport(request: LinkRequest): TransportRequest {
-  const { method, server, path, endless, reads, context } = request;
-  const { authorization, spec, source } = context;
-  context.activity?.sent(request);
-  let { body } = request;
-  if (typeof body === 'object' && Symbol.asyncIterator in body) body = observed(body, source);
-  return {
-    method,
-    url: server + path,
-    headers: Object.assign({}, request.headers, authorization.headers),
-    body,
-    endless,
-    reads,
-    cookies: authorization.cookies,
-    followRedirects: spec.isAnswer === undefined,
-  };
 }
 
 const DEFAULT_MAX_BODY_SIZE = 268_435_456;

@@ -23,7 +23,7 @@ import { databaseSource } from '../changes/feed-source.ts';
 import type { FeedBehaviour } from '../changes/feed-state.ts';
 import type { FeedState } from '../changes/feed-state.ts';
 import { RetryPolicy } from '../operators/retry-policy.ts';
-import { retryTransient } from '../http/retry.ts';
+import { retryTransient } from '../http/retry-transient.ts';
 import { SharedFeed } from '../changes/shared-feed.ts';
 import type { DatabaseScope } from '../http/scope.ts';
 import type { Change } from '../model/change.ts';

@@ -1,5 +1,5 @@
-import { Observable, Subject, defer, from, isObservable, of, takeUntil } from 'rxjs';
-import type { Observer, Subscriber } from 'rxjs';
+import { Observable, Subject, Subscriber, defer, from, isObservable, of, takeUntil } from 'rxjs';
+import type { Observer } from 'rxjs';
 import { eachValueFrom } from 'rxjs-for-await';
 
 /** A value, or a Promise or an Observable of it. */
@@ -19,32 +19,38 @@ export function toObservable<T>(produce: () => ValueOrAsync<T>): Observable<T> {
   });
 }
 
-function isPromise<T>(value: T | Promise<T>): value is Promise<T> {
+/** Tells whether a value is a Promise, or another object with `then`. */
+export function isPromise<T>(value: T | Promise<T>): value is Promise<T> {
   return typeof value === 'object' && value !== null && 'then' in value;
 }
 
 /**
  * Makes an observer of a source. If one of its callbacks throws, the error reaches `subscriber`: RxJS
- * would throw it as uncaught, which ends the process, and `subscriber` would wait for ever.
+ * would throw it as uncaught, which ends the process, and `subscriber` would wait for ever. Without a
+ * callback for them, errors reach `subscriber` too. Unsubscribing from `subscriber` unsubscribes it.
  */
-export function guarded<T>(
-  subscriber: Pick<Subscriber<never>, 'error'>,
-  observer: Partial<Observer<T>>,
-): Observer<T> {
+export function guarded<T>(subscriber: ErrorTarget, observer: Partial<Observer<T>>): Subscriber<T> {
   return new Guarded(subscriber, observer);
 }
 
-/** A class, because every response passes several of them: its methods are no closures. */
-class Guarded<T> implements Observer<T> {
-  readonly #subscriber: Pick<Subscriber<never>, 'error'>;
+/** A subscriber, or another receiver of errors. */
+type ErrorTarget = Pick<Subscriber<never>, 'error'>;
+
+/**
+ * A subscriber, as RxJS's operators have: every response passes several, and RxJS would wrap other
+ * observers in two more objects.
+ */
+class Guarded<T> extends Subscriber<T> {
+  readonly #subscriber: ErrorTarget;
   readonly #observer: Partial<Observer<T>>;
 
-  constructor(subscriber: Pick<Subscriber<never>, 'error'>, observer: Partial<Observer<T>>) {
+  constructor(subscriber: ErrorTarget, observer: Partial<Observer<T>>) {
+    super(subscriber instanceof Subscriber ? subscriber : undefined);
     this.#subscriber = subscriber;
     this.#observer = observer;
   }
 
-  next(value: T): void {
+  protected override _next(value: T): void {
     try {
       this.#observer.next?.(value);
     } catch (thrown) {
@@ -52,20 +58,24 @@ class Guarded<T> implements Observer<T> {
     }
   }
 
-  error(failure: unknown): void {
+  protected override _error(failure: unknown): void {
     try {
       if (this.#observer.error === undefined) this.#subscriber.error(failure);
       else this.#observer.error(failure);
     } catch (thrown) {
       this.#subscriber.error(thrown);
+    } finally {
+      this.unsubscribe();
     }
   }
 
-  complete(): void {
+  protected override _complete(): void {
     try {
       this.#observer.complete?.();
     } catch (thrown) {
       this.#subscriber.error(thrown);
+    } finally {
+      this.unsubscribe();
     }
   }
 }

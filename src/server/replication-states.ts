@@ -11,7 +11,7 @@ import type { Sequence } from '../model/change.ts';
 import { invalidArgument } from '../model/invalid-argument.ts';
 import { equal } from '../model/json.ts';
 import { requireDatabaseName, requireId, segment } from '../http/url.ts';
-import { retryTransient } from '../http/retry.ts';
+import { retryTransient } from '../http/retry-transient.ts';
 import { RetryPolicy, requireTolerance } from '../operators/retry-policy.ts';
 import type { BackoffOptions, ErrorTolerance } from '../operators/retry-policy.ts';
 
