@@ -366,6 +366,19 @@ describe('one refused document', () => {
     expect(resolved.size).toBe(8);
   });
 
+  it('is written if an earlier request, which was refused, has written it', async () => {
+    const { db, direct, proxy } = await proxied();
+    const refusal = { status: 412, body: '{"error":"missing_stub","reason":"of another"}' };
+    const one = { match: isWrite, times: 1 };
+    proxy.lose({ answer: refusal, ...one });
+    const saved = firstValueFrom(db.save([{ _id: 'a' }, { _id: 'b' }]));
+    await proxy.nextRequest(({ url }) => url.includes('_bulk_docs'));
+    proxy.answer({ ...refusal, match: isWrite, times: 2 });
+    const { resolved, pending } = await saved;
+    expect([[...resolved.keys()], [...pending.keys()]]).toEqual([['a', 'b'], []]);
+    expect(resolved.get('a')?._rev).toBe((await firstValueFrom(direct.get('a')))._rev);
+  });
+
   it('costs few further requests in a long list', async () => {
     const { db, proxy } = await proxied();
     const docs: Draft<Note>[] = Array.from({ length: 128 }, (_, i) => ({ _id: `x${i}` }));

@@ -104,17 +104,20 @@ function isolateRefusal<T extends object>(
   const isNamed = ({ id }: Write<T>): boolean => code === 413 && id === rawAnswer(error).reason;
   const refused = (write: Write<T>): Observable<BulkAnswer<T>> => {
     const { id, doc } = write;
-    // The size of this request says nothing about an earlier one, which may have written it.
-    if (afterRefusal && code === 413 && !isNamed(write))
-      return recogniseOwnWrites(db, [write], {
-        value: [{ ok: false, id, doc, error: 'conflict', reason: '' }],
-        code,
-        headers,
-      }).pipe(map((answer) => unlessWritten(answer, error)));
     const tooLarge = code === 413;
     const reason = tooLarge ? 'the document is larger than the server accepts' : error.reason;
     const name = tooLarge ? 'document_too_large' : error.error;
-    return of({ value: [{ ok: false, id, doc, error: name, reason }], code, headers });
+    const answer = { value: [{ ok: false, id, doc, error: name, reason } as const], code, headers };
+    if (!afterRefusal || isNamed(write)) return of(answer);
+    // An earlier request may have written it, and was refused for another document.
+    const conflict = { ok: false, id, doc, error: 'conflict', reason: '' } as const;
+    return recogniseOwnWrites(db, [write], { ...answer, value: [conflict] }).pipe(
+      map((present) => {
+        if (present.failure !== undefined || present.value[0]?.ok === true) return present;
+        // The size of this request says nothing about the earlier one.
+        return tooLarge ? unlessWritten(present, error) : answer;
+      }),
+    );
   };
   const [only] = writes;
   if (only === undefined) return throwError(() => error);
