@@ -1,12 +1,11 @@
-import { catchError, map, of, throwError } from 'rxjs';
+import { catchError, of, throwError } from 'rxjs';
 import { isNotFound } from '../errors/http-error.ts';
 import { asArray, asObject, requireSameId, sequence, stringField } from '../http/decode.ts';
-import type { Answer } from '../http/exchange.ts';
 import { Operation, operation } from '../http/operation.ts';
 import type { DatabaseScope } from '../http/scope.ts';
 import { documentPath, encodeText, isDotSegment, requireId, revQuery } from '../http/url.ts';
 import type { DocumentRef } from '../model/document.ts';
-import { writtenDespite } from '../http/verify-writes.ts';
+import { orVerified } from '../http/verify-writes.ts';
 import { invalidArgument } from '../model/invalid-argument.ts';
 
 /** Reads the known revisions of a document, the newest first. */
@@ -158,17 +157,12 @@ export function deleteDocument(db: DatabaseScope, doc: DocumentRef): Operation<D
   );
   return new Operation(
     answer.answers().pipe(
-      catchError((error: unknown) => {
-        const { _id: id, _rev } = doc;
-        const tombstone = { _id: id, _rev, _deleted: true } as const;
-        return writtenDespite(error, db, { id, doc: tombstone }).pipe(
-          map((rev): Answer<DeleteResult> => ({
-            value: { ok: true, id, rev },
-            code: 200,
-            headers: {},
-          })),
-        );
-      }),
+      orVerified(
+        db,
+        () => ({ id: doc._id, doc: { _id: doc._id, _rev: doc._rev, _deleted: true } }),
+        (rev): DeleteResult => ({ ok: true, id: doc._id, rev }),
+        { code: 200 },
+      ),
     ),
   );
 }

@@ -8,7 +8,7 @@ import type { Answer } from '../http/exchange.ts';
 import { asArray, asObject, requireSameId } from '../http/decode.ts';
 import type { DatabaseScope } from '../http/scope.ts';
 import { verifyWrites } from '../http/verify-writes.ts';
-import { mayBeWritten } from '../errors/connection-error.ts';
+import { isConnectionError, mayBeWritten } from '../errors/connection-error.ts';
 import type { WrittenRevision } from '../http/verify-writes.ts';
 import { withId, writeQuery } from './write.ts';
 import type { Write, WriteOptions, WriteOutcome } from './write.ts';
@@ -51,8 +51,14 @@ function writeBatch<T extends object>(
         return isolateRefusal(db, writes, options, error, afterRefusal);
       if (!mayBeWritten(error) && !mayRefuseOneDocument(error)) return throwError(() => error);
       return verifyWrites(db, writes, options.newEdits === false).pipe(
-        catchError(() => of(writes.map(() => null))),
-        map((revs) => answerOf(writes, revs, failure)),
+        catchError(() => of<readonly WrittenRevision[] | null>(null)),
+        mergeMap((revs) => {
+          const isNew = revs?.every((rev) => rev === null) === true && !afterRefusal;
+          // The server had closed the connection before it read the request.
+          if (isNew && isConnectionError(error) && error.reusedSocket)
+            return writeBatch(db, writes, options, true);
+          return of(answerOf(writes, revs ?? [], failure));
+        }),
       );
     }),
   );
@@ -115,7 +121,7 @@ function isolateRefusal<T extends object>(
       map((present) => {
         if (present.failure !== undefined || present.value[0]?.ok === true) return present;
         // The size of this request says nothing about the earlier one.
-        return tooLarge ? unlessWritten(present, error) : answer;
+        return tooLarge ? { ...answerOf([write], [], error), code, headers } : answer;
       }),
     );
   };
@@ -145,18 +151,6 @@ function isolateRefusal<T extends object>(
     );
 }
 
-/** Makes the outcome unknown of a document that is not known to be written. */
-function unlessWritten<T extends object>(
-  answer: BulkAnswer<T>,
-  failure: CorduroyError,
-): BulkAnswer<T> {
-  const [outcome] = answer.value;
-  if (outcome === undefined || outcome.ok) return answer;
-  const { id, doc } = outcome;
-  const unknown = { ok: false, id, doc, error: 'unknown', reason: UNKNOWN } as const;
-  return { ...answer, value: [unknown], failure };
-}
-
 /** Writes a part of a refused request, of which some documents may have been written already. */
 function writePart<T extends object>(
   db: DatabaseScope,
@@ -165,11 +159,10 @@ function writePart<T extends object>(
   { failure }: BulkAnswer<T>,
   mayBeStored: boolean,
 ): Observable<BulkAnswer<T>> {
-  const unknown = writes.map(() => null);
   // After a failure nothing more is sent.
-  if (failure !== undefined) return of(answerOf(writes, unknown, failure));
+  if (failure !== undefined) return of(answerOf(writes, [], failure));
   return writeBatch(db, writes, options, mayBeStored).pipe(
-    catchError((error: unknown) => of(answerOf(writes, unknown, error as CorduroyError))),
+    catchError((error: unknown) => of(answerOf(writes, [], error as CorduroyError))),
   );
 }
 

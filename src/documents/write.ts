@@ -1,4 +1,4 @@
-import { catchError, map } from 'rxjs';
+import { map } from 'rxjs';
 import type { Observable } from 'rxjs';
 import type { HTTPError } from '../errors/http-error.ts';
 import type { Answer } from '../http/exchange.ts';
@@ -11,7 +11,8 @@ import { assertJson, equal, hasToJson, nameOf } from '../model/json.ts';
 import type { JsonCodec, ValueName } from '../model/json.ts';
 import { invalidArgument, describeValue } from '../model/invalid-argument.ts';
 import { canCoalesceWrite, coalesceWrite, itemError } from './coalesce.ts';
-import { writtenDespite } from '../http/verify-writes.ts';
+import { orVerified } from '../http/verify-writes.ts';
+import type { SentWrite } from '../http/verify-writes.ts';
 
 /** Options for writing documents. */
 export interface WriteOptions {
@@ -172,17 +173,9 @@ export function writeOne<T extends object>(
     },
   );
   if (batch === 'ok') return answer;
-  return answer.pipe(
-    catchError((error: unknown) =>
-      writtenDespite(error, db, { id, doc: plainDraft(doc) }, newEdits === false).pipe(
-        map((rev): Answer<WriteOutcome<T>> => ({
-          value: { ok: true, id, rev, doc },
-          code: 201,
-          headers: {},
-        })),
-      ),
-    ),
-  );
+  const sent = (): SentWrite => ({ id, doc: plainDraft(doc) });
+  const written = (rev: string): WriteOutcome<T> => ({ ok: true, id, rev, doc });
+  return answer.pipe(orVerified(db, sent, written, { keptRevisions: newEdits === false }));
 }
 
 /** Makes the error that a refused document would have had if it had been saved alone. */

@@ -18,13 +18,12 @@ import {
   tap,
   throwError,
 } from 'rxjs';
-import { isWrongPassword } from '../errors/from-response.ts';
 import { isUnauthorized } from '../errors/http-error.ts';
 import { isPromise, toObservable } from '../operators/to-observable.ts';
 import { ANONYMOUS, isAuthorization } from './auth.ts';
 import type { Auth, Authorization, BasicCredentials, Credentials } from './auth.ts';
 import { CookieSession, createIdentity } from './cookie-session.ts';
-import { fixedIdentity, readSessionAs, untilRefused } from './identity.ts';
+import { fixedIdentity, isAccepted, readSessionAs } from './identity.ts';
 import type { Channel, Identity } from './identity.ts';
 import { readExchange } from './exchange.ts';
 import type { ReadExchange } from './exchange.ts';
@@ -81,7 +80,7 @@ export class Authenticator {
     } else if (typeof auth === 'function' || isPromise(auth)) {
       this.#canReload = typeof auth === 'function';
       // If no request ever waits for it, its rejection must not end the program.
-      if (isPromise(auth)) auth.then(undefined, () => {});
+      if (typeof auth !== 'function') auth.then(undefined, () => {});
       const produce = typeof auth === 'function' ? auth : (): typeof auth => auth;
       this.#load$ = toObservable<Credentials | null>(produce).pipe(
         take(1),
@@ -236,18 +235,7 @@ export class Authenticator {
       const isSession = identity instanceof CookieSession;
       const former = identity.immediate ?? ANONYMOUS;
       this.#setIdentity(createIdentity(isSession ? { session: user } : user, this.#channel));
-      return readSessionAs(this.immediate, this.#channel).pipe(
-        // CouchDB caches the old password for a moment. Each failure counts towards its lock.
-        catchError((error: unknown) =>
-          isWrongPassword(error)
-            ? untilRefused(former, this.#channel).pipe(
-                mergeMap(() => readSessionAs(this.immediate, this.#channel)),
-              )
-            : throwError(() => error),
-        ),
-        map(() => true),
-        catchError(() => of(false)),
-      );
+      return isAccepted(this.immediate, former, this.#channel);
     });
   }
 

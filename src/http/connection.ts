@@ -69,7 +69,12 @@ export class Connection {
    * @throws TypeError or RangeError for an invalid option.
    */
   with(options: RequestDefaults): Connection {
-    return new Connection(this.#shared, readDefaults(options, this.#defaults));
+    const defaults = readDefaults(options, this.#defaults);
+    const { timeout, retry, priority } = this.#defaults;
+    const isSame =
+      defaults.timeout === timeout && defaults.retry === retry && defaults.priority === priority;
+    // Requests of one connection can be combined.
+    return isSame ? this : new Connection(this.#shared, defaults);
   }
 
   /** The URL of the server, or of the first node, without credentials and without a final slash. */

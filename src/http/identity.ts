@@ -17,6 +17,7 @@ import {
   throwError,
 } from 'rxjs';
 import type { SchedulerLike } from 'rxjs';
+import { isWrongPassword } from '../errors/from-response.ts';
 import { isAccountLocked, isHTTPError, isUnauthorized } from '../errors/http-error.ts';
 import { after, clock } from '../operators/time.ts';
 import type { Authorization, ProxyCredentials } from './auth.ts';
@@ -230,10 +231,31 @@ const CACHE_POLL_INTERVAL = 250;
 const CACHE_POLLS = 40;
 
 /**
+ * Emits whether CouchDB accepts a new password. It caches the former one for some seconds; then this
+ * waits until CouchDB uses the new one, because each failure counts towards the lock of the account.
+ */
+export function isAccepted(
+  authorization: Authorization,
+  former: Authorization,
+  channel: Channel,
+): Observable<boolean> {
+  const read = readSessionAs(authorization, channel);
+  return read.pipe(
+    catchError((error: unknown) =>
+      isWrongPassword(error)
+        ? untilRefused(former, channel).pipe(mergeMap(() => read))
+        : throwError(() => error),
+    ),
+    map(() => true),
+    catchError(() => of(false)),
+  );
+}
+
+/**
  * Emits when CouchDB no longer accepts the former password, which it caches for some seconds. A
  * former password that works is no failed login, but a new one that does not work is.
  */
-export function untilRefused(former: Authorization, channel: Channel): Observable<unknown> {
+function untilRefused(former: Authorization, channel: Channel): Observable<unknown> {
   return readSessionAs(former, channel).pipe(
     repeat({ count: CACHE_POLLS, delay: () => after(CACHE_POLL_INTERVAL, channel.scheduler) }),
     catchError(() => EMPTY),

@@ -1,7 +1,9 @@
 import { catchError, map, mergeMap, of, throwError } from 'rxjs';
-import type { Observable } from 'rxjs';
-import { mayBeWritten } from '../errors/connection-error.ts';
+import type { MonoTypeOperatorFunction, Observable } from 'rxjs';
+import { isConnectionError, mayBeWritten } from '../errors/connection-error.ts';
+import { isConflict } from '../errors/http-error.ts';
 import { arrayField, asArray, asObject } from './decode.ts';
+import type { Answer } from './exchange.ts';
 import type { DatabaseScope } from './scope.ts';
 import type { Attachments, Document, Draft } from '../model/document.ts';
 import { equal } from '../model/json.ts';
@@ -192,21 +194,47 @@ function haveSameAttachments(
 const unpadded = (base64: string): string => base64.replaceAll('=', '');
 
 /**
- * Finds out whether a write that failed has been carried out. Emits its revision if it has; otherwise
- * errors with the error of the write.
+ * Returns an operator that finds out whether a failed write has been carried out. It then emits an answer
+ * with the revision; otherwise it errors with the error of the write.
+ *
+ * If the server had closed the kept-alive connection and has no such write, it is sent once more.
+ *
+ * @param write - Describes the write, after it was sent.
+ * @param toValue - Makes the value from the revision.
  */
-export function writtenDespite(
-  error: unknown,
+export function orVerified<T>(
   db: DatabaseScope,
-  write: SentWrite,
-  keptRevisions = false,
-): Observable<string> {
-  if (!mayBeWritten(error)) return throwError(() => error);
-  return verifyWrites(db, [write], keptRevisions).pipe(
-    catchError(() => throwError(() => error)),
-    map(([rev]) => {
-      if (typeof rev !== 'string') throw error;
-      return rev;
-    }),
-  );
+  write: () => SentWrite,
+  toValue: (rev: string) => T,
+  { keptRevisions = false, code = 201 } = {},
+): MonoTypeOperatorFunction<Answer<T>> {
+  const find = (error: unknown): Observable<Answer<T> | null> =>
+    verifyWrites(db, [write()], keptRevisions).pipe(
+      catchError(() => throwError(() => error)),
+      map(([rev]) => (typeof rev === 'string' ? { value: toValue(rev), code, headers: {} } : null)),
+    );
+  return (source) => {
+    const again = source.pipe(
+      catchError((error: unknown) =>
+        // The first request may have arrived after all.
+        mayBeWritten(error) || isConflict(error)
+          ? find(error).pipe(map((answer) => orThrow(answer, error)))
+          : throwError(() => error),
+      ),
+    );
+    return source.pipe(
+      catchError((error: unknown) => {
+        if (!mayBeWritten(error)) return throwError(() => error);
+        const mayRepeat = isConnectionError(error) && error.reusedSocket;
+        return find(error).pipe(
+          mergeMap((answer) => (answer === null && mayRepeat ? again : of(orThrow(answer, error)))),
+        );
+      }),
+    );
+  };
+}
+
+function orThrow<T>(answer: T | null, error: unknown): T {
+  if (answer === null) throw error;
+  return answer;
 }

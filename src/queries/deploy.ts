@@ -6,7 +6,7 @@ import type { Answer } from '../http/exchange.ts';
 import { asObject, requireSameId, stringField } from '../http/decode.ts';
 import { Operation } from '../http/operation.ts';
 import type { DatabaseScope } from '../http/scope.ts';
-import { writtenDespite } from '../http/verify-writes.ts';
+import { orVerified } from '../http/verify-writes.ts';
 import { requireBackoff } from '../http/query.ts';
 import { documentPath, isDotSegment, requireId, revQuery, segment } from '../http/url.ts';
 import { assertJson, canonical } from '../model/json.ts';
@@ -237,10 +237,10 @@ function put(
       },
     )
     .pipe(
-      catchError((error: unknown) =>
-        writtenDespite(error, db, { id: doc._id, doc }).pipe(
-          map((rev) => ({ value: rev, code: 201, headers: {} })),
-        ),
+      orVerified(
+        db,
+        () => ({ id: doc._id, doc }),
+        (rev) => rev,
       ),
     );
 }
