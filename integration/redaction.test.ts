@@ -109,7 +109,11 @@ describe.each(transports)('errors over %s contain no credential', (_, transport)
     const numRuns = kind === 'silence' ? 3 : 15;
     await fc.assert(
       fc.asyncProperty(secret, fc.boolean(), async (password, inUrl) => {
-        const options = { transport, timeout: kind === 'silence' ? 20 : 2000 };
+        const options = {
+          transport,
+          timeout: kind === 'silence' ? 20 : 2000,
+          retry: false,
+        } as const;
         const basic = Buffer.from(`ada:${password}`).toString('base64');
         const url = new URL(stub.url);
         if (inUrl) {
@@ -133,11 +137,12 @@ describe.each(transports)('errors over %s contain no credential', (_, transport)
       fc.asyncProperty(secret, async (password) => {
         const token = Buffer.from(password).toString('base64url');
         const auth = { bearer: token };
-        const refused = new Couch('http://127.0.0.1:1', { transport, auth });
+        const refused = new Couch('http://127.0.0.1:1', { transport, auth, retry: false });
         expectHidden(await failureOf(refused.version()), token);
         const unknown = new Couch('http://no-such-host.invalid', {
           transport,
           auth: ['ada', password],
+          retry: false,
         });
         expectHidden(await failureOf(unknown.version()), password);
         stub.answer(failures['an error with the secrets'] as StubHandler);
@@ -173,7 +178,7 @@ describe('errors contain no credential that changes', () => {
           Buffer.from(`ada:${password}`).toString('base64'),
         ]);
         const given = new BehaviorSubject<Credentials>({ session: ['ada', first] });
-        const couch = new Couch(stub.url, { auth: given });
+        const couch = new Couch(stub.url, { auth: given, retry: false });
         stub.answer(letIn(fail));
         expectHidden(await failureOf(couch.version()), ...secrets);
         given.next(['ada', second]);
@@ -201,7 +206,7 @@ describe('errors contain no credential that changes', () => {
       () => ({ username: '', password: 'hunter22' }),
     ];
     for (const auth of auths) {
-      const couch = new Couch(stub.url, { auth });
+      const couch = new Couch(stub.url, { auth, retry: false });
       const error: unknown = await firstValueFrom(couch.version()).catch(
         (thrown: unknown) => thrown,
       );
@@ -222,7 +227,7 @@ it('no credential is shown if a transport throws the whole request', async () =>
           return inBody ? of({ status: 200, headers: {}, body: failing }) : failing;
         },
       };
-      const couch = new Couch('http://host', { transport, auth: ['ada', password] });
+      const couch = new Couch('http://host', { transport, auth: ['ada', password], retry: false });
       const basic = Buffer.from(`ada:${password}`).toString('base64');
       expectHidden(await failureOf(couch.version()), password, basic);
     }),
@@ -236,7 +241,7 @@ it('no credential is shown if a server reports a URL that contains some', async 
       .writeHead(404)
       .end('{"error":"db_not_found","reason":"could not open http://bob:hunter2@other:5984/x/"}');
   });
-  const error = await failureOf(new Couch(stub.url).version());
+  const error = await failureOf(new Couch(stub.url, { retry: false }).version());
   expectHidden(error, 'hunter2');
   expect(error.message).toContain('http://***@other:5984/x/');
 });
@@ -280,7 +285,7 @@ describe('a secret of a single request', () => {
       const reason = `${JSON.stringify(request.headers)} ${String(request.body)}`;
       response.end(JSON.stringify({ error: 'echo', reason }));
     });
-    const failure: unknown = await firstValueFrom(ask(new Couch(stub.url))).catch(
+    const failure: unknown = await firstValueFrom(ask(new Couch(stub.url, { retry: false }))).catch(
       (error: unknown) => error,
     );
     expect(isCorduroyError(failure)).toBe(true);

@@ -13,7 +13,7 @@ let couch: Couch;
 let db: Database;
 beforeAll(async () => {
   stub = await startStub();
-  couch = new Couch(stub.url, { coalesce: true, auth: ['ada', 'secret'] });
+  couch = new Couch(stub.url, { coalesce: true, auth: ['ada', 'secret'], retry: false });
   db = couch.use('db');
 });
 afterAll(() => stub.close());

@@ -1,3 +1,4 @@
+import type { Subscriber } from 'rxjs';
 import {
   EMPTY,
   Observable,
@@ -7,7 +8,6 @@ import {
   concat,
   defaultIfEmpty,
   defer,
-  ignoreElements,
   isObservable,
   map,
   merge,
@@ -139,22 +139,31 @@ export class Authenticator {
         return next(request).subscribe(subscriber);
       });
     return new Observable((subscriber) => {
-      const onSourceError = (error: unknown): void => {
-        if (this.#identity === null) subscriber.error(error);
-      };
-      subscriber.add(this.#source$?.subscribe({ error: onSourceError }));
+      this.#follow(subscriber);
       // The source may have emitted synchronously, and so have restarted the subscriber.
       if (subscriber.closed) return;
-      const identity$ =
-        this.#identity === null
-          ? (this.#load$ ?? this.#identified$.pipe(take(1)))
-          : of(this.#identity);
-      subscriber.add(
-        identity$
-          .pipe(mergeMap((identity) => this.#attempt(identity, attempt, canResend(request))))
-          .subscribe(subscriber),
-      );
+      const send = (identity: Identity): Response$ =>
+        this.#attempt(identity, attempt, canResend(request));
+      subscriber.add(this.#identify().pipe(mergeMap(send)).subscribe(subscriber));
     });
+  }
+
+  /** Emits once when there are credentials, and completes. Errors as their source does. */
+  readonly ready$: Observable<unknown> = new Observable((subscriber) => {
+    this.#follow(subscriber);
+    if (!subscriber.closed) subscriber.add(this.#identify().subscribe(subscriber));
+  });
+
+  /** Follows the Observable of credentials as long as a subscriber is there. */
+  #follow(subscriber: Subscriber<never>): void {
+    const error = (failure: unknown): void =>
+      this.#identity === null ? subscriber.error(failure) : undefined;
+    subscriber.add(this.#source$?.subscribe({ error }));
+  }
+
+  #identify(): Observable<Identity> {
+    if (this.#identity !== null) return of(this.#identity);
+    return this.#load$ ?? this.#identified$.pipe(take(1));
   }
 
   /**
@@ -200,13 +209,8 @@ export class Authenticator {
     const failure = throwError(() => error);
     if (!isUnauthorized(error)) return failure;
     const identity = this.#identity;
-    const restored$ =
-      identity instanceof CookieSession && identity.isKeptByBrowser
-        ? identity.restore().pipe(catchError(() => EMPTY))
-        : EMPTY;
-    return concat(restored$.pipe(ignoreElements()), failure).pipe(
-      tap({ error: () => this.#refused$.next() }),
-    );
+    const restored$ = identity instanceof CookieSession ? identity.restore() : EMPTY;
+    return concat(restored$, failure).pipe(tap({ error: () => this.#refused$.next() }));
   }
 
   /** Logs out at each subscription. Later requests are anonymous, even if the server fails. */
@@ -232,9 +236,10 @@ export class Authenticator {
       const isCurrentUser = identity?.immediate?.basic?.username === user.username;
       // A function or an Observable supplies the new password itself.
       if (!isCurrentUser || this.#source$ !== null || this.#load$ !== null) return of(true);
-      const isSession = identity instanceof CookieSession;
       const former = identity.immediate ?? ANONYMOUS;
-      this.#setIdentity(createIdentity(isSession ? { session: user } : user, this.#channel));
+      this.#setIdentity(
+        createIdentity(identity instanceof CookieSession ? { session: user } : user, this.#channel),
+      );
       return isAccepted(this.immediate, former, this.#channel);
     });
   }
@@ -314,6 +319,5 @@ export class Authenticator {
   }
 }
 
-function guarded<T>(identity: Identity, exchange: Observable<T>): Observable<T> {
-  return identity.guard === undefined ? exchange : identity.guard(exchange);
-}
+const guarded = (identity: Identity, exchange: Response$): Response$ =>
+  identity.guard?.(exchange) ?? exchange;

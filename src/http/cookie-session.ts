@@ -1,4 +1,15 @@
-import { catchError, defer, map, mergeMap, of, share, tap, throwError } from 'rxjs';
+import {
+  EMPTY,
+  catchError,
+  defer,
+  ignoreElements,
+  map,
+  mergeMap,
+  of,
+  share,
+  tap,
+  throwError,
+} from 'rxjs';
 import type { Observable } from 'rxjs';
 import { isAccountLocked, isForbidden, isNotFound, isUnauthorized } from '../errors/http-error.ts';
 import {
@@ -114,11 +125,15 @@ export class CookieSession implements Identity {
     return this.#login$;
   }
 
-  /** Logs in again, because the browser has lost the cookie. Requests wait for it. */
-  restore(): Observable<ReadExchange> {
+  /** Logs in again if the browser has lost the cookie. Requests wait for it. Completes, never errors. */
+  restore(): Observable<never> {
     return defer(() => {
+      if (!this.isKeptByBrowser) return EMPTY;
       this.#cookie = null;
-      return this.#login$;
+      return this.#login$.pipe(
+        ignoreElements(),
+        catchError(() => EMPTY),
+      );
     });
   }
 

@@ -2,6 +2,7 @@ import { mergeMap } from 'rxjs';
 import { secretsOfHeader } from '../errors/redact.ts';
 import { basicAuthorization } from '../http/auth.ts';
 import type { Connection } from '../http/connection.ts';
+import type { RequestSpec } from '../http/link.ts';
 import type { Answer, ReplicationEndpoint } from '../http/exchange.ts';
 import { asObject } from '../http/decode.ts';
 import { Operation, operation } from '../http/operation.ts';
@@ -134,28 +135,29 @@ export function replicate(
     body[wireName(name)] = value;
   }
   if (id === undefined) {
-    return operation(
-      connection,
-      () => {
-        const json = Object.assign(endpoints(), body, cancel && { cancel });
-        // A replication without `continuous` responds when it has ended, so no timeout applies.
-        return { method: 'POST', path: '/_replicate', json, secrets: secretsOf(json), timeout: 0 };
-      },
-      decode,
-    );
+    return withCredentials(connection, () => {
+      const json = Object.assign(endpoints(), body, cancel && { cancel });
+      // A replication without `continuous` responds when it has ended, so no timeout applies.
+      return { method: 'POST', path: '/_replicate', json, secrets: secretsOf(json), timeout: 0 };
+    });
   }
   requireId(id, 'replicate: _id');
   const path = `/_replicator${documentPath(id)}`;
   return cancel
     ? removeDocument(connection, path)
-    : operation(
-        connection,
-        () => {
-          const json = Object.assign(endpoints(), body);
-          return { method: 'PUT', path, json, secrets: secretsOf(json) };
-        },
-        decode,
-      );
+    : withCredentials(connection, () => {
+        const json = Object.assign(endpoints(), body);
+        return { method: 'PUT', path, json, secrets: secretsOf(json) };
+      });
+}
+
+/** Sends a request whose body has the credentials of the connection, when they are there. */
+function withCredentials(
+  connection: Connection,
+  describe: () => RequestSpec,
+): Operation<ReplicationResult> {
+  const answer = operation(connection, describe, decode).answers();
+  return new Operation(connection.authenticator.ready$.pipe(mergeMap(() => answer)));
 }
 
 /** Returns the credentials in the body of a replication. */

@@ -49,6 +49,8 @@ export function prepare(
     transport,
     timeout: SILENCE,
     maxBodySize: MAX_BODY_SIZE,
+    // A fault is one failure.
+    retry: false,
     ...(plan.ownHeader && { headers: { 'x-api-key': header } }),
   };
   const auth = authOf(plan);
