@@ -50,7 +50,7 @@ export function prepare(
     timeout: SILENCE,
     maxBodySize: MAX_BODY_SIZE,
     // A fault is one failure.
-    retry: false,
+    retry: false as const,
     ...(plan.ownHeader && { headers: { 'x-api-key': header } }),
   };
   const auth = authOf(plan);
