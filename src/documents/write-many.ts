@@ -9,6 +9,7 @@ import { asArray, asObject, requireSameId } from '../http/decode.ts';
 import type { DatabaseScope } from '../http/scope.ts';
 import { mayBeWritten, verifyWrites } from '../http/verify-writes.ts';
 import type { WrittenRevision } from '../http/verify-writes.ts';
+import { BULK_DOCS, endpoint } from '../http/url.ts';
 import { withId, writeQuery } from './write.ts';
 import type { Write, WriteOptions, WriteOutcome } from './write.ts';
 
@@ -217,8 +218,8 @@ function sendBulkDocs<T extends object>(
   const query = writeQuery(options, 'many');
   return db.connection.json(
     () => ({
+      ...endpoint(db, BULK_DOCS, query),
       method: 'POST',
-      path: `${db.path}/_bulk_docs${query}`,
       json: {
         ...(options.allOrNothing === true && { all_or_nothing: true }),
         ...(options.newEdits === false && { new_edits: false }),

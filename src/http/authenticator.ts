@@ -28,6 +28,7 @@ import { fixedIdentity, readSessionAs, untilRefused } from './identity.ts';
 import type { Channel, Identity } from './identity.ts';
 import { readExchange } from './exchange.ts';
 import type { ReadExchange } from './exchange.ts';
+import { SESSION } from './url.ts';
 
 /** Sends a request with credentials. */
 type Attempt<T> = (authorization: Authorization) => Observable<T>;
@@ -200,7 +201,10 @@ export class Authenticator {
       const cookie = identity instanceof CookieSession ? identity.cookie : null;
       const forget = (): void => this.#switchTo(createIdentity(null, this.#channel));
       return this.#channel
-        .send({ method: 'DELETE', path: '/_session' }, cookie ?? { ...ANONYMOUS, cookies: true })
+        .send(
+          { ...SESSION, method: 'DELETE', repeatable: true },
+          cookie ?? { ...ANONYMOUS, cookies: true },
+        )
         .pipe(mergeMap(readExchange), tap({ next: forget, error: forget }));
     });
   }

@@ -22,6 +22,7 @@ import { after, clock } from '../operators/time.ts';
 import type { Authorization, ProxyCredentials } from './auth.ts';
 import { readExchange } from './exchange.ts';
 import type { Exchange, ReadExchange, RequestSpec } from './exchange.ts';
+import { SESSION } from './url.ts';
 
 /** Validated credentials, ready for use. */
 export interface Identity {
@@ -221,7 +222,7 @@ export function readSessionAs(
   authorization: Authorization,
   channel: Channel,
 ): Observable<ReadExchange> {
-  return channel.send({ path: '/_session' }, authorization).pipe(mergeMap(readExchange));
+  return channel.send(SESSION, authorization).pipe(mergeMap(readExchange));
 }
 
 /** How often, and how many times, to find out whether CouchDB still caches a former password. */
