@@ -24,11 +24,10 @@ import { toObservable } from '../operators/to-observable.ts';
 import { ANONYMOUS } from './auth.ts';
 import type { Auth, Authorization, BasicCredentials, Credentials } from './auth.ts';
 import { CookieSession, createIdentity } from './cookie-session.ts';
-import { fixedIdentity, readSessionAs, untilRefused } from './identity.ts';
+import { LOGOUT, fixedIdentity, readSessionAs, untilRefused } from './identity.ts';
 import type { Channel, Identity } from './identity.ts';
 import { readExchange } from './exchange.ts';
 import type { ReadExchange } from './exchange.ts';
-import { SESSION } from './url.ts';
 
 /** Sends a request with credentials. */
 type Attempt<T> = (authorization: Authorization) => Observable<T>;
@@ -201,10 +200,7 @@ export class Authenticator {
       const cookie = identity instanceof CookieSession ? identity.cookie : null;
       const forget = (): void => this.#switchTo(createIdentity(null, this.#channel));
       return this.#channel
-        .send(
-          { ...SESSION, method: 'DELETE', repeatable: true },
-          cookie ?? { ...ANONYMOUS, cookies: true },
-        )
+        .send(LOGOUT, cookie ?? { ...ANONYMOUS, cookies: true })
         .pipe(mergeMap(readExchange), tap({ next: forget, error: forget }));
     });
   }

@@ -217,6 +217,9 @@ class PasswordIdentity implements Identity {
   }
 }
 
+/** Describes the request that ends a session. */
+export const LOGOUT: RequestSpec = { ...SESSION, method: 'DELETE', repeatable: true };
+
 /** Reads the session that belongs to credentials. */
 export function readSessionAs(
   authorization: Authorization,

@@ -38,9 +38,9 @@ export interface RequestOptions {
   /** Overrides the connection's `timeout`, in milliseconds; 0 disables it. */
   readonly timeout?: number;
   /**
-   * The name of the endpoint for links, which never see it as a part of the URL: `path` with names in
-   * braces in place of ids and other values, and without a query: `'/_shards/{docid}'`. It begins where
-   * `path` begins, and a link receives it below `/{db}` or `/_node/{node-name}`.
+   * The route that links receive: `path` with names in braces in place of ids and other values, and
+   * without a query, such as `'/_shards/{docid}'`. Corduroy adds `/{db}` or `/_node/{node-name}` before
+   * it. Links may write routes to logs and metrics, so put no values in it.
    * @defaultValue '/*'
    */
   readonly route?: string;

@@ -10,7 +10,7 @@ import { functionQuery } from '../http/query.ts';
 import {
   designAt,
   designName,
-  documentAt,
+  documentPath,
   endpoint,
   readByPost,
   requireId,
@@ -175,10 +175,10 @@ function functionAt(
   }
   if (id !== undefined) requireId(id);
   const [ddoc, func] = parts;
-  const template = `/${kind}/{func}`;
+  const design = designAt(db, ddoc);
   return id === undefined
-    ? endpoint(designAt(db, ddoc), template, query, func)
-    : documentAt(endpoint(designAt(db, ddoc), template, '', func), id, query);
+    ? endpoint(design, `/${kind}/{func}`, query, func)
+    : endpoint(design, `/${kind}/{func}/{docid}`, query, func, documentPath(id).slice(1));
 }
 
 function parametersQuery(parameters: FunctionParameters, what: string): string {
