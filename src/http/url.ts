@@ -166,7 +166,7 @@ export function documentPath(id: string, what = 'The id of a document'): string 
 }
 
 /** Returns the route of a document in its database: the path with a name in place of the id. */
-export function documentRoute(id: string): string {
+function documentRoute(id: string): string {
   const prefix = PREFIX.exec(id)?.[0] ?? '';
   return `/${prefix}${prefix === '_design/' ? '{ddoc}' : '{docid}'}`;
 }
