@@ -3,21 +3,15 @@ import '@angular/compiler';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import { provideHttpClient, withFetch } from '@angular/common/http';
 import { TestBed } from '@angular/core/testing';
-import {
-  Couch,
-  Database,
-  fetchTransport,
-  gotTransport,
-  localCheckpoint,
-  relax,
-  resolveAllLeaves,
-} from 'corduroy';
+import { Couch, Database, fetchTransport, gotTransport, relax, resolveAllLeaves } from 'corduroy';
 import type { Transport } from 'corduroy';
 import { httpClientTransport } from 'corduroy/angular';
 import { undiciTransport } from 'corduroy/undici';
 import { firstValueFrom } from 'rxjs';
 import type { Observable } from 'rxjs';
 import { testBed } from './helpers/angular.ts';
+import { doc, operations } from './helpers/operations.ts';
+import type { Call } from './helpers/operations.ts';
 import { startStub } from './helpers/stub-server.ts';
 import type { StubServer } from './helpers/stub-server.ts';
 
@@ -31,191 +25,6 @@ afterAll(() => stub.close());
 beforeEach(() => {
   stub.requests.length = 0;
 });
-
-const doc = (): { _id: string; _rev: string } => ({ _id: 'a', _rev: '1-a' });
-
-/** All operations that send a request. Add each new operation here. */
-const operations: Record<string, (couch: Couch) => Observable<unknown>> = {
-  'couch.version': (couch) => couch.version(),
-  'couch.allDbs': (couch) => couch.allDbs(),
-  'couch.uuids': (couch) => couch.uuids(2),
-  'couch.create': (couch) => couch.create('db'),
-  'couch.delete': (couch) => couch.delete('db'),
-  'couch.db': (couch) => couch.db('db', { createIfMissing: true }),
-  'db.exists': (couch) => couch.use('db').exists(),
-  'db.info': (couch) => couch.use('db').info(),
-  'db.get one': (couch) => couch.use('db').get('a'),
-  'db.get many': (couch) => couch.use('db').get(['a', 'b']),
-  'db.get first': (couch) => couch.use('db').get(),
-  'db.save one': (couch) => couch.use('db').save(doc()),
-  'db.save without _id': (couch) => couch.use('db').save({ n: 1 }),
-  'db.save many': (couch) => couch.use('db').save([doc()]),
-  'db.delete': (couch) => couch.use('db').delete(doc()),
-  'db.view': (couch) => couch.use('db').view('d/v'),
-  'db.view with keys': (couch) => couch.use('db').view('d/v', { keys: [1] }),
-  'db.viewRows': (couch) => couch.use('db').viewRows('d/v'),
-  'db.viewRows with keys': (couch) => couch.use('db').viewRows('_all_docs', { keys: ['a'] }),
-  'db.get coalesced': (couch) => couch.use('db', { coalesce: true }).get('a'),
-  'db.save coalesced': (couch) => couch.use('db', { coalesce: true }).save(doc()),
-  'db.findRows': (couch) => couch.use('db').findRows({ selector: {} }),
-  'db.changeRows': (couch) => couch.use('db').changeRows(),
-  'db.viewPages': (couch) => couch.use('db').viewPages('d/v'),
-  'couch.config': (couch) => couch.config('a/b'),
-  'couch.config of many': (couch) => couch.config('a', { b: 1, c: 2 }),
-  'couch.replicate': (couch) => couch.replicate('a', 'b'),
-  'couch.replicate, cancel': (couch) => couch.replicate('a', 'b', { _id: 'r', cancel: true }),
-  'couch.stats': (couch) => couch.stats(),
-  'couch.tasks': (couch) => couch.tasks(),
-  'db.cleanup': (couch) => couch.use('db').cleanup(),
-  'db.commit': (couch) => couch.use('db').commit(),
-  'db.compact': (couch) => couch.use('db').compact(undefined, { wait: true }),
-  'db.copy': (couch) => couch.use('db').copy('a', 'b'),
-  'db.deleteAttachment': (couch) => couch.use('db').deleteAttachment(doc(), 'f'),
-  'db.getAttachment': (couch) => couch.use('db').getAttachment('a', 'f'),
-  'db.getAttachment().chunks': (couch) => couch.use('db').getAttachment('a', 'f').chunks(),
-  'db.putAttachment': (couch) => couch.use('db').putAttachment(doc(), 'x', 'f'),
-  'db.info of a design document': (couch) => couch.use('db').info('d'),
-  'db.list': (couch) => couch.use('db').list('d/l', 'v'),
-  'db.pull': (couch) => couch.use('db').pull('http://x/y'),
-  'db.push': (couch) => couch.use('db').push('http://x/y'),
-  'db.purge': (couch) => couch.use('db').purge([doc()]),
-  'db.query': (couch) => couch.use('db').query('function (doc) {}'),
-  'db.revisions': (couch) => couch.use('db').revisions('a'),
-  'db.upkeep.security': (couch) => couch.use('db').upkeep.security(),
-  'db.upkeep.security, set': (couch) => couch.use('db').upkeep.security({}),
-  'db.show': (couch) => couch.use('db').show('d/s'),
-  'db.update': (couch) => couch.use('db').update('d/u'),
-  'db.changes': (couch) => couch.use('db').changes(),
-  'db.changes$': (couch) => couch.use('db').changes$({ since: 0 }),
-  'db.changes$ across tabs': (couch) => couch.use('db').changes$({ since: 0, crossTab: true }),
-  'db.changes$ by longpoll': (couch) => couch.use('db').changes$({ feed: 'longpoll' }),
-  'db.changes$ with a checkpoint': (couch) =>
-    couch.use('db').changes$({ checkpoint: localCheckpoint(couch.use('db'), 'law') }),
-  'db.upsert': (couch) => couch.use('db').upsert('a', (found) => found),
-  'db.upsert of a list': (couch) => couch.use('db').upsert(['a', 'b'], (found) => found),
-  'db.revs.leaves': (couch) => couch.use('db').revs.leaves('a'),
-  'db.revs.resolveLeaves': (couch) => couch.use('db').revs.resolveLeaves('a', (local) => local),
-  'db.find': (couch) => couch.use('db').find({ selector: {} }),
-  'db.indexes.explain': (couch) => couch.use('db').indexes.explain({ selector: {} }),
-  'db.indexes.list': (couch) => couch.use('db').indexes.list(),
-  'db.indexes.create': (couch) => couch.use('db').indexes.create({ fields: ['a'] }),
-  'db.indexes.delete': (couch) => couch.use('db').indexes.delete({ ddoc: 'd', name: 'i' }),
-  'db.indexes.deleteMany': (couch) => couch.use('db').indexes.deleteMany(['d']),
-  'db.revs.open': (couch) => couch.use('db').revs.open('a', 'all'),
-  'db.revs.bulkGet': (couch) => couch.use('db').revs.bulkGet(['a']),
-  'db.revs.current': (couch) => couch.use('db').revs.current('a'),
-  'db.revs.diff': (couch) => couch.use('db').revs.diff({ a: ['1-a'] }),
-  'db.revs.missing': (couch) => couch.use('db').revs.missing({ a: ['1-a'] }),
-  'db.save with newEdits: false': (couch) => couch.use('db').save(doc(), { newEdits: false }),
-  'db.attachmentUrl': (couch) => couch.use('db').attachmentUrl('a', 'f'),
-  'db.getAttachment().info': (couch) => couch.use('db').getAttachment('a', 'f').info(),
-  'db.local.get': (couch) => couch.use('db').local.get('a'),
-  'db.local.save': (couch) => couch.use('db').local.save({ _id: 'a' }),
-  'db.local.delete': (couch) => couch.use('db').local.delete('a'),
-  'db.local.copy': (couch) => couch.use('db').local.copy('a', 'b'),
-  'db.local.list': (couch) => couch.use('db').local.list(),
-  'db.allDocs': (couch) => couch.use('db').allDocs(),
-  'db.designs.list': (couch) => couch.use('db').designs.list(),
-  'db.viewQueries': (couch) => couch.use('db').viewQueries('d/v', [{}]),
-  'db.partition.info': (couch) => couch.use('db').partition('p').info(),
-  'db.partition.allDocs': (couch) => couch.use('db').partition('p').allDocs(),
-  'db.partition.view': (couch) => couch.use('db').partition('p').view('d/v'),
-  'db.partition.find': (couch) => couch.use('db').partition('p').find({ selector: {} }),
-  'db.partition.explain': (couch) => couch.use('db').partition('p').explain({ selector: {} }),
-  'db.partition.search': (couch) => couch.use('db').partition('p').search('d/i', { q: 'a' }),
-  'db.partition.nouveau': (couch) => couch.use('db').partition('p').nouveau('d/i', { q: 'a' }),
-  'db.designs.get': (couch) => couch.use('db').designs.get('d'),
-  'db.designs.save': (couch) => couch.use('db').designs.save({ _id: '_design/d' }),
-  'db.designs.delete': (couch) => couch.use('db').designs.delete({ _id: '_design/d', _rev: '1-a' }),
-  'db.designs.copy': (couch) => couch.use('db').designs.copy('d', 'e'),
-  'db.designs.info': (couch) => couch.use('db').designs.info('d'),
-  'db.designs.deploy': (couch) => couch.use('db').designs.deploy({ _id: '_design/d' }),
-  'db.search': (couch) => couch.use('db').search('d/i', { q: 'a' }),
-  'db.search.info': (couch) => couch.use('db').search.info('d/i'),
-  'db.search.diskSize': (couch) => couch.use('db').search.diskSize('d/i'),
-  'db.search.nouveau': (couch) => couch.use('db').search.nouveau('d/i', { q: 'a' }),
-  'db.search.nouveau.info': (couch) => couch.use('db').search.nouveau.info('d/i'),
-  'db.upkeep.revsLimit': (couch) => couch.use('db').upkeep.revsLimit(),
-  'db.upkeep.revsLimit, set': (couch) => couch.use('db').upkeep.revsLimit(5),
-  'db.upkeep.purgedInfos': (couch) => couch.use('db').upkeep.purgedInfos(),
-  'db.upkeep.purgedInfosLimit': (couch) => couch.use('db').upkeep.purgedInfosLimit(),
-  'db.upkeep.autoPurge': (couch) => couch.use('db').upkeep.autoPurge(),
-  'db.upkeep.shards': (couch) => couch.use('db').upkeep.shards(),
-  'db.upkeep.syncShards': (couch) => couch.use('db').upkeep.syncShards(),
-  'db.search.cleanup': (couch) => couch.use('db').search.cleanup(),
-  'db.search.nouveau.cleanup': (couch) => couch.use('db').search.nouveau.cleanup(),
-  'db.doc$': (couch) => couch.use('db').doc$('a'),
-  'db.docs$': (couch) => couch.use('db').docs$(['a', 'b']),
-  'db.find$': (couch) => couch.use('db').find$({ selector: {} }),
-  'db.view$': (couch) => couch.use('db').view$('d/v'),
-  'db.allDocs$': (couch) => couch.use('db').allDocs$(),
-  'db.conflicts$': (couch) => couch.use('db').conflicts$(),
-  'db.edit$': (couch) => couch.use('db').edit$('a'),
-  'db.consume': (couch) => couch.use('db').consume(() => {}, { name: 'law' }),
-  'couch.dbUpdates$': (couch) => couch.dbUpdates$(),
-  'couch.dbUpdates': (couch) => couch.dbUpdates(),
-  'couch.info': (couch) => couch.info(),
-  'couch.up': (couch) => couch.up(),
-  'couch.dbsInfo': (couch) => couch.dbsInfo(),
-  'couch.dbsInfo by name': (couch) => couch.dbsInfo(['a', 'b']),
-  'db.search.analyze': (couch) => couch.use('db').search.analyze('english', 'a'),
-  'db.search.nouveau.analyze': (couch) => couch.use('db').search.nouveau.analyze('english', 'a'),
-  'couch.reloadQueryServers': (couch) => couch.reloadQueryServers(),
-  'couch.request': (couch) => couch.request({ path: '/' }),
-  'couch.request with a body': (couch) => couch.request({ method: 'POST', path: '/a', json: {} }),
-  'db.request': (couch) => couch.use('db').request({ path: '/_shards' }),
-  'cluster.membership': (couch) => couch.cluster.membership(),
-  'cluster.setup': (couch) => couch.cluster.setup(),
-  'cluster.setup, a step': (couch) => couch.cluster.setup({ action: 'finish_cluster' }),
-  'reshard.summary': (couch) => couch.cluster.reshard.summary(),
-  'reshard.state': (couch) => couch.cluster.reshard.state(),
-  'reshard.start': (couch) => couch.cluster.reshard.start(),
-  'reshard.stop': (couch) => couch.cluster.reshard.stop(),
-  'reshard.jobs': (couch) => couch.cluster.reshard.jobs(),
-  'reshard.job': (couch) => couch.cluster.reshard.job('j'),
-  'reshard.create': (couch) => couch.cluster.reshard.create({ db: 'a' }),
-  'reshard.jobState': (couch) => couch.cluster.reshard.jobState('j'),
-  'reshard.startJob': (couch) => couch.cluster.reshard.startJob('j'),
-  'reshard.stopJob': (couch) => couch.cluster.reshard.stopJob('j'),
-  'reshard.deleteJob': (couch) => couch.cluster.reshard.deleteJob('j'),
-  'node.name': (couch) => couch.node().name(),
-  'node.config': (couch) => couch.node('n@h').config('a/b'),
-  'node.reloadConfig': (couch) => couch.node().reloadConfig(),
-  'node.stats': (couch) => couch.node().stats(),
-  'node.prometheus': (couch) => couch.node().prometheus(),
-  'node.smoosh': (couch) => couch.node().smoosh(),
-  'node.system': (couch) => couch.node().system(),
-  'node.versions': (couch) => couch.node().versions(),
-  'node.restart': (couch) => couch.node().restart(),
-  'node.request': (couch) => couch.node().request({ path: '/_dbs' }),
-  'scheduler.jobs': (couch) => couch.scheduler.jobs(),
-  'scheduler.job': (couch) => couch.scheduler.job('j'),
-  'scheduler.docs': (couch) => couch.scheduler.docs(),
-  'scheduler.doc': (couch) => couch.scheduler.doc('_replicator', 'r'),
-  'couch.replication$': (couch) => couch.replication$('r'),
-  'db.changes$ from now': (couch) => couch.use('db').changes$(),
-  'couch.session': (couch) => couch.session(),
-  'couch.session$': (couch) => couch.session$,
-  'couch.login': (couch) => couch.login('ada', 'secret'),
-  'couch.logout': (couch) => couch.logout(),
-  'couch.users.list': (couch) => couch.users.list(),
-  'couch.users.get': (couch) => couch.users.get('ada'),
-  'couch.users.create': (couch) => couch.users.create('ada', 'secret'),
-  'couch.users.changePassword': (couch) => couch.users.changePassword('ada', 'secret'),
-  'couch.users.setRoles': (couch) => couch.users.setRoles('ada', ['a']),
-  'couch.users.delete': (couch) => couch.users.delete('ada'),
-  'db.upkeep.grant': (couch) => couch.use('db').upkeep.grant({ members: { names: ['ada'] } }),
-  'db.upkeep.revoke': (couch) => couch.use('db').upkeep.revoke({ admins: { roles: ['a'] } }),
-  'a request in a cookie session': ({ url }) =>
-    new Couch(url, { auth: { session: ['ada', 'secret'] } }).version(),
-  'a request with credentials of a function': ({ url }) =>
-    new Couch(url, { auth: () => Promise.resolve(['ada', 'secret']) }).version(),
-  'a request to several nodes': ({ url }) => new Couch([url, url]).version(),
-  relax: (couch) =>
-    relax(function* () {
-      return yield* couch.use('db').get('a');
-    }),
-};
 
 const transports: [string, () => Transport][] = [
   ['gotTransport', gotTransport],
@@ -231,16 +40,17 @@ function overHttpClient(): Transport {
 }
 
 describe.each(transports)('over %s', (_, make) => {
-  const couchOf = (): Couch => new Couch(stub.url, { transport: make() });
-
   describe.each(Object.keys(operations))('%s', (name) => {
-    const call = operations[name] as (couch: Couch) => Observable<unknown>;
+    const call = (): Observable<unknown> => {
+      const options = { transport: make() };
+      return (operations[name] as Call)(new Couch(stub.url, options), options);
+    };
 
     it('law 1: sends nothing before the subscription, and one request for each subscription', async () => {
       stub.answer((_request, response) =>
         response.writeHead(417).end('{"error":"expectation_failed"}'),
       );
-      const operation = call(couchOf());
+      const operation = call();
       // A request at the call would have arrived before this one.
       await fetch(`${stub.url}/marker`);
       expect(stub.requests.map(({ url }) => url)).toEqual(['/marker']);
@@ -263,7 +73,7 @@ describe.each(transports)('over %s', (_, make) => {
         const closed = stub.aborted();
         const events: unknown[] = [];
         let unsubscribed = false;
-        const subscription = call(couchOf()).subscribe({
+        const subscription = call().subscribe({
           // A stream may have emitted before.
           next: (value) => unsubscribed && events.push(value),
           error: (error) => events.push(error),

@@ -2,6 +2,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/glo
 import { Couch, fetchTransport, gotTransport, isCorduroyError } from 'corduroy';
 import type { RequestOptions, Transport } from 'corduroy';
 import { firstValueFrom } from 'rxjs';
+import type { Observable } from 'rxjs';
 import { inspect } from 'node:util';
 import { json, startStub } from './helpers/stub-server.ts';
 import type { StubServer } from './helpers/stub-server.ts';
@@ -130,6 +131,82 @@ describe.each(transports)('a request over %s', (_, make) => {
     await value(asked().use('a/b').request({ path: '/_shards' }));
     await value(asked().node('n@h').request({ path: '/_dbs' }));
     expect(stub.requests.map(({ url }) => url)).toEqual(['/a%2Fb/_shards', '/_node/n%40h/_dbs']);
+  });
+});
+
+describe('a link of a request', () => {
+  const seen = async (send: (linked: Couch) => Observable<unknown>): Promise<unknown> => {
+    const requests: unknown[] = [];
+    const linked = new Couch(stub.url, {
+      networkLinks: [
+        (one, next) => {
+          requests.push([one.route, one.reads, one.repeatable]);
+          return next(one);
+        },
+      ],
+    });
+    stub.answer(json({}));
+    await value(send(linked));
+    return requests;
+  };
+  const write = { method: 'PUT', path: '/x?y=1', json: {} };
+
+  it('sees a route without the path, below that of the database or node', async () => {
+    expect(await seen((linked) => linked.request({ path: '/x' }))).toEqual([['/*', true, true]]);
+    const route = '/_shards/{docid}';
+    const path = '/_shards/x%2Fy?z=1';
+    expect(await seen((linked) => linked.use('a').request({ path }))).toEqual([
+      ['/{db}/*', true, true],
+    ]);
+    expect(await seen((linked) => linked.use('a').request({ path, route }))).toEqual([
+      ['/{db}/_shards/{docid}', true, true],
+    ]);
+    expect(
+      await seen((linked) => linked.node().request({ path: '/_dbs', route: '/_dbs' })),
+    ).toEqual([['/_node/{node-name}/_dbs', true, true]]);
+  });
+
+  it.each<[string, Partial<RequestOptions>, boolean, boolean]>([
+    ['writes, and is not repeatable', {}, false, false],
+    ['reads, and is repeatable, with GET', { method: 'GET', json: undefined }, true, true],
+    ['reads, and is repeatable, with HEAD', { method: 'HEAD', json: undefined }, true, true],
+    ['may read with another method', { method: 'POST', reads: true }, true, true],
+    ['may write with GET', { method: 'GET', json: undefined, reads: false }, false, false],
+    ['may be a repeatable write', { repeatable: true }, false, true],
+    ['may be a read with an answer of its time', { reads: true, repeatable: false }, true, false],
+  ])('learns that it %s', async (_, options, reads, repeatable) => {
+    const request = { ...write, ...options } as RequestOptions;
+    expect(await seen((linked) => linked.request(request))).toEqual([['/*', reads, repeatable]]);
+  });
+
+  it.each<[string, Record<string, unknown>, string]>([
+    ['a route without a slash', { route: '{docid}' }, 'request: route must be the path with names'],
+    ['a route with a query', { route: '/x?y=1' }, 'received "/x?y=1"'],
+    ['a route with a space', { route: '/a b' }, 'received "/a b"'],
+    ['an empty route', { route: '' }, 'received ""'],
+    ['a route that is a number', { route: 1 }, 'received 1'],
+    ['a null route', { route: null }, 'received null'],
+    ['reads that is no boolean', { reads: 'yes' }, 'request: reads must be true or false'],
+    [
+      'repeatable that is no boolean',
+      { repeatable: 1 },
+      'request: repeatable must be true or false',
+    ],
+  ])('is never called for %s', (_, options, message) => {
+    expect(() => couch.request({ ...write, ...options })).toThrow(message);
+  });
+
+  it('is never called for a repeatable request whose body can be read once', () => {
+    async function* body(): AsyncGenerator<Uint8Array> {
+      yield new Uint8Array([1]);
+    }
+    const options = { method: 'PUT', path: '/x', body: body() };
+    expect(() => couch.request({ ...options, repeatable: true })).toThrow(
+      'request: repeatable must not be true for an iterable body',
+    );
+    expect(() => couch.request({ ...options, repeatable: false })).not.toThrow();
+    const bytes = { ...options, body: new Uint8Array([1]), repeatable: true };
+    expect(() => couch.request(bytes)).not.toThrow();
   });
 });
 

@@ -287,8 +287,11 @@ export class CoreCouch {
    * decoded, a text response as a string, any other as bytes, and an empty one as null. `status()`
    * emits the status code and headers too. Errors are typed, and contain no credentials.
    *
-   * @throws TypeError for a path that is a URL or leads elsewhere, for credentials in `headers`,
-   * and for an unknown option.
+   * `reads` and `repeatable` decide after which failures Corduroy may send the request again. By
+   * default GET and HEAD read, and no other request can be repeated.
+   *
+   * @throws TypeError for a path that is a URL or leads elsewhere, for a `route` with a query, for
+   * credentials in `headers`, and for an unknown option.
    * @example
    * couch.request({ method: 'PUT', path: '/db/_revs_limit', json: 100 }).subscribe();
    */

@@ -416,7 +416,7 @@ export class CoreDatabase<T extends object = AnyFields> {
    * db.request({ path: '/_shards' }).subscribe((shards) => console.log(shards));
    */
   request<R = unknown>(options: RequestOptions): Operation<R> {
-    return request<R>(this.#scope.connection, options, this.#scope.path);
+    return request<R>(this.#scope.connection, options, this.#scope);
   }
 
   toString(): string {

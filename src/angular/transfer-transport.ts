@@ -80,7 +80,7 @@ export function replayingTransport(
     send: (request) =>
       new Observable((subscriber) => {
         const key = keyOf(request, urls);
-        if (key === null && request.endless !== true) hasWritten = true;
+        if (!isRead(request)) hasWritten = true;
         const stored = key === null || hasWritten || hydration.isOver ? null : state.get(key, null);
         const exchange$ = stored === null ? transport.send(request) : of(replay(stored));
         return exchange$.subscribe(subscriber);
@@ -92,22 +92,27 @@ function replay({ status, headers, text }: StoredResponse): TransportResponse {
   return { status, headers, body: of(new TextEncoder().encode(text)) };
 }
 
-/** The POST endpoints that only read. */
-const READS = /\/_(?:all_docs|bulk_get|changes|find|view\/[^/]+)(?:\/queries)?$/;
+/** Tells whether a request changes nothing. */
+function isRead({
+  method,
+  reads = method === 'GET' || method === 'HEAD',
+}: TransportRequest): boolean {
+  return reads;
+}
 
 /**
- * Returns the key of a response, or null for a request that may write. It contains the path and no
- * origin, because SSR may reach CouchDB under another URL than the browser.
+ * Returns the key of a response; null for a request that may write, and for one whose response the page
+ * does not hold. The key contains the path and no origin, because SSR may reach CouchDB under another URL
+ * than the browser.
  */
 function keyOf(
   request: TransportRequest,
   urls: readonly string[],
 ): StateKey<StoredResponse | null> | null {
   const { method, url, body, endless } = request;
-  if (endless === true || (body !== undefined && typeof body !== 'string')) return null;
+  if (!isRead(request) || endless === true || method === 'HEAD') return null;
+  if (body !== undefined && typeof body !== 'string') return null;
   const path = pathOf(url, urls);
-  const isRead = method === 'POST' && READS.test(path.split('?')[0] ?? '');
-  if (method !== 'GET' && !isRead) return null;
   return makeStateKey(`corduroy ${method} ${path} ${body ?? ''}`);
 }
 

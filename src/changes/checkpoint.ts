@@ -3,7 +3,7 @@ import { isTransient } from '../errors/corduroy-error.ts';
 import { isConflict, isNotFound } from '../errors/http-error.ts';
 import { asObject, stringField } from '../http/decode.ts';
 import type { DatabaseScope } from '../http/scope.ts';
-import { segment } from '../http/url.ts';
+import { documentAt } from '../http/url.ts';
 import type { Sequence } from '../model/change.ts';
 import { invalidArgument } from '../model/invalid-argument.ts';
 import { guarded, toObservable } from '../operators/to-observable.ts';
@@ -135,13 +135,13 @@ interface StoredCheckpoint {
 export function documentCheckpoint(db: DatabaseScope, name: string): CheckpointStore {
   if (typeof name !== 'string' || name === '')
     throw invalidArgument('localCheckpoint: name', 'a string that is not empty', name);
-  const path = `${db.path}/_local/${segment(`corduroy-${name}`, 'localCheckpoint: name')}`;
+  const address = documentAt(db, `_local/corduroy-${name}`, '', 'localCheckpoint: name');
   let rev: string | undefined;
 
   const read = (): Observable<StoredCheckpoint> =>
     db.connection
       .json(
-        () => ({ path }),
+        () => address,
         (body) => ({ rev: stringField(body, '_rev'), seq: stringField(body, 'seq') }),
       )
       .pipe(
@@ -154,7 +154,11 @@ export function documentCheckpoint(db: DatabaseScope, name: string): CheckpointS
   const write = (seq: Sequence): Observable<unknown> =>
     db.connection
       .json(
-        () => ({ method: 'PUT', path, json: { seq, ...(rev !== undefined && { _rev: rev }) } }),
+        () => ({
+          ...address,
+          method: 'PUT',
+          json: { seq, ...(rev !== undefined && { _rev: rev }) },
+        }),
         (body) => String(asObject(body)['rev']),
       )
       .pipe(map(({ value }) => (rev = value)));

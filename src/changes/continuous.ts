@@ -5,6 +5,7 @@ import type { ProtocolError } from '../errors/connection-error.ts';
 import { lineLimit, protocolError } from '../http/exchange.ts';
 import type { Exchange } from '../http/link.ts';
 import { asObject, numberOrNull, sequence } from '../http/decode.ts';
+import { endpoint } from '../http/url.ts';
 import { lines } from '../operators/lines.ts';
 import { guarded } from '../operators/to-observable.ts';
 import { HEARTBEAT, OPEN } from './feed-source.ts';
@@ -49,10 +50,10 @@ function openFeed<Item extends Sequenced>(
 ): Observable<FeedEvent<Item>> {
   const limit = remaining === Infinity ? {} : { limit: remaining };
   const { query, ...rest } = source.request({ feed, heartbeat, since, ...limit });
-  const path = source.path + query;
+  const address = endpoint(source, '', query);
   const eventSourceSince = feed === 'eventsource' ? since : undefined;
   return source.connection
-    .send(() => ({ ...rest, path, endless: true, timeout: 2 * heartbeat }))
+    .send(() => ({ ...rest, ...address, endless: true, timeout: 2 * heartbeat }))
     .pipe(
       mergeMap((exchange) => {
         const blocks = exchange.body.pipe(lines('drop', lineLimit(exchange)));

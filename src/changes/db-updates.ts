@@ -11,6 +11,8 @@ import { arrayField, asObject, sequence, stringField } from '../http/decode.ts';
 import { operation } from '../http/operation.ts';
 import type { Operation } from '../http/operation.ts';
 import { count, flag, toQuery } from '../http/query.ts';
+import { endpoint } from '../http/url.ts';
+import type { Endpoint } from '../http/url.ts';
 import type { Sequence } from '../model/change.ts';
 import { duration } from '../operators/time.ts';
 import { toAsyncIterator } from '../operators/to-observable.ts';
@@ -38,16 +40,18 @@ export interface DbUpdatesResult {
   readonly results: readonly DbUpdate[];
 }
 
-const DB_UPDATES = { since: sinceParameter, limit: count, descending: flag };
+const OPTIONS = { since: sinceParameter, limit: count, descending: flag };
+
+const DB_UPDATES: Endpoint = { path: '/_db_updates', route: '/_db_updates' };
 
 export function readDbUpdates(
   connection: Connection,
   options: ReadDbUpdatesOptions,
 ): Operation<DbUpdatesResult> {
-  const query = toQuery(DB_UPDATES, options, 'dbUpdates');
+  const query = toQuery(OPTIONS, options, 'dbUpdates');
   return operation(
     connection,
-    () => ({ path: `/_db_updates${query}` }),
+    () => endpoint(DB_UPDATES, '', query),
     (body) => ({
       lastSeq: sequence(asObject(body)['last_seq']),
       results: arrayField(body, 'results').map(decodeDbUpdate),
@@ -119,17 +123,16 @@ export class DbUpdatesFeed extends Observable<DbUpdatesBatch> {
 }
 
 function dbUpdatesSource(connection: Connection): FeedSource<DbUpdate> {
-  const path = '/_db_updates';
   return {
+    ...DB_UPDATES,
     connection,
-    path,
     decode: decodeDbUpdate,
     request: (added) => changesRequest({}, added, 'dbUpdates$', connection.codec),
     identity: () => of(null),
     currentSequence: (timeout) =>
       connection
         .json(
-          () => ({ path: `${path}?since=now&limit=1`, timeout }),
+          () => ({ ...endpoint(DB_UPDATES, '', '?since=now&limit=1'), timeout }),
           (body) => sequence(asObject(body)['last_seq']),
         )
         .pipe(map(({ value }) => value)),

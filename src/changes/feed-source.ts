@@ -1,7 +1,7 @@
 import { catchError, map, mergeMap, of, throwError, toArray } from 'rxjs';
 import type { Observable } from 'rxjs';
 import type { CheckpointStore } from './checkpoint.ts';
-import { decodeChange, readChanges, readLastSequence } from './one-shot.ts';
+import { CHANGES, decodeChange, readChanges, readLastSequence } from './one-shot.ts';
 import { changesRequest } from './parameters.ts';
 import type { ChangesParameters, ChangesRequest } from './parameters.ts';
 import { DatabaseReplaced } from '../errors/connection-error.ts';
@@ -9,6 +9,8 @@ import { isAccountLocked, isForbidden } from '../errors/http-error.ts';
 import type { Connection } from '../http/connection.ts';
 import { asObject } from '../http/decode.ts';
 import type { DatabaseScope } from '../http/scope.ts';
+import { endpoint } from '../http/url.ts';
+import type { Endpoint } from '../http/url.ts';
 import type { Change, Sequence } from '../model/change.ts';
 import { toObservable } from '../operators/to-observable.ts';
 
@@ -18,10 +20,8 @@ export interface Sequenced {
 }
 
 /** The history that a feed follows: a database's changes, or the server's database updates. */
-export interface FeedSource<Item extends Sequenced> {
+export interface FeedSource<Item extends Sequenced> extends Endpoint {
   readonly connection: Connection;
-  /** The path below the server's URL, without a query. */
-  readonly path: string;
   /** Decodes one row of the feed. If it throws, the connection ends with a `ProtocolError`. */
   readonly decode: (row: unknown) => Item;
   /** Builds the request; `added` holds the feed's kind, `since` and the like. */
@@ -96,7 +96,7 @@ export function databaseSource<T extends object>(
   const filtered = [docIds, selector, view, filter].some((option) => option !== undefined);
   return {
     connection: db.connection,
-    path: `${db.path}/_changes`,
+    ...endpoint(db, CHANGES),
     decode: decodeChange<T>,
     request: (added) => changesRequest(parameters, added, 'changes$', db.connection.codec),
     identity: (timeout) => readCreationTime(db, timeout),
@@ -133,7 +133,7 @@ export function sameDatabase(
 function readCreationTime(db: DatabaseScope, timeout: number): Observable<string | null> {
   return db.connection
     .json(
-      () => ({ path: db.path, timeout }),
+      () => ({ ...endpoint(db, ''), timeout }),
       (body) => {
         const { instance_start_time: time } = asObject(body);
         return typeof time === 'string' && time !== '0' ? time : null;

@@ -5,8 +5,11 @@ import { operation } from '../http/operation.ts';
 import type { Operation } from '../http/operation.ts';
 import { RowStream } from '../http/row-stream.ts';
 import type { DatabaseScope } from '../http/scope.ts';
+import { endpoint } from '../http/url.ts';
 import type { Change, ChangesResult, Sequence } from '../model/change.ts';
 import type { AnyFields } from '../model/document.ts';
+
+export const CHANGES = '/_changes';
 
 /** Decodes a change: the row as the server sent it, with its sequence as a string. */
 export function decodeChange<T extends object>(row: unknown): Change<T> {
@@ -41,7 +44,7 @@ export function readChanges<T extends object = AnyFields>(
   const { query, ...request } = changesRequest(options, {}, 'changes', db.connection.codec);
   return operation(
     db.connection,
-    () => ({ ...request, path: `${db.path}/_changes${query}` }),
+    () => ({ ...request, ...endpoint(db, CHANGES, query) }),
     (body) => ({
       lastSeq: sequence(asObject(body)['last_seq']),
       pending: numberOrNull(asObject(body)['pending']),
@@ -54,7 +57,7 @@ export function readChanges<T extends object = AnyFields>(
 export function readLastSequence(db: DatabaseScope, timeout: number): Operation<Sequence> {
   return operation(
     db.connection,
-    () => ({ path: `${db.path}/_changes?since=now&limit=0`, timeout }),
+    () => ({ ...endpoint(db, CHANGES, '?since=now&limit=0'), timeout }),
     (body) => sequence(asObject(body)['last_seq']),
   );
 }
@@ -68,8 +71,8 @@ export function streamChanges<T extends object = AnyFields>(
   options: ChangesOptions,
 ): RowStream<Change<T>, ChangesSummary> {
   const { query, ...request } = changesRequest(options, {}, 'changeRows', db.connection.codec);
-  const path = `${db.path}/_changes${query}`;
-  return new RowStream(db.connection, () => ({ ...request, path }), {
+  const spec = { ...request, ...endpoint(db, CHANGES, query) };
+  return new RowStream(db.connection, () => spec, {
     field: 'results',
     row: (raw) => decodeChange<T>(raw),
     info: ({ last_seq: last, pending }) => ({

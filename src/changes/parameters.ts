@@ -80,6 +80,7 @@ const CHANGES: Parameters = {
 /** A request for changes, as it goes over the wire. */
 export interface ChangesRequest {
   readonly method: 'GET' | 'POST';
+  readonly reads: true;
   /** The query string, with its `?`. */
   readonly query: string;
   readonly json?: unknown;
@@ -121,7 +122,7 @@ export function changesRequest(
   const full = filterQuery === '' ? known : `${known}${known === '' ? '?' : '&'}${filterQuery}`;
   const body =
     docIds !== undefined ? { doc_ids: docIds } : selector !== undefined ? { selector } : undefined;
-  if (body === undefined) return { method: 'GET', query: full };
+  if (body === undefined) return { method: 'GET', reads: true, query: full };
   assertQuery(body, what, codec);
-  return { method: 'POST', query: full, json: body };
+  return { method: 'POST', reads: true, query: full, json: body };
 }

@@ -3,6 +3,7 @@ import type { Observable, OperatorFunction, SchedulerLike } from 'rxjs';
 import { arrayField, asObject, numberOrNull, sequence } from '../http/decode.ts';
 import { lineLimit, sizeError } from '../http/exchange.ts';
 import type { Exchange } from '../http/link.ts';
+import { endpoint } from '../http/url.ts';
 import { lines } from '../operators/lines.ts';
 import type { Sequence } from '../model/change.ts';
 import { clock } from '../operators/time.ts';
@@ -45,7 +46,8 @@ function poll<Item extends Sequenced>(
 ): Observable<FeedEvent<Item>> {
   const limit = Math.min(remaining, POLL_LIMIT);
   const { query, ...rest } = source.request({ ...kind, since, limit });
-  const spec = { ...rest, path: source.path + query, endless: true, timeout: 2 * heartbeat };
+  const address = endpoint(source, '', query);
+  const spec = { ...rest, ...address, endless: true, timeout: 2 * heartbeat };
   return source.connection
     .send(() => spec)
     .pipe(

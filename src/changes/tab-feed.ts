@@ -16,6 +16,7 @@ import { isHTTPError } from '../errors/http-error.ts';
 import { isUnauthorized } from '../errors/http-error.ts';
 import type { Connection } from '../http/connection.ts';
 import { asObject } from '../http/decode.ts';
+import { SESSION } from '../http/url.ts';
 import type { Sequence } from '../model/change.ts';
 import { canonical } from '../model/json.ts';
 import { lastSequence } from './one-shot.ts';
@@ -164,7 +165,7 @@ export class TabFeed<Item extends Sequenced> {
 /** Emits the name and roles of the connection's user; null if the server does not tell. */
 function readSessionUser(connection: Connection, timeout: number): Observable<unknown[] | null> {
   return connection
-    .json(() => ({ path: '/_session', timeout }), decodeUser)
+    .json(() => ({ ...SESSION, timeout }), decodeUser)
     .pipe(
       map(({ value }) => value),
       // A proxy may give access to databases alone.

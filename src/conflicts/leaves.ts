@@ -16,7 +16,7 @@ import { operation } from '../http/operation.ts';
 import type { Operation } from '../http/operation.ts';
 import { requireBackoff } from '../http/query.ts';
 import type { DatabaseScope } from '../http/scope.ts';
-import { documentPath, requireId } from '../http/url.ts';
+import { documentAt, documentPath, requireId } from '../http/url.ts';
 import { byWinner } from '../model/document.ts';
 import type { AnyFields, Document, Draft } from '../model/document.ts';
 import { equal } from '../model/json.ts';
@@ -29,10 +29,10 @@ export function leaves<T extends object = AnyFields>(
   id: string,
 ): Operation<Document<T>[]> {
   requireId(id);
-  const path = `${db.path}${documentPath(id)}?open_revs=all&revs=true`;
+  const address = documentAt(db, id, '?open_revs=all&revs=true');
   return operation(
     db.connection,
-    () => ({ path }),
+    () => address,
     (body, { headers: received, redact, request }) => {
       const allLeaves = asArray(body).flatMap((answer) => {
         const { ok } = asObject(answer) as { readonly ok?: Document<T> };

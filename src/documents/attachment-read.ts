@@ -6,7 +6,8 @@ import { readBytes, sizeError } from '../http/exchange.ts';
 import { Operation, operation } from '../http/operation.ts';
 import { count } from '../http/query.ts';
 import type { DatabaseScope } from '../http/scope.ts';
-import { documentPath, requireId, revQuery, segment } from '../http/url.ts';
+import { documentAt, endpoint, requireId, revQuery, segment } from '../http/url.ts';
+import type { Endpoint } from '../http/url.ts';
 import { invalidArgument } from '../model/invalid-argument.ts';
 
 /** The progress of an upload or a download. */
@@ -50,7 +51,7 @@ export type AttachmentOwner = string | { readonly _id: string; readonly _rev?: s
  */
 export class AttachmentRead extends Operation<Uint8Array> {
   readonly #db: DatabaseScope;
-  readonly #path: string;
+  readonly #address: Endpoint;
   readonly #range: RangeHeader;
 
   /** @internal */
@@ -60,10 +61,10 @@ export class AttachmentRead extends Operation<Uint8Array> {
     filename: string,
     options: GetAttachmentOptions,
   ) {
-    const path = attachmentPath(db, ownerId(owner), filename, options.rev);
+    const address = attachmentAt(db, ownerId(owner), filename, options.rev);
     const range = rangeHeader(options, 'getAttachment');
     super(
-      requestAttachment(db, path, range).pipe(
+      requestAttachment(db, address, range).pipe(
         mergeMap((exchange) => {
           const { status: code, headers } = exchange;
           return readBytes(exchange).pipe(
@@ -73,7 +74,7 @@ export class AttachmentRead extends Operation<Uint8Array> {
       ),
     );
     this.#db = db;
-    this.#path = path;
+    this.#address = address;
     this.#range = range;
   }
 
@@ -84,7 +85,9 @@ export class AttachmentRead extends Operation<Uint8Array> {
    * Unsubscribing cancels the download.
    */
   chunks(): Observable<AttachmentChunk> {
-    return openAttachment(this.#db, this.#path, this.#range).pipe(mergeMap(({ chunks }) => chunks));
+    return openAttachment(this.#db, this.#address, this.#range).pipe(
+      mergeMap(({ chunks }) => chunks),
+    );
   }
 
   /**
@@ -95,7 +98,7 @@ export class AttachmentRead extends Operation<Uint8Array> {
    * @see https://docs.couchdb.org/en/stable/api/document/attachments.html#head--db-docid-attname
    */
   info(): Operation<AttachmentInfo> {
-    return attachmentInfo(this.#db, this.#path);
+    return attachmentInfo(this.#db, this.#address);
   }
 }
 
@@ -110,10 +113,10 @@ interface OpenAttachment {
 /** Emits an attachment when its response headers have arrived. */
 function openAttachment(
   db: DatabaseScope,
-  path: string,
+  address: Endpoint,
   range: RangeHeader,
 ): Observable<OpenAttachment> {
-  return requestAttachment(db, path, range).pipe(
+  return requestAttachment(db, address, range).pipe(
     map((exchange) => {
       const { body, headers } = exchange;
       const length =
@@ -132,10 +135,10 @@ type RangeHeader = Readonly<Record<string, string>>;
 
 function requestAttachment(
   db: DatabaseScope,
-  path: string,
+  address: Endpoint,
   range: RangeHeader,
 ): ReturnType<DatabaseScope['connection']['send']> {
-  return db.connection.send(() => ({ path, headers: { accept: '*/*', ...range } }));
+  return db.connection.send(() => ({ ...address, headers: { accept: '*/*', ...range } }));
 }
 
 function rangeHeader({ range }: GetAttachmentOptions, what: string): RangeHeader {
@@ -161,10 +164,10 @@ export interface AttachmentInfo {
   readonly acceptsRanges: boolean;
 }
 
-function attachmentInfo(db: DatabaseScope, path: string): Operation<AttachmentInfo> {
+function attachmentInfo(db: DatabaseScope, address: Endpoint): Operation<AttachmentInfo> {
   return operation(
     db.connection,
-    () => ({ method: 'HEAD', path, headers: { accept: '*/*' } }),
+    () => ({ ...address, method: 'HEAD', headers: { accept: '*/*' } }),
     (_, { headers }) => {
       const { etag, 'content-length': length, 'content-encoding': encoding } = headers;
       const digest = headers['content-md5'] ?? etag?.replace(/^(?:W\/)?"(.*)"$/, '$1');
@@ -196,8 +199,8 @@ export function attachmentUrl(
       'attachmentUrl: object URLs are not available here, as in a service worker; use getAttachment',
     );
   }
-  const path = attachmentPath(db, ownerId(owner), filename, options.rev);
-  return openAttachment(db, path, rangeHeader(options, 'attachmentUrl')).pipe(
+  const address = attachmentAt(db, ownerId(owner), filename, options.rev);
+  return openAttachment(db, address, rangeHeader(options, 'attachmentUrl')).pipe(
     mergeMap(({ chunks, type, exchange }) =>
       chunks.pipe(
         tap(({ done }) => {
@@ -227,19 +230,19 @@ function objectUrl(blob: Blob): Observable<string> {
 }
 
 /**
- * Makes the path of an attachment.
+ * Returns the address of an attachment.
  *
  * @throws TypeError for a name that is empty or that a URL cannot hold.
  */
-export function attachmentPath(
+export function attachmentAt(
   db: DatabaseScope,
   id: string,
   filename: unknown,
   rev: unknown,
-): string {
+): Endpoint {
   // A name may contain slashes: CouchDB accepts them encoded.
   const name = segment(filename, 'The name of an attachment');
-  return `${db.path}${documentPath(id)}/${name}${revQuery(rev)}`;
+  return endpoint(documentAt(db, id), '/{attname}', revQuery(rev), name);
 }
 
 /** Returns the id of the document that an attachment belongs to. */

@@ -23,7 +23,7 @@ import { requireId } from '../http/url.ts';
 import type { Attachments, Draft } from '../model/document.ts';
 import { recordRevision } from '../model/document.ts';
 import { invalidArgument } from '../model/invalid-argument.ts';
-import { AttachmentRead, attachmentPath } from './attachment-read.ts';
+import { AttachmentRead, attachmentAt } from './attachment-read.ts';
 import type { AttachmentProgress } from './attachment-read.ts';
 import { toUpload, typeOfNamed } from './attachment-upload.ts';
 import type { AttachmentContent } from './attachment-upload.ts';
@@ -71,7 +71,7 @@ export function putAttachment(
   if (name === undefined)
     throw new TypeError('putAttachment: the content has no name; give a filename');
   // Validate now: throws at the call.
-  attachmentPath(db, id, name, undefined);
+  attachmentAt(db, id, name, undefined);
   const type = options.contentType ?? (upload.type || typeOfNamed(name, upload.isText));
   assertHeader('content-type', type, 'putAttachment: contentType');
   return writeAndRecord(
@@ -80,8 +80,8 @@ export function putAttachment(
     () => {
       const { body, length } = upload.open(progress);
       return {
+        ...attachmentAt(db, owner._id, name, owner._rev),
         method: 'PUT',
-        path: attachmentPath(db, owner._id, name, owner._rev),
         headers: {
           'content-type': type,
           ...(length !== undefined && { 'content-length': String(length) }),
@@ -103,11 +103,11 @@ export function deleteAttachment(
 ): Operation<AttachmentWritten> {
   const owner = doc as OwnerDocument;
   const id = requireOwner(owner, 'deleteAttachment');
-  attachmentPath(db, id, filename, undefined);
+  attachmentAt(db, id, filename, undefined);
   return writeAndRecord(
     db,
     owner,
-    () => ({ method: 'DELETE', path: attachmentPath(db, owner._id, filename, owner._rev) }),
+    () => ({ ...attachmentAt(db, owner._id, filename, owner._rev), method: 'DELETE' }),
     () => {
       const { [filename]: _deleted, ...rest } = owner._attachments ?? {};
       return rest;

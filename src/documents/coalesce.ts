@@ -9,7 +9,16 @@ import { arrayField, asArray, asObject, stringField, requireSameId } from '../ht
 import type { Answer } from '../http/exchange.ts';
 import type { Exchange, RequestSpec } from '../http/link.ts';
 import type { DatabaseScope } from '../http/scope.ts';
-import { documentPath, isDotSegment } from '../http/url.ts';
+import {
+  BULK_DOCS,
+  BULK_GET,
+  documentAt,
+  documentPath,
+  endpoint,
+  isDotSegment,
+  readByPost,
+} from '../http/url.ts';
+import type { Endpoint } from '../http/url.ts';
 import { byWinner, isTombstone } from '../model/document.ts';
 import type { Document, Draft } from '../model/document.ts';
 import { verifyWrites } from '../http/verify-writes.ts';
@@ -83,18 +92,14 @@ export function coalesceRead<T extends object>(
   id: string,
   alone: (id: string) => Observable<ReadAnswer<T>>,
 ): Observable<ReadAnswer<T>> {
-  const { connection, path } = db;
+  const { connection } = db;
   return coalesce<string, ReadAnswer<T>>(db, options, 'read', () => id, {
     maxSize: 32,
     alone,
     together: (ids) =>
       connection
         .json(
-          () => ({
-            method: 'POST',
-            path: `${path}/_bulk_get`,
-            json: { docs: ids.map((docId) => ({ id: docId })) },
-          }),
+          () => readByPost(endpoint(db, BULK_GET), { docs: ids.map((docId) => ({ id: docId })) }),
           (body, exchange) => {
             const results = arrayField(body, 'results');
             if (results.length !== ids.length) throw new TypeError('expected a result for each id');
@@ -157,14 +162,14 @@ export function coalesceWrite(
   query: string,
   write: () => QueuedWrite,
 ): Observable<WriteAnswer> {
-  const { connection, path } = db;
+  const { connection } = db;
   return coalesce<QueuedWrite, WriteAnswer>(db, options, `write${query}`, write, {
     maxSize: 100,
     identity: ({ id }) => id,
     alone: (queued) =>
       connection
         .json(
-          () => jsonRequest('PUT', path + documentPath(queued.id) + query, queued.text),
+          () => jsonRequest('PUT', documentAt(db, queued.id, query), queued.text),
           (body) => {
             const answer = writeAnswer(body);
             requireSameId(queued.id, answer.id);
@@ -184,7 +189,7 @@ export function coalesceWrite(
     together: (writes) =>
       connection
         .json(
-          () => jsonRequest('POST', `${path}/_bulk_docs${query}`, bulkBody(writes)),
+          () => jsonRequest('POST', endpoint(db, BULK_DOCS, query), bulkBody(writes)),
           (body, exchange) => {
             const results = asArray(body);
             if (results.length !== writes.length)
@@ -221,8 +226,8 @@ function outcomesDespite(
   );
 }
 
-function jsonRequest(method: string, path: string, body: string): RequestSpec {
-  return { method, path, body, headers: { 'content-type': 'application/json' } };
+function jsonRequest(method: string, address: Endpoint, body: string): RequestSpec {
+  return { ...address, method, body, headers: { 'content-type': 'application/json' } };
 }
 
 function bulkBody(writes: readonly QueuedWrite[]): string {

@@ -7,7 +7,16 @@ import type { Answer } from '../http/exchange.ts';
 import { Operation, operation } from '../http/operation.ts';
 import { count, flag, restriction, text, toQuery } from '../http/query.ts';
 import type { DatabaseScope } from '../http/scope.ts';
-import { documentPath, isDotSegment, isLongPath, requireId } from '../http/url.ts';
+import {
+  ALL_DOCS,
+  BULK_GET,
+  documentAt,
+  endpoint,
+  isDotSegment,
+  isLongPath,
+  readByPost,
+  requireId,
+} from '../http/url.ts';
 import { byWinner, isTombstone } from '../model/document.ts';
 import type { AnyFields, Document } from '../model/document.ts';
 import { describeValue } from '../model/invalid-argument.ts';
@@ -73,7 +82,7 @@ export function getDocument<T extends object = AnyFields>(
     return getThroughBulkGet(db, id, options);
   const readAlone = (docId: string): Observable<Answer<Document<T>>> =>
     db.connection.json(
-      () => ({ path: `${db.path}${documentPath(docId)}${query}` }),
+      () => documentAt(db, docId, query),
       (body) => {
         const doc = asDocument<T>(body);
         requireSameId(docId, doc._id);
@@ -125,7 +134,7 @@ export function getDocuments<T extends object = AnyFields>(
   const query = toQuery(GET_MANY, { ...options, includeDocs: true }, 'get');
   return operation(
     db.connection,
-    () => ({ method: 'POST', path: `${db.path}/_all_docs${query}`, json: { keys: ids } }),
+    () => readByPost(endpoint(db, ALL_DOCS, query), { keys: ids }),
     (body) => arrayField(body, 'rows').map((row) => rowDocument<T>(row)),
   );
 }
@@ -140,7 +149,7 @@ export function getFirstDocuments<T extends object = AnyFields>(
   const query = toQuery(GET_MANY, { limit: FIRST_DOCUMENTS, includeDocs: true }, 'get');
   return operation(
     db.connection,
-    () => ({ path: `${db.path}/_all_docs${query}` }),
+    () => endpoint(db, ALL_DOCS, query),
     (body) =>
       arrayField(body, 'rows')
         .map((row) => rowDocument<T>(row))
@@ -163,11 +172,11 @@ function getThroughBulkGet<T extends object>(
   id: string,
   { rev, attsSince, ...options }: GetOptions,
 ): Operation<Document<T>> {
-  const query = toQuery(BULK_GET, options, 'get with a long attsSince');
+  const query = toQuery(ATTACHMENTS_SINCE, options, 'get with a long attsSince');
   const ref = { id, ...(rev !== undefined && { rev }), atts_since: attsSince };
   return operation(
     db.connection,
-    () => ({ method: 'POST', path: `${db.path}/_bulk_get${query}`, json: { docs: [ref] } }),
+    () => readByPost(endpoint(db, BULK_GET, query), { docs: [ref] }),
     (body, { headers, request }) => {
       const [result] = arrayField(body, 'results');
       const answers = arrayField(result, 'docs').map(asObject);
@@ -182,7 +191,7 @@ function getThroughBulkGet<T extends object>(
   );
 }
 
-const BULK_GET = { revs: flag, latest: flag, attachments: flag, attEncodingInfo: flag };
+const ATTACHMENTS_SINCE = { revs: flag, latest: flag, attachments: flag, attEncodingInfo: flag };
 
 /** Reads the winner of a document whose id no URL can hold. */
 function getThroughAllDocs<T extends object>(
@@ -191,11 +200,7 @@ function getThroughAllDocs<T extends object>(
 ): Operation<Document<T>> {
   return operation(
     db.connection,
-    () => ({
-      method: 'POST',
-      path: `${db.path}/_all_docs?include_docs=true`,
-      json: { keys: [id] },
-    }),
+    () => readByPost(endpoint(db, ALL_DOCS, '?include_docs=true'), { keys: [id] }),
     (body, { headers: received, redact, request }) => {
       const [row] = arrayField(body, 'rows');
       const doc = rowDocument<T>(row);
@@ -240,7 +245,7 @@ export function refetch<T extends object>(
   );
   return db.connection
     .json(
-      () => ({ method: 'POST', path: `${db.path}/_bulk_get`, json: { docs: refs } }),
+      () => readByPost(endpoint(db, BULK_GET), { docs: refs }),
       (body) => arrayField(body, 'results'),
     )
     .pipe(

@@ -4,7 +4,15 @@ import type { Operation } from '../http/operation.ts';
 import { flag, json, restriction, text, toQuery } from '../http/query.ts';
 import type { Parameters } from '../http/query.ts';
 import type { DatabaseScope } from '../http/scope.ts';
-import { documentPath, isDotSegment, isLongPath, requireId } from '../http/url.ts';
+import {
+  BULK_GET,
+  documentAt,
+  endpoint,
+  isDotSegment,
+  isLongPath,
+  readByPost,
+  requireId,
+} from '../http/url.ts';
 import type { AnyFields, Document, Tombstone } from '../model/document.ts';
 import { invalidArgument, describeValue } from '../model/invalid-argument.ts';
 
@@ -70,7 +78,7 @@ export function openRevs<T extends object>(
   if (revs !== 'all' && isLongPath(query)) return openManyRevs(db, id, revs, options);
   return operation(
     db.connection,
-    () => ({ path: `${db.path}${documentPath(id)}${query}` }),
+    () => documentAt(db, id, query),
     (body) =>
       asArray(body).map((raw): RevisionOutcome<T> => {
         const { ok, missing } = asObject(raw);
@@ -126,7 +134,7 @@ export function bulkGet<T extends object>(
   const query = toQuery(OPEN_REVS, options, 'revs.bulkGet');
   return operation(
     db.connection,
-    () => ({ method: 'POST', path: `${db.path}/_bulk_get${query}`, json: { docs: encode() } }),
+    () => readByPost(endpoint(db, BULK_GET, query), { docs: encode() }),
     (body) =>
       arrayField(body, 'results').map((result) => {
         const id = stringField(result, 'id');
@@ -190,7 +198,7 @@ export function revsDiff(
   const encode = revisionsEncoder(revs, 'revs.diff');
   return operation(
     db.connection,
-    () => ({ method: 'POST', path: `${db.path}/_revs_diff`, json: encode() }),
+    () => readByPost(endpoint(db, '/_revs_diff'), encode()),
     (body) =>
       new Map(
         Object.entries(asObject(body)).map(([id, raw]) => {
@@ -209,7 +217,7 @@ export function missingRevs(
   const encode = revisionsEncoder(revs, 'revs.missing');
   return operation(
     db.connection,
-    () => ({ method: 'POST', path: `${db.path}/_missing_revs`, json: encode() }),
+    () => readByPost(endpoint(db, '/_missing_revs'), encode()),
     (body) => {
       const missing = asObject(asObject(body)['missing_revs']);
       return new Map(Object.entries(missing).map(([id, raw]) => [id, toStrings(raw)]));

@@ -3,7 +3,15 @@ import { isNotFound } from '../errors/http-error.ts';
 import { asArray, asObject, requireSameId, sequence, stringField } from '../http/decode.ts';
 import { Operation, operation } from '../http/operation.ts';
 import type { DatabaseScope } from '../http/scope.ts';
-import { documentPath, encodeText, isDotSegment, requireId, revQuery } from '../http/url.ts';
+import {
+  documentAt,
+  documentPath,
+  encodeText,
+  endpoint,
+  isDotSegment,
+  requireId,
+  revQuery,
+} from '../http/url.ts';
 import type { DocumentRef } from '../model/document.ts';
 import { orVerified } from '../http/verify-writes.ts';
 import { invalidArgument } from '../model/invalid-argument.ts';
@@ -11,10 +19,10 @@ import { invalidArgument } from '../model/invalid-argument.ts';
 /** Reads the known revisions of a document, the newest first. */
 export function revisions(db: DatabaseScope, id: string): Operation<string[]> {
   requireId(id);
-  const path = `${db.path}${documentPath(id, 'revisions: id')}?revs=true`;
+  const address = documentAt(db, id, '?revs=true', 'revisions: id');
   return operation(
     db.connection,
-    () => ({ path }),
+    () => address,
     (body) => {
       const { _id: received = id, _revisions: known } = asObject(body);
       requireSameId(id, String(received));
@@ -27,11 +35,11 @@ export function revisions(db: DatabaseScope, id: string): Operation<string[]> {
 /** Reads the current revision of a document from the headers of an answer without a body. */
 export function currentRevision(db: DatabaseScope, id: string): Operation<string | null> {
   requireId(id);
-  const path = `${db.path}${documentPath(id, 'revs.current: id')}`;
+  const address = documentAt(db, id, '', 'revs.current: id');
   return new Operation(
     operation(
       db.connection,
-      () => ({ method: 'HEAD', path }),
+      () => ({ ...address, method: 'HEAD' }),
       (_, { headers: { etag } }): string | null => {
         if (etag === undefined) throw new TypeError('expected an ETag');
         return etag.replace(/^(?:W\/)?"(.*)"$/, '$1');
@@ -73,8 +81,8 @@ export function copyDocument(
       const to = parseRef(target, 'dest');
       // CouchDB decodes the whole header before it parses it, so all of the id is encoded.
       const destination = `${encodeText(to.id, 'copy: dest')}${revQuery(to.rev)}`;
-      const path = `${db.path}${documentPath(from.id)}${revQuery(from.rev)}`;
-      return { method: 'COPY', path, headers: { destination } };
+      const address = documentAt(db, from.id, revQuery(from.rev));
+      return { ...address, method: 'COPY', headers: { destination } };
     },
     (body) => {
       const id = stringField(body, 'id');
@@ -118,7 +126,7 @@ export function purge(db: DatabaseScope, docs: readonly DocumentRef[]): Operatio
     () => {
       const revs = new Map<string, string[]>();
       for (const { _id: id, _rev: rev } of docs) revs.set(id, [...(revs.get(id) ?? []), rev]);
-      return { method: 'POST', path: `${db.path}/_purge`, json: Object.fromEntries(revs) };
+      return { ...endpoint(db, '/_purge'), method: 'POST', json: Object.fromEntries(revs) };
     },
     (body) => {
       const { purge_seq: seq = null, purged } = asObject(body);
@@ -146,9 +154,10 @@ export function deleteDocument(db: DatabaseScope, doc: DocumentRef): Operation<D
       requireRef(doc, 'delete');
       const { _id: id, _rev: rev } = doc;
       if (isDotSegment(id)) {
-        return { method: 'POST', path: db.path, json: { _id: id, _rev: rev, _deleted: true } };
+        const json = { _id: id, _rev: rev, _deleted: true };
+        return { ...endpoint(db, ''), method: 'POST', json };
       }
-      return { method: 'DELETE', path: `${db.path}${documentPath(id)}${revQuery(rev)}` };
+      return { ...documentAt(db, id, revQuery(rev)), method: 'DELETE' };
     },
     (body): DeleteResult => {
       requireSameId(doc._id, stringField(body, 'id'));

@@ -10,6 +10,7 @@ import type { DatabaseScope } from '../http/scope.ts';
 import { verifyWrites } from '../http/verify-writes.ts';
 import { isConnectionError, mayBeWritten } from '../errors/connection-error.ts';
 import type { WrittenRevision } from '../http/verify-writes.ts';
+import { BULK_DOCS, endpoint } from '../http/url.ts';
 import { withId, writeQuery } from './write.ts';
 import type { Write, WriteOptions, WriteOutcome } from './write.ts';
 
@@ -214,8 +215,8 @@ function sendBulkDocs<T extends object>(
   const query = writeQuery(options, 'many');
   return db.connection.json(
     () => ({
+      ...endpoint(db, BULK_DOCS, query),
       method: 'POST',
-      path: `${db.path}/_bulk_docs${query}`,
       json: {
         ...(options.allOrNothing === true && { all_or_nothing: true }),
         ...(options.newEdits === false && { new_edits: false }),

@@ -5,7 +5,7 @@ import type { Answer } from '../http/exchange.ts';
 import { asObject, requireSameId, stringField } from '../http/decode.ts';
 import { count, flag, oneOf, toQuery } from '../http/query.ts';
 import type { DatabaseScope } from '../http/scope.ts';
-import { documentPath, isDotSegment, requireId } from '../http/url.ts';
+import { documentAt, documentPath, endpoint, isDotSegment, requireId } from '../http/url.ts';
 import type { AnyFields, Draft } from '../model/document.ts';
 import { assertJson, equal, hasToJson, nameOf } from '../model/json.ts';
 import type { JsonCodec, ValueName } from '../model/json.ts';
@@ -159,12 +159,8 @@ export function writeOne<T extends object>(
   const answer = connection.json(
     () =>
       isDotSegment(id)
-        ? { method: 'POST', path: `${db.path}${query}`, json: withId(write) }
-        : {
-            method: 'PUT',
-            path: `${db.path}${documentPath(id)}${query}`,
-            json: plainDraft(doc),
-          },
+        ? { ...endpoint(db, '', query), method: 'POST', json: withId(write) }
+        : { ...documentAt(db, id, query), method: 'PUT', json: plainDraft(doc) },
     (body): WriteOutcome<T> => {
       const rev = asObject(body)['rev'];
       if (rev === undefined && batch !== 'ok') throw new TypeError('expected a revision');

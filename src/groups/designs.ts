@@ -6,7 +6,7 @@ import { requireSameId, stringField } from '../http/decode.ts';
 import { operation } from '../http/operation.ts';
 import type { Operation } from '../http/operation.ts';
 import type { DatabaseScope } from '../http/scope.ts';
-import { documentPath, requireId } from '../http/url.ts';
+import { documentAt, requireId } from '../http/url.ts';
 import { recordRevision } from '../model/document.ts';
 import type { Document } from '../model/document.ts';
 import type { View } from '../model/view.ts';
@@ -66,7 +66,7 @@ export class Designs {
       db.connection,
       () => {
         requireDesign(design, 'designs.save', codec);
-        return { method: 'PUT', path: db.path + documentPath(design._id), json: design };
+        return { ...documentAt(db, design._id), method: 'PUT', json: design };
       },
       (body) => {
         const result = { id: stringField(body, 'id'), rev: stringField(body, 'rev') };

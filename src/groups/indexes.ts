@@ -3,11 +3,12 @@ import { operation } from '../http/operation.ts';
 import type { Operation } from '../http/operation.ts';
 import { text, toBody, toQuery } from '../http/query.ts';
 import type { DatabaseScope } from '../http/scope.ts';
+import { endpoint } from '../http/url.ts';
 import { invalidArgument } from '../model/invalid-argument.ts';
 import type { AnyFields } from '../model/document.ts';
 import { explain } from '../queries/find.ts';
 import type { Explanation, FindQuery } from '../queries/find.ts';
-import { DELETE_INDEX, decodeIndex, indexBody, indexPath } from '../queries/indexes.ts';
+import { DELETE_INDEX, decodeIndex, indexAt, indexBody } from '../queries/indexes.ts';
 import type {
   DeleteIndexOptions,
   IndexCreated,
@@ -16,6 +17,8 @@ import type {
   IndexRef,
   MangoIndex,
 } from '../queries/indexes.ts';
+
+const INDEX = '/_index';
 
 /**
  * The Mango indexes of a database: `db.indexes`. Every method returns a cold `Operation`.
@@ -41,7 +44,7 @@ export class Indexes<T extends object = AnyFields> {
     const db = this.#db;
     return operation(
       db.connection,
-      () => ({ path: `${db.path}/_index` }),
+      () => endpoint(db, INDEX),
       (body) => arrayField(body, 'indexes').map(decodeIndex),
     );
   }
@@ -64,7 +67,7 @@ export class Indexes<T extends object = AnyFields> {
     encode();
     return operation(
       db.connection,
-      () => ({ method: 'POST', path: `${db.path}/_index`, json: encode() }),
+      () => ({ ...endpoint(db, INDEX), method: 'POST', json: encode() }),
       (body) => ({
         created: stringField(body, 'result') === 'created',
         ddoc: stringField(body, 'id'),
@@ -83,10 +86,11 @@ export class Indexes<T extends object = AnyFields> {
    */
   delete(index: IndexRef, options: DeleteIndexOptions = {}): Operation<true> {
     const db = this.#db;
-    const path = indexPath(index) + toQuery(DELETE_INDEX, options, 'indexes.delete');
+    const query = toQuery(DELETE_INDEX, options, 'indexes.delete');
+    const address = indexAt(endpoint(db, INDEX), index, query);
     return operation(
       db.connection,
-      () => ({ method: 'DELETE', path: db.path + path }),
+      () => ({ ...address, method: 'DELETE' }),
       (): true => true,
     );
   }
@@ -112,8 +116,8 @@ export class Indexes<T extends object = AnyFields> {
     return operation(
       db.connection,
       () => ({
+        ...endpoint(db, `${INDEX}/_bulk_delete`),
         method: 'POST',
-        path: `${db.path}/_index/_bulk_delete`,
         json: { docids: ddocs, ...body },
       }),
       (answer) => ({

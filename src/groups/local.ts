@@ -5,7 +5,8 @@ import type { RequestSpec } from '../http/link.ts';
 import { operation } from '../http/operation.ts';
 import type { Operation } from '../http/operation.ts';
 import type { DatabaseScope } from '../http/scope.ts';
-import { documentPath, encodeText, revQuery } from '../http/url.ts';
+import { documentAt, encodeText, revQuery } from '../http/url.ts';
+import type { Endpoint } from '../http/url.ts';
 import { recordRevision } from '../model/document.ts';
 import type { AnyFields, DocumentRef } from '../model/document.ts';
 import { invalidArgument } from '../model/invalid-argument.ts';
@@ -54,10 +55,10 @@ export class LocalDocuments {
    * @see https://docs.couchdb.org/en/stable/api/local.html#get--db-_local-docid
    */
   get<Fields extends object = AnyFields>(id: string): Operation<LocalDocument<Fields>> {
-    const path = this.#path(id, 'local.get: id');
+    const address = this.#at(id, 'local.get: id');
     return operation(
       this.#db.connection,
-      () => ({ path }),
+      () => address,
       (body) => {
         requireSameId(localId(id), stringField(body, '_id'));
         return body as LocalDocument<Fields>;
@@ -78,12 +79,14 @@ export class LocalDocuments {
     const { codec } = this.#db.connection;
     const plain = plainDraft(doc, 'local.save: the document');
     requireDraft({ ...plain, _id: undefined }, codec, 'local.save: the document');
-    this.#path(doc._id, 'local.save: the _id');
+    // Validate now: throws at the call.
+    this.#at(doc._id, 'local.save: the _id');
     return operation(
       this.#db.connection,
       () => {
-        const path = this.#path(doc._id, 'local.save: the _id');
-        return { method: 'PUT', path, json: { ...plainDraft(doc), _id: localId(doc._id) } };
+        const address = this.#at(doc._id, 'local.save: the _id');
+        const json = { ...plainDraft(doc), _id: localId(doc._id) };
+        return { ...address, method: 'PUT', json };
       },
       (body) => {
         const result = decodeWriteResult(body, doc._id);
@@ -105,8 +108,7 @@ export class LocalDocuments {
     const ref = (): Partial<DocumentRef> => (typeof doc === 'string' ? { _id: doc } : (doc ?? {}));
     const describe = (): RequestSpec => {
       const { _id: id, _rev: rev } = ref();
-      const path = this.#path(id, 'local.delete: id');
-      return { method: 'DELETE', path: path + revQuery(rev) };
+      return { ...this.#at(id, 'local.delete: id', revQuery(rev)), method: 'DELETE' };
     };
     // Validate now: throws at the call.
     describe();
@@ -124,13 +126,13 @@ export class LocalDocuments {
    * @see https://docs.couchdb.org/en/stable/api/local.html#copy--db-_local-docid
    */
   copy(source: string, dest: string): Operation<WriteResult> {
-    const path = this.#path(source, 'local.copy: source');
-    this.#path(dest, 'local.copy: dest');
+    const address = this.#at(source, 'local.copy: source');
+    this.#at(dest, 'local.copy: dest');
     // CouchDB decodes the whole header before it parses it, so all of the id is encoded.
     const destination = encodeText(localId(dest), 'local.copy: dest');
     return operation(
       this.#db.connection,
-      () => ({ method: 'COPY', path, headers: { destination } }),
+      () => ({ ...address, method: 'COPY', headers: { destination } }),
       (body) => decodeWriteResult(body, dest),
     );
   }
@@ -149,11 +151,11 @@ export class LocalDocuments {
     return listDocuments(this.#db, '_local_docs', withPrefixedIds(options), 'local.list');
   }
 
-  #path(id: unknown, what: string): string {
+  #at(id: unknown, what: string, query?: string): Endpoint {
     if (typeof id !== 'string' || id === '' || id === '_local/')
       throw invalidArgument(what, 'a string that is not empty', id);
     const bare = id.replace(/^_local\//, '');
-    return this.#db.path + documentPath(`_local/${bare}`, what);
+    return documentAt(this.#db, `_local/${bare}`, query, what);
   }
 }
 

@@ -2,7 +2,7 @@ import { asObject, stringField } from '../http/decode.ts';
 import { operation } from '../http/operation.ts';
 import type { Operation } from '../http/operation.ts';
 import type { DatabaseScope } from '../http/scope.ts';
-import { segment } from '../http/url.ts';
+import { endpoint, segment } from '../http/url.ts';
 import type { AnyFields, Document } from '../model/document.ts';
 import { invalidArgument, describeValue } from '../model/invalid-argument.ts';
 import type { Row, RowWithDoc, View } from '../model/view.ts';
@@ -45,7 +45,8 @@ export class Partition<T extends object = AnyFields> {
     requireKey(key);
     this.key = key;
     // CouchDB has the same endpoints below the path of a partition as below that of the database.
-    this.#db = { ...db, path: `${db.path}/_partition/${segment(key, 'The key of a partition')}` };
+    const value = segment(key, 'The key of a partition');
+    this.#db = { ...db, ...endpoint(db, '/_partition/{partition_id}', '', value) };
   }
 
   /**
@@ -59,7 +60,7 @@ export class Partition<T extends object = AnyFields> {
     const db = this.#db;
     return operation(
       db.connection,
-      () => ({ path: db.path }),
+      () => endpoint(db, ''),
       (body) => {
         const { doc_count: count, doc_del_count: deleted, sizes } = asObject(body);
         return {

@@ -23,7 +23,7 @@ import { isPromise, toObservable } from '../operators/to-observable.ts';
 import { ANONYMOUS, isAuthorization } from './auth.ts';
 import type { Auth, Authorization, BasicCredentials, Credentials } from './auth.ts';
 import { CookieSession, createIdentity } from './cookie-session.ts';
-import { fixedIdentity, isAccepted, readSessionAs } from './identity.ts';
+import { LOGOUT, fixedIdentity, isAccepted, readSessionAs } from './identity.ts';
 import type { Channel, Identity } from './identity.ts';
 import { readExchange } from './exchange.ts';
 import type { ReadExchange } from './exchange.ts';
@@ -220,7 +220,7 @@ export class Authenticator {
       const cookie = identity instanceof CookieSession ? identity.cookie : null;
       const forget = (): void => this.#switchTo(createIdentity(null, this.#channel));
       return this.#channel
-        .send({ method: 'DELETE', path: '/_session' }, cookie ?? { ...ANONYMOUS, cookies: true })
+        .send(LOGOUT, cookie ?? { ...ANONYMOUS, cookies: true })
         .pipe(mergeMap(readExchange), tap({ next: forget, error: forget }));
     });
   }

@@ -24,6 +24,7 @@ import { readExchange } from './exchange.ts';
 import type { ReadExchange } from './exchange.ts';
 import { fixedIdentity, signProxyToken } from './identity.ts';
 import type { Channel, Identity } from './identity.ts';
+import { SESSION } from './url.ts';
 import { clock, duration } from '../operators/time.ts';
 
 /**
@@ -165,7 +166,8 @@ export class CookieSession implements Identity {
       setCookie = header;
     };
     const { secrets } = this.immediate;
-    const spec = { method: 'POST', path: '/_session', json: { name, password }, secrets };
+    const json = { name, password };
+    const spec = { ...SESSION, method: 'POST', repeatable: true, json, secrets };
     return this.#channel.send(spec, { ...ANONYMOUS, cookies: true, onCookie }).pipe(
       mergeMap(readExchange),
       tap(() => {

@@ -24,6 +24,7 @@ import type { Authorization, ProxyCredentials } from './auth.ts';
 import { readExchange } from './exchange.ts';
 import type { ReadExchange } from './exchange.ts';
 import type { Exchange, RequestSpec } from './link.ts';
+import { SESSION } from './url.ts';
 
 /** Validated credentials, ready for use. */
 export interface Identity {
@@ -218,12 +219,15 @@ class PasswordIdentity implements Identity {
   }
 }
 
+/** Describes the request that ends a session. */
+export const LOGOUT: RequestSpec = { ...SESSION, method: 'DELETE', repeatable: true };
+
 /** Reads the session that belongs to credentials. */
 export function readSessionAs(
   authorization: Authorization,
   channel: Channel,
 ): Observable<ReadExchange> {
-  return channel.send({ path: '/_session' }, authorization).pipe(mergeMap(readExchange));
+  return channel.send(SESSION, authorization).pipe(mergeMap(readExchange));
 }
 
 /** How often, and how many times, to find out whether CouchDB still caches a former password. */

@@ -14,7 +14,7 @@ export interface RequestSpec {
   /** @defaultValue 'GET' */
   readonly method?: string;
   /** The path with names in place of values, without a query: `/{db}/{docid}`. */
-  readonly route?: string;
+  readonly route: string;
   /** The path below the server's URL, encoded, with its query string. */
   readonly path: string;
   /** A body to encode as JSON. */

@@ -75,7 +75,7 @@ export function toRequest(
   if (endless) headers = Object.assign({}, headers, IDENTITY);
   return {
     method,
-    route: spec.route ?? '',
+    route: spec.route,
     server: common.url,
     path: spec.path,
     headers,

@@ -8,10 +8,11 @@ import type { Connection } from './connection.ts';
 import type { Exchange, RequestSpec } from './link.ts';
 import { protocolError, readBytes } from './exchange.ts';
 import { Operation } from './operation.ts';
-import { toBody } from './query.ts';
+import { flag, toBody } from './query.ts';
 import type { Parameter } from './query.ts';
 import type { RequestBody } from './transport.ts';
-import { encodeText, isDotSegment, requireWellFormed } from './url.ts';
+import { SERVER, encodeText, isDotSegment, requireWellFormed } from './url.ts';
+import type { Endpoint } from './url.ts';
 import { duration } from '../operators/time.ts';
 
 /** A request to an endpoint without a method in Corduroy. */
@@ -36,6 +37,23 @@ export interface RequestOptions {
   readonly headers?: Readonly<Record<string, string>>;
   /** Overrides the connection's `timeout`, in milliseconds; 0 disables it. */
   readonly timeout?: number;
+  /**
+   * The route that links receive: `path` with names in braces in place of ids and other values, and
+   * without a query, such as `'/_shards/{docid}'`. Corduroy adds `/{db}` or `/_node/{node-name}` before
+   * it. Links may write routes to logs and metrics, so put no values in it.
+   * @defaultValue '/*'
+   */
+  readonly route?: string;
+  /**
+   * Whether the request changes nothing on the server. Such a request may be sent again, or to another
+   * node, after a failure. @defaultValue true for GET and HEAD, otherwise false
+   */
+  readonly reads?: boolean;
+  /**
+   * Whether a second request leaves the server as one does, and has the same response, so that Corduroy
+   * may send it again after a failure. @defaultValue the value of `reads`
+   */
+  readonly repeatable?: boolean;
 }
 
 const any: Parameter = () => '';
@@ -47,17 +65,20 @@ const OPTIONS = {
   body: any,
   headers: any,
   timeout: any,
+  route: any,
+  reads: flag,
+  repeatable: flag,
 };
 
 /** Makes an operation that sends the described request.
  *
- * @param base - A prefix of the path, such as that of a database.
+ * @param base - The address that the path continues, such as that of a database.
  * @throws TypeError or RangeError for invalid options.
  */
 export function request<T>(
   connection: Connection,
   options: RequestOptions,
-  base = '',
+  base: Endpoint = SERVER,
 ): Operation<T> {
   const spec = toSpec(options, base, connection.codec);
   connection.hide(spec.secretHeaders ?? [], 'header');
@@ -96,11 +117,11 @@ function decodeByType(bytes: Uint8Array, exchange: Exchange, codec: JsonCodec): 
 
 const JSON_TYPE = /^application\/([\w.-]+\+)?json\b/i;
 
-function toSpec(options: RequestOptions, base: string, codec: JsonCodec): RequestSpec {
+function toSpec(options: RequestOptions, base: Endpoint, codec: JsonCodec): RequestSpec {
   if (typeof options !== 'object' || options === null)
     throw invalidArgument('request: options', '{ path, … }', options);
   toBody(OPTIONS, options, 'request');
-  const { path, query = {}, json, body, timeout } = options;
+  const { path, query = {}, json, body, timeout, route = '/*', reads, repeatable } = options;
   const method = requireMethod(options.method ?? 'GET');
   requirePath(path);
   if (json !== undefined && body !== undefined)
@@ -112,16 +133,24 @@ function toSpec(options: RequestOptions, base: string, codec: JsonCodec): Reques
   if ((json ?? body) !== undefined && (method === 'GET' || method === 'HEAD'))
     throw new TypeError(`request: ${method} has no body; pass another method`);
   if (timeout !== undefined) duration(timeout, 'request: timeout');
+  requireRoute(route);
+  if (repeatable === true && typeof body === 'object' && !ArrayBuffer.isView(body))
+    throw new TypeError(
+      'request: repeatable must not be true for an iterable body, which can be sent only once; pass bytes or a string',
+    );
   const headers = requireHeaders(options.headers ?? {});
   return {
     method,
-    path: base + withQuery(path, query, codec),
+    path: base.path + withQuery(path, query, codec),
+    route: base.route + route,
     headers,
     // A custom header may hold a key.
     secretHeaders: secretsOfHeaders(headers),
     ...(json !== undefined && { json }),
     ...(body !== undefined && { body }),
     ...(timeout !== undefined && { timeout }),
+    ...(reads !== undefined && { reads }),
+    ...(repeatable !== undefined && { repeatable }),
   };
 }
 
@@ -147,6 +176,16 @@ function requirePath(path: unknown): asserts path is string {
       `request: path must not contain '.' or '..' segments (received ${describeValue(path)})`,
     );
   }
+}
+
+/** Validates a route, which links may write to logs: it holds no query. */
+function requireRoute(route: unknown): asserts route is string {
+  if (typeof route !== 'string' || !/^\/[^\s?#]*$/.test(route))
+    throw invalidArgument(
+      'request: route',
+      "the path with names in place of values and without a query, such as '/_shards/{docid}'",
+      route,
+    );
 }
 
 function withQuery(

@@ -1,14 +1,17 @@
 import { coalescing } from './connection-options.ts';
 import type { CoalesceOptions, Coalescing } from './connection-options.ts';
 import type { Connection } from './connection.ts';
-import { databasePath, requireDatabaseName } from './url.ts';
+import { databaseAt, requireDatabaseName } from './url.ts';
+import type { Endpoint } from './url.ts';
 
 /** A database on a server, as its operations use it. */
-export interface DatabaseScope {
+export interface DatabaseScope extends Endpoint {
   readonly connection: Connection;
   readonly name: string;
   /** The path of the database below the server's URL, encoded, without a final slash. */
   readonly path: string;
+  /** The route of `path`: `/{db}`, or that of a partition. */
+  readonly route: string;
   /** How single reads and writes are combined; null if they are not. */
   readonly coalescing: Coalescing | null;
 }
@@ -27,5 +30,5 @@ export function databaseScope(
   requireDatabaseName(name);
   const coalesced =
     coalesce === undefined ? connection.coalescing : coalescing(coalesce, connection.scheduler);
-  return { connection, name, path: databasePath(name), coalescing: coalesced };
+  return { connection, name, ...databaseAt(name), coalescing: coalesced };
 }

@@ -17,12 +17,12 @@ export interface TransportRequest {
   readonly url: string;
   readonly headers: Readonly<Record<string, string>>;
   readonly body?: RequestBody | undefined;
+  /** Whether the request changes nothing on the server. @defaultValue true for GET and HEAD, else false */
+  readonly reads?: boolean | undefined;
   /** Whether the response may never end, so that it must not occupy a socket of the pool. */
   readonly endless?: boolean | undefined;
   /** Whether to follow redirects; if false, a redirect is emitted as any response. @defaultValue true */
   readonly followRedirects?: boolean | undefined;
-  /** Whether the request changes nothing on the server. */
-  readonly reads?: boolean | undefined;
   /** Whether a browser sends and stores cookies, for a server of another origin too. */
   readonly cookies?: boolean | undefined;
 }

@@ -152,12 +152,103 @@ export function databasePath(name: string): string {
   return `/${segment(name, 'The name of a database')}`;
 }
 
+/** Returns the address of a database. */
+export function databaseAt(name: string): Endpoint {
+  return { path: databasePath(name), route: '/{db}' };
+}
+
 const PREFIX = /^_(?:design|local)\//;
 
 /** Returns the path of a document in its database. Keeps the slash of `_design/` and `_local/`. */
 export function documentPath(id: string, what = 'The id of a document'): string {
   const prefix = PREFIX.exec(id)?.[0] ?? '';
   return `/${prefix}${segment(id.slice(prefix.length), what)}`;
+}
+
+/** Returns the route of a document in its database: the path with a name in place of the id. */
+function documentRoute(id: string): string {
+  const prefix = PREFIX.exec(id)?.[0] ?? '';
+  return `/${prefix}${prefix === '_design/' ? '{ddoc}' : '{docid}'}`;
+}
+
+/** The address of an endpoint, a database or a document: its path, and its path without values. */
+export interface Endpoint {
+  /** The path below the server's URL, encoded; of a request with its query string. */
+  readonly path: string;
+  /** The path with names in place of values, without a query: `/{db}/{docid}`. */
+  readonly route: string;
+}
+
+/** The server itself, below which all endpoints are. */
+export const SERVER: Endpoint = { path: '', route: '' };
+
+/** Returns the address of a node. */
+export function nodeAt(node: string, what: string): Endpoint {
+  return endpoint(SERVER, '/_node/{node-name}', '', segment(node, what));
+}
+
+/** Endpoints of a database that several modules use. */
+export const ALL_DOCS = '/_all_docs';
+export const BULK_DOCS = '/_bulk_docs';
+export const BULK_GET = '/_bulk_get';
+
+export const SESSION: Endpoint = { path: '/_session', route: '/_session' };
+
+/**
+ * Returns the address of an endpoint. The path and the route come from one template, so that they
+ * cannot differ.
+ *
+ * @param base - The server, or an address without a query: of a database, a partition, a document.
+ * @param template - The route below the base, with the names that the documentation of CouchDB uses:
+ * `/_design/{ddoc}/_info`. A `*` at its end stands for any number of segments.
+ * @param query - The query string, with its `?`.
+ * @param values - The values for the names and for `*`, in their order, encoded.
+ */
+export function endpoint(
+  base: Endpoint,
+  template: string,
+  query = '',
+  ...values: readonly string[]
+): Endpoint {
+  let next = 0;
+  const path =
+    values.length === 0 ? template : template.replace(/{.*?}|\*/g, () => values[next++] as string);
+  return { path: base.path + path + query, route: base.route + template };
+}
+
+/**
+ * Returns the address of a document.
+ *
+ * @param query - The query string, with its `?`.
+ * @param what - The name of the id in errors.
+ * @throws TypeError for an id that no URL can hold.
+ */
+export function documentAt(base: Endpoint, id: string, query = '', what?: string): Endpoint {
+  return {
+    path: base.path + documentPath(id, what) + query,
+    route: base.route + documentRoute(id),
+  };
+}
+
+/**
+ * Returns the address of a design document.
+ *
+ * @param name - Encoded, without `_design/`.
+ */
+export function designAt(base: Endpoint, name: string, query?: string): Endpoint {
+  return endpoint(base, '/_design/{ddoc}', query, name);
+}
+
+/** A request that only reads, by POST, because its parameters are a body. */
+export interface ReadByPost extends Endpoint {
+  readonly method: 'POST';
+  readonly reads: true;
+  readonly json: unknown;
+}
+
+/** Describes a request that only reads, by POST. */
+export function readByPost(address: Endpoint, json: unknown): ReadByPost {
+  return { ...address, method: 'POST', reads: true, json };
 }
 
 /** Validates the id of a document that an operation can only name in a URL. */

@@ -4,6 +4,7 @@ import type { Connection } from './connection.ts';
 import { arrayField } from './decode.ts';
 import type { Answer } from './exchange.ts';
 import { Operation } from './operation.ts';
+import { SERVER, endpoint } from './url.ts';
 import { invalidArgument } from '../model/invalid-argument.ts';
 
 /** The limit of one request in CouchDB's default configuration (`[uuids] max_count`). */
@@ -26,7 +27,7 @@ export function uuids(connection: Connection, count: number): Operation<string[]
 
 function requestIds(connection: Connection, count: number): Observable<Answer<readonly string[]>> {
   return connection.json(
-    () => ({ path: `/_uuids?count=${count}` }),
+    () => endpoint(SERVER, '/_uuids', `?count=${count}`),
     (body) => {
       const ids = arrayField(body, 'uuids') as readonly string[];
       if (ids.length === 0) throw new TypeError('no ids');

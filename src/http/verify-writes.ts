@@ -5,6 +5,7 @@ import { isConflict } from '../errors/http-error.ts';
 import { arrayField, asArray, asObject } from './decode.ts';
 import type { Answer } from './exchange.ts';
 import type { DatabaseScope } from './scope.ts';
+import { BULK_GET, endpoint, readByPost } from './url.ts';
 import type { Attachments, Document, Draft } from '../model/document.ts';
 import { equal } from '../model/json.ts';
 
@@ -111,12 +112,11 @@ function readLeaves(
   docs: readonly { readonly id: string; readonly rev?: string }[],
   withData = false,
 ): Observable<readonly (readonly Leaf[])[]> {
+  const query = `?revs=true${withData ? '&attachments=true' : ''}`;
   return db.connection
     .json(
       () => ({
-        method: 'POST',
-        path: `${db.path}/_bulk_get?revs=true${withData ? '&attachments=true' : ''}`,
-        json: { docs },
+        ...readByPost(endpoint(db, BULK_GET, query), { docs }),
         timeout: VERIFY_TIMEOUT,
       }),
       (body) =>

@@ -13,6 +13,7 @@ import {
 import type { Observable } from 'rxjs';
 import { arrayField, asObject, stringField } from '../http/decode.ts';
 import type { DatabaseScope } from '../http/scope.ts';
+import { ALL_DOCS, endpoint, readByPost } from '../http/url.ts';
 import type { Document } from '../model/document.ts';
 import { entryOfDocument } from './live-entry.ts';
 import type { LiveEntry } from './live-entry.ts';
@@ -64,14 +65,14 @@ export class LiveReader {
   }
 
   #fetch(ids: readonly string[]): Observable<ReadonlyMap<string, LiveEntry>> {
-    const path = `${this.#db.path}/_all_docs?include_docs=true&conflicts=true`;
+    const address = endpoint(this.#db, ALL_DOCS, '?include_docs=true&conflicts=true');
     const parts = Array.from({ length: Math.ceil(ids.length / MAX_IDS) }, (_, i) =>
       ids.slice(i * MAX_IDS, (i + 1) * MAX_IDS),
     );
     return from(parts).pipe(
       concatMap((keys) =>
         this.#db.connection.json(
-          () => ({ method: 'POST', path, json: { keys } }),
+          () => readByPost(address, { keys }),
           (body) => arrayField(body, 'rows').map(entryOfRow),
         ),
       ),

@@ -4,7 +4,7 @@ import { count, flag, requireRestrictions, toBody, toQuery } from '../http/query
 import type { Parameter, Parameters } from '../http/query.ts';
 import type { RequestSpec } from '../http/link.ts';
 import type { DatabaseScope } from '../http/scope.ts';
-import { isLongPath } from '../http/url.ts';
+import { endpoint, isLongPath, readByPost } from '../http/url.ts';
 import { assertJson } from '../model/json.ts';
 import { invalidArgument } from '../model/invalid-argument.ts';
 import type { Row, View } from '../model/view.ts';
@@ -89,12 +89,15 @@ export function listDocuments<Value, Doc>(
     keys.forEach((key, i) => id(key, `${what}: keys[${i}]`));
     assertJson(keys, `${what}: keys`);
   }
-  const path = `${db.path}/${listing}`;
+  const address = endpoint(db, `/${listing}`);
   const query = toQuery(ALL_DOCS, rest, what);
   const withKeys = keys !== undefined && { keys };
-  const request: RequestSpec = isLongPath(path + query)
-    ? { method: 'POST', path, json: { ...withKeys, ...toBody(ALL_DOCS, rest, what) } }
-    : { path: path + query, ...(withKeys && { method: 'POST', json: withKeys }) };
+  const full = endpoint(address, '', query);
+  const request: RequestSpec = isLongPath(full.path)
+    ? readByPost(address, { ...withKeys, ...toBody(ALL_DOCS, rest, what) })
+    : withKeys
+      ? readByPost(full, withKeys)
+      : full;
   return operation(
     db.connection,
     () => request,

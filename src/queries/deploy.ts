@@ -8,7 +8,7 @@ import { Operation } from '../http/operation.ts';
 import type { DatabaseScope } from '../http/scope.ts';
 import { orVerified } from '../http/verify-writes.ts';
 import { requireBackoff } from '../http/query.ts';
-import { documentPath, isDotSegment, requireId, revQuery, segment } from '../http/url.ts';
+import { documentAt, isDotSegment, requireId, revQuery, segment } from '../http/url.ts';
 import { assertJson, canonical } from '../model/json.ts';
 import type { JsonCodec } from '../model/json.ts';
 import { invalidArgument } from '../model/invalid-argument.ts';
@@ -17,6 +17,7 @@ import type { BackoffOptions } from '../operators/retry-policy.ts';
 import { designInfo } from './design-functions.ts';
 import type { DesignDocument } from './design-document.ts';
 import { withTemporary } from './temporary-view.ts';
+import { viewAt } from './view.ts';
 
 /** Options for deploying a design document. */
 export interface DeployOptions {
@@ -162,10 +163,11 @@ function withTemporaryDesign<R>(
 
 /** Requests a row: the server builds the index before it answers, however long that takes. */
 function buildIndex(db: DatabaseScope, id: string, view: string): Observable<unknown> {
-  const path = `${db.path}${documentPath(id)}/_view/${segment(view, 'The name of a view')}?limit=1&reduce=false`;
+  const name = segment(view, 'The name of a view');
+  const address = viewAt(documentAt(db, id), name, '?limit=1&reduce=false');
   return db.connection
     .json(
-      () => ({ path, timeout: 0, endless: true }),
+      () => ({ ...address, timeout: 0, endless: true }),
       () => true,
     )
     .pipe(
@@ -203,10 +205,10 @@ function indexOnDisk(db: DatabaseScope, id: string, signature: unknown): Observa
 }
 
 function read(db: DatabaseScope, id: string): Observable<Answer<DesignDocument | null>> {
-  const path = db.path + documentPath(id);
+  const address = documentAt(db, id);
   return db.connection
     .json(
-      () => ({ path }),
+      () => address,
       (body) => {
         const design = asObject(body) as DesignDocument;
         requireSameId(id, design._id);
@@ -226,10 +228,10 @@ function put(
   db: DatabaseScope,
   doc: object & { readonly _id: string },
 ): Observable<Answer<string>> {
-  const path = db.path + documentPath(doc._id);
+  const address = documentAt(db, doc._id);
   return db.connection
     .json(
-      () => ({ method: 'PUT', path, json: doc }),
+      () => ({ ...address, method: 'PUT', json: doc }),
       (body) => {
         const { id = doc._id } = asObject(body);
         requireSameId(doc._id, String(id));
@@ -246,10 +248,10 @@ function put(
 }
 
 function remove(db: DatabaseScope, id: string, rev: string): Observable<unknown> {
-  const path = `${db.path}${documentPath(id)}${revQuery(rev)}`;
+  const address = documentAt(db, id, revQuery(rev));
   return db.connection
     .json(
-      () => ({ method: 'DELETE', path }),
+      () => ({ ...address, method: 'DELETE' }),
       (): true => true,
     )
     .pipe(

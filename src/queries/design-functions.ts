@@ -9,13 +9,17 @@ import type { JsonCodec } from '../http/connection-options.ts';
 import type { ResponseHeaders } from '../http/transport.ts';
 import { functionQuery } from '../http/query.ts';
 import {
+  designAt,
   designName,
   documentPath,
+  endpoint,
+  readByPost,
   requireId,
   requireWellFormed,
   segment,
   splitName,
 } from '../http/url.ts';
+import type { Endpoint } from '../http/url.ts';
 import { invalidArgument, describeValue } from '../model/invalid-argument.ts';
 import { viewQuery } from './view.ts';
 import type { ViewOptions } from './view.ts';
@@ -49,8 +53,9 @@ export function renderShow(
   id: string | undefined,
   parameters: FunctionParameters,
 ): Operation<RenderResult> {
-  const path = functionPath(db, name, '_show', id) + parametersQuery(parameters, 'show');
-  return render(db, () => ({ path }));
+  const query = parametersQuery(parameters, 'show');
+  const address = functionAt(db, name, '_show', id, query);
+  return render(db, () => address);
 }
 
 /** Calls a list function with the rows of a view. */
@@ -68,10 +73,9 @@ export function renderList(
   if (parts === null) throw invalidArgument('list: view', "'view' or 'design-document/view'", view);
   const added = parametersQuery(parameters, 'list');
   const fullQuery = query === '' ? added : query + added.replace('?', '&');
-  const path = `${functionPath(db, name, '_list', undefined)}/${parts.join('/')}${fullQuery}`;
-  return render(db, () =>
-    keys === undefined ? { path } : { method: 'POST', path, json: { keys } },
-  );
+  const template = parts.length === 1 ? '/{view}' : '/{other-ddoc}/{view}';
+  const address = endpoint(functionAt(db, name, '_list'), template, fullQuery, ...parts);
+  return render(db, () => (keys === undefined ? address : readByPost(address, { keys })));
 }
 
 /** Calls an update function: by POST without an id, by PUT with one. */
@@ -82,7 +86,8 @@ export function callUpdate(
   body: string | Readonly<Record<string, string | number | boolean>> | undefined,
   parameters: FunctionParameters,
 ): Operation<UpdateResult> {
-  const path = functionPath(db, name, '_update', id) + parametersQuery(parameters, 'update');
+  const query = parametersQuery(parameters, 'update');
+  const address = functionAt(db, name, '_update', id, query);
   const isForm = typeof body === 'object' && body !== null;
   if (!isForm && body !== undefined && typeof body !== 'string')
     throw invalidArgument('update: body', 'text or an object', body);
@@ -93,8 +98,8 @@ export function callUpdate(
       functionQuery(body, 'update: body').replaceAll('%20', '+')
     : (body ?? '');
   return render(db, () => ({
+    ...address,
     method: id === undefined ? 'POST' : 'PUT',
-    path,
     headers: { 'content-type': type },
     body: text,
   })).mapValue(({ headers, body: answer }) => ({
@@ -156,12 +161,13 @@ function decodeRendered(bytes: Uint8Array, type: string, codec: JsonCodec): unkn
   }
 }
 
-function functionPath(
+function functionAt(
   db: DatabaseScope,
   name: unknown,
   kind: string,
-  id: string | undefined,
-): string {
+  id?: string,
+  query?: string,
+): Endpoint {
   const parts = splitName(name, 'function');
   if (parts === null) {
     throw new TypeError(
@@ -169,8 +175,11 @@ function functionPath(
     );
   }
   if (id !== undefined) requireId(id);
-  const path = `${db.path}/_design/${parts[0]}/${kind}/${parts[1]}`;
-  return id === undefined ? path : path + documentPath(id);
+  const [ddoc, func] = parts;
+  const design = designAt(db, ddoc);
+  return id === undefined
+    ? endpoint(design, `/${kind}/{func}`, query, func)
+    : endpoint(design, `/${kind}/{func}/{docid}`, query, func, documentPath(id).slice(1));
 }
 
 function parametersQuery(parameters: FunctionParameters, what: string): string {
@@ -196,10 +205,10 @@ export interface DesignInfo {
 
 /** Reads the state of the view index of a design document. */
 export function designInfo(db: DatabaseScope, ddoc: string): Operation<DesignInfo> {
-  const path = `${db.path}/_design/${designName(ddoc, 'info')}/_info`;
+  const address = endpoint(designAt(db, designName(ddoc, 'info')), '/_info');
   return operation(
     db.connection,
-    () => ({ path }),
+    () => address,
     (body) => {
       const { name, view_index: index } = asObject(body);
       return { name: String(name), viewIndex: asObject(index) };

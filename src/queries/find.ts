@@ -5,6 +5,7 @@ import { count, flag, json, restriction, text, toBody } from '../http/query.ts';
 import type { Parameter, Parameters } from '../http/query.ts';
 import { RowStream } from '../http/row-stream.ts';
 import type { DatabaseScope } from '../http/scope.ts';
+import { endpoint, readByPost } from '../http/url.ts';
 import type { AnyFields, Document } from '../model/document.ts';
 import { invalidArgument } from '../model/invalid-argument.ts';
 import type { FieldPath, Projected, Queried } from './field-path.ts';
@@ -130,7 +131,7 @@ const nonEmptyArray: Parameter = (value, name) => {
   return json(value, name);
 };
 
-const FIND: Parameters = {
+const OPTIONS: Parameters = {
   selector: jsonObject,
   fields: nonEmptyArray,
   sort: nonEmptyArray,
@@ -147,6 +148,8 @@ const FIND: Parameters = {
   executionStats: flag,
 };
 
+const FIND = '/_find';
+
 /** Finds documents. */
 export function find<T extends object, Field extends FieldPath<T>>(
   db: DatabaseScope,
@@ -155,7 +158,7 @@ export function find<T extends object, Field extends FieldPath<T>>(
   const body = findBody(db, query, 'find');
   return operation(
     db.connection,
-    () => ({ method: 'POST', path: `${db.path}/_find`, json: body() }),
+    () => readByPost(endpoint(db, FIND), body()),
     (answer) => decodeFindResult<FoundDocument<T, Field>>(answer),
   );
 }
@@ -168,7 +171,7 @@ export function explain<T extends object>(
   const body = findBody(db, query, 'explain');
   return operation(
     db.connection,
-    () => ({ method: 'POST', path: `${db.path}/_explain`, json: body() }),
+    () => readByPost(endpoint(db, '/_explain'), body()),
     decodeExplanation,
   );
 }
@@ -186,7 +189,7 @@ function findBody(db: DatabaseScope, query: object, what: string): () => Record<
       throw new TypeError(
         `${what}: the query has no selector; { selector: {} } finds all documents`,
       );
-    return toBody(FIND, query, what, db.connection.codec);
+    return toBody(OPTIONS, query, what, db.connection.codec);
   };
   encode();
   return encode;
@@ -262,8 +265,7 @@ export function streamFound<T extends object, Field extends FieldPath<T>>(
   query: FindQuery<T, Field>,
 ): RowStream<FoundDocument<T, Field>, FindSummary> {
   const body = findBody(db, query, 'findRows');
-  const describe = () => ({ method: 'POST', path: `${db.path}/_find`, json: body() });
-  return new RowStream(db.connection, describe, {
+  return new RowStream(db.connection, () => readByPost(endpoint(db, FIND), body()), {
     field: 'docs',
     row: (raw) => asObject(raw) as FoundDocument<T, Field>,
     info: decodeFindSummary,

@@ -1,7 +1,8 @@
 import { asObject } from '../http/decode.ts';
 import { count, flag, json, oneOf, restriction, text, toBody } from '../http/query.ts';
 import type { Parameters } from '../http/query.ts';
-import { designName, segment } from '../http/url.ts';
+import { designAt, designName, endpoint, segment } from '../http/url.ts';
+import type { Endpoint } from '../http/url.ts';
 import type { JsonCodec } from '../model/json.ts';
 import type { AnyFields } from '../model/document.ts';
 import { invalidArgument } from '../model/invalid-argument.ts';
@@ -151,19 +152,25 @@ export function indexBody(definition: object, codec: JsonCodec): Record<string, 
 }
 
 /**
- * Makes the path of an index.
+ * Returns the address of an index.
  *
+ * @param base - The address of the indexes of a database.
  * @throws TypeError for a value that does not name an index, and for `_all_docs`.
  */
-export function indexPath(index: unknown): string {
+export function indexAt(base: Endpoint, index: unknown, query: string): Endpoint {
   if (typeof index !== 'object' || index === null)
     throw invalidArgument('indexes.delete: index', 'an object with ddoc and name', index);
   const { ddoc, name, type = 'json' } = index as Partial<IndexRef>;
   if (ddoc === null || type === 'special')
     throw new TypeError('indexes.delete: _all_docs cannot be deleted');
   const design = designName(ddoc, 'indexes.delete');
-  const typeAndName = `${segment(type, 'indexes.delete: type')}/${segment(name, 'indexes.delete: name')}`;
-  return `/_index/_design/${design}/${typeAndName}`;
+  return endpoint(
+    designAt(base, design),
+    '/{type}/{name}',
+    query,
+    segment(type, 'indexes.delete: type'),
+    segment(name, 'indexes.delete: name'),
+  );
 }
 
 /** Decodes an index from an answer of `_index` or `_explain`. */

@@ -4,8 +4,9 @@ import type { Operation } from '../http/operation.ts';
 import { count, flag, json, text } from '../http/query.ts';
 import type { Parameters } from '../http/query.ts';
 import type { DatabaseScope } from '../http/scope.ts';
+import { readByPost } from '../http/url.ts';
 import type { AnyFields, Document } from '../model/document.ts';
-import { searchBody, searchPath } from './search.ts';
+import { searchAt, searchBody } from './search.ts';
 import type { Facets } from './search.ts';
 
 /** A query of a Nouveau index. */
@@ -87,13 +88,13 @@ export function nouveau<T extends object>(
   name: string,
   query: NouveauQuery,
 ): Operation<NouveauResult<T>> {
-  const path = `${db.path}${searchPath(name, '_nouveau')}`;
+  const address = searchAt(db, name, '_nouveau');
   const encode = (): Record<string, unknown> => searchBody(NOUVEAU, query, 'search.nouveau');
   // Validate now: throws at the call.
   encode();
   return operation(
     db.connection,
-    () => ({ method: 'POST', path, json: encode() }),
+    () => readByPost(address, encode()),
     (body): NouveauResult<T> => {
       const { total_hits: total, total_hits_relation: relation, bookmark } = asObject(body);
       const { counts = null, ranges = null } = asObject(body);

@@ -16,7 +16,7 @@ import { invalidArgument } from '../model/invalid-argument.ts';
 import { View } from '../model/view.ts';
 import type { Row, ViewHead } from '../model/view.ts';
 import { guarded } from '../operators/to-observable.ts';
-import { queryView, viewPath } from './view.ts';
+import { isListing, queryView } from './view.ts';
 import type { ViewOptions } from './view.ts';
 
 /** A page of the rows of a view, with the options for the next page. */
@@ -206,9 +206,4 @@ function nextPageOptions(
     ...begin,
     ...(alreadyRead > 0 && { skip: alreadyRead }),
   };
-}
-
-/** Returns whether a name stands for a listing, such as `_all_docs`, which has no `startKeyDocId`. */
-function isListing(name: string): boolean {
-  return viewPath(name) === `/${name}`;
 }

@@ -5,7 +5,8 @@ import { count, flag, json, oneOf, restriction, text, toBody } from '../http/que
 import type { Parameter, Parameters } from '../http/query.ts';
 import type { Connection } from '../http/connection.ts';
 import type { DatabaseScope } from '../http/scope.ts';
-import { splitName } from '../http/url.ts';
+import { SERVER, designAt, endpoint, readByPost, splitName } from '../http/url.ts';
+import type { Endpoint } from '../http/url.ts';
 import type { AnyFields, Document } from '../model/document.ts';
 import { invalidArgument, describeValue } from '../model/invalid-argument.ts';
 
@@ -120,13 +121,13 @@ export function search<T extends object>(
   name: string,
   query: SearchQuery,
 ): Operation<SearchResult<T>> {
-  const path = `${db.path}${searchPath(name, '_search')}`;
+  const address = searchAt(db, name, '_search');
   const encode = (): Record<string, unknown> => searchBody(SEARCH, query, 'search');
   // Validate now: throws at the call.
   encode();
   return operation(
     db.connection,
-    () => ({ method: 'POST', path, json: encode() }),
+    () => readByPost(address, encode()),
     (body): SearchResult<T> => {
       const { total_rows: total, bookmark, groups, rows, counts, ranges } = asObject(body);
       return {
@@ -152,15 +153,11 @@ export interface SearchInfo {
 }
 
 /** Reads the state of a search index. */
-export function searchInfo(
-  db: DatabaseScope,
-  name: string,
-  endpoint: string,
-): Operation<SearchInfo> {
-  const path = `${db.path}${searchPath(name, endpoint)}`;
+export function searchInfo(db: DatabaseScope, name: string, what: string): Operation<SearchInfo> {
+  const address = searchAt(db, name, what);
   return operation(
     db.connection,
-    () => ({ path }),
+    () => address,
     (body) => ({
       name: stringField(body, 'name'),
       searchIndex: asObject(asObject(body)['search_index']),
@@ -185,18 +182,19 @@ export function searchBody(
 }
 
 /**
- * Makes the path of a search index.
+ * Returns the address of a search index.
  *
+ * @param what - The segment before the name of the index: `_search`, `_search_info`…
  * @throws TypeError for a name other than `'design-document/index'`.
  */
-export function searchPath(name: unknown, endpoint: string): string {
+export function searchAt(db: DatabaseScope, name: unknown, what: string): Endpoint {
   const parts = splitName(name, 'search index');
   if (parts === null || parts[0].startsWith('_')) {
     throw new TypeError(
       `The name of a search index must be 'design-document/index' (received ${describeValue(name)})`,
     );
   }
-  return `/_design/${parts[0]}/${endpoint}/${parts[1]}`;
+  return endpoint(designAt(db, parts[0]), `/${what}/{index}`, '', parts[1]);
 }
 
 function decodeHit<T extends object>(raw: unknown): SearchHit<T> {
@@ -232,7 +230,7 @@ export function analyze(
   if (typeof input !== 'string') throw invalidArgument(`${what}: text`, 'a string', input);
   return operation(
     connection,
-    () => ({ method: 'POST', path: `/_${engine}_analyze`, json: { analyzer, text: input } }),
+    () => readByPost(endpoint(SERVER, `/_${engine}_analyze`), { analyzer, text: input }),
     (body) => arrayField(body, 'tokens') as string[],
   );
 }
@@ -245,8 +243,9 @@ export function searchCleanup(
   return operation(
     db.connection,
     () => ({
+      ...endpoint(db, `/_${engine}_cleanup`),
       method: 'POST',
-      path: `${db.path}/_${engine}_cleanup`,
+      repeatable: true,
       headers: { 'content-type': 'application/json' },
       body: '',
     }),

@@ -16,6 +16,7 @@ import { stringField } from '../http/decode.ts';
 import type { Answer } from '../http/exchange.ts';
 import { Operation } from '../http/operation.ts';
 import type { DatabaseScope } from '../http/scope.ts';
+import { designAt, revQuery } from '../http/url.ts';
 import { takeIds } from '../http/uuids.ts';
 import { invalidArgument } from '../model/invalid-argument.ts';
 import type { Row, View } from '../model/view.ts';
@@ -56,22 +57,26 @@ export function temporaryView<Key, Value, Doc>(
 }
 
 function write(db: DatabaseScope, name: string, view: object): Observable<string> {
-  const path = `${db.path}/_design/${name}`;
+  const address = designAt(db, name);
   // Only such a view can be queried without a partition in a partitioned database.
   const options = { partitioned: false };
   return db.connection
     .json(
-      () => ({ method: 'PUT', path, json: { language: 'javascript', views: { view }, options } }),
+      () => ({
+        ...address,
+        method: 'PUT',
+        json: { language: 'javascript', views: { view }, options },
+      }),
       (body) => stringField(body, 'rev'),
     )
     .pipe(map(({ value }) => value));
 }
 
 function remove(db: DatabaseScope, name: string, rev: string): Observable<Answer<true>> {
-  const path = `${db.path}/_design/${name}?rev=${rev}`;
+  const address = designAt(db, name, revQuery(rev));
   return db.connection
     .json(
-      () => ({ method: 'DELETE', path }),
+      () => ({ ...address, method: 'DELETE' }),
       (): true => true,
     )
     .pipe(catchError((error: unknown) => (isNotFound(error) ? EMPTY : throwError(() => error))));

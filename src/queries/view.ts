@@ -15,7 +15,8 @@ import {
 import type { Parameters } from '../http/query.ts';
 import { RowStream } from '../http/row-stream.ts';
 import type { DatabaseScope } from '../http/scope.ts';
-import { isLongPath, splitName } from '../http/url.ts';
+import { designAt, endpoint, isLongPath, readByPost, splitName } from '../http/url.ts';
+import type { Endpoint } from '../http/url.ts';
 import { invalidArgument, describeValue } from '../model/invalid-argument.ts';
 import { assertQuery } from '../model/json.ts';
 import type { JsonCodec } from '../model/json.ts';
@@ -122,13 +123,11 @@ function viewRequest(
   what: string,
 ): RequestSpec {
   const { codec } = db.connection;
-  const path = db.path + viewPath(name);
+  const address = viewOrListing(db, name);
   const { keys, query } = viewQuery(what, options, codec);
-  if (isLongPath(path + query))
-    return { method: 'POST', path, json: viewBody(what, options, codec) };
-  return keys === undefined
-    ? { path: path + query }
-    : { method: 'POST', path: path + query, json: { keys } };
+  const full = endpoint(address, '', query);
+  if (isLongPath(full.path)) return readByPost(address, viewBody(what, options, codec));
+  return keys === undefined ? full : readByPost(full, { keys });
 }
 
 /** Writes the options of a view as a query string, and returns the keys, which are sent in a body. */
@@ -156,19 +155,29 @@ function viewBody(what: string, options: ViewOptions, codec: JsonCodec): Record<
 }
 
 /**
- * Makes the path of a view, or of a listing such as `'_all_docs'`.
+ * Returns the address of a view, or of a listing such as `'_all_docs'`.
  *
  * @throws TypeError for another name than `'design-document/view'` or that of a listing.
  */
-export function viewPath(name: unknown): string {
-  if (name === '_all_docs' || name === '_design_docs' || name === '_local_docs') return `/${name}`;
+function viewOrListing(db: DatabaseScope, name: unknown): Endpoint {
+  if (isListing(name)) return endpoint(db, `/${name}`);
   const parts = splitName(name, 'view');
   if (parts === null || parts[0].startsWith('_')) {
     throw new TypeError(
       `The name of a view must be 'design-document/view' or '_all_docs' (received ${describeValue(name)})`,
     );
   }
-  return `/_design/${parts[0]}/_view/${parts[1]}`;
+  return viewAt(designAt(db, parts[0]), parts[1]);
+}
+
+/** Returns the address of a view, whose name is encoded. */
+export function viewAt(design: Endpoint, name: string, query?: string): Endpoint {
+  return endpoint(design, '/_view/{view}', query, name);
+}
+
+/** Tells whether a name stands for a listing, which has no `startKeyDocId`, rather than for a view. */
+export function isListing(name: unknown): name is '_all_docs' | '_design_docs' | '_local_docs' {
+  return name === '_all_docs' || name === '_design_docs' || name === '_local_docs';
 }
 
 /** Replaces options that CouchDB spells in another way: `stale`, and `groupLevel: 'exact'`. */
@@ -235,7 +244,7 @@ export function queryViews<Key, Value, Doc>(
   name: string,
   queries: readonly ViewOptions[],
 ): Operation<View<Row<Key, Value, Doc>, ViewOptions>[]> {
-  const path = `${db.path}${viewPath(name)}/queries`;
+  const address = endpoint(viewOrListing(db, name), '/queries');
   if (!Array.isArray(queries))
     throw invalidArgument('viewQueries: queries', 'an array of options', queries);
   const encode = (): unknown[] =>
@@ -244,7 +253,7 @@ export function queryViews<Key, Value, Doc>(
   encode();
   return operation(
     db.connection,
-    () => ({ method: 'POST', path, json: { queries: encode() } }),
+    () => readByPost(address, { queries: encode() }),
     (body) => {
       const results = arrayField(body, 'results');
       if (results.length !== queries.length)

@@ -4,6 +4,7 @@ import { operation } from '../http/operation.ts';
 import type { Operation } from '../http/operation.ts';
 import { count, json, text, toBody, toQuery } from '../http/query.ts';
 import type { Parameter, Parameters } from '../http/query.ts';
+import { SERVER, endpoint } from '../http/url.ts';
 import { invalidArgument } from '../model/invalid-argument.ts';
 import { Resharding } from './resharding.ts';
 
@@ -37,7 +38,7 @@ export class Cluster {
   membership(): Operation<Membership> {
     return operation(
       this.#connection,
-      () => ({ path: '/_membership' }),
+      () => endpoint(SERVER, '/_membership'),
       (body) => ({
         allNodes: arrayField(body, 'all_nodes') as string[],
         clusterNodes: arrayField(body, 'cluster_nodes') as string[],
@@ -151,6 +152,8 @@ const OPTIONS: Readonly<Record<ClusterSetup['action'], Parameters>> = {
   finish_cluster: EXISTING,
 };
 
+const CLUSTER_SETUP = '/_cluster_setup';
+
 export function clusterState(
   connection: Connection,
   options: ClusterStateOptions,
@@ -158,7 +161,7 @@ export function clusterState(
   const query = toQuery(EXISTING, options, 'setup');
   return operation(
     connection,
-    () => ({ path: `/_cluster_setup${query}` }),
+    () => endpoint(SERVER, CLUSTER_SETUP, query),
     (body) => stringField(body, 'state') as ClusterState,
   );
 }
@@ -179,7 +182,7 @@ export function setUpCluster(connection: Connection, step: ClusterSetup): Operat
   connection.hide(secrets, 'request');
   return operation(
     connection,
-    () => ({ method: 'POST', path: '/_cluster_setup', json: body, secrets }),
+    () => ({ ...endpoint(SERVER, CLUSTER_SETUP), method: 'POST', json: body, secrets }),
     () => true,
   );
 }

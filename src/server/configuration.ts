@@ -3,7 +3,7 @@ import type { Observable } from 'rxjs';
 import type { Connection } from '../http/connection.ts';
 import type { Answer } from '../http/exchange.ts';
 import { Operation, operation } from '../http/operation.ts';
-import { segment } from '../http/url.ts';
+import { endpoint, nodeAt, segment } from '../http/url.ts';
 import { invalidArgument } from '../model/invalid-argument.ts';
 
 /** A section of a node's configuration. All values are strings. */
@@ -30,27 +30,31 @@ export interface ConfigOptions extends NodeConfigOptions {
 const SECRET_SECTION = /^(?:admins|jwt_keys)$/;
 const SECRET_KEY = /hmac|key|pass|secret|token/i;
 
+/** The routes below `_config`: of all sections, a section, and a value. */
+const LEVELS = ['', '/{section}', '/{section}/{key}'];
+
 export function configuration(
   connection: Connection,
   name: string | undefined,
   value: ConfigValue | Readonly<Record<string, ConfigValue>> | undefined,
   options: ConfigOptions,
 ): Operation<unknown> {
-  const base = `/_node/${segment(options.node ?? '_local', 'config: node')}/_config`;
+  const node = nodeAt(options.node ?? '_local', 'config: node');
   const parts = name === undefined ? [] : splitOnce(name);
   const [section = '', key] = parts;
-  const path = [base, ...parts.map((part) => segment(part, 'config: name'))].join('/');
+  const names = parts.map((part) => segment(part, 'config: name'));
   const headers: Record<string, string> =
     options.persist === false ? { 'x-couch-persist': 'false' } : {};
-  const request = (method: string, json?: string, suffix = ''): Operation<unknown> => {
-    const isSecret = SECRET_SECTION.test(section) || SECRET_KEY.test(suffix || (key ?? ''));
+  const request = (method: string, json?: string, each?: string): Operation<unknown> => {
+    const isSecret = SECRET_SECTION.test(section) || SECRET_KEY.test(each ?? key ?? '');
     const secrets = json !== undefined && isSecret ? [json] : [];
     connection.hide(secrets, 'request');
+    const values = each === undefined ? names : [...names, segment(each, 'config: key')];
     return operation(
       connection,
       () => ({
+        ...endpoint(node, `/_config${LEVELS[values.length]}`, '', ...values),
         method,
-        path: path + suffix,
         headers,
         secrets,
         ...(json !== undefined && { json }),
@@ -64,12 +68,9 @@ export function configuration(
   }
   if (value === undefined) return request('GET');
   if (typeof value === 'object' && value !== null) {
-    if (section === undefined || key !== undefined)
-      throw invalidArgument('config: name', "'section'", name);
+    if (names.length !== 1) throw invalidArgument('config: name', "'section'", name);
     const texts = Object.entries(value).map(([each, one]) => [each, toText(one)] as const);
-    return writeInOrder(
-      texts.map(([each, text]) => [each, request('PUT', text, `/${segment(each, 'config: key')}`)]),
-    );
+    return writeInOrder(texts.map(([each, text]) => [each, request('PUT', text, each)]));
   }
   requireKey(name, key, 'write');
   return request('PUT', toText(value));

@@ -4,11 +4,14 @@ import { operation } from '../http/operation.ts';
 import type { Operation } from '../http/operation.ts';
 import { request } from '../http/request.ts';
 import type { RequestOptions } from '../http/request.ts';
-import { segment } from '../http/url.ts';
+import { endpoint, nodeAt } from '../http/url.ts';
+import type { Endpoint } from '../http/url.ts';
 import { configuration } from './configuration.ts';
 import type { ConfigSection, ConfigValue, NodeConfigOptions } from './configuration.ts';
 import { statistics } from './server-info.ts';
 import type { Statistics } from './server-info.ts';
+
+const PROMETHEUS = '/_prometheus';
 
 /**
  * One node of a server: `couch.node()`.
@@ -21,13 +24,13 @@ import type { Statistics } from './server-info.ts';
 export class CouchNode {
   readonly #connection: Connection;
   readonly #node: string;
-  readonly #path: string;
+  readonly #base: Endpoint;
 
   /** @internal */
   constructor(connection: Connection, node: string) {
     this.#connection = connection;
     this.#node = node;
-    this.#path = `/_node/${segment(node, 'node: name')}`;
+    this.#base = nodeAt(node, 'node: name');
   }
 
   /** Reads the node's name, which `'_local'` stands for. */
@@ -69,7 +72,7 @@ export class CouchNode {
    * @see https://docs.couchdb.org/en/stable/api/server/configuration.html
    */
   reloadConfig(): Operation<true> {
-    return this.#post('/_config/_reload');
+    return this.#post('/_config/_reload', true);
   }
 
   /** Reads the statistics of this node, or a part of them. Otherwise as {@link Couch.stats}. */
@@ -83,7 +86,11 @@ export class CouchNode {
    * @see https://docs.couchdb.org/en/stable/api/server/common.html#node-node-name-prometheus
    */
   prometheus(): Operation<string> {
-    return this.request<string>({ path: '/_prometheus', headers: { accept: 'text/plain' } });
+    return this.request<string>({
+      path: PROMETHEUS,
+      route: PROMETHEUS,
+      headers: { accept: 'text/plain' },
+    });
   }
 
   /**
@@ -122,7 +129,8 @@ export class CouchNode {
    * @see https://docs.couchdb.org/en/stable/api/server/common.html#node-node-name-restart
    */
   restart(): Operation<true> {
-    return this.#post('/_restart');
+    // A second request would end the requests that the node has accepted since.
+    return this.#post('/_restart', false);
   }
 
   /**
@@ -133,19 +141,20 @@ export class CouchNode {
    * couch.node().request({ path: '/_dbs' }).subscribe();
    */
   request<T = unknown>(options: RequestOptions): Operation<T> {
-    return request<T>(this.#connection, options, this.#path);
+    return request<T>(this.#connection, options, this.#base);
   }
 
-  #read<T>(endpoint: string, decode: (body: unknown) => T): Operation<T> {
-    return operation(this.#connection, () => ({ path: this.#path + endpoint }), decode);
+  #read<T>(name: string, decode: (body: unknown) => T): Operation<T> {
+    return operation(this.#connection, () => endpoint(this.#base, name), decode);
   }
 
-  #post(endpoint: string): Operation<true> {
+  #post(name: string, repeatable: boolean): Operation<true> {
     return operation(
       this.#connection,
       () => ({
+        ...endpoint(this.#base, name),
         method: 'POST',
-        path: this.#path + endpoint,
+        repeatable,
         headers: { 'content-type': 'application/json' },
         body: '',
       }),

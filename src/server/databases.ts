@@ -8,7 +8,7 @@ import { Operation, operation } from '../http/operation.ts';
 import { count, flag, json, toQuery } from '../http/query.ts';
 import type { Parameters } from '../http/query.ts';
 import type { DatabaseScope } from '../http/scope.ts';
-import { databasePath, requireDatabaseName } from '../http/url.ts';
+import { SERVER, databaseAt, endpoint, requireDatabaseName } from '../http/url.ts';
 import type { Sequence } from '../model/change.ts';
 
 /** The options of `couch.allDbs`, and of `couch.dbsInfo` without names. */
@@ -34,7 +34,7 @@ export function allDbs(connection: Connection, options: AllDbsOptions): Operatio
   const query = toQuery(ALL_DBS, options, 'allDbs');
   return operation(
     connection,
-    () => ({ path: `/_all_dbs${query}` }),
+    () => endpoint(SERVER, '/_all_dbs', query),
     (body) => asArray(body) as string[],
   );
 }
@@ -42,7 +42,7 @@ export function allDbs(connection: Connection, options: AllDbsOptions): Operatio
 export function version(connection: Connection): Operation<string> {
   return operation(
     connection,
-    () => ({ path: '/' }),
+    () => endpoint(SERVER, '/'),
     (body) => stringField(body, 'version'),
   );
 }
@@ -68,7 +68,7 @@ export function createDatabase(
   const query = toQuery(CREATE, options, 'create');
   return operation(
     connection,
-    () => ({ method: 'PUT', path: `${databasePath(name)}${query}` }),
+    () => ({ ...endpoint(databaseAt(name), '', query), method: 'PUT' }),
     () => true,
   );
 }
@@ -77,7 +77,7 @@ export function deleteDatabase(connection: Connection, name: string): Operation<
   requireDatabaseName(name);
   return operation(
     connection,
-    () => ({ method: 'DELETE', path: databasePath(name) }),
+    () => ({ ...databaseAt(name), method: 'DELETE' }),
     () => true,
   );
 }
@@ -99,7 +99,7 @@ export interface DatabaseInfo {
 export function databaseInfo(db: DatabaseScope): Operation<DatabaseInfo> {
   return operation(
     db.connection,
-    () => ({ path: db.path }),
+    () => endpoint(db, ''),
     (body) => decodeDatabaseInfo(db.name, body),
   );
 }
@@ -123,7 +123,7 @@ export function decodeDatabaseInfo(name: string, body: unknown): DatabaseInfo {
 export function databaseExists(db: DatabaseScope): Operation<boolean> {
   const head = operation(
     db.connection,
-    () => ({ method: 'HEAD', path: db.path }),
+    () => ({ ...endpoint(db, ''), method: 'HEAD' }),
     () => true,
   );
   return new Operation(
@@ -140,6 +140,7 @@ export function databaseExists(db: DatabaseScope): Operation<boolean> {
 
 /** CouchDB refuses longer lists (`[chttpd] max_db_number_for_dbs_info_req`). */
 const MAX_KEYS = 100;
+const DBS_INFO = '/_dbs_info';
 
 export function listDatabasesInfo(
   connection: Connection,
@@ -148,7 +149,7 @@ export function listDatabasesInfo(
   const query = toQuery(ALL_DBS, options, 'dbsInfo');
   return operation(
     connection,
-    () => ({ path: `/_dbs_info${query}` }),
+    () => endpoint(SERVER, DBS_INFO, query),
     // A database that is deleted during the request has no info.
     (body) => readRows(body).filter((info) => info !== null),
   );
@@ -164,8 +165,9 @@ export function databasesInfo(
   const readFrom = (keys: readonly string[], start: number): Observable<Infos> =>
     connection.json(
       () => ({
+        ...endpoint(SERVER, DBS_INFO),
         method: 'POST',
-        path: '/_dbs_info',
+        reads: true,
         json: { keys: keys.slice(start, start + MAX_KEYS) },
       }),
       readRows,

@@ -10,7 +10,8 @@ import type { Parameter } from '../http/query.ts';
 import type { Sequence } from '../model/change.ts';
 import { invalidArgument } from '../model/invalid-argument.ts';
 import { equal } from '../model/json.ts';
-import { requireDatabaseName, requireId, segment } from '../http/url.ts';
+import { SERVER, endpoint, requireDatabaseName, requireId, segment } from '../http/url.ts';
+import type { Endpoint } from '../http/url.ts';
 import { retryTransient } from '../http/retry-transient.ts';
 import { RetryPolicy, requireTolerance } from '../operators/retry-policy.ts';
 import type { BackoffOptions, ErrorTolerance } from '../operators/retry-policy.ts';
@@ -153,12 +154,12 @@ export function replicationStates(
   toBody(OPTIONS, options, 'replication$');
   const { replicator = '_replicator', interval: pollInterval = 1000 } = options;
   const { backoff = {}, errorTolerance = 'always' } = options;
-  const path = docPath(replicator, id, 'replication$');
+  const address = docAt(replicator, id, 'replication$');
   return defer(() => {
     const retryPolicy = new RetryPolicy(backoff, errorTolerance, connection.scheduler);
     let existed = false;
     return connection
-      .json(() => ({ path }), readReplicationStatus)
+      .json(() => address, readReplicationStatus)
       .pipe(
         map(({ value }) => value),
         tap(() => (existed = true)),
@@ -186,13 +187,14 @@ function isSame(a: ReplicationStatus, b: ReplicationStatus): boolean {
   return equal(a.raw, b.raw);
 }
 
-/** Returns the path of one document's status. */
-export function docPath(replicator: string, id: string, method: string): string {
+/** Returns the address of one document's status. */
+export function docAt(replicator: string, id: string, method: string): Endpoint {
   requireId(id, `${method}: id`);
-  return `${docsPath(replicator, method)}/${segment(id, `${method}: id`)}`;
+  return endpoint(docsAt(replicator, method), '/{docid}', '', segment(id, `${method}: id`));
 }
 
-export function docsPath(replicator: unknown, method: string): string {
+/** Returns the address of the list of documents. */
+export function docsAt(replicator: unknown, method: string, query = ''): Endpoint {
   requireDatabaseName(replicator);
   // The server recognizes a replicator database by its name only.
   if (!/(?:^|\/)_replicator$/.test(replicator))
@@ -201,5 +203,6 @@ export function docsPath(replicator: unknown, method: string): string {
       "'_replicator', or a name that ends with '/_replicator'",
       replicator,
     );
-  return `/_scheduler/docs/${segment(replicator, `${method}: replicator`)}`;
+  const name = segment(replicator, `${method}: replicator`);
+  return endpoint(SERVER, '/_scheduler/docs/{replicator_db}', query, name);
 }

@@ -7,7 +7,18 @@ import type { Answer, ReplicationEndpoint } from '../http/exchange.ts';
 import { asObject } from '../http/decode.ts';
 import { Operation, operation } from '../http/operation.ts';
 import { wireName } from '../http/query.ts';
-import { documentPath, isUrl, parseAddress, requireDatabaseName, requireId } from '../http/url.ts';
+import {
+  SERVER,
+  databaseAt,
+  documentAt,
+  endpoint,
+  isUrl,
+  parseAddress,
+  requireDatabaseName,
+  requireId,
+  revQuery,
+} from '../http/url.ts';
+import type { Endpoint } from '../http/url.ts';
 import { assertJson, assertQuery } from '../model/json.ts';
 import { isRestriction, requireRestrictions } from '../http/query.ts';
 import { invalidArgument } from '../model/invalid-argument.ts';
@@ -138,16 +149,24 @@ export function replicate(
     return withCredentials(connection, () => {
       const json = Object.assign(endpoints(), body, cancel && { cancel });
       // A replication without `continuous` responds when it has ended, so no timeout applies.
-      return { method: 'POST', path: '/_replicate', json, secrets: secretsOf(json), timeout: 0 };
+      return {
+        ...endpoint(SERVER, '/_replicate'),
+        method: 'POST',
+        json,
+        secrets: secretsOf(json),
+        timeout: 0,
+      };
     });
   }
   requireId(id, 'replicate: _id');
-  const path = `/_replicator${documentPath(id)}`;
+  const replicator = databaseAt('_replicator');
+  // Validate now: throws at the call.
+  documentAt(replicator, id);
   return cancel
-    ? removeDocument(connection, path)
+    ? removeDocument(connection, replicator, id)
     : withCredentials(connection, () => {
         const json = Object.assign(endpoints(), body);
-        return { method: 'PUT', path, json, secrets: secretsOf(json) };
+        return { ...documentAt(replicator, id), method: 'PUT', json, secrets: secretsOf(json) };
       });
 }
 
@@ -191,15 +210,22 @@ function urlSecrets(url: string): string[] {
   }
 }
 
-function removeDocument(connection: Connection, path: string): Operation<ReplicationResult> {
+function removeDocument(
+  connection: Connection,
+  replicator: Endpoint,
+  id: string,
+): Operation<ReplicationResult> {
   const revision = connection.json(
-    () => ({ path }),
+    () => documentAt(replicator, id),
     (body) => String(asObject(body)['_rev']),
   );
   return new Operation(
     revision.pipe(
       mergeMap(({ value: rev }: Answer<string>) =>
-        connection.json(() => ({ method: 'DELETE', path: `${path}?rev=${rev}` }), decode),
+        connection.json(
+          () => ({ ...documentAt(replicator, id, revQuery(rev)), method: 'DELETE' }),
+          decode,
+        ),
       ),
     ),
   );

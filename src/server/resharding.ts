@@ -3,7 +3,8 @@ import { arrayField, asArray, asObject, stringField } from '../http/decode.ts';
 import { operation } from '../http/operation.ts';
 import type { Operation } from '../http/operation.ts';
 import { text, toBody } from '../http/query.ts';
-import { segment } from '../http/url.ts';
+import { endpoint, segment } from '../http/url.ts';
+import type { Endpoint } from '../http/url.ts';
 import { invalidArgument } from '../model/invalid-argument.ts';
 
 /** Whether the server splits shards, and the reason if it is stopped. */
@@ -84,7 +85,7 @@ export class Resharding {
 
   /** Reads whether the cluster splits shards, and the number of jobs by state. */
   summary(): Operation<ReshardSummary> {
-    return this.#read('', (body) => {
+    return this.#read(RESHARD, (body) => {
       const { state_reason: reason, ...counts } = asObject(body);
       const count = (name: string): number => Number(counts[name] ?? 0);
       return {
@@ -100,27 +101,27 @@ export class Resharding {
 
   /** Reads whether the cluster splits shards. */
   state(): Operation<ReshardState> {
-    return this.#read('/state', readState);
+    return this.#read(endpoint(RESHARD, STATE), readState);
   }
 
   /** Resumes all stopped jobs. Emits `true`. */
   start(): Operation<true> {
-    return this.#put('/state', { state: 'running' });
+    return this.#put(endpoint(RESHARD, STATE), { state: 'running' });
   }
 
   /** Stops all jobs until `start`. Emits `true`. */
   stop(reason?: string): Operation<true> {
-    return this.#put('/state', { state: 'stopped', ...withReason(reason) });
+    return this.#put(endpoint(RESHARD, STATE), { state: 'stopped', ...withReason(reason) });
   }
 
   /** Lists all jobs, including finished ones. */
   jobs(): Operation<ReshardJob[]> {
-    return this.#read('/jobs', (body) => arrayField(body, 'jobs').map(readJob));
+    return this.#read(endpoint(RESHARD, JOBS), (body) => arrayField(body, 'jobs').map(readJob));
   }
 
   /** Reads a job. */
   job(id: string): Operation<ReshardJob> {
-    return this.#read(jobPath(id), readJob);
+    return this.#read(jobAt(id), readJob);
   }
 
   /**
@@ -134,51 +135,55 @@ export class Resharding {
     const json = { type: 'split', ...requireTarget(target) };
     return operation(
       this.#connection,
-      () => ({ method: 'POST', path: '/_reshard/jobs', json }),
+      () => ({ ...endpoint(RESHARD, JOBS), method: 'POST', json }),
       (body) => asArray(body).map(readOutcome),
     );
   }
 
   /** Reads the state of a job, and its reason. */
   jobState(id: string): Operation<ReshardState<ReshardJobState>> {
-    return this.#read(`${jobPath(id)}/state`, readState<ReshardJobState>);
+    return this.#read(endpoint(jobAt(id), STATE), readState<ReshardJobState>);
   }
 
   /** Resumes a stopped job. Emits `true`. */
   startJob(id: string): Operation<true> {
-    return this.#put(`${jobPath(id)}/state`, { state: 'running' });
+    return this.#put(endpoint(jobAt(id), STATE), { state: 'running' });
   }
 
   /** Stops a job until `startJob`. Emits `true`. */
   stopJob(id: string, reason?: string): Operation<true> {
-    return this.#put(`${jobPath(id)}/state`, { state: 'stopped', ...withReason(reason) });
+    return this.#put(endpoint(jobAt(id), STATE), { state: 'stopped', ...withReason(reason) });
   }
 
   /** Stops a job if it runs, and deletes it. Emits `true`. */
   deleteJob(id: string): Operation<true> {
-    const path = `/_reshard${jobPath(id)}`;
+    const address = jobAt(id);
     return operation(
       this.#connection,
-      () => ({ method: 'DELETE', path }),
+      () => ({ ...address, method: 'DELETE' }),
       () => true,
     );
   }
 
-  #read<T>(endpoint: string, decode: (body: unknown) => T): Operation<T> {
-    return operation(this.#connection, () => ({ path: `/_reshard${endpoint}` }), decode);
+  #read<T>(address: Endpoint, decode: (body: unknown) => T): Operation<T> {
+    return operation(this.#connection, () => address, decode);
   }
 
-  #put(endpoint: string, json: object): Operation<true> {
+  #put(address: Endpoint, json: object): Operation<true> {
     return operation(
       this.#connection,
-      () => ({ method: 'PUT', path: `/_reshard${endpoint}`, json }),
+      () => ({ ...address, method: 'PUT', repeatable: true, json }),
       () => true,
     );
   }
 }
 
-function jobPath(id: unknown): string {
-  return `/jobs/${segment(id, 'reshard: id')}`;
+const RESHARD: Endpoint = { path: '/_reshard', route: '/_reshard' };
+const JOBS = '/jobs';
+const STATE = '/state';
+
+function jobAt(id: unknown): Endpoint {
+  return endpoint(RESHARD, '/jobs/{jobid}', '', segment(id, 'reshard: id'));
 }
 
 function withReason(reason: unknown): { reason?: string } {

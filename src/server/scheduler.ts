@@ -4,9 +4,9 @@ import { operation } from '../http/operation.ts';
 import type { Operation } from '../http/operation.ts';
 import { count, flag, toQuery } from '../http/query.ts';
 import type { Parameter } from '../http/query.ts';
-import { segment } from '../http/url.ts';
+import { SERVER, endpoint, segment } from '../http/url.ts';
 import { invalidArgument } from '../model/invalid-argument.ts';
-import { docPath, docsPath, readCounts, readReplicationStatus } from './replication-states.ts';
+import { docAt, docsAt, readCounts, readReplicationStatus } from './replication-states.ts';
 import type {
   ReplicationCounts,
   ReplicationState,
@@ -121,7 +121,7 @@ export class Scheduler {
     const query = toQuery(JOBS, options, 'scheduler.jobs');
     return operation(
       this.#connection,
-      () => ({ path: `/_scheduler/jobs${query}` }),
+      () => endpoint(SERVER, '/_scheduler/jobs', query),
       (body) => ({ ...readPage(body), jobs: arrayField(body, 'jobs').map(readJob) }),
     );
   }
@@ -134,8 +134,9 @@ export class Scheduler {
    * @throws TypeError for an empty id.
    */
   job(id: string): Operation<SchedulerJob> {
-    const path = `/_scheduler/jobs/${segment(id, 'scheduler.job: id')}`;
-    return operation(this.#connection, () => ({ path }), readJob);
+    const value = segment(id, 'scheduler.job: id');
+    const address = endpoint(SERVER, '/_scheduler/jobs/{jobid}', '', value);
+    return operation(this.#connection, () => address, readJob);
   }
 
   /**
@@ -145,10 +146,11 @@ export class Scheduler {
    */
   docs(options: SchedulerDocsOptions = {}): Operation<SchedulerDocs> {
     const { replicator = '_replicator', ...rest } = options;
-    const path = docsPath(replicator, 'scheduler.docs') + toQuery(DOCS, rest, 'scheduler.docs');
+    const query = toQuery(DOCS, rest, 'scheduler.docs');
+    const address = docsAt(replicator, 'scheduler.docs', query);
     return operation(
       this.#connection,
-      () => ({ path }),
+      () => address,
       (body) => ({ ...readPage(body), docs: arrayField(body, 'docs').map(readReplicationStatus) }),
     );
   }
@@ -161,8 +163,8 @@ export class Scheduler {
    * @param id - The document's id.
    */
   doc(replicator: string, id: string): Operation<ReplicationStatus> {
-    const path = docPath(replicator, id, 'scheduler.doc');
-    return operation(this.#connection, () => ({ path }), readReplicationStatus);
+    const address = docAt(replicator, id, 'scheduler.doc');
+    return operation(this.#connection, () => address, readReplicationStatus);
   }
 }
 

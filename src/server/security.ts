@@ -11,6 +11,7 @@ import { backoff } from '../operators/retry-policy.ts';
 import { serialize } from '../operators/batcher.ts';
 import { asObject } from '../http/decode.ts';
 import { operation } from '../http/operation.ts';
+import { endpoint } from '../http/url.ts';
 
 /** The security object of a database: its administrators, and its members, who read and write. */
 export interface Security {
@@ -19,10 +20,12 @@ export interface Security {
   readonly [field: string]: unknown;
 }
 
+const SECURITY = '/_security';
+
 export function readSecurity(db: DatabaseScope): Operation<Security> {
   return operation(
     db.connection,
-    () => ({ path: `${db.path}/_security` }),
+    () => endpoint(db, SECURITY),
     (body) => asObject(body) as Security,
   );
 }
@@ -34,7 +37,7 @@ export function writeSecurity(db: DatabaseScope, value: Security): Operation<Sec
   assertQuery(value, 'security: value', db.connection.codec);
   return operation(
     db.connection,
-    () => ({ method: 'PUT', path: `${db.path}/_security`, json: value }),
+    () => ({ ...endpoint(db, SECURITY), method: 'PUT', repeatable: true, json: value }),
     () => value,
   );
 }
@@ -89,7 +92,7 @@ function edit(db: DatabaseScope, entries: Grant, editList: ListEdit): Operation<
   );
   const requireEdited = (answer: Answer<Security>): Answer<Security> => {
     if (isSame(answer.value, applyEdit(answer.value, entries, editList))) return answer;
-    const request = { method: 'PUT', url: `${connection.url}${db.path}/_security` };
+    const request = { method: 'PUT', url: connection.url + endpoint(db, SECURITY).path };
     const reason = 'another client has overwritten the change';
     const headers = redactHeaders(answer.headers, connection.redact);
     throw httpError({ status: 409, error: 'conflict', reason, headers, request });

@@ -5,7 +5,7 @@ import type { Connection } from '../http/connection.ts';
 import { asArray, asObject, stringField } from '../http/decode.ts';
 import type { Answer } from '../http/exchange.ts';
 import { Operation, operation } from '../http/operation.ts';
-import { segment } from '../http/url.ts';
+import { SERVER, endpoint, nodeAt, segment } from '../http/url.ts';
 
 /** The information that a server returns about itself. */
 export interface ServerInfo {
@@ -22,7 +22,7 @@ export interface ServerInfo {
 export function serverInfo(connection: Connection): Operation<ServerInfo> {
   return operation(
     connection,
-    () => ({ path: '/' }),
+    () => endpoint(SERVER, '/'),
     (body) => {
       const raw = asObject(body);
       const { uuid, features, vendor } = raw;
@@ -44,7 +44,7 @@ const NOT_ACCEPTING: ReadonlySet<string> = new Set(['maintenance_mode', 'nolb', 
 export function isUp(connection: Connection): Operation<boolean> {
   const up = operation(
     connection,
-    () => ({ path: '/_up' }),
+    () => endpoint(SERVER, '/_up'),
     (body) => stringField(body, 'status') === 'ok',
   );
   return new Operation(
@@ -63,8 +63,9 @@ export function reloadQueryServers(connection: Connection): Operation<true> {
   return operation(
     connection,
     () => ({
+      ...endpoint(SERVER, '/_reload_query_servers'),
       method: 'POST',
-      path: '/_reload_query_servers',
+      repeatable: true,
       headers: { 'content-type': 'application/json' },
       body: '',
     }),
@@ -81,11 +82,11 @@ export function statistics(
   node = '_local',
 ): Operation<Statistics> {
   const parts = name === undefined ? [] : name.split('/');
-  const path = parts.map((part) => `/${segment(part, 'stats: name')}`).join('');
-  const base = `/_node/${segment(node, 'stats: node')}/_stats`;
-  const read = (statPath: string) =>
+  const path = parts.map((part) => segment(part, 'stats: name')).join('/');
+  const stats = endpoint(nodeAt(node, 'stats: node'), '/_stats');
+  const read = (rest: string) =>
     connection.json(
-      () => ({ path: base + statPath }),
+      () => (rest === '' ? stats : endpoint(stats, '/*', '', rest)),
       (body, { headers, redact, request }) => ({
         // For an unknown path the server answers null instead of 404.
         statistics: body === null ? null : asObject(body),
@@ -109,7 +110,7 @@ export function statistics(
     read(path).pipe(
       // CouchDB 1.x had httpd/requests, which is now couchdb/httpd/requests.
       mergeMap((answer) =>
-        answer.value.statistics === null ? read(`/couchdb${path}`) : of(answer),
+        answer.value.statistics === null ? read(`couchdb/${path}`) : of(answer),
       ),
       mergeMap((answer) => [{ ...answer, value: requireFound(answer.value) }]),
     ),
@@ -133,7 +134,7 @@ export interface ActiveTask {
 export function activeTasks(connection: Connection): Operation<ActiveTask[]> {
   return operation(
     connection,
-    () => ({ path: '/_active_tasks' }),
+    () => endpoint(SERVER, '/_active_tasks'),
     (body) => asArray(body) as ActiveTask[],
   );
 }

@@ -20,6 +20,7 @@ import { nameAndPassword } from '../http/auth.ts';
 import type { Connection } from '../http/connection.ts';
 import { asArray, asObject } from '../http/decode.ts';
 import { Operation, operation } from '../http/operation.ts';
+import { SESSION } from '../http/url.ts';
 import { backoff } from '../operators/retry-policy.ts';
 
 /** The current user, as the server authenticated the request. */
@@ -36,7 +37,7 @@ const ANONYMOUS: Session = { name: null, roles: [], authenticated: null };
 export function readSession(connection: Connection): Operation<Session> {
   return operation(
     connection,
-    () => ({ path: '/_session' }),
+    () => SESSION,
     (body) => {
       const { info, userCtx } = asObject(body);
       const { authenticated } = asObject(info ?? {});

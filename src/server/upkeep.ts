@@ -4,7 +4,7 @@ import type { Answer } from '../http/exchange.ts';
 import { Operation, operation } from '../http/operation.ts';
 import { count } from '../http/query.ts';
 import type { DatabaseScope } from '../http/scope.ts';
-import { designName, requireId, segment } from '../http/url.ts';
+import { designAt, designName, endpoint, requireId, segment } from '../http/url.ts';
 import { invalidArgument } from '../model/invalid-argument.ts';
 import { assertJson } from '../model/json.ts';
 import { grant, readSecurity, revoke, writeSecurity } from './security.ts';
@@ -37,13 +37,11 @@ export function compact(
   const { wait = false, interval = 500 } = options;
   if (typeof interval !== 'number' || !(interval > 0))
     throw invalidArgument('compact: interval', 'milliseconds above 0', interval, RangeError);
-  const begin = post(db, `/_compact${ddoc === undefined ? '' : `/${designName(ddoc, 'compact')}`}`);
+  const design = ddoc === undefined ? undefined : designName(ddoc, 'compact');
+  const begin = design === undefined ? post(db, '/_compact') : post(db, '/_compact/{ddoc}', design);
   if (!wait) return begin.mapValue(() => ({ ok: true }));
   const running = db.connection.json(
-    () => ({
-      path:
-        ddoc === undefined ? db.path : `${db.path}/_design/${designName(ddoc, 'compact')}/_info`,
-    }),
+    () => (design === undefined ? endpoint(db, '') : endpoint(designAt(db, design), '/_info')),
     (body) => {
       const info = asObject(body);
       return asObject(info['view_index'] ?? info)['compact_running'] === true;
@@ -66,14 +64,21 @@ export function compact(
   );
 }
 
-/** Sends a POST request without a body. */
-export function post(
+/** Sends a POST request without a body, for a task that leaves nothing to do for a second request. */
+function post(
   db: DatabaseScope,
-  path: string,
+  template: string,
+  ...values: readonly string[]
 ): Operation<Readonly<Record<string, unknown>>> {
   return operation(
     db.connection,
-    () => ({ method: 'POST', path: db.path + path, headers: AS_JSON, body: '' }),
+    () => ({
+      ...endpoint(db, template, '', ...values),
+      method: 'POST',
+      repeatable: true,
+      headers: AS_JSON,
+      body: '',
+    }),
     asObject,
   );
 }
@@ -145,7 +150,7 @@ export class Upkeep {
     const db = this.#db;
     return operation(
       db.connection,
-      () => ({ path: `${db.path}/_purged_infos` }),
+      () => endpoint(db, '/_purged_infos'),
       (body) =>
         arrayField(body, 'purged_infos').map((info) => ({
           id: stringField(info, 'id'),
@@ -163,11 +168,11 @@ export class Upkeep {
    */
   autoPurge(value?: AutoPurge): Operation<AutoPurge> {
     const db = this.#db;
-    const path = `${db.path}/_auto_purge`;
+    const address = endpoint(db, '/_auto_purge');
     if (value === undefined) {
       return operation(
         db.connection,
-        () => ({ path }),
+        () => address,
         (body) => asObject(body) as AutoPurge,
       );
     }
@@ -176,7 +181,7 @@ export class Upkeep {
     assertJson(value, 'autoPurge: value', db.connection.codec);
     return operation(
       db.connection,
-      () => ({ method: 'PUT', path, json: value }),
+      () => ({ ...address, method: 'PUT', repeatable: true, json: value }),
       () => value,
     );
   }
@@ -194,11 +199,11 @@ export class Upkeep {
     ...args: [] | [string]
   ): Operation<ReadonlyMap<string, readonly string[]>> | Operation<ShardLocation> {
     const db = this.#db;
-    const path = `${db.path}/_shards`;
+    const shards = endpoint(db, '/_shards');
     if (args.length === 0) {
       return operation(
         db.connection,
-        () => ({ path }),
+        () => shards,
         (body) =>
           new Map(
             Object.entries(asObject(asObject(body)['shards'])).map(([range, nodes]) => [
@@ -210,10 +215,10 @@ export class Upkeep {
     }
     const [id] = args;
     requireId(id);
-    const shardPath = `${path}/${segment(id, 'upkeep.shards: id')}`;
+    const address = endpoint(shards, '/{docid}', '', segment(id, 'upkeep.shards: id'));
     return operation(
       db.connection,
-      () => ({ path: shardPath }),
+      () => address,
       (body) => ({
         range: stringField(body, 'range'),
         nodes: arrayField(body, 'nodes').map(String),
@@ -270,13 +275,13 @@ export class Upkeep {
     return revoke(this.#db, entries);
   }
 
-  #limit(endpoint: string, limit: number | undefined, method: string): Operation<number> {
+  #limit(name: string, limit: number | undefined, method: string): Operation<number> {
     const db = this.#db;
-    const path = db.path + endpoint;
+    const address = endpoint(db, name);
     if (limit === undefined) {
       return operation(
         db.connection,
-        () => ({ path }),
+        () => address,
         (body) => {
           if (typeof body !== 'number') throw new TypeError('expected a number');
           return body;
@@ -288,7 +293,7 @@ export class Upkeep {
       throw invalidArgument(`${method}: limit`, 'a whole number from 1', limit, RangeError);
     return operation(
       db.connection,
-      () => ({ method: 'PUT', path, json: limit }),
+      () => ({ ...address, method: 'PUT', repeatable: true, json: limit }),
       () => limit,
     );
   }

@@ -7,7 +7,8 @@ import type { Connection } from '../http/connection.ts';
 import { arrayField, asObject, requireSameId, stringField } from '../http/decode.ts';
 import type { Answer } from '../http/exchange.ts';
 import { Operation, operation } from '../http/operation.ts';
-import { documentPath } from '../http/url.ts';
+import { ALL_DOCS, databaseAt, documentAt, endpoint, revQuery } from '../http/url.ts';
+import type { Endpoint } from '../http/url.ts';
 import type { AnyFields, Document } from '../model/document.ts';
 import { assertJson } from '../model/json.ts';
 import { invalidArgument } from '../model/invalid-argument.ts';
@@ -61,10 +62,10 @@ export function createUser(
 }
 
 export function readUser(connection: Connection, name: string): Operation<User> {
-  const path = pathOf(name);
+  const address = userAt(name);
   return operation(
     connection,
-    () => ({ path }),
+    () => address,
     (body) => {
       requireSameId(PREFIX + name, stringField(body, '_id'));
       return decodeUser(body);
@@ -77,10 +78,10 @@ export function listUsers(connection: Connection): Operation<User[]> {
   const [start, end] = [PREFIX, PREFIX.replace(':', ';')].map((key) =>
     encodeURIComponent(JSON.stringify(key)),
   );
-  const path = `/_users/_all_docs?startkey=${start}&endkey=${end}&include_docs=true`;
+  const query = `?startkey=${start}&endkey=${end}&include_docs=true`;
   return operation(
     connection,
-    () => ({ path }),
+    () => endpoint(databaseAt('_users'), ALL_DOCS, query),
     (body) => arrayField(body, 'rows').map((row) => decodeUser(asObject(row)['doc'])),
   );
 }
@@ -131,10 +132,10 @@ export function deleteUser(connection: Connection, name: string): Operation<true
   requireName(name, 'users.delete');
   const attempt = defer(() => readUser(connection, name).answers()).pipe(
     mergeMap(({ value }) => {
-      const path = `${pathOf(name)}?rev=${value._rev}`;
+      const address = userAt(name, revQuery(value._rev));
       return operation(
         connection,
-        () => ({ method: 'DELETE', path }),
+        () => ({ ...address, method: 'DELETE' }),
         (body) => {
           requireSameId(PREFIX + name, stringField(body, 'id'));
           return true as const;
@@ -164,12 +165,12 @@ function write(
   connection: Connection,
   user: UserFields & Partial<User>,
 ): Observable<Answer<UserFields>> {
-  const path = pathOf(user.name);
+  const address = userAt(user.name);
   // The application may save a user with a new password, too.
   const { password } = user;
   const secrets = typeof password === 'string' ? [password] : [];
   return connection.json(
-    () => ({ method: 'PUT', path, json: user, secrets }),
+    () => ({ ...address, method: 'PUT', json: user, secrets }),
     (body) => {
       requireSameId(PREFIX + user.name, stringField(body, 'id'));
       return user;
@@ -237,9 +238,9 @@ function identityOf(name: string): Pick<UserFields, 'name' | 'type'> {
   return { name, type: 'user' };
 }
 
-function pathOf(name: string): string {
+function userAt(name: string, query?: string): Endpoint {
   requireName(name, 'users');
-  return `/_users${documentPath(PREFIX + name)}`;
+  return documentAt(databaseAt('_users'), PREFIX + name, query);
 }
 
 function decodeUser(body: unknown): User {
