@@ -53,6 +53,27 @@ import type { DatabaseInfo } from './server/databases.ts';
  */
 export let scopeOf: <T extends object>(db: CoreDatabase<T>) => DatabaseScope;
 
+/** The key of the method behind {@link withDefaults}. */
+export const WITH_DEFAULTS: unique symbol = Symbol('corduroy.withDefaults');
+
+/**
+ * Returns the same database with other defaults for its requests, such as `retry: false` for a single
+ * call. Sends nothing. Both share sockets, the session and feeds.
+ *
+ * @param db - A `Database`.
+ * @param defaults - `timeout` (in milliseconds), `retry` and `priority`. Those that are missing stay as
+ * they are.
+ * @throws TypeError or RangeError for an invalid option.
+ * @example
+ * withDefaults(db, { retry: false, timeout: 2000 }).get('a');
+ */
+export function withDefaults<D extends { [WITH_DEFAULTS](defaults: RequestDefaults): unknown }>(
+  db: D,
+  defaults: RequestDefaults,
+): ReturnType<D[typeof WITH_DEFAULTS]> {
+  return db[WITH_DEFAULTS](defaults) as ReturnType<D[typeof WITH_DEFAULTS]>;
+}
+
 /**
  * Returns the `coalesce` option of a database, to derive others.
  * @internal
@@ -115,16 +136,8 @@ export class CoreDatabase<T extends object = AnyFields> {
     return this.#scope.connection.url + this.#scope.path;
   }
 
-  /**
-   * Returns the same database with other defaults for its requests, such as `retry: false` for a single
-   * call. Sends nothing. Both share sockets, the session and feeds.
-   *
-   * @param defaults - `timeout`, `retry` and `priority`; those that are missing stay as they are.
-   * @throws TypeError or RangeError for an invalid option.
-   * @example
-   * db.with({ retry: false, timeout: 2000 }).get('a');
-   */
-  with(defaults: RequestDefaults): CoreDatabase<T> {
+  /** @internal */
+  [WITH_DEFAULTS](defaults: RequestDefaults): CoreDatabase<T> {
     const { connection, name } = this.#scope;
     return new CoreDatabase<T>(name, connection.with(defaults), this.#coalesce);
   }

@@ -1,5 +1,5 @@
 import type { Observable } from 'rxjs';
-import { CoreDatabase, coalesceOf, scopeOf } from './core-database.ts';
+import { CoreDatabase, WITH_DEFAULTS, coalesceOf, scopeOf } from './core-database.ts';
 import type { ChangesOptions } from './changes/one-shot.ts';
 import { consume } from './changes/consume.ts';
 import type { ChangeHandler, ConsumeProgress, ConsumeOptions } from './changes/consume.ts';
@@ -130,16 +130,8 @@ export class Database<T extends object = AnyFields> extends CoreDatabase<T> {
     return scopeOf(this);
   }
 
-  /**
-   * Returns the same database with other defaults for its requests, such as `retry: false` for a single
-   * call. Sends nothing. Both share sockets, the session and feeds.
-   *
-   * @param defaults - `timeout`, `retry` and `priority`; those that are missing stay as they are.
-   * @throws TypeError or RangeError for an invalid option.
-   * @example
-   * db.with({ retry: false, timeout: 2000 }).get('a');
-   */
-  override with(defaults: RequestDefaults): Database<T> {
+  /** @internal */
+  override [WITH_DEFAULTS](defaults: RequestDefaults): Database<T> {
     const { connection, name } = this.#scope;
     return new Database<T>(name, connection.with(defaults), this.#live, coalesceOf(this));
   }

@@ -130,6 +130,8 @@ class Report implements Activity {
     const { bytes } = response as Exchange;
     if (bytes !== undefined) {
       this.#received = bytes.length;
+      // What its reader makes of it is not part of the request.
+      this.#finish('end');
       return response;
     }
     const body = new Observable<Uint8Array>((chunks) =>
