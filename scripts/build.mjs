@@ -1,0 +1,68 @@
+/**
+ * Builds `dist`: one JavaScript file and one declaration file for each entry point, and chunks that they
+ * share, so that each class exists once. Source maps contain the sources. Declaration maps lead to
+ * `dist/source`, because editors open only files that exist.
+ */
+import { rmSync } from 'node:fs';
+import { pathToFileURL, fileURLToPath } from 'node:url';
+import { rolldown } from 'rolldown';
+import { dts } from 'rolldown-plugin-dts';
+import { publishSources } from './publish-sources.mjs';
+
+const root = fileURLToPath(new URL('..', import.meta.url));
+
+/** The entry points, by the name of their file in `dist`. */
+const entries = {
+  index: 'index.ts',
+  'index.browser': 'index.browser.ts',
+  core: 'core.ts',
+  'cross-tab': 'changes/cross-tab.ts',
+  'exact-integers': 'exact-integers.ts',
+  testing: 'testing/index.ts',
+  angular: 'angular/index.ts',
+  undici: 'undici.ts',
+};
+
+/**
+ * Bundlers keep or drop the top-level classes of a file as a whole, and load a file with all that it
+ * imports. These modules are in separate chunks, so that a page which imports only `relax` or a guard
+ * loads no more than it needs.
+ */
+const groups = [
+  {
+    name: 'errors',
+    test: /src.(?:relax|errors.(?:corduroy|http|connection)-error|operators.to-observable)\.ts$/,
+  },
+  { name: 'operation', test: /src.(?:http.(?:operation|row-stream)|model.document)\.ts$/ },
+];
+
+/** Bundles all entry points into a folder, with declarations and sources if `types` is true. */
+export async function bundle(dir, { types }) {
+  rmSync(dir, { recursive: true, force: true });
+  const build = await rolldown({
+    cwd: root,
+    input: Object.fromEntries(
+      Object.entries(entries).map(([name, path]) => [name, `${root}src/${path}`]),
+    ),
+    external: (id) => !/^[./]|^[a-z]:/i.test(id),
+    platform: 'neutral',
+    tsconfig: 'tsconfig.build.json',
+    plugins: types ? [dts({ cwd: root, tsconfig: 'tsconfig.build.json' })] : [],
+  });
+  const { output } = await build.write({
+    dir,
+    format: 'esm',
+    sourcemap: true,
+    chunkFileNames: 'chunks/[name].js',
+    // The declarations have the documentation.
+    comments: { jsdoc: false },
+    codeSplitting: { groups },
+  });
+  await build.close();
+  if (types) publishSources(root, dir);
+  return output;
+}
+
+if (import.meta.url === pathToFileURL(process.argv[1]).href) {
+  await bundle(`${root}dist`, { types: true });
+}
