@@ -23,18 +23,41 @@ const entries = {
   undici: 'undici.ts',
 };
 
+/** Modules with public names among those that `cross-tab` imports. */
+const PUBLIC = /src.(?:http.(?:operation|row-stream)|model.document)\.ts$/;
+
 /**
- * Bundlers keep or drop the top-level classes of a file as a whole, and load a file with all that it
- * imports. These modules are in separate chunks, so that a page which imports only `relax` or a guard
- * loads no more than it needs.
+ * Bundlers keep or drop the top-level classes of a file as a whole, and a page that loads `cross-tab` on
+ * demand shares with it each file that both import. Names that programs import are therefore in other
+ * chunks than the modules behind `cross-tab`: a page that imports only `relax` or a guard stays small.
  */
 const groups = [
   {
     name: 'errors',
     test: /src.(?:relax|errors.(?:corduroy|http|connection)-error|operators.to-observable)\.ts$/,
+    priority: 3,
   },
-  { name: 'operation', test: /src.(?:http.(?:operation|row-stream)|model.document)\.ts$/ },
+  {
+    name: (id, graph) => (isShared(id, graph) && !PUBLIC.test(id) ? 'feed' : null),
+    debugName: 'feed',
+    priority: 2,
+  },
+  { name: 'operation', test: PUBLIC, priority: 1 },
 ];
+
+/** Tells whether both `cross-tab` and the entry point of pages import a module. */
+function isShared(id, graph) {
+  return ['cross-tab', 'index.browser'].every((name) =>
+    reach(`${root}src/${entries[name]}`, graph).has(id),
+  );
+}
+
+function reach(id, graph, seen = new Set()) {
+  if (seen.has(id)) return seen;
+  seen.add(id);
+  for (const next of graph.getModuleInfo(id)?.importedIds ?? []) reach(next, graph, seen);
+  return seen;
+}
 
 /** Bundles all entry points into a folder, with declarations and sources if `types` is true. */
 export async function bundle(dir, { types }) {
@@ -46,6 +69,7 @@ export async function bundle(dir, { types }) {
     ),
     external: (id) => !/^[./]|^[a-z]:/i.test(id),
     platform: 'neutral',
+    preserveEntrySignatures: 'allow-extension',
     tsconfig: 'tsconfig.build.json',
     plugins: types ? [dts({ cwd: root, tsconfig: 'tsconfig.build.json' })] : [],
   });
@@ -56,7 +80,7 @@ export async function bundle(dir, { types }) {
     chunkFileNames: 'chunks/[name].js',
     // The declarations have the documentation.
     comments: { jsdoc: false },
-    codeSplitting: { groups },
+    codeSplitting: { groups, includeDependenciesRecursively: false },
   });
   await build.close();
   if (types) publishSources(root, dir);
