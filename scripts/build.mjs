@@ -71,6 +71,7 @@ export async function bundle(dir, { types }) {
     platform: 'neutral',
     preserveEntrySignatures: 'allow-extension',
     tsconfig: 'tsconfig.build.json',
+    checks: { pluginTimings: false },
     plugins: types ? [dts({ cwd: root, tsconfig: 'tsconfig.build.json' })] : [],
   });
   const { output } = await build.write({

@@ -8,7 +8,11 @@ import { decode, encode } from '@jridgewell/sourcemap-codec';
 import { parseAst } from 'rolldown/parseAst';
 
 // Two files of a folder may have private functions of one name, which the compiler would refuse.
-const HEADER = ['// @ts-nocheck', '// Sources of Corduroy, for editors. Programs import the package.', ''];
+const HEADER = [
+  '// @ts-nocheck',
+  '// Sources of Corduroy, for editors. Programs import the package.',
+  '',
+];
 
 /** Writes the sources of `root/src` for the declaration maps in `dist`. */
 export function publishSources(root, dist) {
@@ -96,25 +100,44 @@ function statements(imports) {
     .map((key) => key.replace('*', [...imports.get(key)].sort().join(', ')));
 }
 
-/** Points a declaration map to the published sources. */
+/**
+ * Points a declaration map to the published sources. Keeps only the segments of names: those of comments
+ * and keywords are wrong, because the bundler of the declarations does not keep their places.
+ */
 function redirect(mapPath, places) {
-  const map = JSON.parse(readFileSync(mapPath, 'utf8'));
+  const { version, file, sources, mappings } = JSON.parse(readFileSync(mapPath, 'utf8'));
   const folder = dirname(mapPath);
-  const targets = map.sources.map((source) => {
-    const place = places.get(resolve(folder, source));
+  const generated = readFileSync(mapPath.replace(/\.map$/, ''), 'utf8').split('\n');
+  const targets = sources.map((source) => {
+    const path = resolve(folder, source);
+    const place = places.get(path);
     if (place === undefined) throw new Error(`${mapPath} must map to src (received ${source})`);
-    return place;
+    return { ...place, text: readFileSync(path, 'utf8').split('\n') };
   });
-  const sources = [...new Set(targets.map(({ file }) => file))];
-  const mappings = decode(map.mappings).map((segments) =>
-    segments.flatMap(([column, source, line, sourceColumn]) => {
-      const number = targets[source]?.numbers[line] ?? null;
-      if (number === null) return [];
-      return [[column, sources.indexOf(targets[source].file), number, sourceColumn]];
-    }),
-  );
-  const { version, file } = map;
-  const paths = sources.map((path) => relative(folder, path).replaceAll('\\', '/'));
-  const redirected = { version, file, sources: paths, names: [], mappings: encode(mappings) };
-  writeFileSync(mapPath, JSON.stringify(redirected));
+  const files = [...new Set(targets.map((target) => target.file))];
+  const redirected = decode(mappings).map((segments, row) => {
+    const names = segments.filter(([column, source, line, from]) => {
+      const name = nameAt(generated[row], column)?.replace(/\$\d+$/, '');
+      if (name === undefined || name !== nameAt(targets[source]?.text[line], from)) return false;
+      return targets[source].numbers[line] !== null;
+    });
+    const [first] = names;
+    if (first === undefined) return [];
+    // Editors ask for the start of the declaration, too.
+    const [column, source, line] = first;
+    const start = generated[row].search(/\S/);
+    const before =
+      start < column ? [[start, source, line, targets[source].text[line].search(/\S/)]] : [];
+    return [...before, ...names].map(([to, index, at, from]) => {
+      const target = targets[index];
+      return [to, files.indexOf(target.file), target.numbers[at], from];
+    });
+  });
+  const paths = files.map((path) => relative(folder, path).replaceAll('\\', '/'));
+  const map = { version, file, sources: paths, names: [], mappings: encode(redirected) };
+  writeFileSync(mapPath, JSON.stringify(map));
+}
+
+function nameAt(line = '', column) {
+  return /^[\w$]+/.exec(line.slice(column))?.[0];
 }
