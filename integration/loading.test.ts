@@ -2,6 +2,7 @@ import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals
 import { Readable } from 'node:stream';
 import { firstValueFrom, forkJoin, mergeMap, toArray } from 'rxjs';
 import type { Observable } from 'rxjs';
+import type * as Corduroy from 'corduroy';
 import type { Transport, TransportRequest } from 'corduroy';
 import { json, startStub } from './helpers/stub-server.ts';
 import type { StubServer } from './helpers/stub-server.ts';
@@ -10,7 +11,7 @@ import type { StubServer } from './helpers/stub-server.ts';
 // loads Corduroy again, so that its first request does.
 
 let stub: StubServer;
-let corduroy: typeof import('corduroy');
+let corduroy: typeof Corduroy;
 let transport: Transport;
 beforeEach(async () => {
   stub = await startStub(json({ ok: true, id: 'a', rev: '1-x' }));

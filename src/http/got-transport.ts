@@ -27,7 +27,7 @@ export interface GotTransportOptions {
  * Returns the transport over `got`, in stream mode: the default in Node.
  *
  * All requests share one pool of kept-alive sockets. Each feed has a separate socket, so that feeds
- * do not delay other requests.
+ * do not delay other requests. The first request of the process loads got, and waits for it.
  */
 export function gotTransport(options: GotTransportOptions = {}): Transport {
   const { maxSockets = 64, ca, rejectUnauthorized = true } = options;
