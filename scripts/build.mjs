@@ -3,7 +3,7 @@
  * share, so that each class exists once. Source maps contain the sources. Declaration maps lead to
  * `dist/source`, because editors open only files that exist.
  */
-import { rmSync } from 'node:fs';
+import { copyFileSync, rmSync } from 'node:fs';
 import { pathToFileURL, fileURLToPath } from 'node:url';
 import { rolldown } from 'rolldown';
 import { dts } from 'rolldown-plugin-dts';
@@ -23,6 +23,9 @@ const entries = {
   undici: 'undici.ts',
 };
 
+/** A small dependency. Node takes longer to find and load its files than to run a bundled copy. */
+const INCLUDED = 'rxjs-for-await';
+
 /** Modules with public names among those that `cross-tab` imports. */
 const PUBLIC = /src.(?:http.(?:operation|row-stream)|model.document)\.ts$/;
 
@@ -34,7 +37,7 @@ const PUBLIC = /src.(?:http.(?:operation|row-stream)|model.document)\.ts$/;
 const groups = [
   {
     name: 'errors',
-    test: /src.(?:relax|errors.(?:corduroy|http|connection)-error|operators.to-observable)\.ts$/,
+    test: /src.(?:relax|errors.(?:corduroy|http|connection)-error|operators.to-observable)\.ts$|rxjs-for-await/,
     priority: 3,
   },
   {
@@ -67,7 +70,8 @@ export async function bundle(dir, { types }) {
     input: Object.fromEntries(
       Object.entries(entries).map(([name, path]) => [name, `${root}src/${path}`]),
     ),
-    external: (id) => !/^[./]|^[a-z]:/i.test(id),
+    external: (id) => id !== INCLUDED && !/^[./]|^[a-z]:/i.test(id),
+    resolve: { mainFields: ['module'] },
     platform: 'neutral',
     preserveEntrySignatures: 'allow-extension',
     tsconfig: 'tsconfig.build.json',
@@ -84,7 +88,10 @@ export async function bundle(dir, { types }) {
     codeSplitting: { groups, includeDependenciesRecursively: false },
   });
   await build.close();
-  if (types) publishSources(root, dir);
+  if (types) {
+    copyFileSync(`${root}node_modules/${INCLUDED}/LICENSE`, `${dir}/LICENSE-${INCLUDED}`);
+    publishSources(root, dir);
+  }
   return output;
 }
 
