@@ -6,7 +6,7 @@
 import { brotliCompressSync } from 'node:zlib';
 import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
-import { bundle as bundlePackage } from '../scripts/build.mjs';
+import { bundle as bundlePackage } from '../scripts/bundle.mjs';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 // Not `dist`, which may be older than the sources, and which other programs may be using.

@@ -11,7 +11,7 @@ import { spawnSync } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { parseArgs } from 'node:util';
-import { bundle } from '../scripts/build.mjs';
+import { bundle } from '../scripts/bundle.mjs';
 
 const { values: options } = parseArgs({
   options: {
