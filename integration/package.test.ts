@@ -51,7 +51,7 @@ beforeAll(async () => {
   const [packed] = JSON.parse(stdout) as [{ filename: string; files: { path: string }[] }];
   files = packed.files.map(({ path }) => path);
   await run('tar', ['-xzf', packed.filename], { cwd: copy });
-  const modules = ['rxjs', 'tslib', 'got', 'mime', 'undici', '@angular'];
+  const modules = ['rxjs', 'rxjs-for-await', 'tslib', 'got', 'mime', 'undici', '@angular'];
   project = await install('project', join(copy, 'package'), modules);
   installed = join(project, 'node_modules', 'corduroy');
 });
@@ -148,7 +148,7 @@ describe('the package', () => {
 
   it('loads got, http, mime and undici only when they are used', async () => {
     const imported = (name: string): Promise<readonly string[]> => importedAtStart(name);
-    const light = ['rxjs'];
+    const light = ['rxjs', 'rxjs-for-await'];
     const forNode = [...light, 'node:fs/promises', 'node:path', 'node:stream'];
     expect(await imported('index.js')).toEqual(forNode.sort());
     expect(await imported('index.browser.js')).toEqual(light);
@@ -168,7 +168,7 @@ describe('the package', () => {
     ['got', "new Couch('http://127.0.0.1:1').version()"],
     ['mime', "new Couch('http://127.0.0.1:1').use('a').putAttachment({ _id: 'a' }, 'x', 'a.x')"],
   ])('errors with a ConnectionError if %s is not installed', async (missing, request) => {
-    const others = ['rxjs', 'tslib', 'got', 'mime'].filter((x) => x !== missing);
+    const others = ['rxjs', 'rxjs-for-await', 'tslib', 'got', 'mime'].filter((x) => x !== missing);
     const cwd = await install(`without-${missing}`, installed, others);
     const code = `
       import { Couch, ConnectionError } from 'corduroy';
@@ -219,7 +219,7 @@ async function bundleProgram(code: string): Promise<string> {
     bundle: true,
     format: 'esm',
     platform: 'node',
-    external: ['got', 'mime', 'rxjs'],
+    external: ['got', 'mime', 'rxjs', 'rxjs-for-await'],
     write: false,
   });
   return outputFiles[0]?.text ?? '';

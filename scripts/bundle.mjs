@@ -3,7 +3,7 @@
  * they share, so that each class exists once. Source maps contain the sources. Declaration maps lead to
  * the folder `source`, because editors open only files that exist.
  */
-import { copyFileSync, rmSync } from 'node:fs';
+import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { rolldown } from 'rolldown';
@@ -26,9 +26,6 @@ const entries = {
 
 const sourceOf = (name) => join(root, 'src', entries[name]);
 
-/** A small dependency. Node takes longer to find and load its files than to run a bundled copy. */
-const INCLUDED = 'rxjs-for-await';
-
 /** Modules with public names among those that `cross-tab` imports. */
 const PUBLIC = /src.(?:http.(?:operation|row-stream)|model.document)\.ts$/;
 
@@ -40,7 +37,7 @@ const PUBLIC = /src.(?:http.(?:operation|row-stream)|model.document)\.ts$/;
 const groups = [
   {
     name: 'errors',
-    test: /src.(?:relax|errors.(?:corduroy|http|connection)-error|operators.to-observable)\.ts$|rxjs-for-await/,
+    test: /src.(?:relax|errors.(?:corduroy|http|connection)-error|operators.to-observable)\.ts$/,
     priority: 3,
   },
   {
@@ -69,8 +66,7 @@ export async function bundle(dir, { types }) {
   const build = await rolldown({
     cwd: root,
     input: Object.fromEntries(Object.keys(entries).map((name) => [name, sourceOf(name)])),
-    external: (id) => id !== INCLUDED && !/^[./]|^[a-z]:/i.test(id),
-    resolve: { mainFields: ['module'] },
+    external: (id) => !/^[./]|^[a-z]:/i.test(id),
     platform: 'neutral',
     // Groups without their dependencies need this. A test compares the names of each entry point.
     preserveEntrySignatures: 'allow-extension',
@@ -88,8 +84,5 @@ export async function bundle(dir, { types }) {
     codeSplitting: { groups, includeDependenciesRecursively: false },
   });
   await build.close();
-  if (types) {
-    copyFileSync(`${root}node_modules/${INCLUDED}/LICENSE`, `${dir}/LICENSE-${INCLUDED}`);
-    publishSources(root, dir);
-  }
+  if (types) publishSources(root, dir);
 }
