@@ -8,6 +8,8 @@ import {
   isHarmless,
   wholeBody,
 } from '../http/fetch-transport.ts';
+import { toBody } from '../http/query.ts';
+import type { Parameter } from '../http/query.ts';
 import { hiddenRedirect, redirectedRequest, requireSameOrigin } from '../http/redirect.ts';
 import type {
   RequestBody,
@@ -16,6 +18,7 @@ import type {
   TransportRequest,
   TransportResponse,
 } from '../http/transport.ts';
+import { invalidArgument } from '../model/invalid-argument.ts';
 
 /** The options of {@link httpClientTransport}. */
 export interface HttpClientTransportOptions {
@@ -28,6 +31,15 @@ export interface HttpClientTransportOptions {
    */
   readonly feeds?: Transport | undefined;
 }
+
+const has =
+  (method: string, expectation: string): Parameter =>
+  (value, name) => {
+    if (typeof Object(value)[method] === 'function') return '';
+    throw invalidArgument(name, expectation, value);
+  };
+
+const OPTIONS = { http: has('request', 'an HttpClient'), feeds: has('send', 'a Transport') };
 
 /**
  * Returns a transport over Angular's `HttpClient`. Interceptors and `HttpTestingController` see
@@ -42,9 +54,10 @@ export interface HttpClientTransportOptions {
  *
  * @example
  * provideCorduroy(() => ({ url: 'https://couch.example.org', transport: httpClientTransport() }))
- * @throws Error outside an injection context without `http`.
+ * @throws Error outside an injection context without `http`; TypeError for unknown and invalid options.
  */
 export function httpClientTransport(options: HttpClientTransportOptions = {}): Transport {
+  toBody(OPTIONS, options, 'httpClientTransport');
   const { http = inject(HttpClient), feeds = fetchTransport() } = options;
   return {
     send: (request) => (request.endless === true ? feeds.send(request) : exchange(http, request)),

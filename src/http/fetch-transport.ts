@@ -1,6 +1,9 @@
 import { Observable } from 'rxjs';
 import type { Subscriber } from 'rxjs';
+import { invalidArgument } from '../model/invalid-argument.ts';
 import { CREDENTIAL_HEADERS } from './auth.ts';
+import { oneOf, toBody } from './query.ts';
+import type { Parameters } from './query.ts';
 import { hiddenRedirect, redirectedRequest, requireSameOrigin } from './redirect.ts';
 import type {
   RequestBody,
@@ -25,6 +28,14 @@ export interface FetchTransportOptions {
   readonly credentials?: 'include' | 'same-origin' | 'omit';
 }
 
+const OPTIONS: Parameters = {
+  fetch: (value, name) => {
+    if (typeof value === 'function') return '';
+    throw invalidArgument(name, 'a function', value);
+  },
+  credentials: oneOf('include', 'same-origin', 'omit'),
+};
+
 /**
  * Returns the transport over `fetch`: the default in browsers and workers. It also runs in Node, Deno
  * and Bun.
@@ -36,8 +47,11 @@ export interface FetchTransportOptions {
  * - **Truncated bodies:** an answer that is shorter than its `content-length` errors. `fetch` hides the
  *   truncation of a compressed body, and of a body without a length that ends by a reset. Outside of
  *   browsers Corduroy therefore requests attachments uncompressed.
+ *
+ * @throws TypeError for unknown and invalid options.
  */
 export function fetchTransport(options: FetchTransportOptions = {}): Transport {
+  toBody(OPTIONS, options, 'fetchTransport');
   const { credentials = 'same-origin' } = options;
   return {
     send: (request) =>

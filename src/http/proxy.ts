@@ -1,0 +1,111 @@
+import { redactor } from '../errors/redact.ts';
+
+/** An HTTP proxy. */
+export interface Proxy {
+  /** With its user and password. */
+  readonly url: URL;
+  /** The header with its user and password; null if it needs none. */
+  readonly authorization: string | null;
+  /** Explains a failure to reach a server through this proxy. */
+  readonly explain: (failure: unknown) => Error;
+  /** Makes the error for the status with which the proxy answers instead of opening a tunnel. */
+  readonly refusal: (status: number) => Error;
+}
+
+/** Reads a variable of the environment. The lower-case name takes precedence, as in curl. */
+const variable = (name: string): string =>
+  process.env[name.toLowerCase()] ?? process.env[name] ?? '';
+
+/** The proxies of a transport. */
+export interface Proxies {
+  readonly all: readonly Proxy[];
+  /** Returns the proxy for a URL; null if there is none. */
+  readonly of: (url: string) => Proxy | null;
+}
+
+/**
+ * Validates the option `proxy`.
+ *
+ * @param option - The URL of a proxy, or `'environment'`.
+ * @param what - The name of the transport, for errors.
+ * @throws TypeError for anything else, also in the environment.
+ */
+export function parseProxies(option: unknown, what: string): Proxies {
+  if (option !== 'environment') {
+    const proxy = parseProxy(option, `${what}: proxy`, `, or 'environment'`);
+    return { all: [proxy], of: () => proxy };
+  }
+  const fromEnvironment = (name: string): Proxy | null => {
+    const value = variable(name).trim();
+    if (value === '') return null;
+    return parseProxy(value.includes('://') ? value : `http://${value}`, `${what}: ${name}`, '');
+  };
+  const http = fromEnvironment('HTTP_PROXY');
+  const https = fromEnvironment('HTTPS_PROXY');
+  const exceptions = variable('NO_PROXY')
+    .toLowerCase()
+    .split(/[\s,]+/)
+    .filter((entry) => entry !== '');
+  return {
+    all: [http, https].filter((proxy) => proxy !== null),
+    of(url) {
+      const { protocol, hostname, port } = new URL(url);
+      const isSecure = protocol === 'https:';
+      const actualPort = port || (isSecure ? '443' : '80');
+      if (exceptions.some((entry) => isException(entry, hostname, actualPort))) return null;
+      return isSecure ? https : http;
+    },
+  };
+}
+
+/** Tells whether an entry of NO_PROXY names a host: `host`, `.host`, `*.host`, each with a port, or `*`. */
+function isException(entry: string, hostname: string, port: string): boolean {
+  // An IPv6 address has colons of its own.
+  if (entry === '*' || entry === hostname || `[${entry}]` === hostname) return true;
+  const [, host = '', onlyPort = port] = /^(.+?)(?::(\d+))?$/.exec(entry) ?? [];
+  const name = host.replace(/^\*?\./, '');
+  return onlyPort === port && (name === hostname || hostname.endsWith(`.${name}`));
+}
+
+/** Not with the value: its password may be in any place of a malformed URL. */
+function parseProxy(value: unknown, name: string, alternative: string): Proxy {
+  const url = typeof value === 'string' && URL.canParse(value) ? new URL(value) : null;
+  if (url === null || (url.protocol !== 'http:' && url.protocol !== 'https:')) {
+    throw new TypeError(
+      `${name} must be the URL of an HTTP proxy, such as http://proxy.example:3128${alternative}`,
+    );
+  }
+  const { username, password, host, protocol } = url;
+  const user = decode(`${name}: its user`, username);
+  const secret = decode(`${name}: its password`, password);
+  const redact = redactor([username, password, user, secret]);
+  const basic = Buffer.from(`${user}:${secret}`).toString('base64');
+  const at = `the proxy ${protocol}//${host}`;
+  return {
+    url,
+    authorization: username === '' && password === '' ? null : `Basic ${basic}`,
+    explain: (failure) => {
+      const { message, code } = failure as Error & { readonly code?: string };
+      return withCode(`${at}: ${redact(message)}`, code);
+    },
+    refusal: (status) =>
+      new Error(
+        status === 407
+          ? `${at} requires a user and a password (status 407); put the right ones into its URL`
+          : `${at} opens no tunnel to the server (status ${status})`,
+      ),
+  };
+}
+
+function decode(name: string, part: string): string {
+  try {
+    return decodeURIComponent(part);
+  } catch {
+    throw new TypeError(`${name} must be percent-encoded; use encodeURIComponent`);
+  }
+}
+
+/** Makes an error with the code of another one. */
+export function withCode(message: string, code: string | undefined): Error {
+  return Object.assign(new Error(message), code === undefined ? {} : { code });
+}
