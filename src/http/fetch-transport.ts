@@ -12,6 +12,7 @@ import type {
   TransportRequest,
   TransportResponse,
 } from './transport.ts';
+import { takeBlob } from './transport.ts';
 
 /** The options of {@link fetchTransport}. */
 export interface FetchTransportOptions {
@@ -41,7 +42,8 @@ const OPTIONS: Parameters = {
  * and Bun.
  *
  * - **Streams as bodies** are read whole before they are sent. Browsers stream uploads only over
- *   HTTP/2, which CouchDB does not support.
+ *   HTTP/2, which CouchDB does not support. Blobs and files are sent as they are.
+ * - **Headers** that `fetch` computes or forbids, such as `content-length` and `host`, are not passed to it.
  * - **Redirects:** browsers hide where a redirect leads. A request with a body, cookies or own headers
  *   therefore errors with a `RedirectRefused`.
  * - **Truncated bodies:** an answer that is shorter than its `content-length` errors. `fetch` hides the
@@ -82,15 +84,19 @@ async function exchange(
   subscriber: Subscriber<TransportResponse>,
   onSettled: () => void,
 ): Promise<void> {
-  const body = request.body === undefined ? null : await wholeBody(request.body, signal);
-  // The subscriber may have unsubscribed while the body was read.
-  if (signal.aborted) return;
-  const response = await follow(
-    fetch,
-    { ...request, body: body ?? undefined },
-    credentials,
-    signal,
-  );
+  const upload: WholeUpload =
+    request.body === undefined ? {} : await openUpload(request.body, signal);
+  let response: Response;
+  try {
+    // The subscriber may have unsubscribed while the body was read.
+    if (signal.aborted) return;
+    response = await follow(fetch, request, upload.body, credentials, signal);
+  } catch (failure) {
+    await upload.explain?.();
+    throw failure;
+  } finally {
+    await upload.close?.();
+  }
   const headers = toRecord(response.headers);
   // Browsers hide a redirect that they do not follow: its status, its headers and its body.
   const status = response.type === 'opaqueredirect' ? 302 : response.status;
@@ -124,18 +130,20 @@ async function exchange(
 async function follow(
   fetch: typeof globalThis.fetch,
   request: TransportRequest,
+  body: WholeBody | undefined,
   credentials: RequestCredentials,
   signal: AbortSignal,
 ): Promise<Response> {
-  let current = request;
+  // Each of these bodies can be sent twice.
+  let current: TransportRequest = { ...request, body: body === undefined ? undefined : '' };
   const send = (redirect: RequestRedirect): Promise<Response> =>
     fetch(current.url, {
       method: current.method,
       // The length of a compressed body is hidden. Browsers send their own header.
       headers: isJson(current)
-        ? current.headers
-        : { 'accept-encoding': 'identity', ...current.headers },
-      body: (current.body as string | Uint8Array<ArrayBuffer> | undefined) ?? null,
+        ? fetchHeaders(current.headers)
+        : { 'accept-encoding': 'identity', ...fetchHeaders(current.headers) },
+      body: current.body === undefined ? null : (body ?? null),
       signal,
       // Explicit credentials decide: a cookie of the browser would overrule them.
       credentials: hasExplicitCredentials(current.headers)
@@ -189,20 +197,82 @@ async function pump(
   }
 }
 
-/** Reads a body that is a stream. If `signal` aborts, it stops early, and its result is partial. */
-export async function wholeBody(
-  body: RequestBody,
+/** A body that can be sent as a whole. */
+export type WholeBody = string | Uint8Array<ArrayBuffer> | Blob;
+
+/** The body of a request, and its source. */
+export interface WholeUpload {
+  readonly body?: WholeBody | undefined;
+  /** Throws the error of the source, if that is why the body could not be sent. */
+  readonly explain?: () => Promise<void>;
+  /** Releases the source. */
+  readonly close?: () => Promise<void>;
+}
+
+/** Larger bodies are sent as Blobs, in bytes: Chromium copies all others in the thread of the page. */
+const LARGE = 1_048_576;
+
+/** Opens a body. Reads a stream completely, unless `signal` aborts; its result is partial then. */
+export async function openUpload(
+  body: RequestBody | undefined,
   signal: AbortSignal,
-): Promise<string | Uint8Array<ArrayBuffer>> {
-  if (typeof body === 'string') return body;
-  if (body instanceof Uint8Array) return body as Uint8Array<ArrayBuffer>;
+): Promise<WholeUpload> {
+  if (body === undefined) return { body };
+  if (typeof body === 'string' || body instanceof Uint8Array) return { body: compact(body) };
+  const iterator = body[Symbol.asyncIterator]();
+  const close = async (): Promise<void> => {
+    await iterator.return?.();
+  };
   const parts: Uint8Array<ArrayBuffer>[] = [];
-  for await (const part of body) {
-    // `break` releases the source.
-    if (signal.aborted) break;
-    parts.push(part as Uint8Array<ArrayBuffer>);
+  for (;;) {
+    const { done = false, value } = await iterator.next();
+    if (done) break;
+    const chunk = value as Uint8Array<ArrayBuffer>;
+    const blob = takeBlob(chunk);
+    if (blob !== undefined) {
+      // The source reports its progress.
+      await iterator.next();
+      const explain = async (): Promise<void> => {
+        if (!signal.aborted) await iterator.next();
+      };
+      return { body: blob, explain, close };
+    }
+    if (signal.aborted) {
+      await close();
+      break;
+    }
+    parts.push(chunk);
   }
-  return new Uint8Array(await new Blob(parts).arrayBuffer());
+  const all = new Blob(parts);
+  return { body: all.size < LARGE ? new Uint8Array(await all.arrayBuffer()) : all };
+}
+
+/** Returns a body in the form that a browser copies fastest. */
+function compact(body: string | Uint8Array): WholeBody {
+  if (body.length < LARGE) return body as string | Uint8Array<ArrayBuffer>;
+  if (typeof body !== 'string') return new Blob([body as Uint8Array<ArrayBuffer>]);
+  // The type that fetch sends with a string, unless a header replaces it.
+  return new Blob([new TextEncoder().encode(body)], { type: 'text/plain;charset=UTF-8' });
+}
+
+/** The headers that fetch computes, or does not allow. */
+const COMPUTED_HEADERS = new Set([
+  'connection',
+  'content-length',
+  'expect',
+  'host',
+  'keep-alive',
+  'te',
+  'trailer',
+  'transfer-encoding',
+  'upgrade',
+]);
+
+/** Removes the headers that fetch computes, or does not allow. */
+export function fetchHeaders(headers: Readonly<Record<string, string>>): Record<string, string> {
+  return Object.fromEntries(
+    Object.entries(headers).filter(([name]) => !COMPUTED_HEADERS.has(name.toLowerCase())),
+  );
 }
 
 /** Tells whether a truncated body cannot be taken for a whole one, because its end shows in its text. */

@@ -7,7 +7,7 @@ import type { Observable } from 'rxjs';
 /** The headers of a response, by lower-case name; repeated headers are joined with `', '`. */
 export type ResponseHeaders = Readonly<Record<string, string>>;
 
-/** The body of a request, encoded for the wire. */
+/** The body of a request, encoded for the wire. The first chunk of an iterable may be empty. */
 export type RequestBody = string | Uint8Array | AsyncIterable<Uint8Array>;
 
 /** A request for a transport: complete, with credentials in its headers. */
@@ -86,4 +86,24 @@ export function observed(
       };
     },
   };
+}
+
+/** The Blobs that empty chunks stand for. */
+const blobs = new WeakMap<Uint8Array, () => Blob>();
+
+/**
+ * Returns an empty chunk that announces a body as a Blob. A transport may send that Blob instead of the
+ * chunks that follow; all others need not know of it.
+ *
+ * @param take - Called when a transport takes the Blob.
+ */
+export function announceBlob(take: () => Blob): Uint8Array {
+  const start = new Uint8Array(0);
+  blobs.set(start, take);
+  return start;
+}
+
+/** Takes the Blob that a chunk announces. Undefined for all other chunks. */
+export function takeBlob(chunk: Uint8Array): Blob | undefined {
+  return blobs.get(chunk)?.();
 }
