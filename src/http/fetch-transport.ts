@@ -47,8 +47,9 @@ const OPTIONS: Parameters = {
  * - **Redirects:** browsers hide where a redirect leads. A request with a body, cookies or own headers
  *   therefore errors with a `RedirectRefused`.
  * - **Truncated bodies:** an answer that is shorter than its `content-length` errors. `fetch` hides the
- *   truncation of a compressed body, and of a body without a length that ends by a reset. Outside of
- *   browsers Corduroy therefore requests attachments uncompressed.
+ *   truncation of a compressed body, and of a body without a length that ends by a reset. Node's `fetch`
+ *   also hides it in chunks with `connection: close`. Outside of browsers Corduroy therefore requests
+ *   attachments uncompressed.
  *
  * @throws TypeError for unknown and invalid options.
  */

@@ -11,10 +11,12 @@ import { Observable } from 'rxjs';
 import type { Subscriber } from 'rxjs';
 import { invalidArgument } from '../model/invalid-argument.ts';
 import {
+  connectionReset,
   explainTls,
+  isReset,
   joinHeaders,
   nodeOptions,
-  readAfterFailedWrite,
+  observeSocket,
   routing,
   toUpload,
 } from './node-http.ts';
@@ -230,6 +232,12 @@ function sendOnce(
       stream.on('data', (chunk: Uint8Array) => chunks.next(chunk));
       stream.once('end', () => {
         open = false;
+        const isFramed = 'content-length' in headers || 'transfer-encoding' in headers;
+        const socket = sent?.socket;
+        if (!isFramed && socket && isReset(socket)) {
+          chunks.error(connectionReset());
+          return;
+        }
         // The server answered before it received all, so the socket cannot be used again.
         if (sent?.writableFinished === false) sent.destroy();
         chunks.complete();
@@ -240,7 +248,7 @@ function sendOnce(
   });
   stream.once('request', (native: ClientRequest) => {
     sent = native;
-    native.once('socket', readAfterFailedWrite);
+    native.once('socket', observeSocket);
     // Without this listener Node keeps a socket that the server upgrades, and reports nothing.
     native.once('upgrade', (_, socket) => {
       socket.destroy();

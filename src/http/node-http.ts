@@ -202,13 +202,37 @@ export function explainTls(failure: unknown): unknown {
 
 const observedSockets = new WeakSet<Socket>();
 
+const resetSockets = new WeakSet<Socket>();
+
+/** Tells whether the end of an observed socket was a reset, which Node reports as an ordinary end. */
+export function isReset(socket: Socket): boolean {
+  return resetSockets.has(socket);
+}
+
+/** Makes the error for a reset that Node does not report. */
+export function connectionReset(): Error {
+  return withCode('the connection was reset', 'ECONNRESET');
+}
+
 /**
- * Reads a socket to its end although a write to it failed. A server that refuses an upload answers, and
- * closes the socket. Node would drop that answer if it notices the closed socket first while it writes.
+ * Observes how a socket ends.
+ *
+ * - It is read to its end although a write to it failed. A server that refuses an upload answers, and
+ *   closes the socket. Node would drop that answer if it notices the closed socket while it writes.
+ * - A reset is recorded. If it arrives together with data, libuv reports the data and an ordinary end.
+ *   The system then no longer knows the other end of the connection.
  */
-export function readAfterFailedWrite(socket: Socket): void {
+export function observeSocket(socket: Socket): void {
   if (observedSockets.has(socket)) return;
   observedSockets.add(socket);
+  // Node's HTTP client destroys the socket in its own listener.
+  socket.prependListener('end', () => {
+    // Not `remoteAddress`, which remembers an earlier value.
+    const { _handle: handle } = socket as {
+      readonly _handle?: { readonly getpeername?: (result: object) => number } | null;
+    };
+    if ((handle?.getpeername?.({}) ?? 0) !== 0) resetSockets.add(socket);
+  });
   type Callback = (error?: Error | null) => void;
   const afterReading =
     (callback: Callback): Callback =>

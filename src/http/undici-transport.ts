@@ -7,10 +7,12 @@ import { Agent, Pool, ProxyAgent, buildConnector } from 'undici';
 import type { Dispatcher } from 'undici';
 import { invalidArgument } from '../model/invalid-argument.ts';
 import {
+  connectionReset,
   explainTls,
+  isReset,
   joinHeaders,
   nodeOptions,
-  readAfterFailedWrite,
+  observeSocket,
   routing,
   toUpload,
 } from './node-http.ts';
@@ -120,6 +122,9 @@ type Controller = Dispatcher.DispatchController;
 /** The requests that were redirected and aborted. Their exchanges ignore further callbacks. */
 const redirected = new WeakSet<Controller>();
 
+/** Whether the socket that ends at this moment was reset. */
+let isEndOfReset = false;
+
 /** What broke a socket, for the error with which undici closes it. */
 const origins = new WeakMap<Error, Error>();
 
@@ -132,9 +137,14 @@ function observeSockets(connect: buildConnector.connector): buildConnector.conne
     connect(options, (...result) => {
       const [, socket] = result;
       if (socket) {
-        readAfterFailedWrite(socket);
+        observeSocket(socket);
+        // These listeners precede those of undici, which end the response in the same turn.
+        socket.on('end', () => {
+          if (!isReset(socket)) return;
+          isEndOfReset = true;
+          process.nextTick(() => (isEndOfReset = false));
+        });
         let first: Error | null = null;
-        // This listener precedes that of undici.
         socket.on('error', (error: Error & { code?: string }) => {
           // After an alert of TLS another error follows, which does not name the reason.
           first ??= withCode(error.message, error.code);
@@ -244,7 +254,8 @@ export class UndiciExchange implements Dispatcher.DispatchHandler {
 
   onResponseEnd(controller: Controller): void {
     if (!this.#open || redirected.has(controller)) return;
-    if (this.#decompressor === null) this.#complete();
+    if (isEndOfReset) this.#fail(connectionReset());
+    else if (this.#decompressor === null) this.#complete();
     else this.#decompressor.end();
   }
 
