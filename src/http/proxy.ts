@@ -60,7 +60,7 @@ export function parseProxies(option: unknown, what: string): Proxies {
 
 /** Tells whether an entry of NO_PROXY names a host: `host`, `.host`, `*.host`, each with a port, or `*`. */
 function isException(entry: string, hostname: string, port: string): boolean {
-  // An IPv6 address has colons of its own.
+  // An IPv6 address contains colons.
   if (entry === '*' || entry === hostname || `[${entry}]` === hostname) return true;
   const [, host = '', onlyPort = port] = /^(.+?)(?::(\d+))?$/.exec(entry) ?? [];
   const name = host.replace(/^\*?\./, '');

@@ -125,7 +125,7 @@ const redirected = new WeakSet<Controller>();
 /** Whether the socket that ends at this moment was reset. */
 let isEndOfReset = false;
 
-/** What broke a socket, for the error with which undici closes it. */
+/** The first error of a socket, for the error with which undici closes it. */
 const origins = new WeakMap<Error, Error>();
 
 /**
