@@ -20,8 +20,8 @@ import {
   routing,
   toUpload,
 } from './node-http.ts';
-import type { NodeOptions, NodeTransportOptions, Route, TlsOptions } from './node-http.ts';
-import type { Proxy } from './proxy.ts';
+import type { NodeOptions, Route, TlsOptions } from './node-http.ts';
+import type { NodeTransportOptions, Proxy } from './proxy.ts';
 import type { Parameter } from './query.ts';
 import { redirectedRequest, switchedProtocols } from './redirect.ts';
 import type { Transport, TransportRequest, TransportResponse } from './transport.ts';

@@ -5,41 +5,10 @@ import { Readable } from 'node:stream';
 import { createSecureContext } from 'node:tls';
 import { invalidArgument } from '../model/invalid-argument.ts';
 import { parseProxies, withCode } from './proxy.ts';
-import type { Proxies, Proxy } from './proxy.ts';
+import type { NodeTransportOptions, Proxies, Proxy } from './proxy.ts';
 import { flag, text, toBody } from './query.ts';
 import type { Parameter } from './query.ts';
 import type { RequestBody, ResponseHeaders, TransportRequest } from './transport.ts';
-
-/** The options that `gotTransport` and `undiciTransport` share. */
-export interface NodeTransportOptions {
-  /**
-   * The maximum number of sockets to one host, for requests other than feeds.
-   * @defaultValue 64
-   */
-  readonly maxSockets?: number | undefined;
-  /** The certificate authorities to trust instead of the platform's, as PEM. */
-  readonly ca?: string | Uint8Array | readonly (string | Uint8Array)[] | undefined;
-  /** The certificate that the client shows to the server, as PEM. Needs `key`. */
-  readonly cert?: string | Uint8Array | undefined;
-  /** The private key of `cert`, as PEM. */
-  readonly key?: string | Uint8Array | undefined;
-  /** The passphrase of `key`, if it is encrypted. */
-  readonly passphrase?: string | undefined;
-  /**
-   * Whether to refuse a server with an unverifiable certificate.
-   * @defaultValue true
-   */
-  readonly rejectUnauthorized?: boolean | undefined;
-  /**
-   * The HTTP proxy for all requests: its URL, with its user and password if it needs them. Requests to
-   * http and https servers pass it in a tunnel (CONNECT).
-   *
-   * `'environment'` takes the proxies from `HTTP_PROXY` and `HTTPS_PROXY` when the transport is created,
-   * except for the hosts in `NO_PROXY`. Lower-case names take precedence.
-   * @defaultValue no proxy, whatever the environment contains
-   */
-  readonly proxy?: string | undefined;
-}
 
 /** The TLS options of Node, for connections to servers. */
 export interface TlsOptions {

@@ -1,5 +1,36 @@
 import { redactor } from '../errors/redact.ts';
 
+/** The options that `gotTransport` and `undiciTransport` share. */
+export interface NodeTransportOptions {
+  /**
+   * The maximum number of sockets to one host, for requests other than feeds.
+   * @defaultValue 64
+   */
+  readonly maxSockets?: number | undefined;
+  /** The certificate authorities to trust instead of the platform's, as PEM. */
+  readonly ca?: string | Uint8Array | readonly (string | Uint8Array)[] | undefined;
+  /** The certificate that the client shows to the server, as PEM. Needs `key`. */
+  readonly cert?: string | Uint8Array | undefined;
+  /** The private key of `cert`, as PEM. */
+  readonly key?: string | Uint8Array | undefined;
+  /** The passphrase of `key`, if it is encrypted. */
+  readonly passphrase?: string | undefined;
+  /**
+   * Whether to refuse a server with an unverifiable certificate.
+   * @defaultValue true
+   */
+  readonly rejectUnauthorized?: boolean | undefined;
+  /**
+   * The HTTP proxy for all requests: its URL, with its user and password if it needs them. Requests to
+   * http and https servers pass it in a tunnel (CONNECT).
+   *
+   * `'environment'` takes the proxies from `HTTP_PROXY` and `HTTPS_PROXY` when the transport is created,
+   * except for the hosts in `NO_PROXY`. Lower-case names take precedence.
+   * @defaultValue no proxy, whatever the environment contains
+   */
+  readonly proxy?: string | undefined;
+}
+
 /** An HTTP proxy. */
 export interface Proxy {
   /** With its user and password. */

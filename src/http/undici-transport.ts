@@ -16,9 +16,9 @@ import {
   routing,
   toUpload,
 } from './node-http.ts';
-import type { NodeOptions, NodeTransportOptions, Route, TlsOptions, Upload } from './node-http.ts';
+import type { NodeOptions, Route, TlsOptions, Upload } from './node-http.ts';
 import { withCode } from './proxy.ts';
-import type { Proxy } from './proxy.ts';
+import type { NodeTransportOptions, Proxy } from './proxy.ts';
 import type { Parameter } from './query.ts';
 import { redirectedRequest, switchedProtocols } from './redirect.ts';
 import type { Transport, TransportRequest, TransportResponse } from './transport.ts';
