@@ -1,6 +1,7 @@
 import { defer, from, isObservable, map, of } from 'rxjs';
 import type { Observable, Observer } from 'rxjs';
 import { eachValueFrom } from 'rxjs-for-await';
+import { announceBlob } from '../http/transport.ts';
 import type { RequestBody } from '../http/transport.ts';
 import { requireWellFormed } from '../http/url.ts';
 import { invalidArgument } from '../model/invalid-argument.ts';
@@ -53,10 +54,7 @@ export function toUpload(content: AttachmentContent): Upload {
       type,
       bytes: content,
       isText: false,
-      open: (progress) => ({
-        body: withProgress(blobChunks(content), size, progress),
-        length: size,
-      }),
+      open: (progress) => ({ body: blobChunks(content, progress), length: size }),
     };
   }
   if (isObservable(content)) return uploadStream(() => eachValueFrom(content), undefined);
@@ -104,7 +102,26 @@ async function* byteChunks(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
   for (let i = 0; i < bytes.length; i += CHUNK_SIZE) yield bytes.subarray(i, i + CHUNK_SIZE);
 }
 
-async function* blobChunks(blob: Blob): AsyncGenerator<Uint8Array> {
+/** Lets the transport take the Blob as it is: a copy of a large one would block a page for seconds. */
+async function* blobChunks(
+  blob: Blob,
+  progress: Partial<Observer<AttachmentProgress>> | undefined,
+): AsyncGenerator<Uint8Array> {
+  let isTaken = false;
+  yield announceBlob(() => {
+    isTaken = true;
+    return blob;
+  });
+  if (isTaken) {
+    progress?.next?.({ done: blob.size, total: blob.size });
+    progress?.complete?.();
+    yield new Uint8Array(0);
+  }
+  // After the Blob was taken, the first chunk tells whether it can be read.
+  yield* withProgress(slices(blob), blob.size, isTaken ? undefined : progress);
+}
+
+async function* slices(blob: Blob): AsyncGenerator<Uint8Array> {
   for (let i = 0; i < blob.size; i += CHUNK_SIZE) {
     yield new Uint8Array(await blob.slice(i, i + CHUNK_SIZE).arrayBuffer());
   }

@@ -22,6 +22,7 @@ import type { Exchange, Next, RequestSpec } from './link.ts';
 import { failoverLink } from './nodes.ts';
 import { readDefaults, toRequest, toTransport } from './prepare-request.ts';
 import type { Defaults, RequestDefaults } from './prepare-request.ts';
+import { redirectLink } from './redirect.ts';
 import { retryLink } from './retry.ts';
 import { databasePath, parseAddresses } from './url.ts';
 
@@ -203,6 +204,7 @@ function share(
     [
       ...(urls.length === 1 ? [] : [failoverLink(urls, scheduler, nodeBackoff)]),
       classifyLink(maxBodySize),
+      redirectLink,
       idleTimeoutLink(scheduler),
       ...networkLinks,
     ],
