@@ -1,7 +1,7 @@
 import { defer, from, isObservable, map, of } from 'rxjs';
 import type { Observable, Observer } from 'rxjs';
 import { eachValueFrom } from 'rxjs-for-await';
-import { announceBlob } from '../http/transport.ts';
+import { announceBlob, repeatableBody } from '../http/transport.ts';
 import type { RequestBody } from '../http/transport.ts';
 import { requireWellFormed } from '../http/url.ts';
 import { invalidArgument } from '../model/invalid-argument.ts';
@@ -54,7 +54,10 @@ export function toUpload(content: AttachmentContent): Upload {
       type,
       bytes: content,
       isText: false,
-      open: (progress) => ({ body: blobChunks(content, progress), length: size }),
+      open: (progress) => ({
+        body: repeatableBody(() => blobChunks(content, progress)),
+        length: size,
+      }),
     };
   }
   if (isObservable(content)) return uploadStream(() => eachValueFrom(content), undefined);
@@ -79,7 +82,9 @@ function uploadBytes(bytes: Uint8Array, isText: boolean): Upload {
     bytes,
     open: (progress) => ({
       body:
-        progress === undefined ? bytes : withProgress(byteChunks(bytes), bytes.length, progress),
+        progress === undefined
+          ? bytes
+          : repeatableBody(() => withProgress(byteChunks(bytes), bytes.length, progress)),
       length: bytes.length,
     }),
   };

@@ -47,10 +47,10 @@ export function routing<Client>(
 ): (request: TransportRequest) => Client {
   const direct = own === undefined ? create(null) : { pooled: own, endless: own };
   const routes = new Map(proxies?.all.map((proxy) => [proxy, create(proxy)]));
-  return ({ url, endless }) => {
-    const proxy = proxies === null ? null : proxies.of(url);
+  return (request) => {
+    const proxy = proxies === null ? null : proxies.of(request.url);
     const route = (proxy && routes.get(proxy)) ?? direct;
-    return endless === true ? route.endless : route.pooled;
+    return request.endless === true ? route.endless : route.pooled;
   };
 }
 

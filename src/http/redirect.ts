@@ -2,7 +2,7 @@ import { Observable } from 'rxjs';
 import type { Subscriber } from 'rxjs';
 import { RedirectRefused } from '../errors/connection-error.ts';
 import { guarded } from '../operators/to-observable.ts';
-import { canResend } from './link.ts';
+import { isRepeatableBody } from './transport.ts';
 import type { Link, LinkRequest, Next } from './link.ts';
 import type { TransportRequest, TransportResponse } from './transport.ts';
 
@@ -79,7 +79,7 @@ function redirected(
     const { 'content-type': _type, 'content-length': _length, ...headers } = request.headers;
     return { ...next, method: 'GET', headers, body: undefined };
   }
-  if (!canResend(request))
+  if (!isRepeatableBody(request.body))
     throw refused('the body is a stream, which cannot be sent twice', target.origin);
   return next;
 }

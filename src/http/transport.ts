@@ -57,6 +57,21 @@ export interface Transport {
   readonly send: (request: TransportRequest) => Observable<TransportResponse>;
 }
 
+const repeatables = new WeakSet();
+
+/** Makes a body that can be sent twice, because each iteration opens it anew. */
+export function repeatableBody(open: () => AsyncIterable<Uint8Array>): AsyncIterable<Uint8Array> {
+  const body = { [Symbol.asyncIterator]: () => open()[Symbol.asyncIterator]() };
+  repeatables.add(body);
+  return body;
+}
+
+/** Tells whether a body can be sent twice. Other iterables can be read only once. */
+export function isRepeatableBody(body: RequestBody | undefined): boolean {
+  if (body === undefined || typeof body === 'string' || body instanceof Uint8Array) return true;
+  return repeatables.has(body);
+}
+
 /** The error that the source of an upload has thrown. */
 export interface UploadSource {
   failure: { readonly error: unknown } | null;
