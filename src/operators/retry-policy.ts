@@ -95,19 +95,20 @@ export class RetryPolicy {
     if (!isTransient(error) && !isUnusable) return null;
     if (this.tolerance === 0 || this.#now() - this.#lastSuccess > this.tolerance) return null;
     this.#attempt += 1;
-    return Math.max(backoff(this.#attempt, this.#options), this.#retryAfter(error));
+    const header = isHTTPError(error) ? rawAnswer(error).retryAfter : undefined;
+    return Math.max(backoff(this.#attempt, this.#options), retryAfter(header, this.#scheduler));
   }
+}
 
-  /** Returns the delay that a `retry-after` header requests: a number of seconds, or a date. */
-  #retryAfter(error: unknown): number {
-    const value = isHTTPError(error) ? rawAnswer(error).retryAfter : undefined;
-    if (value === undefined) return 0;
-    const seconds = Number(value);
-    const delay = Number.isFinite(seconds)
-      ? seconds * 1000
-      : Date.parse(value) - this.#scheduler.now();
-    return delay > 0 ? Math.min(delay, MAX_RETRY_AFTER) : 0;
-  }
+/**
+ * Returns the delay that a `retry-after` header requests, in milliseconds: a number of seconds, or a
+ * date. Returns 0 if there is no header, or an invalid one.
+ */
+export function retryAfter(header: string | undefined, scheduler: SchedulerLike): number {
+  if (header === undefined) return 0;
+  const seconds = Number(header);
+  const delay = Number.isFinite(seconds) ? seconds * 1000 : Date.parse(header) - scheduler.now();
+  return delay > 0 ? Math.min(delay, MAX_RETRY_AFTER) : 0;
 }
 
 /** The longest `retry-after` that is obeyed, in milliseconds. */
