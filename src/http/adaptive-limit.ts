@@ -240,7 +240,8 @@ export class AdaptiveLimit extends FixedLimit {
     this.#judged += 1;
     if (this.#judged < this.limit) return;
     if (2 * this.#slow <= this.#judged) this.limit = Math.min(this.#max, this.limit + 1);
-    else if (4 * this.limit > this.#max) this.limit = Math.floor(0.9 * this.limit);
+    else if (4 * this.limit > this.#max)
+      this.limit = this.#threshold = Math.max(1, Math.floor(0.9 * this.limit));
     this.#judged = this.#slow = 0;
   }
 
