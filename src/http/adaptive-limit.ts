@@ -107,7 +107,8 @@ export class AdaptiveLimit extends FixedLimit {
   }
 
   override get rate(): number {
-    return this.#baseRate === Infinity ? Infinity : this.#rateAt(this.#now());
+    const now = this.#baseRate === Infinity ? Infinity : this.#now();
+    return now - this.#rateFrom > RATE_LIFETIME ? Infinity : this.#rateAt(now);
   }
 
   override get isUnstable(): boolean {
