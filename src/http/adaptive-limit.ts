@@ -112,7 +112,8 @@ export class AdaptiveLimit extends FixedLimit {
   }
 
   override get isUnstable(): boolean {
-    return this.#probes > 0;
+    const isSearching = this.#baseRate !== Infinity && !this.#isRateConfirmed;
+    return this.#probes > 0 || isSearching;
   }
 
   override delay(): number {
@@ -161,14 +162,13 @@ export class AdaptiveLimit extends FixedLimit {
   }
 
   #slowDown(now: number, status: number, pause: number, inFlight: number): void {
-    const wasUnstable = this.isUnstable;
     this.round += 1;
     this.#probes = PROBES;
     this.#usedAt = Math.max(this.#usedAt, now);
     const wasRefused = this.#refusedSince >= 0;
     if (!wasRefused) this.#refusedSince = now;
     const isPaced = this.#baseRate !== Infinity;
-    const isRate = status === 429 && (isPaced || pause > 0 || wasUnstable || this.limit === 1);
+    const isRate = status === 429;
     if (isRate && !(isPaced && wasRefused)) this.#learnRate(now, isPaced);
     if (isRate && wasRefused && pause === 0)
       this.#pause(now, Math.min(Math.max(now - this.#refusedSince, MIN_PAUSE), MAX_PAUSE));
