@@ -436,9 +436,9 @@ describe('a transfer that holds the last slot', () => {
 describe('an adaptive limit', () => {
   /** A server that serves at most so many requests at a time, and refuses others after 1 frame. */
   const busy =
-    (capacity: number, status = 429) =>
+    (capacity: number) =>
     (_request: LinkRequest, inFlight: number): Answer =>
-      inFlight > capacity ? { head: 1, status } : { head: 10 };
+      inFlight > capacity ? { head: 1, status: 503 } : { head: 10 };
 
   it(
     'has no effect below 64 requests in flight',
@@ -611,7 +611,49 @@ describe('an adaptive limit', () => {
   );
 
   it(
-    'takes a second 429 within 16 answers for a limit of the rate, and pauses ever longer',
+    'corrects the rate at the next 429, without a pause, and raises it slowly from there',
+    marbles(({ flush }, scheduler) => {
+      const server = new Server(scheduler, () => {
+        const { length } = server.sent;
+        return length === 21 || length === 100 ? { status: 429 } : {};
+      });
+      const link = adaptive(scheduler);
+      const rates: number[] = [];
+      const answers: number[] = [];
+      const stop = 23_000;
+      // The next request follows each answer: 100 in a second, without a limit.
+      const send = (): void => {
+        if (scheduler.now() < stop)
+          link(request('a'), server.next).subscribe({ error: refused, complete: answered });
+      };
+      const answered = (): void => {
+        answers.push(scheduler.now());
+        send();
+      };
+      const refused = (): void => {
+        const now = scheduler.now();
+        const { rate, limit } = link.state;
+        rates.push(rate, 0.9 * answers.filter((time) => time > now - 1000).length);
+        send();
+        if (rates.length < 4) return;
+        expect(limit).toBeGreaterThan(1);
+        for (const after of [5000, 20_000])
+          at(scheduler, now + after, () => rates.push(link.state.rate));
+      };
+      send();
+      flush();
+      const [first = 0, exact = 0, second = 0, measured = 0, after5 = 0, after20 = 0] = rates;
+      expect([first, exact]).toEqual([18, 18]);
+      expect(Math.abs(second / measured - 1)).toBeLessThan(0.05);
+      expect([after5 / second, after20 / second]).toEqual([
+        expect.closeTo(2 ** ((5 / 20) ** 2)),
+        expect.closeTo(2),
+      ]);
+    }),
+  );
+
+  it(
+    'pauses ever longer if the request after a 429 is refused too',
     marbles(({ flush }, scheduler) => {
       let isOpen = true;
       const server = new Server(scheduler, () => (isOpen ? {} : { head: 1, status: 429 }));

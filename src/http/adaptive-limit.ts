@@ -24,7 +24,7 @@ export class FixedLimit {
     return Infinity;
   }
 
-  /** Whether the next requests may be refused. */
+  /** Whether the next requests are likely to be refused. */
   get isUnstable(): boolean {
     return false;
   }
@@ -58,6 +58,9 @@ const SLOW_DOUBLING = 20_000;
 const PROBES = 16;
 /** The learned rate, as a share of the answers of the last second. */
 const RATE_SHARE = 0.9;
+/** The same if the rate was too high soon after it was corrected, in milliseconds. */
+const RATE_SHARE_AGAIN = 0.75;
+const SOON = 4_000;
 /** The lateness of timers that later requests make up for, in milliseconds. */
 const CATCH_UP = 10;
 /** The limits of pauses without `retry-after`, in milliseconds, and the largest part added to a pause. */
@@ -172,7 +175,8 @@ export class AdaptiveLimit extends FixedLimit {
     if (isRate && !(isPaced && wasRefused)) this.#learnRate(now, isPaced);
     if (isRate && wasRefused && pause === 0)
       this.#pause(now, Math.min(Math.max(now - this.#refusedSince, MIN_PAUSE), MAX_PAUSE));
-    if (!isPaced || wasRefused) this.#decrease(inFlight);
+    // A rate that was a little too high is no reason to lower the limit.
+    if (!(isRate && isPaced) || wasRefused) this.#decrease(inFlight);
   }
 
   #now(): number {
@@ -206,7 +210,8 @@ export class AdaptiveLimit extends FixedLimit {
 
   #learnRate(now: number, isPaced: boolean): void {
     const measured = Math.min(this.#answersPerSecond(now), this.#rateAt(now));
-    this.#baseRate = Math.max(1, RATE_SHARE * measured);
+    const isSoon = this.#isRateConfirmed && now - this.#rateFrom < SOON;
+    this.#baseRate = Math.max(1, (isSoon ? RATE_SHARE_AGAIN : RATE_SHARE) * measured);
     this.#rateFrom = Math.max(this.#rateFrom, now);
     this.#isRateConfirmed = isPaced;
     if (!isPaced) this.#rateRound = this.round;
