@@ -1,9 +1,11 @@
 import { describe, expect, it } from '@jest/globals';
 import {
+  NEVER,
   Observable,
   concat,
   concatMap,
   defer,
+  finalize,
   from,
   map,
   merge,
@@ -233,6 +235,21 @@ describe('a limit of concurrency', () => {
       expect(server.sent).toEqual(['0 a', '10 b', '20 c']);
       expect(server.aborted).toEqual(['10 a', '20 b', '30 c']);
       expect(server.peak).toBe(1);
+      expect(link.state).toMatchObject(idle);
+    }),
+  );
+
+  it(
+    'aborts a request that waited if its subscriber leaves at a head that comes at once',
+    marbles(({ flush }, scheduler) => {
+      const link = concurrencyLink(1, scheduler);
+      const ended: string[] = [];
+      const next: Next = () =>
+        concat(of(exchange(200)), NEVER).pipe(finalize(() => ended.push(`${scheduler.now()}`)));
+      sendMany(link, new Server(scheduler), 1);
+      link(request('a'), next).pipe(take(1)).subscribe();
+      flush();
+      expect(ended).toEqual(['10']);
       expect(link.state).toMatchObject(idle);
     }),
   );
@@ -500,6 +517,27 @@ describe('an adaptive limit', () => {
   );
 
   it(
+    'does not grow with the answers of requests from before a refusal',
+    marbles(({ flush }, scheduler) => {
+      const server = new Server(scheduler, ({ path }) =>
+        path === '20' ? { head: 1, status: 503 } : { head: 10 + Number(path) },
+      );
+      const link = adaptive(scheduler, 8);
+      sendMany(link, server, 40);
+      const seen = new Set<string>();
+      let fell = -1;
+      for (let time = 0; time < 200; time++)
+        at(scheduler, time, () => {
+          const { limit, inFlight } = link.state;
+          if (limit === 1 && fell < 0) fell = server.sent.length;
+          if (fell >= 0 && server.sent.length === fell) seen.add(`${limit} ${inFlight}`);
+        });
+      flush();
+      expect([...seen]).toEqual(['1 7', '1 6', '1 5', '1 4', '1 3', '1 2', '1 1']);
+    }),
+  );
+
+  it(
     'falls at a 503 too, and learns no rate from it',
     marbles(({ flush }, scheduler) => {
       const server = new Server(scheduler, () => ({ status: 503 }));
@@ -550,6 +588,18 @@ describe('an adaptive limit', () => {
       at(scheduler, 100, () => link(request('later'), server.next).subscribe());
       flush();
       expect(server.sent.slice(3)).toEqual(['5010 3', '5020 4', '5020 later']);
+    }),
+  );
+
+  it(
+    'remembers the limit over a pause of any length',
+    marbles(({ flush }, scheduler) => {
+      const server = new Server(scheduler, ({ path }) =>
+        path === '0' ? { status: 503, retryAfter: '300' } : {},
+      );
+      sendMany(adaptive(scheduler, 4), server, 8);
+      flush();
+      expect(server.times).toEqual([0, 0, 0, 0, 300_010, 300_020, 300_020, 300_030]);
     }),
   );
 
@@ -653,6 +703,54 @@ describe('an adaptive limit', () => {
   );
 
   it(
+    'counts answers that come after a 429 to requests from before it',
+    marbles(({ flush }, scheduler) => {
+      const server = new Server(scheduler, ({ path }) =>
+        path === '0' ? { head: 1, status: 429, retryAfter: '1' } : { head: 50 },
+      );
+      const link = adaptive(scheduler);
+      sendMany(link, server, 41);
+      const rates: number[] = [];
+      for (const time of [2, 60]) at(scheduler, time, () => rates.push(link.state.rate));
+      flush();
+      // At least 1, and then 90 % of 40.
+      expect(rates).toEqual([1, expect.closeTo(1 + 36)]);
+    }),
+  );
+
+  it(
+    'corrects a rate more if it was corrected shortly before, and ends it after 30 s',
+    marbles(({ flush }, scheduler) => {
+      const server = new Server(scheduler, ({ path }) =>
+        path === 'refused' ? { head: 1, status: 429 } : {},
+      );
+      const link = adaptive(scheduler);
+      const answers: number[] = [];
+      const shares: number[] = [];
+      const send = (time: number): void =>
+        at(scheduler, time, () =>
+          link(request('a'), server.next).subscribe(() => answers.push(scheduler.now())),
+        );
+      const refuse = (time: number): void =>
+        at(scheduler, time, () =>
+          link(request('refused', { priority: 'high' }), server.next).subscribe({
+            error: () => {
+              const recent = answers.filter((answer) => answer > scheduler.now() - 1000);
+              shares.push(link.state.rate / recent.length);
+            },
+          }),
+        );
+      for (let time = 0; time < 20_000; time += 20) send(time);
+      for (const time of [5025, 8025, 10_025, 17_025]) refuse(time);
+      at(scheduler, 49_000, () => sendMany(link, server, 20));
+      flush();
+      // The first rate is less exact: below the limit the link reads the clock at every 16th answer.
+      expect(shares.slice(1).map((share) => share.toFixed(1))).toEqual(['0.9', '0.8', '0.9']);
+      expect(server.times.filter((time) => time === 49_000)).toHaveLength(20);
+    }),
+  );
+
+  it(
     'pauses ever longer if the request after a 429 is refused too',
     marbles(({ flush }, scheduler) => {
       let isOpen = true;
@@ -685,6 +783,26 @@ describe('an adaptive limit', () => {
       // The sixteenth is the oldest request.
       expect(paths.slice(1, 16)).toEqual(Array.from({ length: 15 }, (_, i) => `${i}`));
       expect(paths.slice(16, 22)).toEqual(['retry 0', 'retry 1', 'retry 2', '15', '16', '17']);
+    }),
+  );
+
+  it(
+    'sends first attempts before retries until a second 429 has corrected the rate',
+    marbles(({ flush }, scheduler) => {
+      const server = new Server(scheduler, ({ path }) =>
+        path === 'x' || path === '36' ? { status: 429 } : {},
+      );
+      const link = adaptive(scheduler, 1);
+      link(request('x'), server.next).subscribe(ignore);
+      for (let i = 0; i < 5; i++)
+        link(request(`retry ${i}`, { attempt: 2 }), server.next).subscribe();
+      sendMany(link, server, 80);
+      flush();
+      const paths = server.sent.map((one) => one.replace(/^\d+ /, ''));
+      const places = paths.flatMap((path, i) => (path.startsWith('retry') ? [i] : []));
+      // The oldest request is each sixteenth. The 429 is the 39th, and 16 answers follow it.
+      expect(paths[39]).toBe('36');
+      expect(places).toEqual([16, 32, 48, 56, 57]);
     }),
   );
 
