@@ -703,6 +703,30 @@ describe('an adaptive limit', () => {
   );
 
   it(
+    'probes with one request after a pause',
+    marbles(({ flush }, scheduler) => {
+      const isClosed = (): boolean => scheduler.now() >= 2500 && scheduler.now() < 6000;
+      const server = new Server(scheduler, ({ path }) => {
+        if (path === '0') return { head: 150, status: 429, retryAfter: '1' };
+        return { head: 100, status: isClosed() ? 429 : 200 };
+      });
+      const link = adaptive(scheduler);
+      const limits: number[] = [];
+      at(scheduler, 2500, () => limits.push(link.state.limit));
+      sendMany(link, server, 600);
+      flush();
+      expect(limits[0]).toBeGreaterThan(20);
+      const gaps = server.times.map((time, i) => time - (server.times[i - 1] ?? 0));
+      const probes = gaps.flatMap((gap, i) =>
+        (server.times[i] ?? 0) > 2700 && gap > 250 ? [i] : [],
+      );
+      expect(probes.length).toBeGreaterThan(2);
+      // The next request leaves when the probe has been answered, not before.
+      for (const i of probes) expect(gaps[i + 1]).toBeGreaterThanOrEqual(100);
+    }),
+  );
+
+  it(
     'counts answers that come after a 429 to requests from before it',
     marbles(({ flush }, scheduler) => {
       const server = new Server(scheduler, ({ path }) =>
