@@ -156,11 +156,13 @@ const COMMON_TYPES =
   'application/json json,application/pdf pdf,application/xml xml,application/zip zip,' +
   'audio/mpeg mp3,video/mp4 mp4,video/webm webm';
 
-let mediaTypeOf: MediaTypeLookup = (filename) => {
+function commonType(filename: string): string | null {
   const extension = filename.split('.').slice(1).pop()?.toLowerCase() ?? '';
   const types = COMMON_TYPES.split(',').map((entry) => entry.split(' '));
   return types.find((words) => words.indexOf(extension) > 0)?.[0] ?? null;
-};
+}
+
+let lookup: MediaTypeLookup | null = null;
 let loadLookup: (() => Promise<MediaTypeLookup>) | null = null;
 
 /**
@@ -174,24 +176,25 @@ export function setTypeOfName(load: () => Promise<MediaTypeLookup>): void {
 
 /**
  * Emits the type for a name, or for the kind of the content if the name has no known type. The first
- * subscription loads the lookup.
+ * name without a common type loads the lookup.
  */
 export function typeOfNamed(name: string, isText: boolean): Observable<string> {
   return defer(() => {
-    if (loadLookup === null) return of(knownType(name, isText));
+    const common = commonType(name);
+    if (common !== null || lookup !== null || loadLookup === null)
+      return of(knownType(common ?? lookup?.(name), isText));
     return from(loadLookup()).pipe(
-      map((lookup) => {
-        mediaTypeOf = lookup;
-        loadLookup = null;
-        return knownType(name, isText);
+      map((loaded) => {
+        lookup = loaded;
+        return knownType(loaded(name), isText);
       }),
     );
   });
 }
 
-function knownType(name: string, isText: boolean): string {
+function knownType(known: string | null | undefined, isText: boolean): string {
   const binary = 'application/octet-stream';
-  const type = mediaTypeOf(name) ?? binary;
+  const type = known ?? binary;
   if (!isText) return type;
   if (type === binary) return 'text/plain;charset=utf-8';
   // Browsers read HTML and text without a charset in an encoding that they guess.

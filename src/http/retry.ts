@@ -97,7 +97,8 @@ function delayOf(error: unknown, request: LinkRequest, scheduler: SchedulerLike)
   // The server closed an idle connection as the request was sent. A new connection is the remedy.
   if (isReset && request.repeatable && request.attempt === 1) return 0;
   if (!mayRetry(error, request)) return null;
-  const requested = retryAfter(error, scheduler);
+  const header = isHTTPError(error) ? rawAnswer(error).retryAfter : undefined;
+  const requested = retryAfter(header, scheduler);
   if (requested > maxDelay) return null;
   // Clients that were refused at the same time do not come back at the same time.
   const wait = requested === 0 ? 0 : requested + random() * Math.min(requested / 4, 1000);
