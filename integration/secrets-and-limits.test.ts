@@ -57,7 +57,8 @@ const answer =
     response.writeHead(status, { 'content-type': 'application/json', ...headers }).end(body);
   };
 
-const connect = (options: ConnectionOptions = {}): Couch => new Couch(stub.url, options);
+const connect = (options: ConnectionOptions = {}): Couch =>
+  new Couch(stub.url, { retry: false, ...options });
 
 describe('a URL that its password breaks', () => {
   it.each([

@@ -1,4 +1,4 @@
-import { isObservable } from 'rxjs';
+import { defer, from, isObservable, map, of } from 'rxjs';
 import type { Observable, Observer } from 'rxjs';
 import { eachValueFrom } from 'rxjs-for-await';
 import type { RequestBody } from '../http/transport.ts';
@@ -139,18 +139,35 @@ let mediaTypeOf: MediaTypeLookup = (filename) => {
   const types = COMMON_TYPES.split(',').map((entry) => entry.split(' '));
   return types.find((words) => words.indexOf(extension) > 0)?.[0] ?? null;
 };
+let loadLookup: (() => Promise<MediaTypeLookup>) | null = null;
 
 /**
- * Sets the function that finds the media type of a file name. The entry point for Node passes one from a
- * library, which knows hundreds of extensions. Browsers know only the common ones, because a page's
- * bundle must stay small.
+ * Sets the function that loads the lookup of media types by file name. The entry point for Node passes
+ * one from a library, which knows hundreds of extensions. Browsers know only the common ones, because a
+ * page's bundle must stay small.
  */
-export function setTypeOfName(lookup: MediaTypeLookup): void {
-  mediaTypeOf = lookup;
+export function setTypeOfName(load: () => Promise<MediaTypeLookup>): void {
+  loadLookup = load;
 }
 
-/** Returns the media type for a name, or for the kind of the content if the name has no known type. */
-export function typeOfNamed(name: string, isText: boolean): string {
+/**
+ * Emits the type for a name, or for the kind of the content if the name has no known type. The first
+ * subscription loads the lookup.
+ */
+export function typeOfNamed(name: string, isText: boolean): Observable<string> {
+  return defer(() => {
+    if (loadLookup === null) return of(knownType(name, isText));
+    return from(loadLookup()).pipe(
+      map((lookup) => {
+        mediaTypeOf = lookup;
+        loadLookup = null;
+        return knownType(name, isText);
+      }),
+    );
+  });
+}
+
+function knownType(name: string, isText: boolean): string {
   const binary = 'application/octet-stream';
   const type = mediaTypeOf(name) ?? binary;
   if (!isText) return type;

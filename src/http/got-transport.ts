@@ -1,12 +1,9 @@
-import { Agent as HttpAgent } from 'node:http';
 import type { ClientRequest, IncomingMessage } from 'node:http';
-import { Agent as HttpsAgent } from 'node:https';
 import { Readable } from 'node:stream';
-import { got } from 'got';
 import type { Got, NormalizedOptions, Options, OptionsInit } from 'got';
-import { Observable } from 'rxjs';
+import { Observable, from, mergeMap } from 'rxjs';
 import type { Subscriber } from 'rxjs';
-import { joinHeaders, toUpload } from './node-http.ts';
+import { joinHeaders, notLoaded, toUpload } from './node-http.ts';
 import { redirectedRequest, switchedProtocols } from './redirect.ts';
 import type { Transport, TransportRequest, TransportResponse } from './transport.ts';
 
@@ -30,19 +27,58 @@ export interface GotTransportOptions {
  * Returns the transport over `got`, in stream mode: the default in Node.
  *
  * All requests share one pool of kept-alive sockets. Each feed has a separate socket, so that feeds
- * do not delay other requests.
+ * do not delay other requests. The first request of the process loads got, and waits for it.
  */
 export function gotTransport(options: GotTransportOptions = {}): Transport {
   const { maxSockets = 64, ca, rejectUnauthorized = true } = options;
   const tls = { rejectUnauthorized, ...(ca !== undefined && { ca: [ca].flat() }) };
-  const pooled = createInstance({ keepAlive: true, maxSockets }, tls);
-  const endless = createInstance({ keepAlive: false }, tls);
+  const pooled = whenLoaded((client) =>
+    createInstance(client, { keepAlive: true, maxSockets }, tls),
+  );
+  const endless = whenLoaded((client) => createInstance(client, { keepAlive: false }, tls));
   return {
     send: (request) => exchange(request.endless === true ? endless : pooled, request),
   };
 }
 
+/** The modules that only requests need. Loading them takes longer than the rest of Corduroy. */
+type Client = Awaited<ReturnType<typeof loadClient>>;
+
+let client: Client | null = null;
+let loading: Promise<void> | null = null;
+
+async function loadClient() {
+  const [{ got }, { Agent: HttpAgent }, { Agent: HttpsAgent }] = await Promise.all([
+    import('got'),
+    import('node:http'),
+    import('node:https'),
+  ]);
+  return { got, HttpAgent, HttpsAgent };
+}
+
+/** An instance of got; null until the client is loaded. */
+type Instance = () => Got | null;
+
+function whenLoaded(create: (loaded: Client) => Got): Instance {
+  let instance: Got | null = null;
+  return () => (client === null ? null : (instance ??= create(client)));
+}
+
+/** Loads the client once. After a failure the next request tries again. */
+function load(): Promise<void> {
+  return (loading ??= loadClient().then(
+    (loaded) => {
+      client = loaded;
+    },
+    (cause: Error) => {
+      loading = null;
+      throw notLoaded('got', cause);
+    },
+  ));
+}
+
 function createInstance(
+  { got, HttpAgent, HttpsAgent }: Client,
   sockets: { readonly keepAlive: boolean; readonly maxSockets?: number },
   tls: { readonly rejectUnauthorized: boolean; readonly ca?: string[] },
 ): Got {
@@ -61,10 +97,30 @@ function createInstance(
   });
 }
 
-function exchange(instance: Got, request: TransportRequest): Observable<TransportResponse> {
+function exchange(instance: Instance, request: TransportRequest): Observable<TransportResponse> {
   return new Observable((subscriber) => {
-    let abort = sendOnce(instance, request, 0, subscriber, (next) => (abort = next));
+    const got = instance();
+    if (got === null) return loadFirst(exchange(instance, request), request).subscribe(subscriber);
+    let abort = sendOnce(got, request, 0, subscriber, (next) => (abort = next));
     return () => abort();
+  });
+}
+
+/** Loads the client, and subscribes to `sent`. Unsubscribing before that closes the body. */
+function loadFirst<T>(sent: Observable<T>, { body }: TransportRequest): Observable<T> {
+  return new Observable((subscriber) => {
+    let upload = body;
+    subscriber.add(() => {
+      const unsent = toUpload(upload);
+      if (unsent instanceof Readable) unsent.destroy();
+    });
+    const loaded = from(load()).pipe(
+      mergeMap(() => {
+        upload = undefined;
+        return sent;
+      }),
+    );
+    return loaded.subscribe(subscriber);
   });
 }
 

@@ -1,5 +1,6 @@
 import type { IncomingHttpHeaders } from 'node:http';
 import { Readable } from 'node:stream';
+import { ConnectionError } from '../errors/connection-error.ts';
 import type { RequestBody, ResponseHeaders } from './transport.ts';
 
 /** Converts Node's headers: joins the values of repeated headers. */
@@ -19,4 +20,14 @@ export type Upload = string | Uint8Array | Readable | undefined;
 export function toUpload(body: RequestBody | undefined): Upload {
   if (body === undefined || typeof body === 'string' || body instanceof Uint8Array) return body;
   return body instanceof Readable ? body : Readable.from(body, { objectMode: false });
+}
+
+/** Makes the error of a request that needs a dependency which does not load. */
+export function notLoaded(
+  name: string,
+  cause: Error & { readonly code?: string },
+): ConnectionError {
+  const hint = 'Install the dependencies of corduroy again';
+  const message = `The package ${name} must be installed (received: ${cause.message}). ${hint}`;
+  return new ConnectionError(message, { cause, code: cause.code ?? null, hint });
 }
