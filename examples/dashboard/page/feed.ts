@@ -14,7 +14,7 @@ const couch = new Couch(new URL('couch', location.href).href, {
 
 export const db = couch.use<DemoDocument>(name);
 
-/** What happens to the requests of this page. */
+/** The events of the requests of this page. */
 export const requests$ = couch.requests$;
 
 const retry$ = new Subject<void>();
