@@ -1,10 +1,13 @@
 /** The entry point for Node: everything public, over got. */
 import { setTypeOfName } from './documents/attachment-upload.ts';
+import { concurrencyLink } from './http/concurrency.ts';
+import { setConcurrency } from './http/connection.ts';
 import { setDefaultTransport } from './http/fetch-transport.ts';
 import { gotTransport } from './http/got-transport.ts';
 import { notLoaded } from './http/node-http.ts';
 
 setDefaultTransport(gotTransport);
+setConcurrency(concurrencyLink);
 setTypeOfName(() =>
   import('mime').then(
     ({ default: mime }) =>

@@ -185,8 +185,3 @@ export class SentRequest implements RequestSummary {
     return server + context.redactions.path(path);
   }
 }
-
-/** Tells whether the body of a request can be sent twice. An async iterable can be read only once. */
-export function canResend({ body }: Pick<LinkRequest, 'body'>): boolean {
-  return body === undefined || typeof body === 'string' || body instanceof Uint8Array;
-}

@@ -5,7 +5,7 @@ import { Couch } from '../couch.ts';
 import type { CouchOptions } from '../couch.ts';
 import type { Transport, TransportRequest, TransportResponse } from '../http/transport.ts';
 import { invalidArgument } from '../model/invalid-argument.ts';
-import { fail } from './reply.ts';
+import { STEADY, fail } from './reply.ts';
 import { MarbleFeed } from './marble-feed.ts';
 import type { FeedMarble } from './marble-feed.ts';
 import { toReply, withoutBody } from './reply.ts';
@@ -108,11 +108,11 @@ export class MarbleServer {
   }
 
   /**
-   * Returns a `Couch` that reaches this server. Single requests are not retried, because the random delays
-   * of retries have no fixed frames. Pass `retry` for a test of retries.
+   * Returns a `Couch` that reaches this server. Retries and the limit of concurrency are off, because their
+   * random delays have no fixed frames. Pass `retry` or `concurrency` for a test of them.
    */
   couch(options: Omit<CouchOptions, 'transport'> = {}): Couch {
-    return new Couch('http://couch.test', { retry: false, ...options, transport: this.transport });
+    return new Couch('http://couch.test', { ...STEADY, ...options, transport: this.transport });
   }
 
   #route(pattern: string, answer: unknown): Route {

@@ -4,6 +4,9 @@ import type { Observable } from 'rxjs';
 import type { ResponseHeaders, TransportResponse } from '../http/transport.ts';
 import { invalidArgument } from '../model/invalid-argument.ts';
 
+/** The options of a `Couch` that sends each request once, and at once. */
+export const STEADY = { retry: false, concurrency: Infinity } as const;
+
 /**
  * Fails the test itself, even if the code under test handles errors: the scheduler throws the error
  * in virtual time, else a timer throws it.
