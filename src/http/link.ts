@@ -122,6 +122,23 @@ export interface Activity {
   retry(error: unknown, delay: number): void;
 }
 
+/** Passes what happens to a request to all who observe it. */
+class Activities implements Activity {
+  readonly observers = new Set<Activity>();
+
+  sent(request: LinkRequest): void {
+    for (const observer of this.observers) observer.sent(request);
+  }
+
+  answered(status: number): void {
+    for (const observer of this.observers) observer.answered(status);
+  }
+
+  retry(error: unknown, delay: number): void {
+    for (const observer of this.observers) observer.retry(error, delay);
+  }
+}
+
 /** What the links of one request share, and what no link of the user sees. */
 export class RequestContext {
   readonly spec: RequestSpec;
@@ -130,8 +147,8 @@ export class RequestContext {
   readonly isWhole: boolean;
   /** The credentials of the present attempt. */
   authorization: Authorization = ANONYMOUS;
-  /** Null if nobody listens to requests. */
-  activity: Activity | null = null;
+  /** Null if nobody observes the request. */
+  activity: Activities | null = null;
   readonly source: UploadSource = { failure: null };
   readonly #redactor: Redactor;
   #redactions: Redactions | null = null;
@@ -161,6 +178,14 @@ export class RequestContext {
     ));
   }
 
+  observe(activity: Activity): void {
+    (this.activity ??= new Activities()).observers.add(activity);
+  }
+
+  unobserve(activity: Activity): void {
+    this.activity?.observers.delete(activity);
+  }
+
   /** Sets the credentials of the next attempt. */
   authorize(authorization: Authorization): void {
     if (this.authorization === authorization) return;
@@ -184,6 +209,11 @@ export class SentRequest implements RequestSummary {
     const { server, path, context } = this.#request;
     return server + context.redactions.path(path);
   }
+}
+
+/** Returns the name of the database of a request; null for requests to the server itself. */
+export function databaseOf({ route, path }: Pick<LinkRequest, 'route' | 'path'>): string | null {
+  return route.startsWith('/{db}') ? decodeURIComponent(path.split(/[/?]/, 2)[1] ?? '') : null;
 }
 
 /** Tells whether the body of a request can be sent twice. An async iterable can be read only once. */
