@@ -6,14 +6,7 @@ import { Couch, isNotFound, relax } from 'corduroy';
 import type { CouchOptions, LinkRequest } from 'corduroy';
 import { openTelemetry } from 'corduroy/opentelemetry';
 import type { OpenTelemetryOptions } from 'corduroy/opentelemetry';
-import {
-  Observable,
-  firstValueFrom,
-  forkJoin,
-  mergeMap,
-  switchMap,
-  take,
-} from 'rxjs';
+import { Observable, firstValueFrom, forkJoin, mergeMap, switchMap, take } from 'rxjs';
 import { once } from 'node:events';
 import { createServer } from 'node:http';
 import type { IncomingMessage } from 'node:http';
@@ -41,7 +34,10 @@ beforeEach(() => {
   recorder = new Recorder();
 });
 
+const cleanUps: (() => void)[] = [];
+
 afterEach(() => {
+  for (const cleanUp of cleanUps.splice(0)) cleanUp();
   trace.disable();
   metrics.disable();
 });
@@ -312,6 +308,10 @@ describe('over sockets', () => {
 
   it('unsubscribing aborts the request, and ends the span', async () => {
     const silent = createServer();
+    cleanUps.push(() => {
+      silent.closeAllConnections();
+      silent.close();
+    });
     silent.listen(0, '127.0.0.1');
     await once(silent, 'listening');
     const { port } = silent.address() as AddressInfo;
@@ -326,7 +326,6 @@ describe('over sockets', () => {
     subscription.unsubscribe();
     expect(recorder.spans).toHaveLength(1);
     await closed;
-    silent.close();
     expect(ofClient().map(({ attributes }) => attributes['corduroy.aborted'])).toEqual([true]);
   });
 });

@@ -47,6 +47,11 @@ function stage(
   return { couch, recorder, requests: transport.requests };
 }
 
+const types = (attributes: Attributes = {}): readonly unknown[] => [
+  attributes['db.response.status_code'],
+  attributes['error.type'],
+];
+
 const ignoreError = { error: () => undefined };
 
 const SYSTEM = { 'db.system.name': 'couchdb', 'server.address': 'couch.test' };
@@ -244,13 +249,26 @@ describe('a span', () => {
 
   it('of a status that an operation expects is no failure', () => {
     marbles(({ flush }, scheduler) => {
-      const answers = [() => of(response(body('none'), 404))];
+      const headers = { 'x-couch-update-newrev': '1-a' };
+      const answers = [
+        () => of(response(body('kept'), 404, headers)),
+        () => refused(404, 'not_found'),
+        () => refused(404, 'not_found'),
+      ];
       const { couch, recorder } = stage(scheduler, answers);
-      couch.use('orders').show('design/function').subscribe(ignoreError);
+      const orders = couch.use('orders');
+      const answered: unknown[] = [];
+      const record = (value: unknown): void => void answered.push(value);
+      orders.update('design/function').subscribe(({ body: text }) => record(text));
+      orders.exists().subscribe(record);
+      orders.get('a').subscribe(ignoreError);
       flush();
-      const [span] = recorder.spans;
-      expect(span?.attributes).toMatchObject({ 'db.response.status_code': '404' });
-      expect(span?.attributes).not.toHaveProperty('error.type');
+      expect(recorder.spans.map((span) => [span.name, types(span.attributes)])).toEqual([
+        ['POST /{db}/_design/{ddoc}/_update/{func} orders', ['404', undefined]],
+        ['HEAD /{db} orders', ['404', undefined]],
+        ['GET /{db}/{docid} orders', ['404', '404']],
+      ]);
+      expect(answered).toEqual(['kept', false]);
     })();
   });
 
@@ -328,6 +346,26 @@ describe('a span', () => {
       expect(recorder.spans.map((span) => span.attributes['corduroy.aborted'])).toEqual([
         undefined,
         true,
+      ]);
+    })();
+  });
+
+  it('ends with a body that is read after its response has completed', () => {
+    marbles(({ flush }, scheduler) => {
+      const row = (id: string): string => `{"id":"${id}","key":"${id}","value":{"rev":"1-a"}}`;
+      const later = timer(10, scheduler).pipe(map(() => bytes(`${row('b')},\n`)));
+      const end = timer(10, scheduler).pipe(map(() => bytes(`${row('c')}\n]}\n`)));
+      const rows = concat(body(`{"total_rows":3,"offset":0,"rows":[\n${row('a')},\n`), later, end);
+      const early: Link = () => of({ status: 200, headers: {}, body: rows });
+      const { couch, recorder } = stage(scheduler, [], {}, { links: [early] });
+      const stream = couch.use('orders').viewRows('_all_docs');
+      stream.subscribe();
+      stream.pipe(take(2)).subscribe();
+      expect(recorder.spans).toEqual([]);
+      flush();
+      expect(recorder.spans.map(({ attributes }) => attributes['corduroy.aborted'])).toEqual([
+        true,
+        undefined,
       ]);
     })();
   });

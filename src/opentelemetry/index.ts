@@ -8,7 +8,7 @@ import type { Activity, Exchange, Link, LinkRequest, Next } from '../http/link.t
 import type { TransportResponse } from '../http/transport.ts';
 import { clock } from '../operators/time.ts';
 import { guarded } from '../operators/to-observable.ts';
-import { Telemetry, batchSize, messageOf, typeOf } from './telemetry.ts';
+import { Telemetry, batchSize, isFailure, messageOf, typeOf } from './telemetry.ts';
 import type { OpenTelemetryOptions } from './telemetry.ts';
 
 export type { OpenTelemetryOptions } from './telemetry.ts';
@@ -21,8 +21,9 @@ export type { OpenTelemetryOptions } from './telemetry.ts';
  *   the histogram `db.client.operation.duration`, in seconds. Retries are events of the span.
  * - The span is active while the request is sent. Its parent is the span that is active at subscription.
  *   Subscribers run in the context of their subscription.
- * - A status of 4xx or 5xx is a failure: `error.type` is the status as a string. For other failures it is
- *   the code of the platform (`ECONNREFUSED`), or the name of the error (`TimeoutError`).
+ * - A status of 4xx or 5xx is a failure, unless the operation expects it: `error.type` is the status as a
+ *   string. For other failures it is the code of the platform (`ECONNREFUSED`), or the name of the error
+ *   (`TimeoutError`).
  * - Unsubscribing ends the span. The attribute `corduroy.aborted` tells it, and the status stays unset.
  * - A feed has a span for each attempt to connect. It ends when the head of the response arrives. When
  *   the connection ends, a second span reports its length and size. Both are roots of their own traces.
@@ -276,8 +277,8 @@ class Call implements Activity {
   }
 
   #failed(error: unknown): Outcome {
-    const { isError } = this.#telemetry.options;
-    if (isError?.(error) === false) return DONE;
+    const { isError = isFailure } = this.#telemetry.options;
+    if (!isError(error, this.#request)) return DONE;
     return { failure: { type: typeOf(error), message: messageOf(error) } };
   }
 }

@@ -12,7 +12,7 @@ import { asyncScheduler } from 'rxjs';
 import type { SchedulerLike } from 'rxjs';
 import { isConnectionError } from '../errors/connection-error.ts';
 import { isCorduroyError } from '../errors/corduroy-error.ts';
-import { isHTTPError } from '../errors/http-error.ts';
+import { isHTTPError, isNotFound } from '../errors/http-error.ts';
 import type { LinkRequest } from '../http/link.ts';
 import { toBody } from '../http/query.ts';
 import type { Parameter } from '../http/query.ts';
@@ -45,9 +45,9 @@ export interface OpenTelemetryOptions {
    * Tells whether an error is a failure. The span of another one keeps the status code, without an
    * error: `(error) => !isNotFound(error)`.
    *
-   * @defaultValue true for all errors
+   * @defaultValue false for a `NotFound` of HEAD, which asks whether something exists; else true
    */
-  readonly isError?: (error: unknown) => boolean;
+  readonly isError?: (error: unknown, request: LinkRequest) => boolean;
   /** Returns further attributes of a span. Metrics do not have them. @defaultValue none */
   readonly attributes?: (request: LinkRequest) => Attributes;
   /** Tells whether a request has no span and no metrics. @defaultValue false for all requests */
@@ -180,6 +180,11 @@ export function batchSize({ route, context: { spec } }: LinkRequest): number {
   const body = Object(spec.json) as { readonly docs?: unknown; readonly queries?: unknown };
   const list = docs === undefined ? body.queries : body.docs;
   return Array.isArray(list) ? list.length : 0;
+}
+
+/** Tells whether an error is a failure, unless the option `isError` does. */
+export function isFailure(error: unknown, { method }: LinkRequest): boolean {
+  return method !== 'HEAD' || !isNotFound(error);
 }
 
 /** Returns the class of an error, for `error.type`. */
