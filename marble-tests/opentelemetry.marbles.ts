@@ -47,7 +47,7 @@ function stage(
   return { couch, recorder, requests: transport.requests };
 }
 
-const types = (attributes: Attributes = {}): readonly unknown[] => [
+const outcome = (attributes: Attributes = {}): readonly unknown[] => [
   attributes['db.response.status_code'],
   attributes['error.type'],
 ];
@@ -263,7 +263,7 @@ describe('a span', () => {
       orders.exists().subscribe(record);
       orders.get('a').subscribe(ignoreError);
       flush();
-      expect(recorder.spans.map((span) => [span.name, types(span.attributes)])).toEqual([
+      expect(recorder.spans.map((span) => [span.name, outcome(span.attributes)])).toEqual([
         ['POST /{db}/_design/{ddoc}/_update/{func} orders', ['404', undefined]],
         ['HEAD /{db} orders', ['404', undefined]],
         ['GET /{db}/{docid} orders', ['404', '404']],
@@ -540,11 +540,11 @@ describe('the options', () => {
         SpanStatusCode.ERROR,
       ]);
     })();
-    const types = (await reported?.metrics())?.[0]?.values.map(({ attributes }) => [
+    const recorded = (await reported?.metrics())?.[0]?.values.map(({ attributes }) => [
       attributes['db.response.status_code'],
       attributes['error.type'],
     ]);
-    expect(types).toEqual([
+    expect(recorded).toEqual([
       ['404', undefined],
       ['409', '409'],
     ]);

@@ -58,6 +58,6 @@ export class Recorder {
   async boundaries(): Promise<readonly number[]> {
     const { resourceMetrics } = await this.#reader.collect();
     const point = resourceMetrics.scopeMetrics[0]?.metrics[0]?.dataPoints[0];
-    return (point?.value as Histogram).buckets.boundaries;
+    return (point?.value as Histogram | undefined)?.buckets.boundaries ?? [];
   }
 }

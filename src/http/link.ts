@@ -147,7 +147,7 @@ export class RequestContext {
   readonly isWhole: boolean;
   /** The credentials of the present attempt. */
   authorization: Authorization = ANONYMOUS;
-  /** Null if nobody observes the request. */
+  /** Null if nothing observes the request. */
   activity: Activities | null = null;
   readonly source: UploadSource = { failure: null };
   readonly #redactor: Redactor;

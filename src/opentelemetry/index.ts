@@ -26,7 +26,7 @@ export type { OpenTelemetryOptions } from './telemetry.ts';
  *   (`TimeoutError`).
  * - Unsubscribing ends the span. The attribute `corduroy.aborted` tells it, and the status stays unset.
  * - A feed has a span for each attempt to connect. It ends when the head of the response arrives. When
- *   the connection ends, a second span reports its length and size. Both are roots of their own traces.
+ *   the connection ends, a second span reports its length and size. Each of the two starts a trace.
  * - Without a provider, it passes requests on.
  *
  * No span has a document, an id, a query or a credential.
@@ -130,7 +130,7 @@ class Call implements Activity {
       this.#finish({ failure: { type: String(status) } });
     } else if (bytes !== undefined) {
       this.#received = bytes.length;
-      // What its reader makes of it is not part of the request.
+      // Decoding is not part of the request.
       this.#finish(DONE);
     }
     const passed = this.#isOver ? response : this.#observed(response);

@@ -99,7 +99,7 @@ interface Address {
   readonly attributes: Attributes;
 }
 
-/** What all requests of a link share. */
+/** The providers and options that all requests of a link share. */
 export class Telemetry {
   readonly options: OpenTelemetryOptions;
   readonly scheduler: SchedulerLike;
@@ -196,7 +196,7 @@ export function typeOf(error: unknown): string {
 
 /**
  * Returns the message of an error without its URL, which has ids. Corduroy masks credentials in its
- * errors. Nobody does it in other errors.
+ * errors, but not in other errors.
  */
 export function messageOf(error: unknown): string | undefined {
   if (isHTTPError(error)) return [error.error, error.reason].filter((part) => part).join(': ');
