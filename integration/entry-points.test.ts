@@ -11,6 +11,7 @@ import * as core from '../src/core.ts';
 import * as angular from '../src/angular/index.ts';
 import * as browser from '../src/index.browser.ts';
 import * as node from '../src/index.ts';
+import * as telemetry from '../src/opentelemetry/index.ts';
 import * as testing from '../src/testing/index.ts';
 
 const source = (path: string): string => fileURLToPath(new URL(`../${path}`, import.meta.url));
@@ -26,7 +27,7 @@ function bundle(code: string): Promise<BuildResult<{ metafile: true; write: fals
     metafile: true,
     write: false,
     logLevel: 'silent',
-    external: ['@angular/*', 'rxjs', 'rxjs/testing', 'rxjs-for-await'],
+    external: ['@angular/*', '@opentelemetry/*', 'rxjs', 'rxjs/testing', 'rxjs-for-await'],
     absWorkingDir: source('.'),
   });
 }
@@ -61,6 +62,7 @@ describe('the entry points', () => {
     expect(new browser.Couch().use('pets')).toBeInstanceOf(browser.Database);
     expect(Object.keys(tabs)).toEqual(['crossTab']);
     expect(Object.keys(integers)).toEqual(['exactIntegers']);
+    expect(Object.keys(telemetry)).toEqual(['openTelemetry']);
   });
 
   it('export these names for Angular', () => {
@@ -82,6 +84,15 @@ describe('the entry points', () => {
         'rxjs-for-await',
       ]),
     );
+    expect(outputFiles[0]?.text).not.toMatch(/\bBuffer\b|\bprocess\.|\brequire\(/);
+  });
+
+  it('law 8: only corduroy/opentelemetry imports OpenTelemetry, and of it only the API', async () => {
+    const { metafile, outputFiles } = await bundle(`export * from './src/opentelemetry/index.ts'`);
+    const imported = Object.values(metafile.outputs).flatMap(({ imports }) =>
+      imports.map(({ path }) => path),
+    );
+    expect(new Set(imported)).toEqual(new Set(['@opentelemetry/api', 'rxjs', 'rxjs-for-await']));
     expect(outputFiles[0]?.text).not.toMatch(/\bBuffer\b|\bprocess\.|\brequire\(/);
   });
 

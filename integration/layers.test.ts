@@ -22,7 +22,7 @@ const LAYERS: Readonly<Record<string, readonly string[]>> = {
   live: [...http, 'documents', 'queries', 'changes', 'conflicts'],
   groups: [...http, ...siblings, 'conflicts'],
 };
-const FOLDERS = [...Object.keys(LAYERS), 'testing', 'angular'];
+const FOLDERS = [...Object.keys(LAYERS), 'testing', 'angular', 'opentelemetry'];
 
 interface Diagnostic {
   readonly code: string;

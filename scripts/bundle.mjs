@@ -21,6 +21,7 @@ const entries = {
   'exact-integers': 'exact-integers.ts',
   testing: 'testing/index.ts',
   angular: 'angular/index.ts',
+  opentelemetry: 'opentelemetry/index.ts',
   undici: 'undici.ts',
 };
 

@@ -2,6 +2,7 @@ import { Observable } from 'rxjs';
 import type { SchedulerLike, Subject, Subscriber } from 'rxjs';
 import { clock } from '../operators/time.ts';
 import { guarded } from '../operators/to-observable.ts';
+import { databaseOf } from './link.ts';
 import type { Activity, Exchange, Link, LinkRequest, Next } from './link.ts';
 import type { RequestBody, TransportResponse } from './transport.ts';
 
@@ -79,14 +80,11 @@ class Report implements Activity {
     this.#now = clock(scheduler);
     this.#start = this.#now();
     this.#server = request.server;
-    const { route, path } = request;
-    const isInDatabase = route.startsWith('/{db}');
-    this.#database = isInDatabase ? decodeURIComponent(path.split(/[/?]/, 2)[1] ?? '') : null;
+    this.#database = databaseOf(request);
   }
 
   send(next: Next, subscriber: Subscriber<TransportResponse>): void {
-    const { context } = this.#request;
-    context.activity = this;
+    this.#request.context.observe(this);
     this.#report('start');
     subscriber.add(() => this.#finish('abort'));
     subscriber.add(
@@ -123,6 +121,7 @@ class Report implements Activity {
   #finish(type: 'end' | 'error' | 'abort', error: unknown = null): void {
     if (this.#isOver) return;
     this.#isOver = true;
+    this.#request.context.unobserve(this);
     this.#report(type, error);
   }
 

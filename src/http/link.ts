@@ -122,6 +122,23 @@ export interface Activity {
   retry(error: unknown, delay: number): void;
 }
 
+/** Passes the events of a request to all observers. */
+class Activities implements Activity {
+  readonly observers = new Set<Activity>();
+
+  sent(request: LinkRequest): void {
+    for (const observer of this.observers) observer.sent(request);
+  }
+
+  answered(status: number): void {
+    for (const observer of this.observers) observer.answered(status);
+  }
+
+  retry(error: unknown, delay: number): void {
+    for (const observer of this.observers) observer.retry(error, delay);
+  }
+}
+
 /** The state that the built-in links of one request share. Links of the user must not use it. */
 export class RequestContext {
   readonly spec: RequestSpec;
@@ -130,8 +147,8 @@ export class RequestContext {
   readonly isWhole: boolean;
   /** The credentials of the present attempt. */
   authorization: Authorization = ANONYMOUS;
-  /** Null if there is no listener. */
-  activity: Activity | null = null;
+  /** Null if nothing observes the request. */
+  activity: Activities | null = null;
   readonly source: UploadSource = { failure: null };
   readonly #redactor: Redactor;
   #redactions: Redactions | null = null;
@@ -161,6 +178,14 @@ export class RequestContext {
     ));
   }
 
+  observe(activity: Activity): void {
+    (this.activity ??= new Activities()).observers.add(activity);
+  }
+
+  unobserve(activity: Activity): void {
+    this.activity?.observers.delete(activity);
+  }
+
   /** Sets the credentials of the next attempt. */
   authorize(authorization: Authorization): void {
     if (this.authorization === authorization) return;
@@ -184,4 +209,9 @@ export class SentRequest implements RequestSummary {
     const { server, path, context } = this.#request;
     return server + context.redactions.path(path);
   }
+}
+
+/** Returns the name of the database of a request; null for requests to the server itself. */
+export function databaseOf({ route, path }: Pick<LinkRequest, 'route' | 'path'>): string | null {
+  return route.startsWith('/{db}') ? decodeURIComponent(path.split(/[/?]/, 2)[1] ?? '') : null;
 }
