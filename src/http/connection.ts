@@ -27,7 +27,7 @@ import { redirectLink } from './redirect.ts';
 import { retryLink } from './retry.ts';
 import { databasePath, parseAddresses } from './url.ts';
 
-/** What all connections of one server share: those that {@link Connection.with} derives, too. */
+/** The part that all connections of one server share. {@link Connection.with} derives connections. */
 interface Shared {
   readonly url: string;
   readonly codec: JsonCodec;

@@ -122,7 +122,7 @@ export interface Activity {
   retry(error: unknown, delay: number): void;
 }
 
-/** What the links of one request share, and what no link of the user sees. */
+/** The state that the built-in links of one request share. Links of the user must not use it. */
 export class RequestContext {
   readonly spec: RequestSpec;
   readonly retry: RetryOptions | false;
@@ -130,7 +130,7 @@ export class RequestContext {
   readonly isWhole: boolean;
   /** The credentials of the present attempt. */
   authorization: Authorization = ANONYMOUS;
-  /** Null if nobody listens to requests. */
+  /** Null if there is no listener. */
   activity: Activity | null = null;
   readonly source: UploadSource = { failure: null };
   readonly #redactor: Redactor;

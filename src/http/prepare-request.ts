@@ -46,7 +46,7 @@ export function readDefaults(options: RequestDefaults, base: Defaults = STANDARD
   return { timeout, retry, priority };
 }
 
-/** What all requests of a connection have in common. */
+/** The properties of a connection that all its requests have. */
 interface Common {
   readonly url: string;
   readonly codec: JsonCodec;

@@ -1,8 +1,7 @@
 import type { Agent as HttpAgent, AgentOptions, ClientRequest } from 'node:http';
 import type { Agent as HttpsAgent } from 'node:https';
-import { createRequire } from 'node:module';
 import type { Socket } from 'node:net';
-import type * as HttpProxyAgents from 'hpagent';
+import type { HttpProxyAgent, HttpsProxyAgent } from 'hpagent';
 import { redactor } from '../errors/redact.ts';
 
 /** The options that `gotTransport` and `undiciTransport` share. */
@@ -163,8 +162,12 @@ export function proxyAgents(
   sockets: AgentOptions,
   tls: ProxiedTls,
 ) => { readonly http: HttpAgent; readonly https: HttpsAgent } {
-  let library: typeof HttpProxyAgents;
+  let library: {
+    readonly HttpProxyAgent: typeof HttpProxyAgent;
+    readonly HttpsProxyAgent: typeof HttpsProxyAgent;
+  };
   try {
+    const { createRequire } = process.getBuiltinModule('node:module');
     library = createRequire(import.meta.url)('hpagent') as typeof library;
   } catch (cause) {
     const problem = 'gotTransport: proxy needs the package hpagent; run npm install hpagent';
@@ -196,7 +199,7 @@ interface TunnelAgent {
 }
 
 /** Closes the tunnel that a request waits for. Node keeps it, because it knows no request for it. */
-export const closeTunnel = new WeakMap<ClientRequest, () => void>();
+export const closeTunnel: WeakMap<ClientRequest, () => void> = new WeakMap();
 
 /** Names the proxy in the errors of an agent, and makes its tunnels known to `closeTunnel`. */
 function observeTunnels<T extends HttpAgent>(tunnels: T, proxy: Proxy, forProxy: object): T {

@@ -59,7 +59,7 @@ export interface Transport {
 
 const repeatables = new WeakSet();
 
-/** Makes a body that can be sent twice, because each iteration opens it anew. */
+/** Makes a body that can be sent twice, because each iteration opens it again. */
 export function repeatableBody(open: () => AsyncIterable<Uint8Array>): AsyncIterable<Uint8Array> {
   const body = { [Symbol.asyncIterator]: () => open()[Symbol.asyncIterator]() };
   repeatables.add(body);

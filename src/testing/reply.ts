@@ -5,7 +5,10 @@ import type { ResponseHeaders, TransportResponse } from '../http/transport.ts';
 import { invalidArgument } from '../model/invalid-argument.ts';
 
 /** The options of a `Couch` that sends each request once, and at once. */
-export const STEADY = { retry: false, concurrency: Infinity } as const;
+export const STEADY: { readonly retry: false; readonly concurrency: number } = {
+  retry: false,
+  concurrency: Infinity,
+};
 
 /**
  * Fails the test itself, even if the code under test handles errors: the scheduler throws the error
