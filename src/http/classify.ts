@@ -29,11 +29,11 @@ import { explainEmptyAnswer } from './url.ts';
  */
 export function classifyLink(maxBodySize: number): Link {
   return (request, next) =>
-    new Observable((subscriber) =>
-      next(request).subscribe(
-        guarded(subscriber, new Classification(request, maxBodySize, subscriber)),
-      ),
-    );
+    new Observable((subscriber) => {
+      request.context.activity?.sent(request);
+      const classification = new Classification(request, maxBodySize, subscriber);
+      return next(request).subscribe(guarded(subscriber, classification));
+    });
 }
 
 /**

@@ -110,6 +110,8 @@ class Report implements Activity {
   }
 
   answered(status: number): void {
+    // A link of the user can answer after the server.
+    if (this.#isOver) return;
     this.#status = status;
     this.#report('response');
   }

@@ -97,7 +97,6 @@ const IDENTITY = { 'accept-encoding': 'identity' };
 export function toTransport(request: LinkRequest): TransportRequest {
   const { method, server, path, endless, reads, context } = request;
   const { authorization, spec, source } = context;
-  context.activity?.sent(request);
   let { body } = request;
   if (typeof body === 'object' && Symbol.asyncIterator in body) body = observed(body, source);
   return {

@@ -13,7 +13,9 @@ import type { Parameter } from './query.ts';
 import type { RequestBody } from './transport.ts';
 import { SERVER, encodeText, isDotSegment, requireWellFormed } from './url.ts';
 import type { Endpoint } from './url.ts';
+import type { RetryOptions } from '../operators/retry-policy.ts';
 import { duration } from '../operators/time.ts';
+import { requireRetry } from './retry.ts';
 
 /** A request to an endpoint without a method in Corduroy. */
 export interface RequestOptions {
@@ -54,6 +56,8 @@ export interface RequestOptions {
    * may send it again after a failure. @defaultValue the value of `reads`
    */
   readonly repeatable?: boolean;
+  /** Overrides the `retry` of the `Couch` or the database; `false` turns it off. */
+  readonly retry?: RetryOptions | false;
 }
 
 const any: Parameter = () => '';
@@ -68,6 +72,7 @@ const OPTIONS = {
   route: any,
   reads: flag,
   repeatable: flag,
+  retry: any,
 };
 
 /** Makes an operation that sends the described request.
@@ -84,7 +89,7 @@ export function request<T>(
   connection.hide(spec.secretHeaders ?? [], 'header');
   return new Operation(
     connection
-      .send(() => spec)
+      .send(() => spec, true)
       .pipe(
         mergeMap((exchange) =>
           readBytes(exchange).pipe(
@@ -121,7 +126,7 @@ function toSpec(options: RequestOptions, base: Endpoint, codec: JsonCodec): Requ
   if (typeof options !== 'object' || options === null)
     throw invalidArgument('request: options', '{ path, … }', options);
   toBody(OPTIONS, options, 'request');
-  const { path, query = {}, json, body, timeout, route = '/*', reads, repeatable } = options;
+  const { path, query = {}, json, body, timeout, route = '/*', reads, repeatable, retry } = options;
   const method = requireMethod(options.method ?? 'GET');
   requirePath(path);
   if (json !== undefined && body !== undefined)
@@ -133,6 +138,7 @@ function toSpec(options: RequestOptions, base: Endpoint, codec: JsonCodec): Requ
   if ((json ?? body) !== undefined && (method === 'GET' || method === 'HEAD'))
     throw new TypeError(`request: ${method} has no body; pass another method`);
   if (timeout !== undefined) duration(timeout, 'request: timeout');
+  if (retry !== undefined) requireRetry(retry, 'request: retry');
   requireRoute(route);
   if (repeatable === true && typeof body === 'object' && !ArrayBuffer.isView(body))
     throw new TypeError(
@@ -151,6 +157,7 @@ function toSpec(options: RequestOptions, base: Endpoint, codec: JsonCodec): Requ
     ...(timeout !== undefined && { timeout }),
     ...(reads !== undefined && { reads }),
     ...(repeatable !== undefined && { repeatable }),
+    ...(retry !== undefined && { retry }),
   };
 }
 

@@ -117,7 +117,7 @@ function render(db: DatabaseScope, describe: () => RequestSpec): Operation<Rende
     return { ...spec, isAnswer: isFunctionAnswer, headers: { accept: '*/*', ...spec.headers } };
   };
   return new Operation(
-    connection.send(describeWithAccept).pipe(
+    connection.send(describeWithAccept, true).pipe(
       mergeMap((exchange) =>
         readBytes(exchange).pipe(
           map((bytes): Answer<RenderResult> => {
