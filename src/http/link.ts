@@ -124,7 +124,7 @@ export interface Activity {
 
 /** Passes what happens to a request to all who observe it. */
 class Activities implements Activity {
-  readonly observers = new Set<Activity>();
+  readonly observers: Set<Activity> = new Set();
 
   sent(request: LinkRequest): void {
     for (const observer of this.observers) observer.sent(request);
