@@ -219,7 +219,11 @@ describe('httpClientTransport', () => {
   });
 
   it('distinguishes error responses from connection errors', async () => {
-    testBed(provideHttpClient(), provideHttpClientTesting(), provideCorduroy(overHttpClient()));
+    testBed(
+      provideHttpClient(),
+      provideHttpClientTesting(),
+      provideCorduroy(() => ({ ...overHttpClient()(), retry: false })),
+    );
     const http = TestBed.inject(HttpTestingController);
     const failure = (): Promise<unknown> =>
       lastValueFrom(

@@ -1,6 +1,8 @@
 import { describe, expect, it } from '@jest/globals';
 import { readdirSync } from 'node:fs';
+import type { RequestEvent } from 'corduroy';
 import type { Page } from 'playwright-core';
+import { withRequest } from '../examples/dashboard/page/request-log.ts';
 import { hasChromium, launchChromium } from './helpers/chromium.ts';
 import { Demo, waitFor, temporary } from './helpers/demo.ts';
 
@@ -440,6 +442,58 @@ describe('the page', () => {
       expect(errors).toEqual([]);
     },
   );
+
+  pageTest('logs its requests, newest first, without cutting one', async (reader, _url, errors) => {
+    const { page } = reader;
+    const log = (): Promise<string[]> =>
+      page.evaluate(() =>
+        [...document.querySelectorAll<HTMLTableRowElement>('#requests tr')].map((row) =>
+          [...row.cells].map(({ textContent }) => textContent).join(' '),
+        ),
+      );
+    const logged = (pattern: RegExp): Promise<boolean> =>
+      waitFor(async () => (await log()).some((line) => pattern.test(line)), 15_000);
+    await reader.badge('live');
+    await page.locator('#map-tab').focus();
+    await page.keyboard.press('End');
+    expect(await page.getByRole('tabpanel', { name: 'Requests' }).isVisible()).toBe(true);
+    expect(await page.locator('#map-panel').isVisible()).toBe(false);
+    expect(await logged(/^GET \/\{db\}\/_changes 200, open – 0$/)).toBe(true);
+    expect(await logged(/^GET \/\{db\}\/_all_docs 200 (\d+ ms|\d+\.\d s) 0$/)).toBe(true);
+    expect(errors).toEqual([]);
+
+    await page.click('#cut');
+    expect(await logged(/^GET \/\{db\}\/_changes no answer (\d+ ms|\d+\.\d s) 0$/)).toBe(true);
+    expect(await logged(/^GET \/\{db\}\/_changes 200, open – 0$/)).toBe(true);
+    const lines = await log();
+    const at = (text: string): number => lines.findIndex((line) => line.includes(text));
+    expect(at('200, open')).toBeGreaterThanOrEqual(0);
+    expect(at('200, open')).toBeLessThan(at('no answer'));
+    expect(at('no answer')).toBeLessThan(at('200, cut'));
+    // The row tells why on demand.
+    const why = page.locator('#requests tr[data-outcome=failed]').first();
+    expect(await why.getAttribute('title')).toMatch(/no connection/);
+
+    for (const width of [390, 1280]) {
+      await page.setViewportSize({ width, height: 844 });
+      expect(await reader.cutTexts('#requests-panel :is(caption, th, td), #clock')).toEqual([]);
+      expect(await reader.wide()).toEqual([]);
+    }
+  });
+
+  it('logs the last 15 requests only, each with its last event', () => {
+    const event = (id: number, type: RequestEvent['type']): RequestEvent =>
+      ({ id, type }) as RequestEvent;
+    const numbers = Array.from({ length: 40 }, (_, i) => i + 1);
+    const log = numbers
+      .flatMap((id) => [event(id, 'start'), event(id, 'response'), event(id, 'end')])
+      .concat(event(41, 'start'), event(30, 'abort'), event(1, 'end'))
+      .reduce(withRequest, []);
+    expect(log.map(({ id }) => id)).toEqual(Array.from({ length: 15 }, (_, i) => 41 - i));
+    expect(log.map(({ type }) => type)).toEqual(
+      log.map(({ id }) => (id === 41 ? 'start' : id === 30 ? 'abort' : 'end')),
+    );
+  });
 
   pageTest('has everything above the fold on a laptop', async ({ page }) => {
     await page.setViewportSize({ width: 1280, height: 800 });

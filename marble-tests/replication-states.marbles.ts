@@ -41,7 +41,7 @@ function watch(
     const answer = answers[Math.min(count, answers.length) - 1] as Answer;
     return answer === 'lost' ? throwError(() => new Error('refused')) : of(answer);
   });
-  const couch = new Couch(undefined, { transport, scheduler });
+  const couch = new Couch(undefined, { transport, scheduler, concurrency: Infinity });
   return { states$: couch.replication$('r', options).pipe(map(written)), requests };
 }
 

@@ -44,7 +44,13 @@ function server(
   });
   const retry = { random: () => 0.5 };
   return {
-    couch: new Couch('http://couch.test', { transport, scheduler, retry, ...options }),
+    couch: new Couch('http://couch.test', {
+      transport,
+      scheduler,
+      retry,
+      concurrency: Infinity,
+      ...options,
+    }),
     sent,
     requests: transport.requests,
   };

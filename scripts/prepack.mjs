@@ -27,7 +27,7 @@ function npm(...args) {
   if (status !== 0) process.exit(status ?? 1);
 }
 
-if (!existsSync(`${root}/node_modules/typescript`)) {
+if (['typescript', 'rolldown'].some((name) => !existsSync(`${root}/node_modules/${name}`))) {
   npm('ci', '--ignore-scripts', '--no-audit', '--no-fund');
 }
 npm('run', '--silent', 'build');

@@ -298,6 +298,7 @@ export type {
 } from './http/auth.ts';
 export type { CoalesceOptions } from './http/connection-options.ts';
 export type { ConnectionOptions, JsonCodec } from './http/connection-options.ts';
+export type { AdaptiveConcurrency, Concurrency } from './http/concurrency.ts';
 export type { RequestDefaults } from './http/prepare-request.ts';
 export type { UseOptions } from './core-couch.ts';
 export { withDefaults } from './core-database.ts';

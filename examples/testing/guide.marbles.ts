@@ -4,7 +4,15 @@ import { catchError, map, mergeMap, of, retry, timer } from 'rxjs';
 import { TestScheduler } from 'rxjs/testing';
 import { Couch } from 'corduroy';
 import type { ChangesBatch } from 'corduroy';
-import { fault, marbleServer, marbleTests, memoryServer, raw, status } from 'corduroy/testing';
+import {
+  fault,
+  faults,
+  marbleServer,
+  marbleTests,
+  memoryServer,
+  raw,
+  status,
+} from 'corduroy/testing';
 
 const marbles = marbleTests((actual, expected) => expect(actual).toEqual(expected));
 
@@ -191,6 +199,31 @@ describe('faults', () => {
       expectObservable(order$.pipe(catchError((error: Error) => of(error.name)))).toBe('5s (e|)', {
         e: 'TimeoutError',
       });
+    }),
+  );
+});
+
+describe('retries', () => {
+  it(
+    'can be tested with injected faults',
+    marbles(({ server, expectObservable }) => {
+      server.on('GET /orders/a', a);
+
+      const busy = faults({ status: 503, times: 1 });
+      const half = { initialDelay: 100, random: () => 0.5 };
+      const healed = server
+        .couch({ networkLinks: [busy], retry: half })
+        .use('orders')
+        .get('a');
+      expectObservable(healed).toBe('51ms (a|)', { a });
+
+      const reset = faults({ fail: 'reset', delay: 10 });
+      const failed = server
+        .couch({ links: [reset] })
+        .use('orders')
+        .get('a');
+      const nameOf = catchError((error: Error) => of(error.name));
+      expectObservable(failed.pipe(nameOf)).toBe('10ms (e|)', { e: 'ConnectionError' });
     }),
   );
 });

@@ -1,7 +1,8 @@
 import { spawn } from 'node:child_process';
+import { join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 
-const root = fileURLToPath(new URL('../../', import.meta.url));
+const project = fileURLToPath(new URL('../../', import.meta.url));
 
 interface Message {
   readonly id?: number;
@@ -10,14 +11,30 @@ interface Message {
   readonly result?: unknown;
 }
 
+interface Location {
+  readonly uri: string;
+  readonly range: { readonly start: { readonly line: number } };
+}
+
+/** A place in a file, with its lines counted from 0. */
+export interface Place {
+  readonly path: string;
+  readonly line: number;
+}
+
 /** TypeScript's language server, used as an editor uses it. */
 export interface LanguageServer {
-  /** Returns the completions at `|` in the source of a module in `integration`. */
+  /** Returns the completions at `|` in the source of a module in the folder. */
   completions(source: string): Promise<string[]>;
+  /** Returns where 'go to definition' leads at `|` in the source of a module in the folder. */
+  definitions(source: string): Promise<Place[]>;
   close(): void;
 }
 
-export async function startLanguageServer(): Promise<LanguageServer> {
+/** Starts the server for modules in a folder, `integration` by default. */
+export async function startLanguageServer(
+  folder = join(project, 'integration'),
+): Promise<LanguageServer> {
   const tsc = fileURLToPath(new URL('../../node_modules/typescript/bin/tsc', import.meta.url));
   const child = spawn(process.execPath, [tsc, '--lsp', '--stdio'], {
     stdio: ['pipe', 'pipe', 'inherit'],
@@ -57,25 +74,38 @@ export async function startLanguageServer(): Promise<LanguageServer> {
     }
   });
 
-  const rootUri = pathToFileURL(root).href;
+  const rootUri = pathToFileURL(folder).href;
   const textDocument = { completion: { completionItem: {} } };
   await ask('initialize', { processId: process.pid, rootUri, capabilities: { textDocument } });
   send({ method: 'initialized', params: {} });
   let documents = 0;
+
+  /** Opens a module with the cursor at `|`. */
+  function open(source: string): object {
+    documents += 1;
+    // The file does not need to exist.
+    const uri = pathToFileURL(join(folder, `edited-${documents}.ts`)).href;
+    const [before = '', after = ''] = source.split('|');
+    const text = before + after;
+    const document = { uri, languageId: 'typescript', version: 1, text };
+    send({ method: 'textDocument/didOpen', params: { textDocument: document } });
+    const lines = before.split('\n');
+    const position = { line: lines.length - 1, character: lines.at(-1)?.length ?? 0 };
+    return { textDocument: { uri }, position };
+  }
+
   return {
     async completions(source) {
-      documents += 1;
-      // The file does not need to exist.
-      const uri = `${rootUri}integration/completed-${documents}.ts`;
-      const [before = '', after = ''] = source.split('|');
-      const text = before + after;
-      const document = { uri, languageId: 'typescript', version: 1, text };
-      send({ method: 'textDocument/didOpen', params: { textDocument: document } });
-      const lines = before.split('\n');
-      const position = { line: lines.length - 1, character: lines.at(-1)?.length ?? 0 };
-      const answer = await ask('textDocument/completion', { textDocument: { uri }, position });
+      const answer = await ask('textDocument/completion', open(source));
       const { items } = answer as { items: readonly { label: string }[] };
       return items.map(({ label }) => label.replace(/\?$/, '').replace(/^"(.*)"$/, '$1'));
+    },
+    async definitions(source) {
+      const answer = await ask('textDocument/definition', open(source));
+      return (answer as readonly Location[]).map(({ uri, range }) => ({
+        path: fileURLToPath(uri),
+        line: range.start.line,
+      }));
     },
     close() {
       child.kill();

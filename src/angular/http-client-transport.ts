@@ -1,14 +1,18 @@
 import { HttpClient, HttpErrorResponse } from '@angular/common/http';
 import type { HttpHeaders, HttpResponse } from '@angular/common/http';
 import { inject } from '@angular/core';
-import { Observable, catchError, map, mergeMap, of, throwError } from 'rxjs';
+import { Observable, catchError, map, of, throwError } from 'rxjs';
 import {
+  fetchHeaders,
   fetchTransport,
   hasExplicitCredentials,
   isHarmless,
-  wholeBody,
+  openUpload,
 } from '../http/fetch-transport.ts';
-import { hiddenRedirect, redirectedRequest, requireSameOrigin } from '../http/redirect.ts';
+import type { WholeBody } from '../http/fetch-transport.ts';
+import { toBody } from '../http/query.ts';
+import type { Parameter } from '../http/query.ts';
+import { hiddenRedirect, requireSameOrigin } from '../http/redirect.ts';
 import type {
   RequestBody,
   ResponseHeaders,
@@ -16,6 +20,7 @@ import type {
   TransportRequest,
   TransportResponse,
 } from '../http/transport.ts';
+import { invalidArgument } from '../model/invalid-argument.ts';
 
 /** The options of {@link httpClientTransport}. */
 export interface HttpClientTransportOptions {
@@ -28,6 +33,15 @@ export interface HttpClientTransportOptions {
    */
   readonly feeds?: Transport | undefined;
 }
+
+const has =
+  (method: string, expectation: string): Parameter =>
+  (value, name) => {
+    if (typeof Object(value)[method] === 'function') return '';
+    throw invalidArgument(name, expectation, value);
+  };
+
+const OPTIONS = { http: has('request', 'an HttpClient'), feeds: has('send', 'a Transport') };
 
 /**
  * Returns a transport over Angular's `HttpClient`. Interceptors and `HttpTestingController` see
@@ -42,41 +56,38 @@ export interface HttpClientTransportOptions {
  *
  * @example
  * provideCorduroy(() => ({ url: 'https://couch.example.org', transport: httpClientTransport() }))
- * @throws Error outside an injection context without `http`.
+ * @throws Error outside an injection context without `http`; TypeError for unknown and invalid options.
  */
 export function httpClientTransport(options: HttpClientTransportOptions = {}): Transport {
+  toBody(OPTIONS, options, 'httpClientTransport');
   const { http = inject(HttpClient), feeds = fetchTransport() } = options;
   return {
     send: (request) => (request.endless === true ? feeds.send(request) : exchange(http, request)),
   };
 }
 
-function exchange(
-  http: HttpClient,
-  request: TransportRequest,
-  followed = 0,
-): Observable<TransportResponse> {
+function exchange(http: HttpClient, request: TransportRequest): Observable<TransportResponse> {
   const { method, url, headers, cookies = false } = request;
   // Without `withFetch()` Angular ignores these two options.
   const isOpen = isHarmless(request);
   const isExplicit = hasExplicitCredentials(headers);
-  return readWholeBody(request.body).pipe(
-    mergeMap((body) => {
-      const common = {
-        ...(body !== undefined && { body }),
-        headers: { ...headers },
-        observe: 'response',
-        ...(isExplicit ? { credentials: 'omit' as const } : { withCredentials: cookies }),
-        ...(!isOpen && { redirect: 'manual' as const }),
-        // Corduroy writes responses into the page itself, so Angular must not write them again.
-        transferCache: false,
-      } as const;
-      const response$: Observable<HttpResponse<string | ArrayBuffer>> =
-        headers['accept'] === 'application/json'
-          ? http.request(method, url, { ...common, responseType: 'text' })
-          : http.request(method, url, { ...common, responseType: 'arraybuffer' });
-      return response$;
-    }),
+  const send = (
+    body: string | ArrayBuffer | Blob | undefined,
+  ): Observable<HttpResponse<string | ArrayBuffer>> => {
+    const common = {
+      ...(body !== undefined && { body }),
+      headers: fetchHeaders(headers),
+      observe: 'response',
+      ...(isExplicit ? { credentials: 'omit' as const } : { withCredentials: cookies }),
+      ...(!isOpen && { redirect: 'manual' as const }),
+      // Corduroy writes responses into the page itself, so Angular must not write them again.
+      transferCache: false,
+    } as const;
+    return headers['accept'] === 'application/json'
+      ? http.request(method, url, { ...common, responseType: 'text' })
+      : http.request(method, url, { ...common, responseType: 'arraybuffer' });
+  };
+  return withBody(request.body, send).pipe(
     map((response) => {
       requireSameOrigin(response.url, request);
       return toResponse(response, response.body);
@@ -88,9 +99,6 @@ function exchange(
       // Status 0 means that no response arrived.
       if (error.status === 0) return throwError(() => causeOf(error));
       requireSameOrigin(error.url, request);
-      const location = error.headers.get('location') ?? undefined;
-      const next = redirectedRequest(error.status, location, request, followed);
-      if (next !== null) return exchange(http, next, followed + 1);
       if (error.status < 200 || error.status >= 300) return of(toResponse(error, error.error));
       // The head arrived, but the body was cut off.
       return of({ ...toResponse(error, null), body: throwError(() => causeOf(error)) });
@@ -129,22 +137,40 @@ function toRecord(headers: HttpHeaders): ResponseHeaders {
   return plain;
 }
 
-/** Reads a body completely: `HttpClient` sends only strings and buffers. */
-function readWholeBody(
+/** Opens a body for each subscription. `HttpClient` sends strings, buffers and Blobs. */
+function withBody<T>(
   body: RequestBody | undefined,
-): Observable<string | ArrayBuffer | undefined> {
-  if (body === undefined || typeof body === 'string') return of(body);
+  send: (body: string | ArrayBuffer | Blob | undefined) => Observable<T>,
+): Observable<T> {
+  if (body === undefined || typeof body === 'string') return send(body);
   return new Observable((subscriber) => {
     const aborter = new AbortController();
-    wholeBody(body, aborter.signal)
-      .then(
-        (all) => {
-          subscriber.next(typeof all === 'string' ? all : all.slice().buffer);
-          subscriber.complete();
-        },
-        (error: unknown) => subscriber.error(error),
-      )
-      .catch((error: unknown) => subscriber.error(error));
-    return () => aborter.abort();
+    subscriber.add(() => aborter.abort());
+    const start = async (): Promise<void> => {
+      const upload = await openUpload(body, aborter.signal);
+      subscriber.add(() => void upload.close?.().catch(() => {}));
+      const ready = await toHttpBody(upload.body);
+      const fail = (failure: unknown): void => {
+        Promise.resolve(upload.explain?.()).then(
+          () => subscriber.error(failure),
+          (reason: unknown) => subscriber.error(reason),
+        );
+      };
+      subscriber.add(
+        send(ready).subscribe({
+          next: (value) => subscriber.next(value),
+          error: fail,
+          complete: () => subscriber.complete(),
+        }),
+      );
+    };
+    start().catch((error: unknown) => subscriber.error(error));
   });
+}
+
+async function toHttpBody(body: WholeBody | undefined): Promise<string | ArrayBuffer | Blob> {
+  if (body === undefined || typeof body === 'string') return body ?? '';
+  if (body instanceof Uint8Array) return body.slice().buffer;
+  // The XMLHttpRequest of Angular's server-side rendering sends no Blobs.
+  return typeof XMLHttpRequest === 'undefined' ? body.arrayBuffer() : body;
 }

@@ -1,6 +1,7 @@
-import { isObservable } from 'rxjs';
+import { defer, from, isObservable, map, of } from 'rxjs';
 import type { Observable, Observer } from 'rxjs';
 import { eachValueFrom } from 'rxjs-for-await';
+import { announceBlob, repeatableBody } from '../http/transport.ts';
 import type { RequestBody } from '../http/transport.ts';
 import { requireWellFormed } from '../http/url.ts';
 import { invalidArgument } from '../model/invalid-argument.ts';
@@ -54,7 +55,7 @@ export function toUpload(content: AttachmentContent): Upload {
       bytes: content,
       isText: false,
       open: (progress) => ({
-        body: withProgress(blobChunks(content), size, progress),
+        body: repeatableBody(() => blobChunks(content, progress)),
         length: size,
       }),
     };
@@ -81,7 +82,9 @@ function uploadBytes(bytes: Uint8Array, isText: boolean): Upload {
     bytes,
     open: (progress) => ({
       body:
-        progress === undefined ? bytes : withProgress(byteChunks(bytes), bytes.length, progress),
+        progress === undefined
+          ? bytes
+          : repeatableBody(() => withProgress(byteChunks(bytes), bytes.length, progress)),
       length: bytes.length,
     }),
   };
@@ -104,7 +107,26 @@ async function* byteChunks(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
   for (let i = 0; i < bytes.length; i += CHUNK_SIZE) yield bytes.subarray(i, i + CHUNK_SIZE);
 }
 
-async function* blobChunks(blob: Blob): AsyncGenerator<Uint8Array> {
+/** Lets the transport take the Blob as it is: a copy of a large one would block a page for seconds. */
+async function* blobChunks(
+  blob: Blob,
+  progress: Partial<Observer<AttachmentProgress>> | undefined,
+): AsyncGenerator<Uint8Array> {
+  let isTaken = false;
+  yield announceBlob(() => {
+    isTaken = true;
+    return blob;
+  });
+  if (isTaken) {
+    progress?.next?.({ done: blob.size, total: blob.size });
+    progress?.complete?.();
+    yield new Uint8Array(0);
+  }
+  // After the Blob was taken, the first chunk tells whether it can be read.
+  yield* withProgress(slices(blob), blob.size, isTaken ? undefined : progress);
+}
+
+async function* slices(blob: Blob): AsyncGenerator<Uint8Array> {
   for (let i = 0; i < blob.size; i += CHUNK_SIZE) {
     yield new Uint8Array(await blob.slice(i, i + CHUNK_SIZE).arrayBuffer());
   }
@@ -134,25 +156,45 @@ const COMMON_TYPES =
   'application/json json,application/pdf pdf,application/xml xml,application/zip zip,' +
   'audio/mpeg mp3,video/mp4 mp4,video/webm webm';
 
-let mediaTypeOf: MediaTypeLookup = (filename) => {
+function commonType(filename: string): string | null {
   const extension = filename.split('.').slice(1).pop()?.toLowerCase() ?? '';
   const types = COMMON_TYPES.split(',').map((entry) => entry.split(' '));
   return types.find((words) => words.indexOf(extension) > 0)?.[0] ?? null;
-};
-
-/**
- * Sets the function that finds the media type of a file name. The entry point for Node passes one from a
- * library, which knows hundreds of extensions. Browsers know only the common ones, because a page's
- * bundle must stay small.
- */
-export function setTypeOfName(lookup: MediaTypeLookup): void {
-  mediaTypeOf = lookup;
 }
 
-/** Returns the media type for a name, or for the kind of the content if the name has no known type. */
-export function typeOfNamed(name: string, isText: boolean): string {
+let lookup: MediaTypeLookup | null = null;
+let loadLookup: (() => Promise<MediaTypeLookup>) | null = null;
+
+/**
+ * Sets the function that loads the lookup of media types by file name. The entry point for Node passes
+ * one from a library, which knows hundreds of extensions. Browsers know only the common ones, because a
+ * page's bundle must stay small.
+ */
+export function setTypeOfName(load: () => Promise<MediaTypeLookup>): void {
+  loadLookup = load;
+}
+
+/**
+ * Emits the type for a name, or for the kind of the content if the name has no known type. The first
+ * name without a common type loads the lookup.
+ */
+export function typeOfNamed(name: string, isText: boolean): Observable<string> {
+  return defer(() => {
+    const common = commonType(name);
+    if (common !== null || lookup !== null || loadLookup === null)
+      return of(knownType(common ?? lookup?.(name), isText));
+    return from(loadLookup()).pipe(
+      map((loaded) => {
+        lookup = loaded;
+        return knownType(loaded(name), isText);
+      }),
+    );
+  });
+}
+
+function knownType(known: string | null | undefined, isText: boolean): string {
   const binary = 'application/octet-stream';
-  const type = mediaTypeOf(name) ?? binary;
+  const type = known ?? binary;
   if (!isText) return type;
   if (type === binary) return 'text/plain;charset=utf-8';
   // Browsers read HTML and text without a charset in an encoding that they guess.

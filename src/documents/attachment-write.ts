@@ -72,27 +72,33 @@ export function putAttachment(
     throw new TypeError('putAttachment: the content has no name; give a filename');
   // Validate now: throws at the call.
   attachmentAt(db, id, name, undefined);
-  const type = options.contentType ?? (upload.type || typeOfNamed(name, upload.isText));
-  assertHeader('content-type', type, 'putAttachment: contentType');
-  return writeAndRecord(
-    db,
-    owner,
-    () => {
-      const { body, length } = upload.open(progress);
-      return {
-        ...attachmentAt(db, owner._id, name, owner._rev),
-        method: 'PUT',
-        headers: {
-          'content-type': type,
-          ...(length !== undefined && { 'content-length': String(length) }),
-        },
-        body,
-        ...(timeout !== undefined && { timeout }),
-      };
-    },
-    () => ({ ...owner._attachments, [name]: { content_type: type, stub: true } }),
-    { name, bytes: upload.bytes },
-  );
+  const write = (type: string): Operation<AttachmentWritten> =>
+    writeAndRecord(
+      db,
+      owner,
+      () => {
+        const { body, length } = upload.open(progress);
+        return {
+          ...attachmentAt(db, owner._id, name, owner._rev),
+          method: 'PUT',
+          headers: {
+            'content-type': type,
+            ...(length !== undefined && { 'content-length': String(length) }),
+          },
+          body,
+          ...(timeout !== undefined && { timeout }),
+        };
+      },
+      () => ({ ...owner._attachments, [name]: { content_type: type, stub: true } }),
+      { name, bytes: upload.bytes },
+    );
+  const given = options.contentType ?? (upload.type || null);
+  if (given === null) {
+    const type$ = typeOfNamed(name, upload.isText);
+    return new Operation(type$.pipe(mergeMap((type) => write(type).answers())));
+  }
+  assertHeader('content-type', given, 'putAttachment: contentType');
+  return write(given);
 }
 
 /** Deletes an attachment, and records the new revision on the document. */

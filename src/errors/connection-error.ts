@@ -142,7 +142,7 @@ export function isDatabaseReplaced(error: unknown): error is DatabaseReplaced {
   return isKind(error, 'DatabaseReplaced');
 }
 
-/** What the message of an error adds if a write may have been carried out. */
+/** The end of the message of an error if a write may have been carried out. */
 export const MAY_BE_WRITTEN = 'The server may have carried out the request';
 
 /** Codes of connections that failed before a byte of the request was sent. */

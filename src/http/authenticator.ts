@@ -27,7 +27,7 @@ import { LOGOUT, fixedIdentity, isAccepted, readSessionAs } from './identity.ts'
 import type { Channel, Identity } from './identity.ts';
 import { readExchange } from './exchange.ts';
 import type { ReadExchange } from './exchange.ts';
-import { canResend } from './link.ts';
+import { isRepeatableBody } from './transport.ts';
 import type { Link, LinkRequest, Next } from './link.ts';
 import type { TransportResponse } from './transport.ts';
 
@@ -143,7 +143,7 @@ export class Authenticator {
       // The source may have emitted synchronously, and so have restarted the subscriber.
       if (subscriber.closed) return;
       const send = (identity: Identity): Response$ =>
-        this.#attempt(identity, attempt, canResend(request));
+        this.#attempt(identity, attempt, isRepeatableBody(request.body));
       subscriber.add(this.#identify().pipe(mergeMap(send)).subscribe(subscriber));
     });
   }

@@ -5,6 +5,7 @@ import type { Transport } from './transport.ts';
 import { invalidArgument } from '../model/invalid-argument.ts';
 import type { JsonCodec } from '../model/json.ts';
 import type { BackoffOptions, RetryOptions } from '../operators/retry-policy.ts';
+import type { Concurrency } from './concurrency.ts';
 import type { Link, Priority } from './link.ts';
 import { duration } from '../operators/time.ts';
 
@@ -115,6 +116,16 @@ export interface ConnectionOptions {
    * @defaultValue `{ attempts: 3, initialDelay: 100, maxDelay: 30000 }`
    */
   readonly retry?: RetryOptions | false | undefined;
+  /**
+   * The largest number of requests in flight, feeds excepted: a whole number from 1, `Infinity`, or
+   * `'adaptive'`. The others wait, by `priority`.
+   *
+   * `'adaptive'` has no effect below 64 requests in flight, until the server answers 429 or 503: then
+   * it lowers the number and the rate of requests, and waits as `Retry-After` asks. Browsers limit
+   * requests themselves, so that the option is for Node alone.
+   * @defaultValue `'adaptive'` in Node
+   */
+  readonly concurrency?: Concurrency | undefined;
   /**
    * The order of requests that wait, if `concurrency` limits them: `'high'` before `'normal'` before
    * `'low'`.

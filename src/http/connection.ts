@@ -9,6 +9,7 @@ import { assertHeader } from './auth.ts';
 import type { Authorization } from './auth.ts';
 import { Authenticator } from './authenticator.ts';
 import { classifyLink, classifyOwnLink } from './classify.ts';
+import type { Concurrency } from './concurrency.ts';
 import { coalescing } from './connection-options.ts';
 import type { Coalescing, ConnectionOptions, JsonCodec } from './connection-options.ts';
 import { eventsLink } from './events.ts';
@@ -18,14 +19,15 @@ import type { Answer, ReadExchange, ReplicationEndpoint } from './exchange.ts';
 import { defaultTransport } from './fetch-transport.ts';
 import { idleTimeoutLink } from './idle-timeout.ts';
 import { chain } from './link.ts';
-import type { Exchange, Next, RequestSpec } from './link.ts';
+import type { Exchange, Link, Next, RequestSpec } from './link.ts';
 import { failoverLink } from './nodes.ts';
 import { readDefaults, toRequest, toTransport } from './prepare-request.ts';
 import type { Defaults, RequestDefaults } from './prepare-request.ts';
+import { redirectLink } from './redirect.ts';
 import { retryLink } from './retry.ts';
 import { databasePath, parseAddresses } from './url.ts';
 
-/** What all connections of one server share: those that {@link Connection.with} derives, too. */
+/** The part that all connections of one server share. {@link Connection.with} derives connections. */
 interface Shared {
   readonly url: string;
   readonly codec: JsonCodec;
@@ -203,6 +205,7 @@ function share(
     [
       ...(urls.length === 1 ? [] : [failoverLink(urls, scheduler, nodeBackoff)]),
       classifyLink(maxBodySize),
+      redirectLink,
       idleTimeoutLink(scheduler),
       ...networkLinks,
     ],
@@ -219,6 +222,7 @@ function share(
       return (withRetry(request) as Observable<Exchange>).subscribe(subscriber);
     });
   const authenticator = new Authenticator(auth, { scheduler, send: sendAs, hide });
+  const limit = limitOf(options.concurrency, scheduler);
   const ofUser = links.length === 0 ? [] : [wholeBodyLink, classifyOwnLink(maxBodySize), ...links];
   const shared: Shared = {
     url: first,
@@ -230,9 +234,25 @@ function share(
     headers: { accept: 'application/json', ...ownHeaders },
     redactor,
     requests$,
-    send: chain([...ofUser, events, retry, wholeBodyLink, authenticator.link], attempt),
+    send: chain([...ofUser, events, retry, wholeBodyLink, ...limit, authenticator.link], attempt),
   };
   return shared;
+}
+
+type CreateLimit = (option: Concurrency, scheduler: SchedulerLike) => Link;
+
+let createLimit: CreateLimit | null = null;
+
+/** Sets the limit of concurrency. Only Node's entry point calls it, so that pages need not load it. */
+export function setConcurrency(create: CreateLimit): void {
+  createLimit = create;
+}
+
+function limitOf(option: Concurrency | undefined, scheduler: SchedulerLike): readonly Link[] {
+  if (option === Infinity) return [];
+  if (createLimit !== null) return [createLimit(option ?? 'adaptive', scheduler)];
+  if (option === undefined) return [];
+  throw new TypeError('concurrency: only the entry point for Node has this option; remove it');
 }
 
 const DEFAULT_MAX_BODY_SIZE = 268_435_456;

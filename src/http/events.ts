@@ -129,7 +129,7 @@ class Report implements Activity {
     const { bytes } = response as Exchange;
     if (bytes !== undefined) {
       this.#received = bytes.length;
-      // What its reader makes of it is not part of the request.
+      // Errors of its reader are not part of the request.
       this.#finish('end');
       return response;
     }

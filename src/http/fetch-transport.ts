@@ -1,7 +1,10 @@
 import { Observable } from 'rxjs';
 import type { Subscriber } from 'rxjs';
+import { invalidArgument } from '../model/invalid-argument.ts';
 import { CREDENTIAL_HEADERS } from './auth.ts';
-import { hiddenRedirect, redirectedRequest, requireSameOrigin } from './redirect.ts';
+import { oneOf, toBody } from './query.ts';
+import type { Parameters } from './query.ts';
+import { hiddenRedirect, requireSameOrigin } from './redirect.ts';
 import type {
   RequestBody,
   ResponseHeaders,
@@ -9,6 +12,7 @@ import type {
   TransportRequest,
   TransportResponse,
 } from './transport.ts';
+import { takeBlob } from './transport.ts';
 
 /** The options of {@link fetchTransport}. */
 export interface FetchTransportOptions {
@@ -25,19 +29,32 @@ export interface FetchTransportOptions {
   readonly credentials?: 'include' | 'same-origin' | 'omit';
 }
 
+const OPTIONS: Parameters = {
+  fetch: (value, name) => {
+    if (typeof value === 'function') return '';
+    throw invalidArgument(name, 'a function', value);
+  },
+  credentials: oneOf('include', 'same-origin', 'omit'),
+};
+
 /**
  * Returns the transport over `fetch`: the default in browsers and workers. It also runs in Node, Deno
  * and Bun.
  *
  * - **Streams as bodies** are read whole before they are sent. Browsers stream uploads only over
- *   HTTP/2, which CouchDB does not support.
+ *   HTTP/2, which CouchDB does not support. Blobs and files are sent as they are.
+ * - **Headers** that `fetch` computes or forbids, such as `content-length` and `host`, are not passed to it.
  * - **Redirects:** browsers hide where a redirect leads. A request with a body, cookies or own headers
  *   therefore errors with a `RedirectRefused`.
  * - **Truncated bodies:** an answer that is shorter than its `content-length` errors. `fetch` hides the
- *   truncation of a compressed body, and of a body without a length that ends by a reset. Outside of
- *   browsers Corduroy therefore requests attachments uncompressed.
+ *   truncation of a compressed body, and of a body without a length that ends by a reset. Node's `fetch`
+ *   also hides it in chunks with `connection: close`. Outside of browsers Corduroy therefore requests
+ *   attachments uncompressed.
+ *
+ * @throws TypeError for unknown and invalid options.
  */
 export function fetchTransport(options: FetchTransportOptions = {}): Transport {
+  toBody(OPTIONS, options, 'fetchTransport');
   const { credentials = 'same-origin' } = options;
   return {
     send: (request) =>
@@ -68,15 +85,19 @@ async function exchange(
   subscriber: Subscriber<TransportResponse>,
   onSettled: () => void,
 ): Promise<void> {
-  const body = request.body === undefined ? null : await wholeBody(request.body, signal);
-  // The subscriber may have unsubscribed while the body was read.
-  if (signal.aborted) return;
-  const response = await follow(
-    fetch,
-    { ...request, body: body ?? undefined },
-    credentials,
-    signal,
-  );
+  const upload: WholeUpload =
+    request.body === undefined ? {} : await openUpload(request.body, signal);
+  let response: Response;
+  try {
+    // The subscriber may have unsubscribed while the body was read.
+    if (signal.aborted) return;
+    response = await follow(fetch, request, upload.body, credentials, signal);
+  } catch (failure) {
+    await upload.explain?.();
+    throw withReuse(failure);
+  } finally {
+    await upload.close?.();
+  }
   const headers = toRecord(response.headers);
   // Browsers hide a redirect that they do not follow: its status, its headers and its body.
   const status = response.type === 'opaqueredirect' ? 302 : response.status;
@@ -104,55 +125,54 @@ async function exchange(
 }
 
 /**
- * Sends a request, and follows redirects by the rules of all transports. Browsers hide redirects: a
- * request that shows nothing to another origin is sent again, and the browser follows.
+ * Sends a request. Browsers hide redirects: a request that shows nothing to another origin is sent again,
+ * and the browser follows.
  */
 async function follow(
   fetch: typeof globalThis.fetch,
   request: TransportRequest,
+  body: WholeBody | undefined,
   credentials: RequestCredentials,
   signal: AbortSignal,
 ): Promise<Response> {
-  let current = request;
+  const { method, url, cookies, endless } = request;
+  const own = fetchHeaders(request.headers);
   const send = (redirect: RequestRedirect): Promise<Response> =>
-    fetch(current.url, {
-      method: current.method,
+    fetch(url, {
+      method,
       // The length of a compressed body is hidden. Browsers send their own header.
-      headers: isJson(current)
-        ? current.headers
-        : { 'accept-encoding': 'identity', ...current.headers },
-      body: (current.body as string | Uint8Array<ArrayBuffer> | undefined) ?? null,
+      headers: isJson(request) ? own : { 'accept-encoding': 'identity', ...own },
+      body: body ?? null,
       signal,
       // Explicit credentials decide: a cookie of the browser would overrule them.
-      credentials: hasExplicitCredentials(current.headers)
+      credentials: hasExplicitCredentials(request.headers)
         ? 'omit'
-        : current.cookies === true
+        : cookies === true
           ? 'include'
           : credentials,
       redirect,
-      cache: current.endless === true ? 'no-store' : 'default',
+      cache: endless === true ? 'no-store' : 'default',
     });
-  for (let followed = 0; ; followed += 1) {
-    let response = await send('manual');
-    if (request.followRedirects === false) return response;
-    if (response.type === 'opaqueredirect') {
-      if (!isHarmless(current, credentials)) throw hiddenRedirect(current);
-      response = await send('follow');
-    }
-    const { status, headers, url } = response;
-    let next: TransportRequest | null;
-    try {
-      requireSameOrigin(url, current);
-      next = redirectedRequest(status, headers.get('location') ?? undefined, current, followed);
-    } catch (refused) {
-      void response.body?.cancel().catch(() => {});
-      throw refused;
-    }
-    if (next === null) return response;
-    // A body that is not read would keep its socket.
-    await response.body?.cancel();
-    current = next;
+  const response = await send('manual');
+  if (response.type !== 'opaqueredirect' || request.followRedirects === false) return response;
+  if (!isHarmless(request, credentials)) throw hiddenRedirect(request);
+  const followed = await send('follow');
+  try {
+    requireSameOrigin(followed.url, request);
+  } catch (refused) {
+    void followed.body?.cancel().catch(() => {});
+    throw refused;
   }
+  return followed;
+}
+
+/** Marks a failure of a kept-alive connection, as Node's fetch describes it. Browsers send again themselves. */
+function withReuse(failure: unknown): unknown {
+  const { cause } = failure as {
+    readonly cause?: { readonly socket?: { readonly bytesRead?: number } };
+  };
+  const isReused = (cause?.socket?.bytesRead ?? 0) > 0;
+  return isReused ? Object.assign(failure as Error, { reusedSocket: true }) : failure;
 }
 
 async function pump(
@@ -175,20 +195,82 @@ async function pump(
   }
 }
 
-/** Reads a body that is a stream. If `signal` aborts, it stops early, and its result is partial. */
-export async function wholeBody(
-  body: RequestBody,
+/** A body that can be sent as a whole. */
+export type WholeBody = string | Uint8Array<ArrayBuffer> | Blob;
+
+/** The body of a request, and its source. */
+export interface WholeUpload {
+  readonly body?: WholeBody | undefined;
+  /** Throws the error of the source, if that is why the body could not be sent. */
+  readonly explain?: () => Promise<void>;
+  /** Releases the source. */
+  readonly close?: () => Promise<void>;
+}
+
+/** Larger bodies are sent as Blobs, in bytes: Chromium copies all others in the thread of the page. */
+const LARGE = 1_048_576;
+
+/** Opens a body. Reads a stream completely, unless `signal` aborts; its result is partial then. */
+export async function openUpload(
+  body: RequestBody | undefined,
   signal: AbortSignal,
-): Promise<string | Uint8Array<ArrayBuffer>> {
-  if (typeof body === 'string') return body;
-  if (body instanceof Uint8Array) return body as Uint8Array<ArrayBuffer>;
+): Promise<WholeUpload> {
+  if (body === undefined) return { body };
+  if (typeof body === 'string' || body instanceof Uint8Array) return { body: compact(body) };
+  const iterator = body[Symbol.asyncIterator]();
+  const close = async (): Promise<void> => {
+    await iterator.return?.();
+  };
   const parts: Uint8Array<ArrayBuffer>[] = [];
-  for await (const part of body) {
-    // `break` releases the source.
-    if (signal.aborted) break;
-    parts.push(part as Uint8Array<ArrayBuffer>);
+  for (;;) {
+    const { done = false, value } = await iterator.next();
+    if (done) break;
+    const chunk = value as Uint8Array<ArrayBuffer>;
+    const blob = takeBlob(chunk);
+    if (blob !== undefined) {
+      // The source reports its progress.
+      await iterator.next();
+      const explain = async (): Promise<void> => {
+        if (!signal.aborted) await iterator.next();
+      };
+      return { body: blob, explain, close };
+    }
+    if (signal.aborted) {
+      await close();
+      break;
+    }
+    parts.push(chunk);
   }
-  return new Uint8Array(await new Blob(parts).arrayBuffer());
+  const all = new Blob(parts);
+  return { body: all.size < LARGE ? new Uint8Array(await all.arrayBuffer()) : all };
+}
+
+/** Returns a body in the form that a browser copies fastest. */
+function compact(body: string | Uint8Array): WholeBody {
+  if (body.length < LARGE) return body as string | Uint8Array<ArrayBuffer>;
+  if (typeof body !== 'string') return new Blob([body as Uint8Array<ArrayBuffer>]);
+  // The type that fetch sends with a string, unless a header replaces it.
+  return new Blob([new TextEncoder().encode(body)], { type: 'text/plain;charset=UTF-8' });
+}
+
+/** The headers that fetch computes, or does not allow. */
+const COMPUTED_HEADERS = new Set([
+  'connection',
+  'content-length',
+  'expect',
+  'host',
+  'keep-alive',
+  'te',
+  'trailer',
+  'transfer-encoding',
+  'upgrade',
+]);
+
+/** Removes the headers that fetch computes, or does not allow. */
+export function fetchHeaders(headers: Readonly<Record<string, string>>): Record<string, string> {
+  return Object.fromEntries(
+    Object.entries(headers).filter(([name]) => !COMPUTED_HEADERS.has(name.toLowerCase())),
+  );
 }
 
 /** Tells whether a truncated body cannot be taken for a whole one, because its end shows in its text. */

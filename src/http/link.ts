@@ -139,7 +139,7 @@ class Activities implements Activity {
   }
 }
 
-/** What the links of one request share, and what no link of the user sees. */
+/** The state that the built-in links of one request share. Links of the user must not use it. */
 export class RequestContext {
   readonly spec: RequestSpec;
   readonly retry: RetryOptions | false;
@@ -214,9 +214,4 @@ export class SentRequest implements RequestSummary {
 /** Returns the name of the database of a request; null for requests to the server itself. */
 export function databaseOf({ route, path }: Pick<LinkRequest, 'route' | 'path'>): string | null {
   return route.startsWith('/{db}') ? decodeURIComponent(path.split(/[/?]/, 2)[1] ?? '') : null;
-}
-
-/** Tells whether the body of a request can be sent twice. An async iterable can be read only once. */
-export function canResend({ body }: Pick<LinkRequest, 'body'>): boolean {
-  return body === undefined || typeof body === 'string' || body instanceof Uint8Array;
 }

@@ -5,7 +5,7 @@ import { isHTTPError, rawAnswer } from '../errors/http-error.ts';
 import { backoff } from '../operators/retry-policy.ts';
 import type { BackoffOptions } from '../operators/retry-policy.ts';
 import { clock } from '../operators/time.ts';
-import { canResend } from './link.ts';
+import { isRepeatableBody } from './transport.ts';
 import type { Link, LinkRequest, Next } from './link.ts';
 import { requireBackoff } from './query.ts';
 import type { TransportResponse } from './transport.ts';
@@ -65,7 +65,7 @@ class Nodes {
             return throwError(() => error);
           }
           this.#markFailed(node);
-          const mayRetry = (request.reads || wasNotSent(error)) && canResend(request);
+          const mayRetry = (request.reads || wasNotSent(error)) && isRepeatableBody(request.body);
           return mayRetry && tried.size < this.#nodes.length ? next() : throwError(() => error);
         }),
       );

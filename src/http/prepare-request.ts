@@ -36,7 +36,7 @@ const PRIORITIES: readonly unknown[] = ['high', 'normal', 'low'];
  * @param base - The values of those that are missing.
  * @throws TypeError or RangeError for an invalid option.
  */
-export function readDefaults(options: RequestDefaults, base = STANDARD): Defaults {
+export function readDefaults(options: RequestDefaults, base: Defaults = STANDARD): Defaults {
   toBody(DEFAULTS, options, 'with');
   const { timeout = base.timeout, retry = base.retry, priority = base.priority } = options;
   duration(timeout, 'timeout');
@@ -46,7 +46,7 @@ export function readDefaults(options: RequestDefaults, base = STANDARD): Default
   return { timeout, retry, priority };
 }
 
-/** What all requests of a connection have in common. */
+/** The properties of a connection that all its requests have. */
 interface Common {
   readonly url: string;
   readonly codec: JsonCodec;

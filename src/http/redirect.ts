@@ -1,30 +1,64 @@
+import { Observable } from 'rxjs';
+import type { Subscriber } from 'rxjs';
 import { RedirectRefused } from '../errors/connection-error.ts';
-import type { TransportRequest } from './transport.ts';
+import { guarded } from '../operators/to-observable.ts';
+import { isRepeatableBody } from './transport.ts';
+import type { Link, LinkRequest, Next } from './link.ts';
+import type { TransportRequest, TransportResponse } from './transport.ts';
 
 /** Follows at most so many redirects for one request. */
 const MAX_REDIRECTS = 10;
 const REDIRECTS = new Set([301, 302, 303, 307, 308]);
 
 /**
- * Returns the request that a response redirects to, or null if the response is no redirect. All
- * transports follow redirects by these rules:
+ * Follows redirects, unless the request takes them as an answer:
  *
- * - The target has the same origin: no body, header, cookie or credential reaches another one.
+ * - The target has the same origin: no body, header, cookie or credential reaches another one. Others
+ *   error with a `RedirectRefused`.
  * - 301, 302, 307 and 308 keep the method and the body. 303 becomes GET without a body.
- *
- * @param location - The header of the response.
- * @param followed - The number of redirects that the request has followed.
- * @throws RedirectRefused for any other redirect.
  */
-export function redirectedRequest(
-  status: number,
-  location: string | undefined,
-  request: TransportRequest,
+export const redirectLink: Link = (request, next) =>
+  request.context.spec.isAnswer === undefined
+    ? new Observable((subscriber) => send(request, next, 0, subscriber))
+    : next(request);
+
+/** @param followed - The number of redirects that the request has followed. */
+function send(
+  request: LinkRequest,
+  next: Next,
   followed: number,
-): TransportRequest | null {
-  if (location === undefined || !REDIRECTS.has(status) || request.followRedirects === false)
-    return null;
-  const { method, url, body } = request;
+  subscriber: Subscriber<TransportResponse>,
+): void {
+  const attempt = guarded<TransportResponse>(subscriber, {
+    next: (response) => {
+      const { status, headers } = response;
+      const { location } = headers;
+      if (location === undefined || !REDIRECTS.has(status)) {
+        subscriber.next(response);
+        return;
+      }
+      // The body of a redirect may never end.
+      attempt.unsubscribe();
+      send(redirected(status, location, request, followed), next, followed + 1, subscriber);
+    },
+    complete: () => subscriber.complete(),
+  });
+  next(request).subscribe(attempt);
+}
+
+/**
+ * Returns the request that a response redirects to.
+ *
+ * @throws RedirectRefused if Corduroy does not follow.
+ */
+function redirected(
+  status: number,
+  location: string,
+  request: LinkRequest,
+  followed: number,
+): LinkRequest {
+  const { method, server, path } = request;
+  const url = server + path;
   const { origin: from } = new URL(url);
   const refused = (problem: string, to: string | null): RedirectRefused =>
     new RedirectRefused({ from, to, problem }, { method, url });
@@ -40,12 +74,12 @@ export function redirectedRequest(
   if (followed >= MAX_REDIRECTS)
     throw refused(`it is the ${MAX_REDIRECTS + 1}th in a row`, target.origin);
   // Without userinfo, which would replace the credentials.
-  const next = { ...request, url: target.origin + target.pathname + target.search };
+  const next = { ...request, server: target.origin, path: target.pathname + target.search };
   if (status === 303 && method !== 'GET' && method !== 'HEAD') {
-    const { 'content-type': _type, ...headers } = request.headers;
+    const { 'content-type': _type, 'content-length': _length, ...headers } = request.headers;
     return { ...next, method: 'GET', headers, body: undefined };
   }
-  if (body !== undefined && typeof body !== 'string' && !(body instanceof Uint8Array))
+  if (!isRepeatableBody(request.body))
     throw refused('the body is a stream, which cannot be sent twice', target.origin);
   return next;
 }

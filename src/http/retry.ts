@@ -8,7 +8,7 @@ import { backoff, retryAfter } from '../operators/retry-policy.ts';
 import type { RetryOptions } from '../operators/retry-policy.ts';
 import { schedule } from '../operators/time.ts';
 import { guarded } from '../operators/to-observable.ts';
-import { canResend } from './link.ts';
+import { isRepeatableBody } from './transport.ts';
 import type { Link, LinkRequest, Next } from './link.ts';
 import { requireBackoff } from './query.ts';
 import type { TransportResponse } from './transport.ts';
@@ -92,12 +92,13 @@ function delayOf(error: unknown, request: LinkRequest, scheduler: SchedulerLike)
   const { retry: options } = request.context;
   if (options === false) return null;
   const { attempts = 3, maxDelay = 30_000, random = Math.random } = options;
-  if (request.attempt >= attempts || !canResend(request)) return null;
+  if (request.attempt >= attempts || !isRepeatableBody(request.body)) return null;
   const isReset = isConnectionError(error) && error.reusedSocket;
   // The server closed an idle connection as the request was sent. A new connection is the remedy.
   if (isReset && request.repeatable && request.attempt === 1) return 0;
   if (!mayRetry(error, request)) return null;
-  const requested = retryAfter(error, scheduler);
+  const header = isHTTPError(error) ? rawAnswer(error).retryAfter : undefined;
+  const requested = retryAfter(header, scheduler);
   if (requested > maxDelay) return null;
   // Clients that were refused at the same time do not come back at the same time.
   const wait = requested === 0 ? 0 : requested + random() * Math.min(requested / 4, 1000);

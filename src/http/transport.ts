@@ -7,7 +7,7 @@ import type { Observable } from 'rxjs';
 /** The headers of a response, by lower-case name; repeated headers are joined with `', '`. */
 export type ResponseHeaders = Readonly<Record<string, string>>;
 
-/** The body of a request, encoded for the wire. */
+/** The body of a request, encoded for the wire. The first chunk of an iterable may be empty. */
 export type RequestBody = string | Uint8Array | AsyncIterable<Uint8Array>;
 
 /** A request for a transport: complete, with credentials in its headers. */
@@ -21,7 +21,11 @@ export interface TransportRequest {
   readonly reads?: boolean | undefined;
   /** Whether the response may never end, so that it must not occupy a socket of the pool. */
   readonly endless?: boolean | undefined;
-  /** Whether to follow redirects; if false, a redirect is emitted as any response. @defaultValue true */
+  /**
+   * Whether a platform that hides the targets of redirects, as browsers do, may follow one. If false, the
+   * redirect itself is the answer.
+   * @defaultValue true
+   */
   readonly followRedirects?: boolean | undefined;
   /** Whether a browser sends and stores cookies, for a server of another origin too. */
   readonly cookies?: boolean | undefined;
@@ -47,11 +51,25 @@ export interface TransportResponse {
  * - **Errors** with the platform's error. Corduroy converts it, and masks credentials.
  * - **On unsubscribe**, before the head or during the body, the exchange is closed at once.
  *
- * A transport follows redirects within one origin, unless `followRedirects` is false, and errors with a
- * `RedirectRefused` for others. It has no retries and no timeouts.
+ * It has no retries and no timeouts, and emits redirects as any response: Corduroy follows them.
  */
 export interface Transport {
   readonly send: (request: TransportRequest) => Observable<TransportResponse>;
+}
+
+const repeatables = new WeakSet();
+
+/** Makes a body that can be sent twice, because each iteration opens it again. */
+export function repeatableBody(open: () => AsyncIterable<Uint8Array>): AsyncIterable<Uint8Array> {
+  const body = { [Symbol.asyncIterator]: () => open()[Symbol.asyncIterator]() };
+  repeatables.add(body);
+  return body;
+}
+
+/** Tells whether a body can be sent twice. Other iterables can be read only once. */
+export function isRepeatableBody(body: RequestBody | undefined): boolean {
+  if (body === undefined || typeof body === 'string' || body instanceof Uint8Array) return true;
+  return repeatables.has(body);
 }
 
 /** The error that the source of an upload has thrown. */
@@ -88,4 +106,24 @@ export function observed(
       };
     },
   };
+}
+
+/** The Blobs that empty chunks stand for. */
+const blobs = new WeakMap<Uint8Array, () => Blob>();
+
+/**
+ * Returns an empty chunk that announces a body as a Blob. A transport may send that Blob instead of the
+ * chunks that follow; all others need not know of it.
+ *
+ * @param take - Called when a transport takes the Blob.
+ */
+export function announceBlob(take: () => Blob): Uint8Array {
+  const start = new Uint8Array(0);
+  blobs.set(start, take);
+  return start;
+}
+
+/** Takes the Blob that a chunk announces. Undefined for all other chunks. */
+export function takeBlob(chunk: Uint8Array): Blob | undefined {
+  return blobs.get(chunk)?.();
 }

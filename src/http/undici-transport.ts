@@ -3,28 +3,43 @@ import type { Transform } from 'node:stream';
 import { createBrotliDecompress, createGunzip, createInflate } from 'node:zlib';
 import { Observable } from 'rxjs';
 import type { Subscriber } from 'rxjs';
-import { Agent, buildConnector } from 'undici';
+import { Agent, Pool, ProxyAgent, buildConnector } from 'undici';
 import type { Dispatcher } from 'undici';
-import { joinHeaders, toUpload } from './node-http.ts';
-import type { Upload } from './node-http.ts';
-import { redirectedRequest, switchedProtocols } from './redirect.ts';
+import { invalidArgument } from '../model/invalid-argument.ts';
+import {
+  connectionReset,
+  explainTls,
+  isReset,
+  joinHeaders,
+  nodeOptions,
+  observeSocket,
+  routing,
+  toUpload,
+} from './node-http.ts';
+import type { NodeOptions, Route, TlsOptions, Upload } from './node-http.ts';
+import { withCode } from './proxy.ts';
+import type { NodeTransportOptions, Proxy } from './proxy.ts';
+import type { Parameter } from './query.ts';
+import { switchedProtocols } from './redirect.ts';
 import type { Transport, TransportRequest, TransportResponse } from './transport.ts';
 
 /** The options of {@link undiciTransport}. */
-export interface UndiciTransportOptions {
+export interface UndiciTransportOptions extends NodeTransportOptions {
   /**
-   * The maximum number of sockets to one host, for requests other than feeds.
-   * @defaultValue 64
+   * The dispatcher of undici 7 for all requests, as it is. It excludes all other options. Feeds use it
+   * too: each feed occupies a connection, so its `connections` must be more than the number of feeds,
+   * or other requests wait for ever. Corduroy cannot observe its sockets: if a server refuses an upload
+   * before it has all of it, the request may error with a `ConnectionError` instead of the answer.
    */
-  readonly maxSockets?: number;
-  /** The certificate authorities to trust instead of the platform's, as PEM. */
-  readonly ca?: string | readonly string[];
-  /**
-   * Whether to refuse a server with an unverifiable certificate.
-   * @defaultValue true
-   */
-  readonly rejectUnauthorized?: boolean;
+  readonly dispatcher?: Pick<Dispatcher, 'dispatch'> | undefined;
 }
+
+const dispatcher: Parameter = (value, name) => {
+  const isDispatcher = typeof value === 'object' && value !== null && 'dispatch' in value;
+  if (!isDispatcher || typeof value.dispatch !== 'function')
+    throw invalidArgument(name, 'a Dispatcher of undici 7', value);
+  return '';
+};
 
 /**
  * Returns the transport over `undici`, for Node programs that send many requests: it uses a fraction
@@ -34,51 +49,116 @@ export interface UndiciTransportOptions {
  *
  * @example
  * new Couch(url, { transport: undiciTransport() });
+ * @throws TypeError or RangeError for unknown, invalid or contradictory options.
  */
 export function undiciTransport(options: UndiciTransportOptions = {}): Transport {
-  const { maxSockets = 64, ca, rejectUnauthorized = true } = options;
-  // The connection applies timeouts, on its scheduler.
-  const noTimeouts = { headersTimeout: 0, bodyTimeout: 0 };
-  const connect = observeResets(
-    buildConnector({
-      timeout: 0,
-      rejectUnauthorized,
-      ...(ca !== undefined && { ca: [ca].flat() }),
-    }),
+  const checked = nodeOptions(options, 'undiciTransport', { dispatcher });
+  const clientFor = routing<Client>(checked, options.dispatcher, (proxy) =>
+    createRoute(proxy, checked),
   );
-  const pooled = new Agent({ ...noTimeouts, connect, connections: maxSockets });
-  // With `pipelining: 0` a socket serves one request, and is then closed.
-  const endless = new Agent({ ...noTimeouts, connect, pipelining: 0 });
   return {
     send: (request) =>
       new Observable((subscriber) => {
-        const agent = request.endless === true ? endless : pooled;
-        const exchange = new UndiciExchange(agent, request, subscriber);
+        const exchange = new UndiciExchange(clientFor(request), request, subscriber);
         return () => exchange.abort();
       }),
   };
 }
 
+type Client = Pick<Dispatcher, 'dispatch'>;
+
+function createRoute(proxy: Proxy | null, { maxSockets, tls }: NodeOptions): Route<Client> {
+  const pooled = maxSockets === Infinity ? {} : { connections: maxSockets };
+  // With `pipelining: 0` a socket serves one request, and is then closed.
+  const endless = { pipelining: 0 };
+  if (proxy !== null)
+    return { pooled: proxyAgent(proxy, tls, pooled), endless: proxyAgent(proxy, tls, endless) };
+  const connect = observeSockets(buildConnector({ timeout: 0, ...tls }));
+  return {
+    pooled: new Agent({ ...NO_TIMEOUTS, ...pooled, connect }),
+    endless: new Agent({ ...NO_TIMEOUTS, ...endless, connect }),
+  };
+}
+
+/** The connection applies timeouts, on its scheduler. */
+const NO_TIMEOUTS = { headersTimeout: 0, bodyTimeout: 0 };
+
+function proxyAgent(proxy: Proxy, tls: TlsOptions, pool: Pool.Options): Dispatcher {
+  const { url, authorization } = proxy;
+  const { rejectUnauthorized, ca } = tls;
+  return new ProxyAgent({
+    ...NO_TIMEOUTS,
+    ...pool,
+    uri: url.origin,
+    ...(authorization !== null && { token: authorization }),
+    requestTls: { timeout: 0, ...tls },
+    // The client's certificate is for the server.
+    proxyTls: { timeout: 0, rejectUnauthorized, ...(ca !== undefined && { ca }) },
+    clientFactory: (origin, options) => observeTunnels(new Pool(origin, options), proxy),
+    factory: (origin, options: Pool.Options) =>
+      new Pool(origin, {
+        ...options,
+        connect: observeSockets(options.connect as buildConnector.connector),
+      }),
+  });
+}
+
+/** Names the proxy in the errors of its tunnels. */
+function observeTunnels(pool: Pool, proxy: Proxy): Pool {
+  const connect = pool.connect.bind(pool);
+  const observed = async (options: Dispatcher.ConnectOptions): Promise<Dispatcher.ConnectData> => {
+    const tunnel = await connect({ ...options, ...NO_TIMEOUTS }).catch((failure: unknown) => {
+      throw proxy.explain(failure);
+    });
+    if (tunnel.statusCode === 200) return tunnel;
+    tunnel.socket.on('error', () => {}).destroy();
+    throw proxy.refusal(tunnel.statusCode);
+  };
+  return Object.assign(pool, { connect: observed });
+}
+
 type Controller = Dispatcher.DispatchController;
 
-/** The requests that were redirected and aborted. Their exchanges ignore further callbacks. */
-const redirected = new WeakSet<Controller>();
+/** Whether the socket that ends at this moment was reset. */
+let isEndOfReset = false;
 
-/** Whether a socket is reporting an error at this moment. */
-let isResetting = false;
+/** The sockets of errors. */
+const sockets = new WeakMap<Error, { readonly bytesRead: number }>();
+
+/** Returns the socket of an error, which undici describes in some errors. */
+function socketOf(error: Error): { readonly bytesRead: number } | undefined {
+  const { socket } = error as { readonly socket?: { readonly bytesRead: number } };
+  return sockets.get(error) ?? socket;
+}
+
+/** The first error of a socket, for the error with which undici closes it. */
+const origins = new WeakMap<Error, Error>();
 
 /**
- * Returns a connector whose sockets report errors here first. For a response without a length undici
- * takes a reset for the end, and ends the response while it handles the error.
+ * Returns a connector whose sockets are read to the end after a failed write, and whose resets are
+ * errors. undici takes a reset with the code ECONNRESET for the end of a response without a length.
  */
-function observeResets(connect: buildConnector.connector): buildConnector.connector {
+function observeSockets(connect: buildConnector.connector): buildConnector.connector {
   return (options, callback) =>
     connect(options, (...result) => {
       const [, socket] = result;
-      socket?.on('error', () => {
-        isResetting = true;
-        process.nextTick(() => (isResetting = false));
-      });
+      if (socket) {
+        observeSocket(socket);
+        // These listeners precede those of undici, which end the response in the same turn.
+        socket.on('end', () => {
+          if (!isReset(socket)) return;
+          isEndOfReset = true;
+          process.nextTick(() => (isEndOfReset = false));
+        });
+        let first: Error | null = null;
+        socket.on('error', (error: Error & { code?: string }) => {
+          // After an alert of TLS another error follows, which does not name the reason.
+          first ??= withCode(error.message, error.code);
+          origins.set(error, first);
+          sockets.set(error, socket);
+          if (error.code === 'ECONNRESET') error.code = 'ERR_RESET';
+        });
+      }
       callback(...result);
     });
 }
@@ -98,11 +178,11 @@ const DECOMPRESSORS = new Map<string, () => Transform>([
  * would create a promise and a stream for each response.
  */
 export class UndiciExchange implements Dispatcher.DispatchHandler {
-  readonly #agent: Dispatcher;
+  readonly #agent: Client;
   readonly #subscriber: Subscriber<TransportResponse>;
-  #request: TransportRequest;
-  #upload: Upload;
-  #redirects = 0;
+  readonly #request: TransportRequest;
+  readonly #upload: Upload;
+  #hasHead = false;
   #open = true;
   #controller: Controller | null = null;
   #chunks: Subscriber<Uint8Array> | null = null;
@@ -110,11 +190,7 @@ export class UndiciExchange implements Dispatcher.DispatchHandler {
   #decompressor: Transform | null = null;
   #canPause = false;
 
-  constructor(
-    agent: Dispatcher,
-    request: TransportRequest,
-    subscriber: Subscriber<TransportResponse>,
-  ) {
+  constructor(agent: Client, request: TransportRequest, subscriber: Subscriber<TransportResponse>) {
     this.#agent = agent;
     this.#subscriber = subscriber;
     this.#request = request;
@@ -144,22 +220,13 @@ export class UndiciExchange implements Dispatcher.DispatchHandler {
     // Informational responses, such as 100 and 103, precede the response.
     if ((status < 200 && status !== 101) || !this.#open) return;
     const headers = joinHeaders(raw);
-    let next: TransportRequest | null;
-    try {
-      if (status === 101) throw switchedProtocols();
-      next = redirectedRequest(status, headers['location'], this.#request, this.#redirects);
-    } catch (error) {
-      this.#fail(error);
+    // Its body would never end.
+    if (status === 101) {
+      this.#fail(switchedProtocols());
       controller.abort(new Error('The exchange was aborted'));
       return;
     }
-    if (next !== null) {
-      // Its body may never end.
-      redirected.add(controller);
-      controller.abort(new Error('The request was redirected'));
-      this.#follow(next);
-      return;
-    }
+    this.#hasHead = true;
     const encoding = headers['content-encoding'] ?? '';
     this.#createDecompressor = DECOMPRESSORS.get(encoding.trim().toLowerCase());
     // undici throws an uncaught AssertionError if such a socket ends while it is paused.
@@ -172,7 +239,7 @@ export class UndiciExchange implements Dispatcher.DispatchHandler {
   }
 
   onResponseData(controller: Controller, chunk: Uint8Array): void {
-    if (!this.#open || redirected.has(controller)) return;
+    if (!this.#open) return;
     if (this.#createDecompressor === undefined) {
       this.#chunks?.next(chunk);
       return;
@@ -183,15 +250,17 @@ export class UndiciExchange implements Dispatcher.DispatchHandler {
     this.#decompressor.once('drain', () => controller.resume());
   }
 
-  onResponseEnd(controller: Controller): void {
-    if (!this.#open || redirected.has(controller)) return;
-    if (isResetting) this.#fail(new Error('the connection was reset'));
+  onResponseEnd(): void {
+    if (!this.#open) return;
+    if (isEndOfReset) this.#fail(connectionReset());
     else if (this.#decompressor === null) this.#complete();
     else this.#decompressor.end();
   }
 
-  onResponseError(controller: Controller, error: Error): void {
-    if (!redirected.has(controller)) this.#fail(error);
+  onResponseError(_: Controller, error: Error): void {
+    const failure = explainTls(origins.get(error) ?? error);
+    const isReused = !this.#hasHead && (socketOf(error)?.bytesRead ?? 0) > 0;
+    this.#fail(isReused ? Object.assign(failure as Error, { reusedSocket: true }) : failure);
   }
 
   #dispatch(): void {
@@ -207,6 +276,8 @@ export class UndiciExchange implements Dispatcher.DispatchHandler {
           ? headers
           : Object.assign({ 'accept-encoding': ACCEPTED_ENCODINGS }, headers),
       body: this.#upload ?? null,
+      // Also for the dispatcher of the user.
+      ...NO_TIMEOUTS,
     };
     this.#agent.dispatch(options, this);
   }
@@ -234,12 +305,5 @@ export class UndiciExchange implements Dispatcher.DispatchHandler {
         this.#fail(error);
         controller?.abort(error);
       });
-  }
-
-  #follow(request: TransportRequest): void {
-    this.#redirects += 1;
-    this.#request = request;
-    this.#upload = toUpload(request.body);
-    this.#dispatch();
   }
 }

@@ -206,7 +206,7 @@ export function orVerified<T>(
   db: DatabaseScope,
   write: () => SentWrite,
   toValue: (rev: string) => T,
-  { keptRevisions = false, code = 201 } = {},
+  { keptRevisions = false, code = 201 }: { keptRevisions?: boolean; code?: number } = {},
 ): MonoTypeOperatorFunction<Answer<T>> {
   const find = (error: unknown): Observable<Answer<T> | null> =>
     verifyWrites(db, [write()], keptRevisions).pipe(

@@ -104,21 +104,20 @@ export class RetryPolicy {
     if (!isTransient(error) && !isUnusable) return null;
     if (this.tolerance === 0 || this.#now() - this.#lastSuccess > this.tolerance) return null;
     this.#attempt += 1;
-    const requested = Math.min(retryAfter(error, this.#scheduler), MAX_RETRY_AFTER);
-    return Math.max(backoff(this.#attempt, this.#options), requested);
+    const header = isHTTPError(error) ? rawAnswer(error).retryAfter : undefined;
+    return Math.max(backoff(this.#attempt, this.#options), retryAfter(header, this.#scheduler));
   }
 }
 
 /**
- * Returns the delay that the `retry-after` header of a response requests, in milliseconds: the header
- * has a number of seconds, or a date. Returns 0 without one.
+ * Returns the delay that a `retry-after` header requests, in milliseconds: a number of seconds, or a
+ * date. Returns 0 if there is no header, or an invalid one.
  */
-export function retryAfter(error: unknown, scheduler: SchedulerLike): number {
-  const value = isHTTPError(error) ? rawAnswer(error).retryAfter : undefined;
-  if (value === undefined) return 0;
-  const seconds = Number(value);
-  const delay = Number.isFinite(seconds) ? seconds * 1000 : Date.parse(value) - scheduler.now();
-  return delay > 0 ? delay : 0;
+export function retryAfter(header: string | undefined, scheduler: SchedulerLike): number {
+  if (header === undefined) return 0;
+  const seconds = Number(header);
+  const delay = Number.isFinite(seconds) ? seconds * 1000 : Date.parse(header) - scheduler.now();
+  return delay > 0 ? Math.min(delay, MAX_RETRY_AFTER) : 0;
 }
 
 /** The longest `retry-after` that is obeyed, in milliseconds. */

@@ -1,14 +1,14 @@
 /**
- * The entry point for tests: servers for the tests of programs that use Corduroy, without a
- * network. It depends on no test runner and on no platform.
+ * The entry point for tests: servers without a network, and faults, for the tests of programs
+ * that use Corduroy. It depends on no test runner and on no platform.
  */
+export { faults } from './faults.ts';
+export type { ConnectionFault, FaultsLink, FaultsOptions } from './faults.ts';
 export { fault } from './reply.ts';
 export type { Fault } from './reply.ts';
-export { marbleServer } from './marble-server.ts';
-export type { MarbleServer } from './marble-server.ts';
+export { marbleServer, marbleTests } from './marble-server.ts';
+export type { MarbleHelpers, Marbles, MarblesOptions, MarbleServer } from './marble-server.ts';
 export type { FeedMarble, MarbleFeed } from './marble-feed.ts';
-export { marbleTests } from './marbles.ts';
-export type { MarbleHelpers, Marbles, MarblesOptions } from './marbles.ts';
 export { raw, status } from './reply.ts';
 export type { RawOptions, Reply } from './reply.ts';
 export type { ServerRequest } from './route.ts';

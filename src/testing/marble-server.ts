@@ -1,10 +1,11 @@
 import { Observable, defer, finalize, isObservable, map, of, take, throwIfEmpty } from 'rxjs';
+import { TestScheduler } from 'rxjs/testing';
 import type { RunHelpers } from 'rxjs/testing';
 import { Couch } from '../couch.ts';
 import type { CouchOptions } from '../couch.ts';
 import type { Transport, TransportRequest, TransportResponse } from '../http/transport.ts';
 import { invalidArgument } from '../model/invalid-argument.ts';
-import { fail } from './reply.ts';
+import { STEADY, fail } from './reply.ts';
 import { MarbleFeed } from './marble-feed.ts';
 import type { FeedMarble } from './marble-feed.ts';
 import { toReply, withoutBody } from './reply.ts';
@@ -107,11 +108,11 @@ export class MarbleServer {
   }
 
   /**
-   * Returns a `Couch` that reaches this server. Single requests are not retried, because the random delays
-   * of retries have no fixed frames. Pass `retry` for a test of retries.
+   * Returns a `Couch` that reaches this server. Retries and the limit of concurrency are off, because their
+   * random delays have no fixed frames. Pass `retry` or `concurrency` for a test of them.
    */
   couch(options: Omit<CouchOptions, 'transport'> = {}): Couch {
-    return new Couch('http://couch.test', { retry: false, ...options, transport: this.transport });
+    return new Couch('http://couch.test', { ...STEADY, ...options, transport: this.transport });
   }
 
   #route(pattern: string, answer: unknown): Route {
@@ -191,6 +192,63 @@ export function marbleServer({ cold }: Pick<RunHelpers, 'cold'>): MarbleServer {
   if (typeof cold !== 'function')
     throw invalidArgument('marbleServer: cold', 'the helper of TestScheduler.run', cold);
   return new MarbleServer(cold);
+}
+
+/** The helpers of a marble test: those of RxJS, a server, and a `Couch` that reaches it. */
+export interface MarbleHelpers extends RunHelpers {
+  readonly server: MarbleServer;
+  readonly couch: Couch;
+  readonly scheduler: TestScheduler;
+}
+
+/** The options of {@link marbleTests}. */
+export interface MarblesOptions {
+  /**
+   * The virtual time after which a test ends, in milliseconds. It matters if a stream never ends,
+   * for example a feed that nothing unsubscribes from.
+   * @defaultValue 600000
+   */
+  readonly duration?: number;
+}
+
+/** Wraps a marble test in a function that you can pass to `it`. */
+export type Marbles = (test: (helpers: MarbleHelpers) => void) => () => void;
+
+/**
+ * Returns a function that wraps marble tests, for any test runner.
+ *
+ * @param assertDeepEqual - Throws if two values differ.
+ * @throws TypeError if `assertDeepEqual` is not a function.
+ * @throws RangeError for an invalid duration.
+ * @example
+ * const marbles = marbleTests((actual, expected) => expect(actual).toEqual(expected));
+ *
+ * it('reads an order', marbles(({ server, couch, cold, expectObservable }) => {
+ *   server.on('GET /orders/:id', cold('--a', { a: { _id: '17' } }));
+ *   expectObservable(couch.use('orders').get('17')).toBe('--(a|)', { a: { _id: '17' } });
+ * }));
+ */
+export function marbleTests(
+  assertDeepEqual: (actual: unknown, expected: unknown) => void,
+  options: MarblesOptions = {},
+): Marbles {
+  const { duration = 600_000 } = options;
+  if (typeof assertDeepEqual !== 'function')
+    throw invalidArgument(
+      'marbleTests: assertDeepEqual',
+      'a function that compares two values',
+      assertDeepEqual,
+    );
+  if (typeof duration !== 'number' || !(duration >= 0))
+    throw invalidArgument('marbleTests: duration', 'milliseconds from 0', duration, RangeError);
+  return (test) => () => {
+    const scheduler = new TestScheduler(assertDeepEqual);
+    scheduler.run((helpers) => {
+      scheduler.maxFrames = duration;
+      const server = marbleServer(helpers);
+      test({ ...helpers, scheduler, server, couch: server.couch() });
+    });
+  };
 }
 
 /** Makes the exchange of a transport: it completes when the body is read, or on unsubscribe. */

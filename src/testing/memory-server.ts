@@ -6,7 +6,7 @@ import type { CouchOptions } from '../couch.ts';
 import type { Transport, TransportRequest, TransportResponse } from '../http/transport.ts';
 import { invalidArgument } from '../model/invalid-argument.ts';
 import { MemoryRouter } from './memory-router.ts';
-import { Refusal } from './reply.ts';
+import { Refusal, STEADY } from './reply.ts';
 import { withoutBody } from './reply.ts';
 import type { Reply } from './reply.ts';
 import { readRequest, requestLine, requestLog } from './route.ts';
@@ -73,13 +73,13 @@ export class MemoryServer {
   }
 
   /**
-   * Returns a `Couch` that reaches this server. Single requests are not retried, so that a fault of the
-   * test is one failure. Pass `retry` for a test of retries.
+   * Returns a `Couch` that reaches this server. Retries and the limit of concurrency are off, so that a
+   * fault of the test is one failure. Pass `retry` or `concurrency` for a test of them.
    */
   couch(options: Omit<CouchOptions, 'transport'> = {}): Couch {
     return new Couch('http://couch.test', {
       codec: this.#codec,
-      retry: false,
+      ...STEADY,
       ...options,
       transport: this.transport,
     });

@@ -4,6 +4,12 @@ import type { Observable } from 'rxjs';
 import type { ResponseHeaders, TransportResponse } from '../http/transport.ts';
 import { invalidArgument } from '../model/invalid-argument.ts';
 
+/** The options of a `Couch` that sends each request once, and at once. */
+export const STEADY: { readonly retry: false; readonly concurrency: number } = {
+  retry: false,
+  concurrency: Infinity,
+};
+
 /**
  * Fails the test itself, even if the code under test handles errors: the scheduler throws the error
  * in virtual time, else a timer throws it.
@@ -97,6 +103,14 @@ const COUCHDB_ERRORS: Readonly<Record<number, readonly [error: string, reason: s
   503: ['service_unavailable', 'The service is not available.'],
 };
 
+/** Returns the `error` and `reason` that CouchDB sends with a status, or those of a status that it does not send. */
+export function couchError(
+  code: number,
+  otherwise: string,
+): readonly [error: string, reason: string] {
+  return COUCHDB_ERRORS[code] ?? [`status_${code}`, otherwise];
+}
+
 /**
  * Returns a response with a status: `status(409)`,
  * `status(503, undefined, { 'retry-after': '2' })`.
@@ -108,7 +122,7 @@ const COUCHDB_ERRORS: Readonly<Record<number, readonly [error: string, reason: s
 export function status(code: number, body?: unknown, headers: ResponseHeaders = {}): Reply {
   if (!Number.isInteger(code) || code < 200 || code > 599)
     throw invalidArgument('status: code', 'an HTTP status from 200 to 599', code, RangeError);
-  const [error, reason] = COUCHDB_ERRORS[code] ?? [`status_${code}`, 'The test set this status.'];
+  const [error, reason] = couchError(code, 'The test set this status.');
   return json(code, body ?? (code < 400 ? { ok: true } : { error, reason }), headers);
 }
 

@@ -1,15 +1,21 @@
-import { Database, offline } from 'corduroy';
+import { Couch, offline } from 'corduroy';
 import { Subject, concatMap, merge } from 'rxjs';
 import type { DemoDocument } from './documents.ts';
 
 /** The name by which the demo's server recognizes the connections of this page. */
 export const client = `page-${Math.random().toString(36).slice(2, 10)}`;
 
-const path = document.documentElement.dataset['database'] ?? '';
+const name = decodeURIComponent(document.documentElement.dataset['database'] ?? '');
 
-export const db = new Database<DemoDocument>(new URL(path, location.href).href, {
+/** The demo's server passes the requests for its database on to CouchDB. */
+const couch = new Couch(new URL('couch', location.href).href, {
   headers: { 'x-demo-client': client },
 });
+
+export const db = couch.use<DemoDocument>(name);
+
+/** The events of the requests of this page. */
+export const requests$ = couch.requests$;
 
 const retry$ = new Subject<void>();
 

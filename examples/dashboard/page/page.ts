@@ -23,12 +23,13 @@ import { SECONDS, type Second, chartIn } from './chart.ts';
 import { cutEnds$, cutOnClick, ignoreErrors, stats$ } from './demo-server.ts';
 import { airportsOf, isAirport } from './documents.ts';
 import { dateOf, find, show } from './elements.ts';
-import { db, feed, retryNow, slowFeed } from './feed.ts';
+import { db, feed, requests$, retryNow, slowFeed } from './feed.ts';
 import { showFlights } from './flights-card.ts';
 import { NO_FLIGHTS, compare, countFlights } from './flight-count.ts';
 import { loadMap } from './flight-map.ts';
 import { message$, showMessage } from './map-message.ts';
 import { flights$ } from './missed-flights.ts';
+import { requestsIn, withRequest } from './request-log.ts';
 import { showState, withCountdown } from './retry-card.ts';
 import { addBatch, showConnections, subscribeWhileOn, textOf } from './sharing.ts';
 import { tableIn } from './table.ts';
@@ -38,6 +39,11 @@ const isLive$ = feed.state$.pipe(map(({ status }) => status === 'live'));
 const isWaiting$ = feed.state$.pipe(map(({ status }) => status === 'waiting'));
 
 tabsIn(find('tabs'));
+
+// The log of the requests. This comes first: it reports only requests that start after it.
+requests$
+  .pipe(scan(withRequest, []))
+  .subscribe(requestsIn(find('requests') as HTMLTableSectionElement));
 
 // The state of the feed, and what it retries.
 withCountdown(feed.state$).subscribe(showState);
