@@ -17,18 +17,18 @@ const core = 'core';
 
 /** Budgets in bytes, 2 % above the measured size; `without` matches paths that must not be bundled. */
 const imports = [
-  { name: 'everything', code: `export * from '${browser}'`, budget: 63_230 },
-  { name: 'Couch', code: `export { Couch } from '${browser}'`, budget: 60_550 },
+  { name: 'everything', code: `export * from '${browser}'`, budget: 64_500 },
+  { name: 'Couch', code: `export { Couch } from '${browser}'`, budget: 61_700 },
   {
     name: 'Couch of corduroy/core',
     code: `export { Couch } from '${core}'`,
-    budget: 37_560,
+    budget: 39_700,
     without: /^src.live|strategies|upsert|leaves|matcher|deploy|resharding|tab-/,
   },
   {
     name: 'a live document',
     code: `import { Database } from '${browser}'; new Database('a').doc$('b').subscribe()`,
-    budget: 54_720,
+    budget: 57_400,
   },
   {
     name: 'openTelemetry',

@@ -93,7 +93,7 @@ describe.each([
 
   it('are named in errors by the node that failed last', async () => {
     const nodes = await startNodes();
-    const couch = couchOf(nodes);
+    const couch = couchOf(nodes, { retry: false });
     for (const node of nodes) node.answer({ status: 502, body: '<h1>Bad gateway</h1>' });
     const error = await failure(couch.version());
     expect(isServerError(error)).toBe(true);

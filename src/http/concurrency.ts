@@ -57,13 +57,13 @@ export type ConcurrencyLink = Link & { readonly state: ConcurrencyState };
  * refusal count as one round, and their answers change nothing more. Then:
  *
  * - The first refusal sets the limit to 1. The limit grows by 1 with each answer, up to half of the
- *   requests that were in flight, and then by 1 with each round. Later refusals halve it.
+ *   requests that were in flight, and then by 1 with each round. Later ones with status 503 halve it.
  * - No request leaves before the time in `retry-after`, up to 10 minutes.
  * - A 429 reveals a limit of the rate. The requests then leave evenly, at 90 % of the answers of the
  *   last second. This rate doubles every 500 ms until the next 429 corrects it. After that it doubles
  *   within 20 s. It ends after 30 s without a 429.
- * - If the first request after a 429 receives a 429 as well, the queue pauses: for `retry-after`, or
- *   from 250 ms up to 8 s.
+ * - If no answer comes between two 429, the limit is 1 again. Without `retry-after`, the queue pauses
+ *   as long as the server has refused requests, from 250 ms up to 8 s.
  * - While a refusal is likely, first attempts precede retries, which have fewer attempts left: during
  *   the 16 answers after a refusal, and until a 429 has corrected the rate.
  * - If most answers of a round take more than twice the average of their route, the limit decreases

@@ -122,7 +122,7 @@ export interface Activity {
   retry(error: unknown, delay: number): void;
 }
 
-/** Passes what happens to a request to all who observe it. */
+/** Passes the events of a request to all observers. */
 class Activities implements Activity {
   readonly observers: Set<Activity> = new Set();
 
