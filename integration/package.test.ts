@@ -17,6 +17,7 @@ import * as core from '../src/core.ts';
 import * as integers from '../src/exact-integers.ts';
 import * as browser from '../src/index.browser.ts';
 import * as node from '../src/index.ts';
+import * as telemetry from '../src/opentelemetry/index.ts';
 import * as testing from '../src/testing/index.ts';
 import * as undici from '../src/undici.ts';
 import { startLanguageServer } from './helpers/language-server.ts';
@@ -51,7 +52,16 @@ beforeAll(async () => {
   const [packed] = JSON.parse(stdout) as [{ filename: string; files: { path: string }[] }];
   files = packed.files.map(({ path }) => path);
   await run('tar', ['-xzf', packed.filename], { cwd: copy });
-  const modules = ['rxjs', 'rxjs-for-await', 'tslib', 'got', 'mime', 'undici', '@angular'];
+  const modules = [
+    'rxjs',
+    'rxjs-for-await',
+    'tslib',
+    'got',
+    'mime',
+    'undici',
+    '@angular',
+    '@opentelemetry',
+  ];
   project = await install('project', join(copy, 'package'), modules);
   installed = join(project, 'node_modules', 'corduroy');
 });
@@ -84,6 +94,7 @@ const entryPoints: Readonly<Record<string, object>> = {
   'corduroy/core': core,
   'corduroy/cross-tab': tabs,
   'corduroy/exact-integers': integers,
+  'corduroy/opentelemetry': telemetry,
   'corduroy/testing': testing,
   'corduroy/undici': undici,
 };
