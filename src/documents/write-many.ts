@@ -8,7 +8,7 @@ import type { Answer } from '../http/exchange.ts';
 import { asArray, asObject, requireSameId } from '../http/decode.ts';
 import type { DatabaseScope } from '../http/scope.ts';
 import { verifyWrites } from '../http/verify-writes.ts';
-import { isConnectionError, mayBeWritten } from '../errors/connection-error.ts';
+import { mayBeWritten } from '../errors/connection-error.ts';
 import type { WrittenRevision } from '../http/verify-writes.ts';
 import { BULK_DOCS, endpoint } from '../http/url.ts';
 import { withId, writeQuery } from './write.ts';
@@ -52,14 +52,8 @@ function writeBatch<T extends object>(
         return isolateRefusal(db, writes, options, error, afterRefusal);
       if (!mayBeWritten(error) && !mayRefuseOneDocument(error)) return throwError(() => error);
       return verifyWrites(db, writes, options.newEdits === false).pipe(
-        catchError(() => of<readonly WrittenRevision[] | null>(null)),
-        mergeMap((revs) => {
-          const isNew = revs?.every((rev) => rev === null) === true && !afterRefusal;
-          // The server had closed the connection before it read the request.
-          if (isNew && isConnectionError(error) && error.reusedSocket)
-            return writeBatch(db, writes, options, true);
-          return of(answerOf(writes, revs ?? [], failure));
-        }),
+        catchError(() => of<readonly WrittenRevision[]>([])),
+        map((revs) => answerOf(writes, revs, failure)),
       );
     }),
   );

@@ -32,11 +32,14 @@ const VERIFY_TIMEOUT = 10_000;
  * replaced by a later revision already. Errors as those requests do.
  *
  * @param keptRevisions - Whether the writes kept their `_rev`, as with `newEdits: false`.
+ * @param untouched - Receives the writes that nothing on the server follows: the document is absent, or
+ * its present revision is the one that the write replaces.
  */
 export function verifyWrites(
   db: DatabaseScope,
   writes: readonly SentWrite[],
   keptRevisions = false,
+  untouched?: Set<SentWrite>,
 ): Observable<readonly WrittenRevision[]> {
   if (keptRevisions) {
     const refs = writes.map(({ id, doc }) => ({ id, rev: doc._rev as string }));
@@ -51,6 +54,13 @@ export function verifyWrites(
     withData,
   ).pipe(
     mergeMap((leavesOf) => {
+      writes.forEach((write, i) => {
+        const { _rev: base } = write.doc;
+        const leaves = leavesOf[i] ?? [];
+        const isUntouched =
+          base === undefined ? leaves.length === 0 : leaves.some(({ _rev: rev }) => rev === base);
+        if (isUntouched) untouched?.add(write);
+      });
       const found = writes.map((write, i) => findWrite(db, write, leavesOf[i] ?? []));
       const older = found.flatMap((one, i) =>
         one.ancestor === undefined ? [] : [{ i, id: writes[i]?.id ?? '', rev: one.ancestor }],
@@ -76,7 +86,10 @@ export function verifyWrites(
   );
 }
 
-/** Reads the revisions that follow one directly, or the present ones of a new document. */
+/**
+ * Reads the revisions that follow one directly; without one, the first revisions of a new document. A
+ * later revision of a new document may be of another client.
+ */
 export function nextRevisions(
   db: DatabaseScope,
   id: string,
@@ -85,7 +98,7 @@ export function nextRevisions(
   return readLeaves(db, [{ id }]).pipe(
     map(([leaves = []]) => {
       const next = leaves.flatMap((leaf) => {
-        if (base === undefined) return [leaf._rev];
+        if (base === undefined) return leaf._rev.startsWith('1-') ? [leaf._rev] : [];
         const history = ancestryOf(leaf);
         return [history[history.indexOf(base) - 1]];
       });
@@ -197,7 +210,8 @@ const unpadded = (base64: string): string => base64.replaceAll('=', '');
  * Returns an operator that finds out whether a failed write has been carried out. It then emits an answer
  * with the revision; otherwise it errors with the error of the write.
  *
- * If the server had closed the kept-alive connection and has no such write, it is sent once more.
+ * If the server had closed the kept-alive connection and nothing has changed there, the write is sent
+ * once more.
  *
  * @param write - Describes the write, after it was sent.
  * @param toValue - Makes the value from the revision.
@@ -208,26 +222,30 @@ export function orVerified<T>(
   toValue: (rev: string) => T,
   { keptRevisions = false, code = 201 }: { keptRevisions?: boolean; code?: number } = {},
 ): MonoTypeOperatorFunction<Answer<T>> {
-  const find = (error: unknown): Observable<Answer<T> | null> =>
-    verifyWrites(db, [write()], keptRevisions).pipe(
+  const find = (error: unknown, untouched?: Set<SentWrite>): Observable<Answer<T> | null> =>
+    verifyWrites(db, [write()], keptRevisions, untouched).pipe(
       catchError(() => throwError(() => error)),
       map(([rev]) => (typeof rev === 'string' ? { value: toValue(rev), code, headers: {} } : null)),
     );
   return (source) => {
-    const again = source.pipe(
-      catchError((error: unknown) =>
-        // The first request may have arrived after all.
-        mayBeWritten(error) || isConflict(error)
-          ? find(error).pipe(map((answer) => orThrow(answer, error)))
-          : throwError(() => error),
-      ),
-    );
+    // The first request may have arrived after all: then a conflict does not tell whether it was written.
+    const again = (first: unknown): Observable<Answer<T>> =>
+      source.pipe(
+        catchError((error: unknown) => {
+          const failure = isConflict(error) ? first : error;
+          if (!mayBeWritten(failure)) return throwError(() => failure);
+          return find(failure).pipe(map((answer) => orThrow(answer, failure)));
+        }),
+      );
     return source.pipe(
       catchError((error: unknown) => {
         if (!mayBeWritten(error)) return throwError(() => error);
-        const mayRepeat = isConnectionError(error) && error.reusedSocket;
-        return find(error).pipe(
-          mergeMap((answer) => (answer === null && mayRepeat ? again : of(orThrow(answer, error)))),
+        const untouched = new Set<SentWrite>();
+        return find(error, untouched).pipe(
+          mergeMap((answer) => {
+            const mayRepeat = isConnectionError(error) && error.reusedSocket && untouched.size > 0;
+            return answer === null && mayRepeat ? again(error) : of(orThrow(answer, error));
+          }),
         );
       }),
     );
