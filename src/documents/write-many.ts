@@ -9,7 +9,7 @@ import { asArray, asObject, requireSameId } from '../http/decode.ts';
 import type { DatabaseScope } from '../http/scope.ts';
 import { verifyWrites } from '../http/verify-writes.ts';
 import { mayBeWritten } from '../errors/connection-error.ts';
-import type { WrittenRevision } from '../http/verify-writes.ts';
+import type { SentWrite, WrittenRevision } from '../http/verify-writes.ts';
 import { BULK_DOCS, endpoint } from '../http/url.ts';
 import { withId, writeQuery } from './write.ts';
 import type { Write, WriteOptions, WriteOutcome } from './write.ts';
@@ -34,22 +34,24 @@ export function writeMany<T extends object>(
   writes: readonly Write<T>[],
   options: WriteOptions,
 ): Observable<BulkAnswer<T>> {
-  return writeBatch(db, writes, options, false);
+  return writeBatch(db, writes, options, null);
 }
 
-/** @param afterRefusal - An earlier request, which was refused, may have written some of them. */
+/** @param refusal - The error of an earlier request, which may have written some of them; or null. */
 function writeBatch<T extends object>(
   db: DatabaseScope,
   writes: readonly Write<T>[],
   options: WriteOptions,
-  afterRefusal: boolean,
+  refusal: CorduroyError | null,
 ): Observable<BulkAnswer<T>> {
   return sendBulkDocs(db, writes, options).pipe(
-    mergeMap((answer) => (afterRefusal ? recogniseOwnWrites(db, writes, answer) : of(answer))),
+    mergeMap((answer) =>
+      refusal === null ? of(answer) : recogniseOwnWrites(db, writes, answer, refusal),
+    ),
     catchError((error: unknown) => {
       const failure = error as CorduroyError;
       if (options.allOrNothing !== true && refusesOneDocument(error))
-        return isolateRefusal(db, writes, options, error, afterRefusal);
+        return isolateRefusal(db, writes, options, error, refusal !== null);
       if (!mayBeWritten(error) && !mayRefuseOneDocument(error)) return throwError(() => error);
       return verifyWrites(db, writes, options.newEdits === false).pipe(
         catchError(() => of<readonly WrittenRevision[]>([])),
@@ -112,7 +114,7 @@ function isolateRefusal<T extends object>(
     if (!afterRefusal || isNamed(write)) return of(answer);
     // An earlier request may have written it, and was refused for another document.
     const conflict = { ok: false, id, doc, error: 'conflict', reason: '' } as const;
-    return recogniseOwnWrites(db, [write], { ...answer, value: [conflict] }).pipe(
+    return recogniseOwnWrites(db, [write], { ...answer, value: [conflict] }, error).pipe(
       map((present) => {
         if (present.failure !== undefined || present.value[0]?.ok === true) return present;
         // The size of this request says nothing about the earlier one.
@@ -138,7 +140,7 @@ function isolateRefusal<T extends object>(
             const next =
               first !== undefined && first === writes[named]
                 ? refused(first)
-                : writePart(db, part, options, before, mayBeStored);
+                : writePart(db, part, options, before, mayBeStored ? error : null);
             return next.pipe(map((answer) => join(before, answer)));
           }),
         ),
@@ -152,11 +154,11 @@ function writePart<T extends object>(
   writes: readonly Write<T>[],
   options: WriteOptions,
   { failure }: BulkAnswer<T>,
-  mayBeStored: boolean,
+  refusal: CorduroyError | null,
 ): Observable<BulkAnswer<T>> {
   // After a failure nothing more is sent.
   if (failure !== undefined) return of(answerOf(writes, [], failure));
-  return writeBatch(db, writes, options, mayBeStored).pipe(
+  return writeBatch(db, writes, options, refusal).pipe(
     catchError((error: unknown) => of(answerOf(writes, [], error as CorduroyError))),
   );
 }
@@ -166,23 +168,25 @@ function recogniseOwnWrites<T extends object>(
   db: DatabaseScope,
   writes: readonly Write<T>[],
   answer: BulkAnswer<T>,
+  refusal: CorduroyError,
 ): Observable<BulkAnswer<T>> {
   const indexes = answer.value.flatMap((outcome, i) =>
     outcome.ok || outcome.error !== 'conflict' ? [] : [i],
   );
   if (indexes.length === 0) return of(answer);
-  return verifyWrites(
-    db,
-    indexes.map((i) => writes[i] as Write<T>),
-  ).pipe(
+  const unclear = new Set<SentWrite>();
+  const conflicts = indexes.map((i) => writes[i] as Write<T>);
+  return verifyWrites(db, conflicts, false, { unclear }).pipe(
     map((revs) => {
       const value = [...answer.value];
       indexes.forEach((i, n) => {
         const { id, doc } = writes[i] as Write<T>;
         const rev = revs[n] ?? null;
         if (rev !== null) value[i] = { ok: true, id, doc, rev };
+        else if (unclear.has(conflicts[n] as SentWrite))
+          value[i] = { ok: false, id, doc, error: 'unknown', reason: UNKNOWN };
       });
-      return { ...answer, value };
+      return unclear.size > 0 ? { ...answer, value, failure: refusal } : { ...answer, value };
     }),
     catchError((error: unknown) => {
       const value = [...answer.value];

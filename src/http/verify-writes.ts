@@ -21,6 +21,17 @@ export type WrittenRevision = string | null;
 /** How long the read that follows a failure may be silent, in milliseconds. */
 const VERIFY_TIMEOUT = 10_000;
 
+/** Further results of {@link verifyWrites}, for those who need them. */
+interface Findings {
+  /**
+   * Receives the writes whose place is as it was: the document is absent, or its present revision is the
+   * one that the write replaces.
+   */
+  readonly untouched?: Set<SentWrite>;
+  /** Receives the writes of new documents that another client may have changed since. */
+  readonly unclear?: Set<SentWrite>;
+}
+
 /**
  * Finds out which writes the server has carried out although their answer was lost.
  *
@@ -32,14 +43,12 @@ const VERIFY_TIMEOUT = 10_000;
  * replaced by a later revision already. Errors as those requests do.
  *
  * @param keptRevisions - Whether the writes kept their `_rev`, as with `newEdits: false`.
- * @param untouched - Receives the writes that nothing on the server follows: the document is absent, or
- * its present revision is the one that the write replaces.
  */
 export function verifyWrites(
   db: DatabaseScope,
   writes: readonly SentWrite[],
   keptRevisions = false,
-  untouched?: Set<SentWrite>,
+  { untouched, unclear }: Findings = {},
 ): Observable<readonly WrittenRevision[]> {
   if (keptRevisions) {
     const refs = writes.map(({ id, doc }) => ({ id, rev: doc._rev as string }));
@@ -63,7 +72,9 @@ export function verifyWrites(
       });
       const found = writes.map((write, i) => findWrite(db, write, leavesOf[i] ?? []));
       const older = found.flatMap((one, i) =>
-        one.ancestor === undefined ? [] : [{ i, id: writes[i]?.id ?? '', rev: one.ancestor }],
+        one.ancestor === undefined || (one.isFormer && unclear === undefined)
+          ? []
+          : [{ i, id: writes[i]?.id ?? '', rev: one.ancestor }],
       );
       const revs = found.map(({ rev }) => rev);
       if (older.length === 0) return of(revs);
@@ -77,7 +88,10 @@ export function verifyWrites(
         map((bodies) => {
           older.forEach(({ i, rev }, n) => {
             const [body] = bodies[n] ?? [];
-            if (body !== undefined && isBodyOf(db, writes[i] as SentWrite, body)) revs[i] = rev;
+            const write = writes[i] as SentWrite;
+            const isSame = body !== undefined && isBodyOf(db, write, body);
+            if (found[i]?.isFormer !== true) revs[i] = isSame ? rev : null;
+            else if (isSame || body === undefined) unclear?.add(write);
           });
           return revs;
         }),
@@ -147,6 +161,8 @@ interface FoundWrite {
   readonly rev: WrittenRevision;
   /** A revision that may be the write, whose body is not that of a leaf. */
   readonly ancestor?: string;
+  /** Whether the ancestor may also be of another client, or from before a deletion. */
+  readonly isFormer?: boolean;
 }
 
 function findWrite(db: DatabaseScope, write: SentWrite, leaves: readonly Leaf[]): FoundWrite {
@@ -155,7 +171,10 @@ function findWrite(db: DatabaseScope, write: SentWrite, leaves: readonly Leaf[])
     const isNext = base === undefined || ancestryOf(leaf).indexOf(base) === 1;
     if (isNext && isBodyOf(db, write, leaf)) return { rev: leaf._rev };
   }
-  if (base === undefined) return { rev: null };
+  if (base === undefined) {
+    const parent = leaves.map((leaf) => ancestryOf(leaf)[1]).find((rev) => rev !== undefined);
+    return { rev: null, isFormer: true, ...(parent !== undefined && { ancestor: parent }) };
+  }
   for (const leaf of leaves) {
     const history = ancestryOf(leaf);
     const place = history.indexOf(base);
@@ -223,7 +242,7 @@ export function orVerified<T>(
   { keptRevisions = false, code = 201 }: { keptRevisions?: boolean; code?: number } = {},
 ): MonoTypeOperatorFunction<Answer<T>> {
   const find = (error: unknown, untouched?: Set<SentWrite>): Observable<Answer<T> | null> =>
-    verifyWrites(db, [write()], keptRevisions, untouched).pipe(
+    verifyWrites(db, [write()], keptRevisions, { ...(untouched && { untouched }) }).pipe(
       catchError(() => throwError(() => error)),
       map(([rev]) => (typeof rev === 'string' ? { value: toValue(rev), code, headers: {} } : null)),
     );
