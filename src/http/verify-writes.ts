@@ -101,8 +101,8 @@ export function verifyWrites(
 }
 
 /**
- * Reads the revisions that follow one directly; without one, the first revisions of a new document. A
- * later revision of a new document may be of another client.
+ * Reads the revisions that follow one directly; without one, the first revisions of a new document, also
+ * of one that replaces a deleted one. A later revision of a new document may be of another client.
  */
 export function nextRevisions(
   db: DatabaseScope,
@@ -110,14 +110,40 @@ export function nextRevisions(
   base: string | undefined,
 ): Observable<readonly string[]> {
   return readLeaves(db, [{ id }]).pipe(
-    map(([leaves = []]) => {
+    mergeMap(([leaves = []]) => {
+      if (base === undefined) return firstRevisions(db, id, leaves);
       const next = leaves.flatMap((leaf) => {
-        if (base === undefined) return leaf._rev.startsWith('1-') ? [leaf._rev] : [];
         const history = ancestryOf(leaf);
         return [history[history.indexOf(base) - 1]];
       });
-      return [...new Set(next.filter((rev) => rev !== undefined))];
+      return of([...new Set(next.filter((rev) => rev !== undefined))]);
     }),
+  );
+}
+
+function firstRevisions(
+  db: DatabaseScope,
+  id: string,
+  leaves: readonly Leaf[],
+): Observable<readonly string[]> {
+  const parents = leaves.map((leaf) => ancestryOf(leaf)[1]);
+  const refs = parents.flatMap((rev) => (rev === undefined ? [] : [{ id, rev }]));
+  const deleted$ =
+    refs.length === 0
+      ? of(new Set<string>())
+      : readLeaves(db, refs).pipe(
+          map((bodies) => {
+            const deleted = bodies.flat().filter(({ _deleted: isDeleted }) => isDeleted === true);
+            return new Set(deleted.map(({ _rev: rev }) => rev));
+          }),
+        );
+  return deleted$.pipe(
+    map((deleted) =>
+      leaves.flatMap((leaf, i) => {
+        const parent = parents[i];
+        return parent === undefined || deleted.has(parent) ? [leaf._rev] : [];
+      }),
+    ),
   );
 }
 
