@@ -189,6 +189,23 @@ describe('a cluster of several nodes', () => {
       })(),
   );
 
+  const repeatable: Record<string, (couch: Couch) => Observable<unknown>> = {
+    'a login': (couch) => couch.login('ada', 'secret'),
+    'a compaction': (couch) => couch.use('db').compact(),
+  };
+  it.each(Object.keys(repeatable))(
+    '%s is sent to the next node, because it can be repeated',
+    (name) =>
+      marbles(({ expectObservable, flush }, scheduler) => {
+        const { couch, sent } = cluster(scheduler, (node) =>
+          node === 'a' ? down('ECONNRESET') : NEVER,
+        );
+        expectObservable((repeatable[name] as (typeof repeatable)[string])(couch), '-!').toBe('');
+        flush();
+        expect(sent).toEqual(['0 a', '0 b']);
+      })(),
+  );
+
   it.each([
     ['ECONNREFUSED', ['0 a', '0 b']],
     ['ECONNRESET', ['0 a']],

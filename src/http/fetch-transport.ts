@@ -168,7 +168,7 @@ async function follow(
 
 /** Marks a failure of a kept-alive connection, as Node's fetch describes it. Browsers send again themselves. */
 function withReuse(failure: unknown): unknown {
-  const { cause } = failure as {
+  const { cause } = Object(failure) as {
     readonly cause?: { readonly socket?: { readonly bytesRead?: number } };
   };
   const isReused = (cause?.socket?.bytesRead ?? 0) > 0;

@@ -22,9 +22,9 @@ interface Node {
  * Distributes requests over the nodes of a cluster in turn, and skips failed nodes for a while.
  *
  * A node fails if it is unreachable, times out, or reports that it cannot serve. It then receives no
- * requests, for longer with each failure, unless all nodes have failed. A request that only reads
- * retries at once on the other nodes, once on each. A write does so only if its connection was
- * refused, because otherwise the node may have executed it.
+ * requests, for longer with each failure, unless all nodes have failed. A request that only reads,
+ * or that can be repeated, retries at once on the other nodes, once on each. Another write does so only
+ * if its connection was refused, because otherwise the node may have executed it.
  */
 export function failoverLink(
   urls: readonly string[],
@@ -65,7 +65,8 @@ class Nodes {
             return throwError(() => error);
           }
           this.#markFailed(node);
-          const mayRetry = (request.reads || wasNotSent(error)) && isRepeatableBody(request.body);
+          const isSafe = request.reads || request.repeatable || wasNotSent(error);
+          const mayRetry = isSafe && isRepeatableBody(request.body);
           return mayRetry && tried.size < this.#nodes.length ? next() : throwError(() => error);
         }),
       );
