@@ -40,7 +40,7 @@ export class FixedLimit {
   /** Records an answer other than 429 and 503. */
   answered(_request: Sent, _isInUse: boolean): void {}
 
-  /** Records a 429 or 503. `pause` is the time in `retry-after`, in milliseconds. */
+  /** Records a 429 or 503. `requested` is the time in `retry-after`, in milliseconds. */
   refused(_request: Sent, _status: number, _pause: number, _inFlight: number): void {}
 }
 
@@ -63,6 +63,11 @@ const RATE_SHARE_AGAIN = 0.75;
 const SOON = 4_000;
 /** The lateness of timers that later requests make up for, in milliseconds. */
 const CATCH_UP = 10;
+/**
+ * The longest pause that a server can request, in milliseconds. For a longer one no request waits: the
+ * server refuses it, and its caller knows.
+ */
+const LONGEST_PAUSE = 30_000;
 /** The limits of pauses without `retry-after`, in milliseconds, and the largest part added to a pause. */
 const MIN_PAUSE = 250;
 const MAX_PAUSE = 8_000;
@@ -156,7 +161,8 @@ export class AdaptiveLimit extends FixedLimit {
     else this.#judge(request.route, now - request.sentAt);
   }
 
-  override refused(request: Sent, status: number, pause: number, inFlight: number): void {
+  override refused(request: Sent, status: number, requested: number, inFlight: number): void {
+    const pause = requested <= LONGEST_PAUSE ? requested : 0;
     // Virtual time may have begun.
     this.#clock = clock(this.#scheduler);
     const now = this.#countUntil(this.#now());

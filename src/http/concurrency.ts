@@ -58,7 +58,8 @@ export type ConcurrencyLink = Link & { readonly state: ConcurrencyState };
  *
  * - The first refusal sets the limit to 1. The limit grows by 1 with each answer, up to half of the
  *   requests that were in flight, and then by 1 with each round. Later ones with status 503 halve it.
- * - No request leaves before the time in `retry-after`, up to 10 minutes.
+ * - No request leaves before the time in `retry-after`. If that is more than 30 s, no request waits for
+ *   it, and the server refuses them.
  * - A 429 reveals a limit of the rate. The requests then leave evenly, at 90 % of the answers of the
  *   last second. This rate doubles every 500 ms until the next 429 corrects it. After that it doubles
  *   within 20 s. It ends after 30 s without a 429.

@@ -121,7 +121,7 @@ export interface ConnectionOptions {
    * `'adaptive'`. The others wait, by `priority`.
    *
    * `'adaptive'` has no effect below 64 requests in flight, until the server answers 429 or 503: then
-   * it lowers the number and the rate of requests, and waits as `Retry-After` asks. Browsers limit
+   * it lowers the number and the rate of requests, and waits as `Retry-After` asks, up to 30 s. Browsers limit
    * requests themselves, so that the option is for Node alone.
    * @defaultValue `'adaptive'` in Node
    */

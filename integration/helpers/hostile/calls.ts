@@ -51,6 +51,8 @@ export function prepare(
     maxBodySize: MAX_BODY_SIZE,
     // A fault is one failure.
     retry: false as const,
+    // A pause that the server requests would be longer than a case.
+    concurrency: Infinity,
     ...(plan.ownHeader && { headers: { 'x-api-key': header } }),
   };
   const auth = authOf(plan);
