@@ -71,13 +71,8 @@ function serve() {
 }
 
 async function measure() {
-  const { asyncScheduler, defer, mergeMap, of, retry, throwError, timer } = await import('rxjs');
-  const { concurrencyLink } = await import('../dist/http/concurrency.js');
-  const { errorFromResponse } = await import('../dist/errors/from-response.js');
-  const { isHTTPError, rawAnswer } = await import('../dist/errors/http-error.js');
-  const { readText } = await import('../dist/http/exchange.js');
-  const { backoff, retryAfter } = await import('../dist/operators/retry-policy.js');
-  const { gotTransport } = await import('../dist/http/got-transport.js');
+  const { lastValueFrom, tap } = await import('rxjs');
+  const { Couch, gotTransport } = await import('../dist/index.js');
   const { undiciTransport } = await import('../dist/undici.js');
   const { values: options } = parseArgs({
     options: {
@@ -89,43 +84,9 @@ async function measure() {
   });
   const rounds = Number(options.rounds);
   const reads = Number(options.reads);
-  const redact = (text) => text;
   const median = (numbers) => [...numbers].sort((a, b) => a - b)[Math.floor(numbers.length / 2)];
 
-  function sender() {
-    const transport = (options.transport === 'got' ? gotTransport : undiciTransport)();
-    return ({ method, server, path, headers, body }) => {
-      const request = { method, url: server + path };
-      return transport.send({ ...request, headers, body }).pipe(
-        mergeMap((response) => {
-          const { status, headers: received } = response;
-          if (status < 300) return of({ ...response, request, redact, maxBodySize: Infinity });
-          return readText(response.body).pipe(
-            mergeMap((text) =>
-              throwError(() => errorFromResponse(status, received, text, request, redact)),
-            ),
-          );
-        }),
-      );
-    };
-  }
-
-  const get = (server, path, headers = {}, attempt = 1) => ({
-    method: 'GET',
-    route: '/{db}/{docid}',
-    server,
-    path,
-    headers,
-    body: undefined,
-    reads: true,
-    repeatable: true,
-    endless: false,
-    priority: 'normal',
-    timeout: 0,
-    attempt,
-  });
-
-  const without = (request, next) => next(request);
+  const transport = (options.transport === 'got' ? gotTransport : undiciTransport)();
 
   /** Sends many requests at once. Resolves with the time in seconds and the failures. */
   function run(count, one) {
@@ -146,33 +107,19 @@ async function measure() {
   }
 
   async function rate(server, rule, header, name, round) {
-    const link = name === 'adaptive' ? concurrencyLink(name, asyncScheduler) : without;
-    const next = sender();
     let refused = 0;
     let answers = 0;
-    const { seconds, failed } = await run(400, (i) => {
-      const path = `/${encodeURIComponent(rule)}/${header}/${name}${round}/${i}`;
-      let attempt = 0;
-      return defer(() => {
-        attempt += 1;
-        return link(get(server, path, {}, attempt), next).pipe(
-          mergeMap(({ body }) => {
-            answers += 1;
-            return readText(body);
-          }),
-        );
-      }).pipe(
-        retry({
-          delay: (error, retries) => {
-            answers += 1;
-            if (isHTTPError(error) && error.status === 429) refused += 1;
-            if (retries === 3 || !isHTTPError(error)) return throwError(() => error);
-            const requested = retryAfter(rawAnswer(error).retryAfter, asyncScheduler);
-            return timer(Math.max(requested, backoff(retries)));
-          },
+    const count = (request, next) =>
+      next(request).pipe(
+        tap(({ status }) => {
+          answers += 1;
+          if (status === 429) refused += 1;
         }),
       );
-    });
+    const concurrency = name === 'none' ? Infinity : name;
+    const couch = new Couch(server, { transport, concurrency, networkLinks: [count] });
+    const path = `/${encodeURIComponent(rule)}/${header}/${name}${round}`;
+    const { seconds, failed } = await run(400, (i) => couch.request({ path: `${path}/${i}` }));
     return { seconds, failed, share: refused / answers };
   }
 
@@ -210,36 +157,25 @@ async function measure() {
 
   const { COUCHDB_URL } = process.env;
   if (COUCHDB_URL && options.part.includes('couchdb')) {
-    const { origin, username, password } = new URL(COUCHDB_URL);
-    const credentials = `${decodeURIComponent(username)}:${decodeURIComponent(password)}`;
-    const headers = { authorization: `Basic ${Buffer.from(credentials).toString('base64')}` };
-    const database = `/limit-${process.pid}-${Date.now()}`;
-    const send = async (method, path, body) => {
-      const json = { ...headers, 'content-type': 'application/json' };
-      const response = await fetch(origin + path, { method, headers: json, body });
-      if (!response.ok) throw new Error(`${method} ${path}: ${response.status}`);
-    };
-    await send('PUT', database);
+    const name = `limit-${process.pid}-${Date.now()}`;
+    const admin = new Couch(COUCHDB_URL);
+    await lastValueFrom(admin.create(name));
     const docs = Array.from({ length: 1000 }, (_, i) => ({
       _id: `doc-${i}`,
       n: i,
       pad: 'x'.repeat(200),
     }));
-    await send('POST', `${database}/_bulk_docs`, JSON.stringify({ docs }));
+    await lastValueFrom(admin.use(name).save(docs));
     const limits = [1, 4, 8, 16, 32, 64, 128, 256, 'adaptive', 'none'].map((limit) => ({
       limit,
       rates: [],
       cpu: [],
     }));
-    const next = sender();
     const readAll = async ({ limit }, count) => {
-      const link = limit === 'none' ? without : concurrencyLink(limit, asyncScheduler);
+      const concurrency = limit === 'none' ? Infinity : limit;
+      const db = new Couch(COUCHDB_URL, { transport, concurrency }).use(name);
       const cpu = process.cpuUsage();
-      const { seconds, failed } = await run(count, (i) =>
-        link(get(origin, `${database}/doc-${(i * 7) % 1000}`, headers), next).pipe(
-          mergeMap(({ body }) => readText(body)),
-        ),
-      );
+      const { seconds, failed } = await run(count, (i) => db.get(`doc-${(i * 7) % 1000}`));
       if (failed > 0) throw new Error(`${failed} reads failed`);
       const { user, system } = process.cpuUsage(cpu);
       return { rate: count / seconds, cpu: (user + system) / count };
@@ -254,7 +190,7 @@ async function measure() {
         }
       }
     } finally {
-      await send('DELETE', database);
+      await lastValueFrom(admin.delete(name));
     }
     const best = Math.max(
       ...limits.filter(({ limit }) => typeof limit === 'number').map(({ rates }) => median(rates)),
