@@ -55,7 +55,14 @@ async function throughProxy(): Promise<{ db: Database; proxy: FaultyProxy }> {
 
 type Options = Omit<ConsumeOptions, 'name'>;
 const start = (db: Database, handler: ChangeHandler<object>, options: Options = {}) =>
-  db.consume(handler, { name: 'test', since: 0, heartbeat: 300, backoff: FAST, ...options });
+  db.consume(handler, {
+    name: 'test',
+    since: 0,
+    heartbeat: 300,
+    backoff: FAST,
+    checkpointInterval: 0,
+    ...options,
+  });
 
 /** Consumes until `count` changes are handled and stored, and unsubscribes. */
 const consumed = (
@@ -66,7 +73,7 @@ const consumed = (
 ): Promise<ConsumeProgress> =>
   firstValueFrom(
     start(db, handler, options).pipe(
-      filter(({ handled }) => handled >= count),
+      filter(({ handled, failed }) => handled + failed >= count),
       timeout({ first: TIMEOUT }),
     ),
   );
@@ -161,12 +168,12 @@ describe('consume', () => {
     expect(done.sort()).toEqual(ids(0, 3));
   });
 
-  it('passes a change that fails every attempt to onPoison, and continues', async () => {
+  it('passes a change that fails every attempt to deadLetter, and continues', async () => {
     const db = await database();
     await write(db.name, 0, 5);
     const poison: unknown[] = [];
     let calls = 0;
-    const { handled } = await consumed(
+    const { handled, failed } = await consumed(
       db,
       5,
       ({ id }) => {
@@ -174,9 +181,9 @@ describe('consume', () => {
         calls++;
         return Promise.reject(new Error('never'));
       },
-      { attempts: 3, onPoison: async ({ id }, error) => poison.push([id, String(error)]) },
+      { attempts: 3, deadLetter: async ({ id }, error) => poison.push([id, String(error)]) },
     );
-    expect([handled, calls]).toEqual([5, 3]);
+    expect([handled, failed, calls]).toEqual([4, 1, 3]);
     expect(poison).toEqual([['item-0002', 'Error: never']]);
     // The change does not come again.
     await write(db.name, 5, 6);
@@ -185,7 +192,7 @@ describe('consume', () => {
     expect(seen).toEqual(['item-0005']);
   });
 
-  it('errors with the handler’s error without onPoison, and keeps the checkpoint before the change', async () => {
+  it('errors with the handler’s error without deadLetter, and keeps the checkpoint before the change', async () => {
     const db = await database();
     await write(db.name, 0, 5);
     const thrown = new Error('never');
@@ -202,7 +209,7 @@ describe('consume', () => {
     expect(seen.sort()).toEqual(ids(0, 5));
   });
 
-  it('errors with the error of onPoison', async () => {
+  it('errors with the error of deadLetter', async () => {
     const db = await database();
     await write(db.name, 0, 1);
     const worse = new Error('worse');
@@ -213,7 +220,7 @@ describe('consume', () => {
       },
       {
         attempts: 1,
-        onPoison: () => {
+        deadLetter: () => {
           throw worse;
         },
       },

@@ -1,8 +1,9 @@
 import { afterEach, describe, expect, it, jest } from '@jest/globals';
+import { once } from 'node:events';
 import { Couch, fetchTransport, gotTransport, memoryCheckpoint } from 'corduroy';
 import type { Auth, FeedOptions } from 'corduroy';
 import { undiciTransport } from 'corduroy/undici';
-import { firstValueFrom, of, take, timeout, toArray } from 'rxjs';
+import { filter, firstValueFrom, of, timeout, toArray } from 'rxjs';
 import type { Observable } from 'rxjs';
 import { type StubServer, startStub } from './helpers/stub-server.ts';
 
@@ -136,12 +137,12 @@ describe('an answer longer than the longest string', () => {
         return;
       }
       const send = async (): Promise<void> => {
-        const count = url.includes('since=0') ? rows : 0;
+        const since = Number(new URL(url, stub.url).searchParams.get('since'));
         response.write('{"results":[\n');
-        for (let i = 1; i <= count; i++) {
+        for (let i = since + 1; i <= rows && !response.closed; i++) {
           response.write(`{"seq":"${i}","id":"d${i}","changes":[],"doc":{"text":"`);
           if (!response.write(padding))
-            await new Promise((resolve) => response.once('drain', resolve));
+            await Promise.race(['drain', 'close'].map((name) => once(response, name)));
           response.write(i < rows ? '"}},\n' : '"}}\n');
         }
         response.end(`],\n"last_seq":"${rows}","pending":0}\n`);
@@ -163,7 +164,7 @@ describe('an answer longer than the longest string', () => {
         checkpoint: memoryCheckpoint(),
       };
       const handler = ({ id }: { readonly id: string }): void => void ids.push(id);
-      await soon(db.consume(handler, options).pipe(take(1)));
+      await soon(db.consume(handler, options).pipe(filter(({ handled }) => handled === rows)));
     }
     expect(ids).toHaveLength(rows);
   });

@@ -208,7 +208,8 @@ describe('findRows', () => {
       '{"docs":[\r\n{"_id":"a","error":"x","reason":"y"},\r\n{"error":"x","reason":"y"}\r\n],\r\n' +
         '"bookmark": "here",\r\n"warning": "No matching index found."}\r\n\n',
     );
-    const stream = db.findRows({ selector: { n: 1 }, limit: 2 });
+    const fields = ['_id', 'error', 'reason'] as const;
+    const stream = db.findRows({ selector: { n: 1 }, limit: 2, fields });
     expect(await lastValueFrom(stream.pipe(toArray()))).toEqual([
       { _id: 'a', error: 'x', reason: 'y' },
       { error: 'x', reason: 'y' },
@@ -218,7 +219,19 @@ describe('findRows', () => {
       warning: 'No matching index found.',
       executionStats: null,
     });
-    expect(sent()).toEqual(['POST /db/_find {"selector":{"n":1},"limit":2}']);
+    const body = '{"selector":{"n":1},"limit":2,"fields":["_id","error","reason"]}';
+    expect(sent()).toEqual([`POST /db/_find ${body}`]);
+  });
+
+  it('errors if the server reports a failure in place of a document', async () => {
+    answer('{"docs":[\r\n{"_id":"a","error":"x","reason":"y"},\r\n{"error":"x","reason":"y"}\r\n');
+    const ids: unknown[] = [];
+    const found = db.findRows({ selector: {} }).pipe(tap(({ _id }) => ids.push(_id)));
+    await expect(lastValueFrom(found)).rejects.toMatchObject({
+      name: 'ProtocolError',
+      message: expect.stringContaining('the answer breaks off: x: y'),
+    });
+    expect(ids).toEqual(['a']);
   });
 });
 

@@ -41,11 +41,11 @@ describe('consume', () => {
       const checkpoint = memoryCheckpoint();
       expectObservable(
         db.consume(handler, { ...options, checkpoint }).pipe(sequences),
-        '9ms !',
-      ).toBe('----2-3');
+        '1200ms !',
+      ).toBe('----2 999ms 3');
       flush();
       expect(started).toEqual(['1@0', '2@2', '3@4']);
-      expect(requests).toEqual(['normal@0', 'normal@2', 'longpoll@3']);
+      expect(requests).toEqual(['longpoll@0', 'longpoll@2', 'longpoll@3']);
       expect(checkpoint.read()).toBe('3-memory');
     }),
   );
@@ -86,7 +86,7 @@ describe('consume', () => {
   );
 
   it(
-    'passes a poison change to onPoison, and continues',
+    'passes a poison change to deadLetter, and continues',
     marbles(({ cold, expectObservable, flush }) => {
       const { db } = database(2);
       const poisoned: string[] = [];
@@ -96,7 +96,7 @@ describe('consume', () => {
           ...options,
           attempts: 1,
           checkpoint: memoryCheckpoint(),
-          onPoison: (change, error) => {
+          deadLetter: (change, error) => {
             poisoned.push(`${number(change)} ${(error as Error).message}`);
             return cold('---|');
           },

@@ -104,8 +104,8 @@ describe('a feed', () => {
   it(
     'polls first without waiting, then waits with each poll, and stays live meanwhile',
     marbles(({ cold, expectObservable, flush }, scheduler) => {
-      const { db, requests } = stage(scheduler, (kind, count) =>
-        kind === 'normal'
+      const { db, requests } = stage(scheduler, (_, count) =>
+        count === 1
           ? of(page('1', [row('1')]))
           : cold('50ms (p|)', { p: page(String(count), count < 4 ? [row(String(count))] : []) }),
       );
@@ -117,7 +117,7 @@ describe('a feed', () => {
       flush();
       expect(requests.filter((request) => request !== 'info')).toEqual([
         'now',
-        'normal@0',
+        'longpoll@0',
         'longpoll@1',
         'longpoll@2',
         'longpoll@3',
@@ -135,24 +135,24 @@ describe('a feed', () => {
         '(12|)',
       );
       flush();
-      expect(requests).toEqual(['normal@0', 'info', 'normal@1', 'info']);
+      expect(requests).toEqual(['longpoll@0', 'info', 'longpoll@1', 'info']);
     }),
   );
 
   it(
-    "polls with feed: 'auto' if the first heartbeat does not come, but not if a live connection falls silent",
+    "races a poll with feed: 'auto' if the head of the stream is late, but not if a live connection falls silent",
     marbles(({ cold, expectObservable, flush }, scheduler) => {
-      const buffered = stage(scheduler, (kind) =>
-        kind === 'normal' ? of(page('1', [row('1')])) : NEVER,
+      const buffered = stage(scheduler, (kind, count) =>
+        kind === 'longpoll' && count === 2 ? of(page('1', [row('1')])) : NEVER,
       );
       const silent = stage(scheduler, () => of(response(cold('-h', wire))));
       expectObservable(
         buffered.db.changes$({ ...options, feed: 'auto' }).pipe(ids),
-        '206ms !',
-      ).toBe('205ms 1');
+        '101ms !',
+      ).toBe('100ms 1');
       expectObservable(silent.db.changes$({ ...options, feed: 'auto' }), '207ms !').toBe('-');
       flush();
-      expect(buffered.requests.slice(0, 3)).toEqual(['now', 'continuous@0', 'normal@0']);
+      expect(buffered.requests.slice(0, 3)).toEqual(['now', 'continuous@0', 'longpoll@0']);
       expect(silent.requests).toEqual(['now', 'continuous@0', 'info', 'continuous@0', 'info']);
     }),
   );
@@ -353,9 +353,10 @@ describe('a feed', () => {
         },
       };
       const { db } = stage(scheduler, () => of(response(cold('-abc----', wire))));
-      expectObservable(db.changes$({ ...options, checkpoint }).pipe(ids), '----------!').toBe(
-        '-123',
-      );
+      expectObservable(
+        db.changes$({ ...options, checkpoint, checkpointInterval: 0 }).pipe(ids),
+        '----------!',
+      ).toBe('-123');
       flush();
       expect(writes).toEqual(['1@1', '3@6']);
     }),

@@ -1,8 +1,8 @@
 import type { Observable } from 'rxjs';
 import { CoreDatabase, WITH_DEFAULTS, coalesceOf, scopeOf } from './core-database.ts';
 import type { ChangesOptions } from './changes/one-shot.ts';
-import { consume } from './changes/consume.ts';
-import type { ChangeHandler, ConsumeProgress, ConsumeOptions } from './changes/consume.ts';
+import { Consumer } from './changes/consume.ts';
+import type { ChangeHandler, ConsumeOptions } from './changes/consume.ts';
 import { streamChanges } from './changes/one-shot.ts';
 import type { ChangesSummary } from './changes/one-shot.ts';
 import type { ConflictResolution, ResolveOptions } from './conflicts/resolution.ts';
@@ -521,24 +521,25 @@ export class Database<T extends object = AnyFields> extends CoreDatabase<T> {
   }
 
   /**
-   * Calls a handler for each change, and saves a checkpoint after each batch. Use it in workers
-   * that must not miss a change, even if the worker or the server restarts.
+   * Calls a handler for each change, and stores a checkpoint. Use it in workers that must not miss a
+   * change, even if the worker or the server restarts.
    *
    * - **Temperature:** cold. It pulls, so a slow handler slows the reading (back-pressure).
-   * - **Emits** `{ seq, handled }` when a batch is handled and its checkpoint is saved.
-   * - **Completes** never.
-   * - **Errors** with the handler's error after `attempts` failures (default 5), unless `onPoison`
-   *   handles the change. Errors with permanent errors, as a feed does; transient errors are
-   *   retried.
-   * - **On unsubscribe** it stops, and cancels the handler's Observables. The checkpoint stays
-   *   before the current batch, so a new subscription handles that batch again (at least once).
+   * - **Emits** `{ seq, handled, failed, pending }` after each write of the checkpoint, at most once in
+   *   `checkpointInterval`.
+   * - **Completes** after `stop()`.
+   * - **Errors** with the handler's error after `attempts` failures (default 5), unless `deadLetter`
+   *   takes the change. Errors with permanent errors, as a feed does; transient errors are retried, and
+   *   `state$` shows them.
+   * - **On unsubscribe** it stops, and cancels the handler's Observables. The checkpoint stays before
+   *   the first change that is not handled, so a new subscription continues there (at least once).
    *
    * @param handler - Receives one change at a time, or up to `concurrency` changes in parallel.
    * Corduroy waits for the Promise or Observable that it returns.
    * @see https://docs.couchdb.org/en/stable/api/database/changes.html
    */
-  consume(handler: ChangeHandler<T>, options: ConsumeOptions<T>): Observable<ConsumeProgress> {
-    return consume(this.#scope, handler, options);
+  consume(handler: ChangeHandler<T>, options: ConsumeOptions<T>): Consumer<T> {
+    return new Consumer<T>(this.#scope, handler, options);
   }
 
   /**

@@ -171,7 +171,13 @@ export type { ChangesFeedOptions, FeedOptions } from './changes/changes-feed.ts'
 export { memoryCheckpoint, storageCheckpoint } from './changes/checkpoint.ts';
 export type { CheckpointStore } from './changes/checkpoint.ts';
 export type { ValueOrAsync } from './operators/to-observable.ts';
-export type { ChangeHandler, ConsumeProgress, ConsumeOptions } from './changes/consume.ts';
+export { Consumer } from './changes/consume.ts';
+export type {
+  ChangeHandler,
+  ConsumeProgress,
+  ConsumeOptions,
+  DeadLetterHandler,
+} from './changes/consume.ts';
 export { DbUpdatesFeed } from './changes/db-updates.ts';
 export type { DbUpdatesBatch, DbUpdatesOptions } from './changes/db-updates.ts';
 export type { DbUpdate } from './changes/db-updates.ts';
@@ -258,6 +264,7 @@ export { CorduroyError, isCorduroyError } from './errors/corduroy-error.ts';
 export type { RequestSummary } from './errors/corduroy-error.ts';
 export { ConnectionError, isConnectionError } from './errors/connection-error.ts';
 export { DatabaseReplaced, isDatabaseReplaced } from './errors/connection-error.ts';
+export { InvalidCheckpoint, isInvalidCheckpoint } from './errors/connection-error.ts';
 export { HTTPError, isHTTPError } from './errors/http-error.ts';
 export { isProtocolError, ProtocolError } from './errors/connection-error.ts';
 export { isRedirectRefused, RedirectRefused } from './errors/connection-error.ts';

@@ -47,7 +47,8 @@ export async function startSite(
       outgoing.setHeader('content-type', file.type).end(file.text);
       return;
     }
-    if (incoming.url?.includes('feed=') === true) {
+    // A tab that catches up polls beside the connection.
+    if (incoming.url?.includes('feed=continuous') === true) {
       open += 1;
       most = Math.max(most, open);
       outgoing.once('close', () => (open -= 1));

@@ -2,10 +2,10 @@ import {
   BehaviorSubject,
   Observable,
   defer,
+  filter,
   isObservable,
   map,
   mergeMap,
-  of,
   switchAll,
   tap,
 } from 'rxjs';
@@ -19,7 +19,7 @@ import { duration } from '../operators/time.ts';
 import { toAsyncIterator } from '../operators/to-observable.ts';
 import { startSequence } from './feed-source.ts';
 import type { CheckpointStore } from './checkpoint.ts';
-import { CheckpointWriter } from './checkpoint.ts';
+import { recordDelivered } from './checkpoint.ts';
 import { databaseSource } from './feed-source.ts';
 import { lastSequence } from './one-shot.ts';
 import { sharedFeed } from './shared-feed.ts';
@@ -103,6 +103,12 @@ export interface ChangesFeedOptions extends ChangesParameters, FeedOptions {
    * once: a batch may come again.
    */
   readonly checkpoint?: CheckpointStore;
+  /**
+   * The shortest time between two writes of the checkpoint, in milliseconds. The last sequence is
+   * written before the feed completes, and when you unsubscribe.
+   * @defaultValue 1000
+   */
+  readonly checkpointInterval?: number;
 }
 
 /**
@@ -136,54 +142,55 @@ export class ChangesFeed<T extends object = AnyFields> extends Observable<Change
 
   /** @internal */
   constructor(db: DatabaseScope, options: ChangesFeedOptions) {
-    const { latency = 1000, checkpoint, ...rest } = options;
+    const { latency = 1000, checkpoint, checkpointInterval = 1000, ...rest } = options;
     duration(latency, 'changes$: latency');
+    duration(checkpointInterval, 'changes$: checkpointInterval');
     const { behaviour, parameters } = readFeedOptions(rest, 'changes$');
     // Validate now: throws at the call, not at the subscription.
     changesRequest(parameters, { since: behaviour.since }, 'changes$', db.connection.codec);
     const source = databaseSource<T>(db, parameters);
     const feedFrom = (since: Sequence): SharedFeed<Change<T>> =>
       sharedFeed(source, parameters, { ...behaviour, since });
-    const currentFeed$ = new BehaviorSubject(feedFrom(behaviour.since));
-    const feed$ =
-      checkpoint === undefined
-        ? of(currentFeed$.value)
-        : defer(() => {
-            const { connection } = source;
-            const { errorTolerance, heartbeat, since } = behaviour;
-            const { scheduler } = connection;
-            const retryPolicy = new RetryPolicy(behaviour.backoff, errorTolerance, scheduler);
-            return startSequence(source, checkpoint, since, 2 * heartbeat).pipe(
-              retryTransient(connection, retryPolicy),
-              map((seq) => feedFrom(seq)),
-              tap((feed) => currentFeed$.next(feed)),
-            );
-          });
-    const batches$ = feed$.pipe(
-      mergeMap((feed) =>
-        sharedWindows(feed, latency, source).pipe(
-          map((changes): ChangesBatch<T> => {
-            this.#seq = lastSequence(changes) ?? this.#seq;
-            return { seq: this.#seq ?? feed.since, changes };
-          }),
+    const unresumed = feedFrom(behaviour.since);
+    const states$ = new BehaviorSubject<Observable<FeedState>>(unresumed.state$);
+    const batchesOf = (feed: SharedFeed<Change<T>>): Observable<ChangesBatch<T>> =>
+      sharedWindows(feed, latency, source).windows$.pipe(
+        map((changes): ChangesBatch<T> => {
+          this.#seq = lastSequence(changes) ?? this.#seq;
+          return { seq: this.#seq ?? feed.since, changes };
+        }),
+      );
+    const resume = (store: CheckpointStore): Observable<ChangesBatch<T>> => {
+      const { scheduler } = source.connection;
+      const { heartbeat, since } = behaviour;
+      const retryPolicy = new RetryPolicy(behaviour.backoff, behaviour.errorTolerance, scheduler);
+      const starting$ = new BehaviorSubject<FeedState>({ status: 'connecting', attempt: 0 });
+      states$.next(starting$);
+      return startSequence(source, store, since, 2 * heartbeat).pipe(
+        retryTransient(source.connection, retryPolicy, (attempt, delay, error) =>
+          starting$.next({ status: 'waiting', attempt, delay, error }),
         ),
-      ),
-    );
+        tap({ error: (error) => starting$.next({ status: 'failed', error }) }),
+        mergeMap((seq) => {
+          const feed = feedFrom(seq);
+          states$.next(feed.state$);
+          const windows = sharedWindows(feed, latency, source);
+          // A sequence that has moved without items is behind those of the open window.
+          const progress$ = feed.progress$.pipe(filter(() => windows.isEmpty));
+          const pace = { interval: checkpointInterval, backoff: behaviour.backoff };
+          return recordDelivered(batchesOf(feed), progress$, store, pace, scheduler);
+        }),
+      );
+    };
     const emitted$ =
-      checkpoint === undefined
-        ? batches$
-        : defer(() => new CheckpointWriter(checkpoint).recordDelivered(batches$));
+      checkpoint === undefined ? batchesOf(unresumed) : defer(() => resume(checkpoint));
     super((subscriber) =>
       this.#singles === undefined
         ? emitted$.subscribe(subscriber)
         : this.#subscribeToSingles(this.#singles, subscriber),
     );
-    if (latency === 0 && checkpoint === undefined)
-      this.#singles = singleBatches(currentFeed$.value);
-    this.state$ = currentFeed$.pipe(
-      map(({ state$ }) => state$),
-      switchAll(),
-    );
+    if (latency === 0 && checkpoint === undefined) this.#singles = singleBatches(unresumed);
+    this.state$ = states$.pipe(switchAll());
   }
 
   /** The sequence of the last batch emitted, to pass as `since` later; null before the first. */

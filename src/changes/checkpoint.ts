@@ -1,4 +1,5 @@
-import { EMPTY, Observable, catchError, map, mergeMap, of, retry, throwError } from 'rxjs';
+import { Observable, catchError, map, mergeMap, of, retry, throwError } from 'rxjs';
+import type { SchedulerLike, Subscription } from 'rxjs';
 import { isTransient } from '../errors/corduroy-error.ts';
 import { isConflict, isNotFound } from '../errors/http-error.ts';
 import { asObject, stringField } from '../http/decode.ts';
@@ -6,6 +7,9 @@ import type { DatabaseScope } from '../http/scope.ts';
 import { documentAt } from '../http/url.ts';
 import type { Sequence } from '../model/change.ts';
 import { invalidArgument } from '../model/invalid-argument.ts';
+import { backoff } from '../operators/retry-policy.ts';
+import type { BackoffOptions } from '../operators/retry-policy.ts';
+import { clock, schedule } from '../operators/time.ts';
 import { guarded, toObservable } from '../operators/to-observable.ts';
 import type { ValueOrAsync } from '../operators/to-observable.ts';
 
@@ -54,69 +58,160 @@ export function storageCheckpoint(
   };
 }
 
+/** How often a checkpoint is written. */
+export interface CheckpointPace {
+  /** The shortest time between two writes, in milliseconds. */
+  readonly interval: number;
+  /** The delays before a failed write is repeated. */
+  readonly backoff: BackoffOptions;
+}
+
+/** What a {@link CheckpointWriter} tells. */
+interface WriterEvents<Note> {
+  /** A sequence was stored. */
+  readonly written: (note: Note) => void;
+  /** The store failed, and a retry would not help. */
+  readonly failed: (error: unknown) => void;
+}
+
+/** How often the last write is retried. */
+const LAST_ATTEMPTS = 5;
+
 /**
- * Writes the sequences of delivered batches to a checkpoint, one write at a time. During a write
- * only the latest sequence is kept. A transient error is ignored: the next write makes up for it.
+ * Writes sequences to a checkpoint, one write at a time and at most one in an interval. Only the latest
+ * sequence is kept. After a transient error it is written again.
  */
-export class CheckpointWriter {
+export class CheckpointWriter<Note extends { readonly seq: Sequence }> {
   readonly #store: CheckpointStore;
-  #next: Sequence | undefined;
-  #writing = false;
+  readonly #interval: number;
+  readonly #backoff: BackoffOptions;
+  readonly #scheduler: SchedulerLike;
+  readonly #events: WriterEvents<Note>;
+  readonly #now: () => number;
+  #next: Note | null = null;
+  #stored: Sequence | null = null;
+  #isWriting = false;
+  #lastWrite = -Infinity;
+  #failures = 0;
+  #timer: Subscription | null = null;
+  /** Called when all is written. */
+  #onIdle: (() => void) | null = null;
 
-  constructor(store: CheckpointStore) {
+  constructor(
+    store: CheckpointStore,
+    { interval, backoff: backoffOptions }: CheckpointPace,
+    scheduler: SchedulerLike,
+    events: WriterEvents<Note>,
+  ) {
     this.#store = store;
+    this.#interval = interval;
+    this.#backoff = backoffOptions;
+    this.#scheduler = scheduler;
+    this.#events = events;
+    this.#now = clock(scheduler);
   }
 
-  /**
-   * Emits the batches, and stores the sequence of each after the subscriber has received it.
-   * Completes after the last write. Unsubscribing does not cancel a write that has begun, because
-   * that could leave half a checkpoint.
-   */
-  recordDelivered<Batch extends { readonly seq: Sequence }>(
-    batches: Observable<Batch>,
-  ): Observable<Batch> {
-    return new Observable((subscriber) => {
-      let finished = false;
-      const callbacks: WriteCallbacks = {
-        onError: (error) => subscriber.error(error),
-        onIdle: () => {
-          if (finished) subscriber.complete();
-        },
-      };
-      return batches.subscribe(
-        guarded(subscriber, {
-          next: (batch) => {
-            subscriber.next(batch);
-            this.#next = batch.seq;
-            if (!this.#writing) this.#write(callbacks);
-          },
-          complete: () => {
-            finished = true;
-            if (!this.#writing) callbacks.onIdle();
-          },
-        }),
-      );
+  /** Writes a sequence: at once if the last write was long enough ago. */
+  note(note: Note): void {
+    if (this.#keep(note)) this.#schedule();
+  }
+
+  /** Writes a sequence after one interval, because another one will follow. */
+  noteInPassing(note: Note): void {
+    if (!this.#keep(note) || this.#isWriting || this.#timer !== null) return;
+    this.#timer = schedule(() => this.#proceed(), this.#interval, this.#scheduler);
+  }
+
+  #keep(note: Note): boolean {
+    if (note.seq === this.#stored && this.#next === null) return false;
+    this.#next = note;
+    return true;
+  }
+
+  /** Writes what is left at once, and calls back. */
+  finish(onIdle: () => void): void {
+    this.#onIdle = onIdle;
+    this.#failures = 0;
+    this.#proceed();
+  }
+
+  /** Writes what is left at once. A write that has begun is not cancelled: it could be left half done. */
+  close(): void {
+    this.finish(() => {});
+  }
+
+  #proceed(): void {
+    this.#timer?.unsubscribe();
+    this.#timer = null;
+    if (this.#isWriting) return;
+    if (this.#next !== null) this.#write(this.#next);
+    else this.#onIdle?.();
+  }
+
+  #schedule(): void {
+    if (this.#isWriting) return;
+    const pause = this.#failures > 0 ? backoff(this.#failures, this.#backoff) : 0;
+    const interval = this.#onIdle === null ? Math.max(this.#interval, pause) : pause;
+    const wait = this.#lastWrite + interval - this.#now();
+    if (wait <= 0) this.#proceed();
+    else this.#timer ??= schedule(() => this.#proceed(), wait, this.#scheduler);
+  }
+
+  #write(note: Note): void {
+    this.#next = null;
+    this.#isWriting = true;
+    this.#lastWrite = this.#now();
+    toObservable(() => this.#store.write(note.seq)).subscribe({
+      error: (error: unknown) => {
+        this.#isWriting = false;
+        this.#failures += 1;
+        const isLast = this.#onIdle !== null && this.#failures >= LAST_ATTEMPTS;
+        if (!isTransient(error) || isLast) return this.#events.failed(error);
+        this.#next ??= note;
+        return this.#schedule();
+      },
+      complete: () => {
+        this.#isWriting = false;
+        this.#failures = 0;
+        this.#stored = note.seq;
+        this.#events.written(note);
+        if (this.#next !== null) this.#schedule();
+        else this.#onIdle?.();
+      },
     });
-  }
-
-  #write(callbacks: WriteCallbacks): void {
-    const seq = this.#next;
-    this.#writing = seq !== undefined;
-    if (seq === undefined) {
-      callbacks.onIdle();
-      return;
-    }
-    this.#next = undefined;
-    toObservable(() => this.#store.write(seq))
-      .pipe(catchError((error: unknown) => (isTransient(error) ? EMPTY : throwError(() => error))))
-      .subscribe(guarded({ error: callbacks.onError }, { complete: () => this.#write(callbacks) }));
   }
 }
 
-interface WriteCallbacks {
-  readonly onError: (error: unknown) => void;
-  /** Called when no sequence is left to write. */
-  readonly onIdle: () => void;
+/**
+ * Emits the batches, and stores the sequence of each after the subscriber has received it. Completes
+ * after the last write.
+ *
+ * @param progress$ - Emits other sequences to store, which have moved without a batch.
+ */
+export function recordDelivered<Batch extends { readonly seq: Sequence }>(
+  batches$: Observable<Batch>,
+  progress$: Observable<Sequence>,
+  store: CheckpointStore,
+  pace: CheckpointPace,
+  scheduler: SchedulerLike,
+): Observable<Batch> {
+  return new Observable((subscriber) => {
+    const writer = new CheckpointWriter(store, pace, scheduler, {
+      written: () => {},
+      failed: (error) => subscriber.error(error),
+    });
+    subscriber.add(() => writer.close());
+    subscriber.add(progress$.subscribe((seq) => writer.note({ seq })));
+    return batches$.subscribe(
+      guarded(subscriber, {
+        next: (batch) => {
+          subscriber.next(batch);
+          writer.note({ seq: batch.seq });
+        },
+        complete: () => writer.finish(() => subscriber.complete()),
+      }),
+    );
+  });
 }
 
 interface StoredCheckpoint {

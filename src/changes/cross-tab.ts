@@ -1,7 +1,7 @@
 /** The entry point `corduroy/cross-tab`, the module that `crossTab: true` loads. */
 import { NEVER, defer, distinctUntilChanged, mergeMap, startWith, switchMap, tap } from 'rxjs';
 import type { CrossTab } from './feed-state.ts';
-import { Follower } from './follower.ts';
+import { Feed } from './feed.ts';
 import { TabFeed } from './tab-feed.ts';
 import { webLock } from './tab-lock.ts';
 import type { TabLock } from './tab-lock.ts';
@@ -41,7 +41,7 @@ export interface CrossTabOptions {
 export function crossTab(options: CrossTabOptions = {}): CrossTab {
   return (source, behaviour, state$) => {
     const { lock = platformLock(), channel = platformChannel() } = options;
-    if (lock === null || channel === null) return new Follower(source, behaviour, state$).follow();
+    if (lock === null || channel === null) return new Feed(source, behaviour, state$);
     const feed = new TabFeed(source, behaviour, state$);
     const joined$ = defer(() => feed.channelName()).pipe(
       mergeMap((name) =>

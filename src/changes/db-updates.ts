@@ -105,7 +105,7 @@ export class DbUpdatesFeed extends Observable<DbUpdatesBatch> {
     let seq = behaviour.since;
     super((subscriber) =>
       sharedWindows(feed, latency, source)
-        .pipe(
+        .windows$.pipe(
           map((updates) => {
             seq = lastSequence(updates) ?? seq;
             return { seq, updates };
@@ -136,6 +136,6 @@ function dbUpdatesSource(connection: Connection): FeedSource<DbUpdate> {
           (body) => sequence(asObject(body)['last_seq']),
         )
         .pipe(map(({ value }) => value)),
-    hasMore: null,
+    filtered: false,
   };
 }

@@ -1,17 +1,18 @@
 import { catchError, map, mergeMap, of, throwError, toArray } from 'rxjs';
 import type { Observable } from 'rxjs';
 import type { CheckpointStore } from './checkpoint.ts';
-import { CHANGES, decodeChange, readChanges, readLastSequence } from './one-shot.ts';
+import { CHANGES, decodeChange, readLastSequence } from './one-shot.ts';
 import { changesRequest } from './parameters.ts';
 import type { ChangesParameters, ChangesRequest } from './parameters.ts';
-import { DatabaseReplaced } from '../errors/connection-error.ts';
+import { DatabaseReplaced, InvalidCheckpoint } from '../errors/connection-error.ts';
 import { isAccountLocked, isForbidden } from '../errors/http-error.ts';
 import type { Connection } from '../http/connection.ts';
-import { asObject } from '../http/decode.ts';
+import { arrayField, asObject, sequence } from '../http/decode.ts';
 import type { DatabaseScope } from '../http/scope.ts';
 import { endpoint } from '../http/url.ts';
 import type { Endpoint } from '../http/url.ts';
 import type { Change, Sequence } from '../model/change.ts';
+import { describeValue } from '../model/invalid-argument.ts';
 import { toObservable } from '../operators/to-observable.ts';
 
 /** An item of a feed: a change of a database, or an update of the server's list of databases. */
@@ -34,33 +35,46 @@ export interface FeedSource<Item extends Sequenced> extends Endpoint {
   readonly identity: (timeout: number) => Observable<string | null>;
   /** Emits the sequence that `'now'` stands for. `timeout` is that of `identity`. */
   readonly currentSequence: (timeout: number) => Observable<Sequence>;
-  /** Emits whether changes exist after a sequence; null if that is expensive to find out. */
-  readonly hasMore: ((since: Sequence) => Observable<boolean>) | null;
+  /** Whether a filter of the server may pass nothing for a long time. */
+  readonly filtered: boolean;
 }
 
-/** An event of one connection of a feed. */
-export type FeedEvent<Item> =
-  /** The server accepted the request. */
-  | { readonly type: 'open' }
-  /** Items came; an empty list is a heartbeat. */
-  | { readonly type: 'items'; readonly items: readonly Item[] }
-  /** The server ended the connection; the next one continues after `lastSeq`. */
-  | { readonly type: 'end'; readonly lastSeq: Sequence; readonly pending: number | null };
+/** Whether there are items after a sequence, and the sequence up to which the server looked. */
+export interface Look {
+  readonly more: boolean;
+  readonly seq: Sequence | null;
+}
 
-export const OPEN = { type: 'open' } as const;
-export const HEARTBEAT = { type: 'items', items: [] } as const;
-
-/** Opens one connection at each subscription, after `since`, for at most `remaining` items. */
-export type Protocol = <Item extends Sequenced>(
+/**
+ * Looks for items after a sequence. With a filter it polls, because CouchDB then sends signs of life
+ * while the filter works.
+ *
+ * @param wait - How long a poll waits for an item, in milliseconds.
+ */
+export function look<Item extends Sequenced>(
   source: FeedSource<Item>,
   since: Sequence,
-  remaining: number,
-  heartbeat: number,
-) => Observable<FeedEvent<Item>>;
+  wait: number,
+  timeout: number,
+): Observable<Look> {
+  const poll = source.filtered ? { feed: 'longpoll', timeout: wait } : {};
+  const { query, ...rest } = source.request({ ...poll, since, limit: 1 });
+  const spec = { ...rest, ...endpoint(source, '', query), timeout };
+  return source.connection
+    .json(
+      () => spec,
+      (body) => ({
+        more: arrayField(body, 'results').length > 0,
+        seq: sequence(asObject(body)['last_seq']),
+      }),
+    )
+    .pipe(map(({ value }) => value));
+}
 
 /**
  * Emits the sequence to start from: that of the checkpoint, or else `since`. Resolves `'now'` to a
  * fixed sequence and stores it, so that a consumer that stops before its first change misses none.
+ * Errors with `InvalidCheckpoint` if the checkpoint holds no sequence.
  */
 export function startSequence<Item extends Sequenced>(
   source: FeedSource<Item>,
@@ -69,7 +83,9 @@ export function startSequence<Item extends Sequenced>(
   timeout: number,
 ): Observable<Sequence> {
   return toObservable(() => checkpoint.read()).pipe(
-    mergeMap((stored) => {
+    mergeMap((stored: unknown) => {
+      if (stored !== null && !isSequence(stored))
+        throw new InvalidCheckpoint(describeValue(stored));
       if (stored !== null || since !== 'now') return of(stored ?? since);
       return source.currentSequence(timeout).pipe(
         mergeMap((seq) =>
@@ -81,6 +97,11 @@ export function startSequence<Item extends Sequenced>(
       );
     }),
   );
+}
+
+/** Tells whether a stored value may be a sequence. CouchDB refuses others than its own. */
+function isSequence(stored: unknown): stored is Sequence {
+  return typeof stored === 'string' && /^[\x21-\x7e]+$/.test(stored) && stored !== 'now';
 }
 
 /**
@@ -101,29 +122,13 @@ export function databaseSource<T extends object>(
     request: (added) => changesRequest(parameters, added, 'changes$', db.connection.codec),
     identity: (timeout) => readCreationTime(db, timeout),
     currentSequence: (timeout) => readLastSequence(db, timeout),
-    // Only the server knows which changes pass a filter.
-    hasMore: filtered
-      ? null
-      : (since) =>
-          readChanges(db, { since, limit: 1 }).pipe(map(({ results }) => results.length > 0)),
+    filtered,
   };
 }
 
-/**
- * Returns the identity to remember after the server reported `current`. Null means unknown, and
- * differs from nothing: only a change between two known identities counts.
- *
- * @throws DatabaseReplaced if another database has the name now.
- */
-export function sameDatabase(
-  { connection, path }: Pick<FeedSource<Sequenced>, 'connection' | 'path'>,
-  known: string | null,
-  current: string | null,
-): string | null {
-  if (known !== null && current !== null && current !== known) {
-    throw new DatabaseReplaced({ method: 'GET', url: connection.url + path });
-  }
-  return current ?? known;
+/** Makes the error of a source whose database was replaced by another one of its name. */
+export function replacedError({ connection, path }: FeedSource<Sequenced>): DatabaseReplaced {
+  return new DatabaseReplaced({ method: 'GET', url: connection.url + path });
 }
 
 /**

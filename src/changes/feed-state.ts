@@ -30,6 +30,9 @@ export type FeedState =
   /** The feed ended with an error that it does not retry. Subscribe again to reconnect. */
   | { readonly status: 'failed'; readonly error: CorduroyError };
 
+/** The protocol of one connection of a feed. */
+export type FeedProtocol = 'continuous' | 'longpoll' | 'eventsource';
+
 /** The protocol of a feed: see the `feed` option of `changes$`. */
 export type FeedKind = 'auto' | 'continuous' | 'longpoll' | 'eventsource' | 'normal';
 

@@ -1,8 +1,10 @@
 import {
   BehaviorSubject,
   Observable,
+  Subject,
   catchError,
   defer,
+  filter,
   finalize,
   from,
   isObservable,
@@ -15,7 +17,7 @@ import {
 import type { SchedulerLike } from 'rxjs';
 import type { FeedSource, Sequenced } from './feed-source.ts';
 import type { FeedBehaviour, FeedState } from './feed-state.ts';
-import { Follower } from './follower.ts';
+import { Feed } from './feed.ts';
 import type { Change, ChangesBatch, Sequence } from '../model/change.ts';
 import { canonical } from '../model/json.ts';
 import { after, bufferLatency } from '../operators/time.ts';
@@ -32,6 +34,8 @@ export class SharedFeed<Item extends Sequenced> {
   readonly items$: Observable<readonly Item[]>;
   readonly state$: BehaviorSubject<FeedState> = new BehaviorSubject<FeedState>({ status: 'idle' });
 
+  /** Emits the sequence if it has moved although no item came, as behind a filter. Hot. */
+  readonly progress$: Subject<Sequence> = new Subject<Sequence>();
   /** The sequence after which the feed starts. */
   readonly since: Sequence;
 
@@ -39,7 +43,7 @@ export class SharedFeed<Item extends Sequenced> {
     const { linger } = behaviour;
     this.since = behaviour.since;
     const { scheduler } = source.connection;
-    this.items$ = defer(() => follow(source, behaviour, this.state$)).pipe(
+    this.items$ = defer(() => follow(source, behaviour, this.state$, this.progress$)).pipe(
       finalize(() => {
         if (this.state$.value.status !== 'failed') this.state$.next({ status: 'idle' });
       }),
@@ -52,8 +56,17 @@ function follow<Item extends Sequenced>(
   source: FeedSource<Item>,
   behaviour: FeedBehaviour,
   state$: BehaviorSubject<FeedState>,
+  progress$: Subject<Sequence>,
 ): Observable<readonly Item[]> {
-  const alone = (): Observable<readonly Item[]> => new Follower(source, behaviour, state$).follow();
+  const alone = (): Observable<readonly Item[]> => {
+    const feed = new Feed(source, behaviour, state$);
+    return feed.pipe(
+      filter((items) => {
+        if (items.length === 0) progress$.next(feed.seq);
+        return items.length > 0;
+      }),
+    );
+  };
   const { crossTab } = behaviour;
   if (crossTab === false) return alone();
   if (crossTab !== true) return crossTab(source, behaviour, state$);
@@ -112,7 +125,7 @@ function referenceNumber(value: object): number {
 }
 
 /** Buffers the items of a feed once for all subscribers with the same latency: there may be thousands. */
-class SharedWindows<Item extends Sequenced> {
+export class SharedWindows<Item extends Sequenced> {
   /**
    * Emits the items of each window. Hot: its first subscriber opens the connection, and its last one
    * closes it. A late subscriber receives only items that arrived after it subscribed.
@@ -120,6 +133,11 @@ class SharedWindows<Item extends Sequenced> {
   readonly windows$: Observable<readonly Item[]>;
   /** How many items the open window holds. */
   #buffered = 0;
+
+  /** Whether all items have been delivered. */
+  get isEmpty(): boolean {
+    return this.#buffered === 0;
+  }
 
   constructor(feed: SharedFeed<Item>, latency: number, scheduler: SchedulerLike) {
     const shared$ = feed.items$.pipe(
@@ -158,13 +176,13 @@ export function sharedWindows<Item extends Sequenced>(
   feed: SharedFeed<Item>,
   latency: number,
   { connection }: FeedSource<Item>,
-): Observable<readonly Item[]> {
+): SharedWindows<Item> {
   const byLatency = windowsByFeed.get(feed) ?? new Map<number, unknown>();
   windowsByFeed.set(feed, byLatency);
   const windows = (byLatency.get(latency) ??
     new SharedWindows<Item>(feed, latency, connection.scheduler)) as SharedWindows<Item>;
   byLatency.set(latency, windows);
-  return windows.windows$;
+  return windows;
 }
 
 /** Emits each change of a feed as a batch. The batches are created once for all subscribers. */

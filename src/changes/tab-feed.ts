@@ -1,17 +1,16 @@
 import {
-  EMPTY,
+  BehaviorSubject,
+  Observable,
   catchError,
   defer,
   filter,
   forkJoin,
   map,
   of,
-  repeat,
-  retry,
   tap,
   throwError,
 } from 'rxjs';
-import type { BehaviorSubject, MonoTypeOperatorFunction, Observable } from 'rxjs';
+import type { MonoTypeOperatorFunction } from 'rxjs';
 import { isHTTPError } from '../errors/http-error.ts';
 import { isUnauthorized } from '../errors/http-error.ts';
 import type { Connection } from '../http/connection.ts';
@@ -19,15 +18,14 @@ import { asObject } from '../http/decode.ts';
 import { SESSION } from '../http/url.ts';
 import type { Sequence } from '../model/change.ts';
 import { canonical } from '../model/json.ts';
-import { lastSequence } from './one-shot.ts';
 import type { FeedBehaviour } from './feed-state.ts';
-import { sameDatabase } from './feed-source.ts';
+import { replacedError } from './feed-source.ts';
 import type { FeedSource, Sequenced } from './feed-source.ts';
 import type { FeedState } from './feed-state.ts';
-import { Follower } from './follower.ts';
+import { Feed } from './feed.ts';
 import { RetryPolicy } from '../operators/retry-policy.ts';
-import { waitForRetry, retryDelay } from '../http/retry-transient.ts';
-import { PollPace, drain } from './polling.ts';
+import { retryTransient } from '../http/retry-transient.ts';
+import { guarded } from '../operators/to-observable.ts';
 
 /** The feed of one tab among those that share: its sequence, and its requests to the server. */
 export class TabFeed<Item extends Sequenced> {
@@ -37,7 +35,6 @@ export class TabFeed<Item extends Sequenced> {
   /** The sequence of the last item that this tab emitted. */
   seq: Sequence;
   readonly #retryPolicy: RetryPolicy;
-  readonly #pace: PollPace;
   #identity: string | null = null;
 
   constructor(
@@ -56,7 +53,6 @@ export class TabFeed<Item extends Sequenced> {
     this.state$ = state$;
     this.seq = behaviour.since;
     this.#retryPolicy = new RetryPolicy(behaviour.backoff, behaviour.errorTolerance, scheduler);
-    this.#pace = new PollPace(scheduler);
   }
 
   /**
@@ -90,10 +86,8 @@ export class TabFeed<Item extends Sequenced> {
   /** Emits the items after this tab's sequence, over a connection that this tab opens. */
   lead(): Observable<readonly Item[]> {
     return defer(() => {
-      this.state$.next({ status: 'connecting', attempt: 0 });
-      return new Follower(this.source, { ...this.behaviour, since: this.seq }, this.state$)
-        .follow()
-        .pipe(tap((items) => this.setSequence(lastSequence(items))));
+      const feed = new Feed(this.source, { ...this.behaviour, since: this.seq }, this.state$);
+      return feed.pipe(tap(() => this.setSequence(feed.seq)));
     });
   }
 
@@ -103,32 +97,26 @@ export class TabFeed<Item extends Sequenced> {
    * @param onProgress - Called with the last sequence of each answer.
    */
   catchUp(onProgress: (seq: Sequence) => void): Observable<readonly Item[]> {
-    const { heartbeat } = this.behaviour;
-    let { seq } = this;
-    let more = true;
-    let pause = 0;
-    const { connection } = this.source;
-    return defer(() => {
-      this.#pace.begin();
-      return drain(this.source, seq, Infinity, heartbeat);
-    }).pipe(
-      this.#withRetries(),
-      map((event): readonly Item[] => {
-        if (event.type === 'items') {
-          more = event.items.length > 0;
-          pause = this.#pace.pause(event.items.length);
-          return event.items;
-        }
-        if (event.type === 'end') {
-          seq = event.lastSeq;
-          if (event.pending !== null) more = event.pending > 0;
-          onProgress(seq);
-        }
-        return [];
-      }),
-      repeat({ delay: () => (more ? connection.after(pause) : EMPTY) }),
-      filter((items) => items.length > 0),
-    );
+    return new Observable((subscriber) => {
+      const behaviour = { ...this.behaviour, feed: 'normal' as const, since: this.seq };
+      const state$ = new BehaviorSubject<FeedState>({ status: 'idle' });
+      const feed = new Feed(this.source, behaviour, state$);
+      // Only its troubles concern the state of this tab.
+      const troubles$ = state$.pipe(filter(({ status }) => status === 'waiting'));
+      subscriber.add(troubles$.subscribe((state) => this.state$.next(state)));
+      return feed.subscribe(
+        guarded(subscriber, {
+          next: (items) => {
+            onProgress(feed.seq);
+            if (items.length > 0) subscriber.next(items);
+          },
+          complete: () => {
+            onProgress(feed.seq);
+            subscriber.complete();
+          },
+        }),
+      );
+    });
   }
 
   setSequence(seq: Sequence | null): void {
@@ -137,28 +125,15 @@ export class TabFeed<Item extends Sequenced> {
 
   /** Throws if another database has the name now: a tab that takes over must not continue there. */
   #verifyIdentity(identity: string | null): void {
-    this.#identity = sameDatabase(this.source, this.#identity, identity);
+    const known = this.#identity;
+    if (known !== null && identity !== null && identity !== known) throw replacedError(this.source);
+    this.#identity = identity ?? known;
   }
 
   #withRetries<T>(): MonoTypeOperatorFunction<T> {
-    const { connection } = this.source;
-    return (work) =>
-      work.pipe(
-        tap(() => this.#retryPolicy.succeeded()),
-        retry({
-          delay: (error) => {
-            const delay = retryDelay(error, connection, this.#retryPolicy);
-            if (delay === null) return throwError(() => error as unknown);
-            this.state$.next({
-              status: 'waiting',
-              attempt: this.#retryPolicy.attempt,
-              delay,
-              error,
-            });
-            return waitForRetry(delay, error, connection, this.#retryPolicy);
-          },
-        }),
-      );
+    return retryTransient(this.source.connection, this.#retryPolicy, (attempt, delay, error) =>
+      this.state$.next({ status: 'waiting', attempt, delay, error }),
+    );
   }
 }
 

@@ -18,7 +18,7 @@ import {
   takeUntil,
   tap,
 } from 'rxjs';
-import { RECHECK_DELAY } from './follower.ts';
+import { LOOK_DELAY } from './feed-pace.ts';
 import { lastSequence } from './one-shot.ts';
 import { canonical } from '../model/json.ts';
 import type { Sequence } from '../model/change.ts';
@@ -78,7 +78,7 @@ export class TabMember<Item extends Sequenced> {
       this.#channel.addEventListener('message', ({ data }) => this.#receive(data as TabMessage));
       const { connection } = this.#feed.source;
       const recheck$ = this.#gapClosed$.pipe(
-        switchMap(() => connection.after(RECHECK_DELAY)),
+        switchMap(() => connection.after(LOOK_DELAY)),
         tap(() => this.#tasks$.next(this.#recheck())),
       );
       subscriber.add(

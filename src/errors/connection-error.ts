@@ -142,6 +142,23 @@ export function isDatabaseReplaced(error: unknown): error is DatabaseReplaced {
   return isKind(error, 'DatabaseReplaced');
 }
 
+/**
+ * Thrown if a checkpoint holds no sequence: it is empty, or damaged. The feed does not start, because
+ * changes would be missed or come again. Repair the checkpoint, or delete it.
+ */
+export class InvalidCheckpoint extends CorduroyError {
+  override readonly name = 'InvalidCheckpoint' as const;
+
+  constructor(stored: string) {
+    super(`the checkpoint must hold a sequence that CouchDB gave (it holds ${stored})`);
+  }
+}
+
+/** Tells whether an error is an {@link InvalidCheckpoint}. */
+export function isInvalidCheckpoint(error: unknown): error is InvalidCheckpoint {
+  return isKind(error, 'InvalidCheckpoint');
+}
+
 /** The end of the message of an error if a write may have been carried out. */
 export const MAY_BE_WRITTEN = 'The server may have carried out the request';
 

@@ -1,7 +1,11 @@
 import { merge, mergeMap, retry, take, tap, throwError } from 'rxjs';
 import type { MonoTypeOperatorFunction, Observable } from 'rxjs';
+import type { CorduroyError } from '../errors/corduroy-error.ts';
 import type { RetryPolicy } from '../operators/retry-policy.ts';
 import type { Connection } from './connection.ts';
+
+/** Told before each wait: the failures so far, the delay in milliseconds, and the error. */
+export type OnWait = (attempt: number, delay: number, error: CorduroyError) => void;
 
 /**
  * Returns an operator that retries transient errors with backoff, until the policy gives up. After a
@@ -10,16 +14,17 @@ import type { Connection } from './connection.ts';
 export function retryTransient<T>(
   connection: Connection,
   policy: RetryPolicy,
+  onWait: OnWait = () => {},
 ): MonoTypeOperatorFunction<T> {
   return (source) =>
     source.pipe(
       tap(() => policy.succeeded()),
       retry({
-        delay: (error: unknown) => {
+        delay: (error: CorduroyError) => {
           const delay = retryDelay(error, connection, policy);
-          return delay === null
-            ? throwError(() => error)
-            : waitForRetry(delay, error, connection, policy);
+          if (delay === null) return throwError(() => error);
+          onWait(policy.attempt, delay, error);
+          return waitForRetry(delay, error, connection, policy);
         },
       }),
     );
@@ -29,11 +34,7 @@ export function retryTransient<T>(
  * Returns the delay before a retry, in milliseconds. `Infinity` means: wait for other credentials.
  * Null means: do not retry.
  */
-export function retryDelay(
-  error: unknown,
-  connection: Connection,
-  policy: RetryPolicy,
-): number | null {
+function retryDelay(error: unknown, connection: Connection, policy: RetryPolicy): number | null {
   const delay = policy.failed(error);
   const mayRecover = policy.tolerance > 0 && connection.authenticator.mayRecover(error);
   return delay === null && mayRecover ? Infinity : delay;
@@ -43,7 +44,7 @@ export function retryDelay(
  * Emits when a retry is due, after the delay from {@link retryDelay}. Errors with `error` if other
  * credentials do not arrive within the policy's tolerance.
  */
-export function waitForRetry(
+function waitForRetry(
   delay: number,
   error: unknown,
   connection: Connection,

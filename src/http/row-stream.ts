@@ -2,6 +2,7 @@ import { Observable, mergeMap } from 'rxjs';
 import type { OperatorFunction } from 'rxjs';
 import type { ProtocolError } from '../errors/connection-error.ts';
 import { isCorduroyError } from '../errors/corduroy-error.ts';
+import type { Redact } from '../errors/redact.ts';
 import type { Connection } from './connection.ts';
 import { arrayField, asObject } from './decode.ts';
 import { lineLimit, protocolError, sizeError } from './exchange.ts';
@@ -63,6 +64,8 @@ export interface RowLayout<R, Info> {
   /** The field that holds the rows. */
   readonly field: 'rows' | 'docs' | 'results';
   readonly row: (raw: unknown) => R;
+  /** Whether a row may consist of the fields `error` and `reason`, as the server's failures do. */
+  readonly mayHoldErrors?: boolean;
   /** Decodes the metadata: all fields except the rows. */
   readonly info: (rest: Readonly<Record<string, unknown>>) => Info;
 }
@@ -119,9 +122,9 @@ export function rows<R, Info>(
           return;
         }
         const row = codec.parse(line.endsWith(',') ? line.slice(0, -1) : line);
-        // A document may have any fields, also `error` and `reason`.
-        if (layout.field !== 'docs' && isFailure(row)) {
-          subscriber.error(unusable(redact(`breaks off: ${row.error}: ${row.reason}`, MAX_SHOWN)));
+        const failure = layout.mayHoldErrors === true ? null : failureText(row, redact);
+        if (failure !== null) {
+          subscriber.error(unusable(`breaks off: ${failure}`));
           return;
         }
         subscriber.next(layout.row(row));
@@ -133,8 +136,8 @@ export function rows<R, Info>(
           return;
         }
         const whole = codec.parse(otherLines.join('\n'));
-        if (isFailure(whole))
-          throw unusable(redact(`is an error: ${whole.error}: ${whole.reason}`, MAX_SHOWN));
+        const failure = failureText(whole, redact);
+        if (failure !== null) throw unusable(`is an error: ${failure}`);
         for (const row of arrayField(whole, layout.field)) {
           if (subscriber.closed) return;
           subscriber.next(layout.row(row));
@@ -182,21 +185,15 @@ export function rows<R, Info>(
 /** The longest text of a failure that an error shows. */
 const MAX_SHOWN = 2000;
 
-interface Failure {
-  readonly error: string;
-  readonly reason: string;
-}
-
-/** Tells whether a row is a failure that ends the response. A row with an error has a key or an id. */
-function isFailure(row: unknown): row is Failure {
-  return (
-    typeof row === 'object' &&
-    row !== null &&
-    'error' in row &&
-    typeof row.error === 'string' &&
-    'reason' in row &&
-    typeof row.reason === 'string' &&
-    !('key' in row) &&
-    !('id' in row)
-  );
+/**
+ * Returns the error and reason of a row that is a failure of the server, and ends the response; null
+ * for other rows. A row that is only wrong itself has a key or an id.
+ */
+export function failureText(row: unknown, redact: Redact): string | null {
+  if (typeof row !== 'object' || row === null) return null;
+  if ('key' in row || 'id' in row || '_id' in row) return null;
+  const { error, reason } = row as Readonly<Record<string, unknown>>;
+  return typeof error === 'string' && typeof reason === 'string'
+    ? redact(`${error}: ${reason}`, MAX_SHOWN)
+    : null;
 }

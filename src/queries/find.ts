@@ -268,6 +268,8 @@ export function streamFound<T extends object, Field extends FieldPath<T>>(
   return new RowStream(db.connection, () => readByPost(endpoint(db, FIND), body()), {
     field: 'docs',
     row: (raw) => asObject(raw) as FoundDocument<T, Field>,
+    // Documents without `_id` are parts that the query chose.
+    mayHoldErrors: query.fields?.some((field) => field === 'error') ?? false,
     info: decodeFindSummary,
   });
 }

@@ -1,0 +1,236 @@
+import { Observable, Subscription, defer, mergeMap, retry, toArray } from 'rxjs';
+import type { BehaviorSubject, Observer, Subscriber } from 'rxjs';
+import type { CorduroyError } from '../errors/corduroy-error.ts';
+import { retryTransient } from '../http/retry-transient.ts';
+import type { Change, Sequence } from '../model/change.ts';
+import { RetryPolicy, backoff } from '../operators/retry-policy.ts';
+import { guarded, toObservable } from '../operators/to-observable.ts';
+import type { ValueOrAsync } from '../operators/to-observable.ts';
+import { CheckpointWriter } from './checkpoint.ts';
+import type { CheckpointStore } from './checkpoint.ts';
+import { Feed } from './feed.ts';
+import { startSequence } from './feed-source.ts';
+import type { FeedSource } from './feed-source.ts';
+import type { FeedBehaviour, FeedState } from './feed-state.ts';
+
+/**
+ * Handles one change. `consume` waits until the Promise or Observable that it returns has ended. If
+ * the handler throws or errors, `consume` calls it again.
+ */
+export type ChangeHandler<T extends object> = (change: Change<T>) => ValueOrAsync<unknown>;
+
+/** Takes a change whose handler has failed every attempt, with the last error. */
+export type DeadLetterHandler<T extends object> = (
+  change: Change<T>,
+  error: unknown,
+) => ValueOrAsync<unknown>;
+
+/** The progress of a consumer. */
+export interface ConsumeProgress {
+  /** The sequence that was stored. */
+  readonly seq: Sequence;
+  /** How many changes have been handled since the subscription. */
+  readonly handled: number;
+  /** How many changes went to `deadLetter` since the subscription. */
+  readonly failed: number;
+  /** How many changes are still to be handled, as far as the server told; null if it did not. */
+  readonly pending: number | null;
+}
+
+/** The bytes of changes that one request reads at most, so that large documents do not fill the memory. */
+const MAX_BYTES = 16_777_216;
+
+/** The options of a consumer, with defaults. */
+export interface Settings<T extends object> {
+  readonly source: FeedSource<Change<T>>;
+  readonly handler: ChangeHandler<T>;
+  readonly behaviour: FeedBehaviour;
+  readonly batchSize: number;
+  readonly concurrency: number;
+  readonly attempts: number;
+  readonly checkpoint: CheckpointStore;
+  readonly checkpointInterval: number;
+  readonly deadLetter: DeadLetterHandler<T> | undefined;
+}
+
+/** A change that was read and whose sequence is not stored. */
+interface Entry<T extends object> {
+  readonly change: Change<T>;
+  status: 'waiting' | 'running' | 'done';
+}
+
+/** One subscription to a consumer. */
+export class ConsumerRun<T extends object> {
+  readonly #settings: Settings<T>;
+  readonly #state$: BehaviorSubject<FeedState>;
+  readonly #subscriber: Subscriber<ConsumeProgress>;
+  readonly #onHandled: (seq: Sequence) => void;
+  readonly #writer: CheckpointWriter<ConsumeProgress>;
+  readonly #handlers = new Subscription();
+  readonly #reading = new Subscription();
+  /** In the order of their sequences. */
+  #entries: Entry<T>[] = [];
+  readonly #busyIds = new Set<string>();
+  #feed: Feed<Change<T>> | null = null;
+  #handled = 0;
+  #failed = 0;
+  #isStopped = false;
+  #isPumping = false;
+
+  constructor(
+    settings: Settings<T>,
+    state$: BehaviorSubject<FeedState>,
+    subscriber: Subscriber<ConsumeProgress>,
+    onHandled: (seq: Sequence) => void,
+  ) {
+    this.#settings = settings;
+    this.#state$ = state$;
+    this.#subscriber = subscriber;
+    this.#onHandled = onHandled;
+    const { checkpoint, checkpointInterval, source, behaviour } = settings;
+    const pace = { interval: checkpointInterval, backoff: behaviour.backoff };
+    const { scheduler } = source.connection;
+    this.#writer = new CheckpointWriter(checkpoint, pace, scheduler, {
+      written: (progress) => subscriber.next(progress),
+      failed: (error) => subscriber.error(error),
+    });
+  }
+
+  start(): void {
+    const { source, behaviour, checkpoint, batchSize } = this.#settings;
+    const { connection } = source;
+    const { errorTolerance, heartbeat, since } = behaviour;
+    const policy = new RetryPolicy(behaviour.backoff, errorTolerance, connection.scheduler);
+    this.#state$.next({ status: 'connecting', attempt: 0 });
+    const start$ = startSequence(source, checkpoint, since, 2 * heartbeat).pipe(
+      retryTransient(connection, policy, (attempt, delay, error) =>
+        this.#state$.next({ status: 'waiting', attempt, delay, error }),
+      ),
+    );
+    const items$ = start$.pipe(
+      mergeMap((seq) => {
+        const limits = { pollLimit: batchSize, maxBytes: MAX_BYTES, onDemand: true };
+        const feed = new Feed(source, { ...behaviour, since: seq }, this.#state$, limits);
+        this.#feed = feed;
+        return feed;
+      }),
+    );
+    this.#subscriber.add(this.#reading);
+    this.#subscriber.add(this.#handlers);
+    this.#subscriber.add(() => this.#writer.close());
+    this.#reading.add(
+      items$.subscribe(
+        guarded(this.#subscriber, {
+          next: (changes) => this.#take(changes),
+          error: (error: CorduroyError) => {
+            this.#state$.next({ status: 'failed', error });
+            this.#subscriber.error(error);
+          },
+        }),
+      ),
+    );
+  }
+
+  stop(): void {
+    if (this.#isStopped) return;
+    this.#isStopped = true;
+    this.#reading.unsubscribe();
+    this.#entries = this.#entries.filter(({ status }) => status !== 'waiting');
+    this.#pump();
+  }
+
+  #counts(): Omit<ConsumeProgress, 'seq'> {
+    const unread = this.#feed?.pending ?? null;
+    const pending = unread === null ? null : unread + this.#entries.length;
+    return { handled: this.#handled, failed: this.#failed, pending };
+  }
+
+  #take(changes: readonly Change<T>[]): void {
+    for (const change of changes) this.#entries.push({ change, status: 'waiting' });
+    this.#pump();
+  }
+
+  /** Starts as many handlers as may run, and notes how far the consumer has come. */
+  #pump(): void {
+    // A handler that ends at once comes back here.
+    if (this.#isPumping) return;
+    this.#isPumping = true;
+    for (let entry = this.#nextEntry(); entry !== null; entry = this.#nextEntry())
+      this.#handle(entry);
+    this.#isPumping = false;
+    this.#note();
+    if (this.#entries.length > 0 || this.#subscriber.closed) return;
+    if (this.#isStopped) this.#writer.finish(() => this.#subscriber.complete());
+    else this.#feed?.demand();
+  }
+
+  #nextEntry(): Entry<T> | null {
+    if (this.#busyIds.size >= this.#settings.concurrency || this.#subscriber.closed) return null;
+    const isNext = ({ status, change: { id } }: Entry<T>): boolean =>
+      status === 'waiting' && !this.#busyIds.has(id);
+    return this.#entries.find(isNext) ?? null;
+  }
+
+  /** Notes the sequence before which all changes are handled. */
+  #note(): void {
+    const count = this.#entries.findIndex(({ status }) => status !== 'done');
+    const done = this.#entries.splice(0, count < 0 ? this.#entries.length : count);
+    const last = done.at(-1)?.change.seq ?? null;
+    // The end of a poll is after its last change.
+    const isAll = this.#entries.length === 0 && !this.#isStopped;
+    const seq = isAll ? (this.#feed?.seq ?? last) : last;
+    if (seq === null || seq === 'now') return;
+    this.#onHandled(seq);
+    const progress = { seq, ...this.#counts() };
+    if (this.#entries.length === 0) this.#writer.note(progress);
+    else this.#writer.noteInPassing(progress);
+  }
+
+  #handle(entry: Entry<T>): void {
+    const { change } = entry;
+    entry.status = 'running';
+    this.#busyIds.add(change.id);
+    const handling = this.#attempts(change).subscribe({
+      error: (error: unknown) => this.#subscriber.error(error),
+      complete: () => {
+        entry.status = 'done';
+      },
+    });
+    this.#handlers.add(handling);
+    // After the teardown of the handler, so that it is not running while the next one is.
+    handling.add(() => {
+      this.#busyIds.delete(change.id);
+      if (entry.status === 'done') this.#pump();
+    });
+  }
+
+  /** Calls the handler until it succeeds, and then the handler of dead letters. */
+  #attempts(change: Change<T>): Observable<unknown> {
+    const { handler, attempts, behaviour, deadLetter, source } = this.#settings;
+    const handled$ = defer(() => toObservable(() => handler(change))).pipe(
+      retry({
+        count: attempts - 1,
+        delay: (_error, failures) => source.connection.after(backoff(failures, behaviour.backoff)),
+      }),
+      // Emits once, however many values the handler emits.
+      toArray(),
+    );
+    return new Observable((subscriber) => {
+      const succeed = (counter: () => void): Partial<Observer<unknown>> => ({
+        error: (error: unknown) => subscriber.error(error),
+        complete: () => {
+          counter();
+          subscriber.complete();
+        },
+      });
+      return handled$.subscribe({
+        ...succeed(() => (this.#handled += 1)),
+        error: (error: unknown) => {
+          if (deadLetter === undefined) return subscriber.error(error);
+          const taken$ = toObservable(() => deadLetter(change, error));
+          return subscriber.add(taken$.subscribe(succeed(() => (this.#failed += 1))));
+        },
+      });
+    });
+  }
+}

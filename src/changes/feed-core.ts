@@ -1,0 +1,390 @@
+import type { Sequence } from '../model/change.ts';
+import { backoff } from '../operators/retry-policy.ts';
+import type {
+  Failure,
+  FeedCommand,
+  FeedInput,
+  Question,
+  Report,
+  Trouble,
+  FeedConnection,
+  FeedCore,
+} from './feed-model.ts';
+import { createConnection } from './feed-model.ts';
+import * as pace from './feed-pace.ts';
+import type { FeedProtocol } from './feed-state.ts';
+
+/** Returns the state after an event, and what to do. Pure: the arguments are left alone. */
+export function step(
+  core: FeedCore,
+  input: FeedInput,
+): { readonly core: FeedCore; readonly commands: readonly FeedCommand[] } {
+  const turn = new Turn(core, input);
+  turn.take(input);
+  const due = pace.deadline(turn.core);
+  // A timer may fire early, so that nothing is due yet.
+  if (due !== pace.deadline(core) || (input.type === 'tick' && due < Infinity))
+    turn.commands.push({ type: 'wait', delay: Math.max(0, due - input.at) });
+  return turn;
+}
+
+/** One step: a draft of the next state, and the commands. */
+class Turn {
+  readonly core: { -readonly [K in keyof FeedCore]: FeedCore[K] };
+  readonly commands: FeedCommand[] = [];
+  readonly #at: number;
+  readonly #random: number;
+
+  constructor(core: FeedCore, { at, random }: FeedInput) {
+    this.core = { ...core };
+    this.#at = at;
+    this.#random = random;
+  }
+
+  take(input: FeedInput): void {
+    const { core } = this;
+    if (core.phase === 'ended') return;
+    if ('id' in input) return this.#hear(input, this.#find(input.id));
+    switch (input.type) {
+      case 'start':
+        return core.phase === 'idle' ? this.#begin() : undefined;
+      case 'tick':
+        return this.#tick();
+      case 'paused':
+        if (input.value) return this.#suspend();
+        return core.phase === 'paused' ? this.#begin() : undefined;
+      case 'credentials':
+        return core.phase === 'paused' ? undefined : this.#reconnect();
+      case 'awake':
+        return this.#wake(input.isNew);
+      case 'demand':
+        core.demand = true;
+        return this.#tick();
+      case 'full':
+        if (core.main?.verified !== true) return;
+        this.#closeAll();
+        core.connectAt = this.#at;
+        return this.#tick();
+      case 'stopped':
+        this.#closeAll();
+        core.phase = 'ended';
+    }
+  }
+
+  /** Takes what a connection or its question brought. */
+  #hear(input: FeedInput & { readonly id: number }, connection: FeedConnection | null): void {
+    // A connection that was closed may still send what was under way.
+    if (connection === null) return;
+    const waits = input.type === 'items' || input.type === 'ended';
+    if (waits && !connection.verified) {
+      this.#update(connection, { held: [...connection.held, input] });
+      return;
+    }
+    switch (input.type) {
+      case 'opened':
+        return this.#opened(connection);
+      case 'items':
+        return this.#deliver(connection, input.items, input.seq);
+      case 'heartbeat':
+        this.#update(connection, { heardAt: this.#at });
+        return connection.verified ? this.#succeed() : undefined;
+      case 'ended':
+        return this.#ended(connection, input.seq, input.pending);
+      case 'answered':
+        return input.question === 'identity'
+          ? this.#identified(connection, input.value)
+          : this.#resolved(connection, input.value);
+      case 'looked':
+        return this.#looked(connection, input);
+      case 'failed':
+        return input.question === 'more' ? undefined : this.#failed(connection, input.failure);
+    }
+  }
+
+  #find(id: number): FeedConnection | null {
+    const { main, rival } = this.core;
+    return [main, rival].find((connection) => connection?.id === id) ?? null;
+  }
+
+  #update(connection: FeedConnection, change: Partial<FeedConnection>): FeedConnection {
+    const updated = { ...connection, ...change };
+    if (this.core.main?.id === connection.id) this.core.main = updated;
+    else this.core.rival = updated;
+    return updated;
+  }
+
+  #begin(): void {
+    this.core.lastSuccess = this.#at;
+    this.#connect();
+  }
+
+  #connect(): void {
+    const { core } = this;
+    core.connectAt = Infinity;
+    core.giveUpAt = Infinity;
+    const { kind } = core.options;
+    const polls = pace.nextIsPoll(core, this.#at);
+    const protocol = polls ? 'longpoll' : kind === 'eventsource' ? kind : 'continuous';
+    // A feed that polls stays live between two polls.
+    const stays = core.phase === 'live' && (polls || core.bufferedAt !== null);
+    if (!stays) {
+      core.phase = 'connecting';
+      this.#report({ status: 'connecting', attempt: core.attempt });
+    }
+    core.main = this.#create(protocol);
+    if (core.seq === 'now') this.#ask(core.main, 'sequence');
+    else this.#open(core.main);
+  }
+
+  #create(protocol: FeedProtocol): FeedConnection {
+    const { core } = this;
+    core.lastId += 1;
+    return createConnection(core, protocol, this.#at);
+  }
+
+  #open({ id, protocol }: FeedConnection): void {
+    const { core } = this;
+    const { seq: since, heartbeat, remaining } = core;
+    const isPoll = protocol === 'longpoll';
+    const limit = isPoll ? Math.min(remaining, core.options.pollLimit) : remaining;
+    const timeout = isPoll ? pace.pollPatience(core) : pace.longestSilence(core);
+    const wait = pace.pollWait(core);
+    this.commands.push({ type: 'open', id, protocol, since, limit, heartbeat, wait, timeout });
+    if (!isPoll) core.raceAt = this.#at + pace.raceDelay(core);
+  }
+
+  #ask({ id }: FeedConnection, question: Question): void {
+    const { seq: after, heartbeat } = this.core;
+    const timeout = pace.longestSilence(this.core);
+    const wait = pace.shortWait(heartbeat);
+    this.commands.push({ type: 'ask', id, question, after, wait, timeout });
+  }
+
+  #resolved(connection: FeedConnection, seq: Sequence | null): void {
+    this.core.seq = seq ?? this.core.seq;
+    this.#open(this.#update(connection, { requestedAt: this.#at, startedAfter: this.core.seq }));
+  }
+
+  #opened(connection: FeedConnection): void {
+    this.#ask(this.#update(connection, { opened: true }), 'identity');
+    if (connection.id === this.core.rival?.id) return;
+    this.core.raceAt = Infinity;
+    this.#close('rival');
+  }
+
+  #identified(connection: FeedConnection, identity: string | null): void {
+    const { core } = this;
+    // An unknown identity differs from no other.
+    if (core.identity !== null && identity !== null && identity !== core.identity)
+      return this.#fail('replaced');
+    core.identity = identity ?? core.identity;
+    const { held } = connection;
+    this.#update(connection, { verified: true, held: [] });
+    if (connection.id === core.main?.id) this.#live();
+    for (const input of held) this.take(input);
+  }
+
+  /** The main connection works. */
+  #live(): void {
+    const { core } = this;
+    const { protocol } = core.main ?? { protocol: 'longpoll' };
+    if (protocol !== 'longpoll') {
+      core.lookAt = this.#at + pace.lookDelay(core);
+      if (core.bufferedAt !== null) this.#remember(null);
+    }
+    if (core.phase === 'live' && core.protocol === protocol) return;
+    if (core.phase !== 'live') core.connections += 1;
+    core.phase = 'live';
+    core.protocol = protocol;
+    this.#report({ status: 'live', connections: core.connections, protocol });
+  }
+
+  #deliver(connection: FeedConnection, items: readonly unknown[], seq: Sequence | null): void {
+    const { core } = this;
+    this.#succeed(connection);
+    this.#update(connection, { received: connection.received + items.length, heardAt: this.#at });
+    core.seq = seq ?? core.seq;
+    core.remaining -= items.length;
+    core.reopened = 0;
+    core.demand = !core.options.onDemand;
+    this.commands.push({ type: 'deliver', items });
+    if (core.remaining <= 0) this.#complete();
+  }
+
+  /** The server lives. A rival that is first to say so takes over. */
+  #succeed(connection?: FeedConnection): void {
+    const { core } = this;
+    core.attempt = 0;
+    core.lastSuccess = this.#at;
+    if (connection === undefined || connection.id !== core.rival?.id) return;
+    this.#takeOver();
+    this.#remember(this.#at);
+  }
+
+  /** Makes the rival the main connection. */
+  #takeOver(): void {
+    const { core } = this;
+    const { rival } = core;
+    core.rival = null;
+    this.#close('main');
+    core.main = rival;
+    core.raceAt = Infinity;
+    if (rival?.verified === true) this.#live();
+  }
+
+  #remember(bufferedAt: number | null): void {
+    this.core.bufferedAt = bufferedAt;
+    this.commands.push({ type: 'remember', buffered: bufferedAt !== null });
+  }
+
+  #ended(connection: FeedConnection, seq: Sequence, pending: number | null): void {
+    const { core } = this;
+    this.#succeed(connection);
+    if (seq !== core.seq) this.#progress(seq);
+    const isLast = pending === null ? connection.received === 0 : pending === 0;
+    if (core.options.kind === 'normal' && isLast) return this.#complete();
+    this.#closeAll();
+    const { pause, ...counts } = pace.paceAfter(core, connection, this.#at);
+    Object.assign(core, counts);
+    core.connectAt = this.#at + pause;
+    // The first poll does not wait for items, so that it may end soon without one.
+    if (core.fruitless > 1)
+      this.#wait('ends at once', core.fruitless, this.#backoff(core.fruitless));
+    this.#tick();
+  }
+
+  #progress(seq: Sequence): void {
+    this.core.seq = seq;
+    this.commands.push({ type: 'progress' });
+  }
+
+  #failed(connection: FeedConnection, failure: Failure): void {
+    const { core } = this;
+    const { heardAt, protocol, requestedAt, verified } = connection;
+    const isPoll = protocol === 'longpoll';
+    if (connection.id === core.rival?.id) return this.#close('rival');
+    if (failure.silent && isPoll) core.patience += 1;
+    if (failure.silent && core.options.kind === 'auto' && !isPoll && heardAt === null)
+      this.#remember(this.#at);
+    if (core.rival !== null) return this.#takeOver();
+    this.#closeAll();
+    const silence = this.#at - (heardAt ?? requestedAt);
+    if (verified && !isPoll) Object.assign(core, pace.heartbeatAfter(core, silence));
+    this.#retry(failure);
+  }
+
+  #retry(failure: Failure): void {
+    const { core } = this;
+    const { tolerance } = core.options;
+    const isPatient = tolerance > 0 && this.#at - core.lastSuccess <= tolerance;
+    if (failure.transient && isPatient) {
+      core.attempt += 1;
+      this.#wait(failure, core.attempt, Math.max(this.#backoff(core.attempt), failure.retryAfter));
+    } else if (failure.recovers && tolerance > 0) {
+      core.giveUpAt = this.#at + tolerance;
+      core.trouble = failure;
+      this.#wait(failure, core.attempt, Infinity);
+    } else {
+      this.#fail(failure);
+    }
+  }
+
+  #backoff(attempt: number): number {
+    return backoff(attempt, { ...this.core.options.backoff, random: () => this.#random });
+  }
+
+  #wait(trouble: Trouble, attempt: number, delay: number): void {
+    this.core.phase = 'waiting';
+    this.core.connectAt = this.#at + delay;
+    this.#report({ status: 'waiting', attempt, delay, trouble });
+  }
+
+  #tick(): void {
+    const { core } = this;
+    const isDue = (time: number): boolean => time <= this.#at;
+    if (isDue(core.giveUpAt) && core.trouble !== null) return this.#fail(core.trouble);
+    if (isDue(core.connectAt) && core.demand) return this.#connect();
+    if (isDue(core.raceAt)) {
+      core.raceAt = Infinity;
+      core.rival = this.#create('longpoll');
+      this.#open(core.rival);
+    }
+    if (isDue(core.lookAt)) this.#look();
+  }
+
+  /** CouchDB misses changes that happen just when a stream starts to wait; a proxy may hold them back. */
+  #look(): void {
+    const { core } = this;
+    const { main } = core;
+    const { filtered } = core.options;
+    core.lookAt = filtered ? this.#at + pace.lookDelay(core) : Infinity;
+    if (main !== null && (filtered || pace.mayBeHeldBack(core))) this.#ask(main, 'more');
+  }
+
+  #looked(connection: FeedConnection, { after, more, seq }: FeedInput & { type: 'looked' }): void {
+    const { core } = this;
+    if (after !== core.seq) return;
+    if (!more && seq !== null && seq !== after) this.#progress(seq);
+    if (!more || core.options.filtered || connection.received > 0) return;
+    core.reopened += 1;
+    if (core.reopened > 1) this.#remember(this.#at);
+    this.#reconnect();
+  }
+
+  #suspend(): void {
+    this.#closeAll();
+    this.core.phase = 'paused';
+    this.#report({ status: 'paused' });
+  }
+
+  #reconnect(): void {
+    this.#closeAll();
+    this.core.phase = 'connecting';
+    this.#connect();
+  }
+
+  /** Connects at once if the feed waits, or if the connection may be dead. */
+  #wake(isNew: boolean): void {
+    const { core } = this;
+    const { main } = core;
+    if (core.phase === 'waiting' && core.connectAt < Infinity) return this.#reconnect();
+    if (main === null) return;
+    const silence = this.#at - (main.heardAt ?? main.requestedAt);
+    if (isNew || silence > pace.longestSilence(core)) this.#reconnect();
+  }
+
+  #complete(): void {
+    this.#closeAll();
+    this.core.phase = 'ended';
+    this.commands.push({ type: 'complete' });
+  }
+
+  #fail(trouble: Trouble): void {
+    this.#closeAll();
+    this.core.phase = 'ended';
+    this.#report({ status: 'failed', trouble });
+    this.commands.push({ type: 'fail', trouble });
+  }
+
+  #close(which: 'main' | 'rival'): void {
+    const { id } = this.core[which] ?? { id: null };
+    if (id === null) return;
+    this.core[which] = null;
+    this.commands.push({ type: 'close', id });
+  }
+
+  #closeAll(): void {
+    this.#close('main');
+    this.#close('rival');
+    Object.assign(this.core, {
+      connectAt: Infinity,
+      raceAt: Infinity,
+      lookAt: Infinity,
+      giveUpAt: Infinity,
+    });
+  }
+
+  #report(state: Report): void {
+    this.commands.push({ type: 'report', state });
+  }
+}

@@ -1,0 +1,263 @@
+import type { CorduroyError } from '../errors/corduroy-error.ts';
+import type { Sequence } from '../model/change.ts';
+import type { BackoffOptions } from '../operators/retry-policy.ts';
+import type { FeedKind, FeedProtocol } from './feed-state.ts';
+
+/** The options of a feed that its decisions depend on. */
+export interface CoreOptions {
+  readonly kind: FeedKind;
+  /** How often the server sends a heartbeat, in milliseconds. */
+  readonly heartbeat: number;
+  readonly backoff: BackoffOptions;
+  /** How long failures are retried after the last success, in milliseconds. */
+  readonly tolerance: number;
+  /** How many items one poll reads at most. */
+  readonly pollLimit: number;
+  /** Whether a filter of the server may pass nothing for a long time. */
+  readonly filtered: boolean;
+  /** Whether no connection opens between the delivery of items and the next `demand`. */
+  readonly onDemand: boolean;
+}
+
+/** A question to the server beside a connection. */
+export type Question =
+  /** Which sequence does `'now'` stand for? */
+  | 'sequence'
+  /** Is it still the same database? */
+  | 'identity'
+  /** Are there items after a sequence? */
+  | 'more';
+
+/** Why a connection or a question failed. */
+export interface Failure {
+  readonly error: CorduroyError;
+  /** Whether a retry may succeed. */
+  readonly transient: boolean;
+  /** Whether other credentials may come. */
+  readonly recovers: boolean;
+  /** Whether nothing arrived for too long. */
+  readonly silent: boolean;
+  /** How long the server asked to wait, in milliseconds. */
+  readonly retryAfter: number;
+}
+
+/** An event. `id` is the number of a connection. */
+export type FeedEvent =
+  /** The feed starts. */
+  | { readonly type: 'start' }
+  /** The server accepted the request. */
+  | { readonly type: 'opened'; readonly id: number }
+  /** Items came. */
+  | {
+      readonly type: 'items';
+      readonly id: number;
+      readonly items: readonly unknown[];
+      /** The sequence of the last item that has one; null if none has. */
+      readonly seq: Sequence | null;
+    }
+  /** The server sent a sign of life. */
+  | { readonly type: 'heartbeat'; readonly id: number }
+  /** The server ended the connection. */
+  | {
+      readonly type: 'ended';
+      readonly id: number;
+      readonly seq: Sequence;
+      readonly pending: number | null;
+    }
+  /** A connection failed, or the question of a connection. */
+  | {
+      readonly type: 'failed';
+      readonly id: number;
+      readonly question: Question | null;
+      readonly failure: Failure;
+    }
+  /** The answer to `'sequence'` or `'identity'`. */
+  | {
+      readonly type: 'answered';
+      readonly id: number;
+      readonly question: 'sequence' | 'identity';
+      readonly value: string | null;
+    }
+  /** The answer to `'more'`: whether there are items after `after`, and the sequence up to which it looked. */
+  | {
+      readonly type: 'looked';
+      readonly id: number;
+      readonly after: Sequence;
+      readonly more: boolean;
+      readonly seq: Sequence | null;
+    }
+  /** The time that the last `wait` named has come. */
+  | { readonly type: 'tick' }
+  /** The user pauses the feed, or resumes it. */
+  | { readonly type: 'paused'; readonly value: boolean }
+  /** The credentials have changed. */
+  | { readonly type: 'credentials' }
+  /** The platform says that the network is back (`isNew`), or that the page was resumed. */
+  | { readonly type: 'awake'; readonly isNew: boolean }
+  /** The consumer takes more items. */
+  | { readonly type: 'demand' }
+  /** The consumer can take no further item of the present connection. */
+  | { readonly type: 'full' }
+  /** The last subscriber has left. */
+  | { readonly type: 'stopped' };
+
+/** An event, its time in milliseconds, and a random number from 0 up to 1 for the jitter. */
+export type FeedInput = FeedEvent & { readonly at: number; readonly random: number };
+
+/** Why the feed waits, or has ended: a failure, a replaced database, or connections that end at once. */
+export type Trouble = Failure | 'replaced' | 'ends at once';
+
+/** The state of a feed, as the core reports it. */
+export type Report =
+  | { readonly status: 'connecting'; readonly attempt: number }
+  | { readonly status: 'live'; readonly connections: number; readonly protocol: FeedProtocol }
+  | {
+      readonly status: 'waiting';
+      readonly attempt: number;
+      readonly delay: number;
+      readonly trouble: Trouble;
+    }
+  | { readonly status: 'paused' }
+  | { readonly status: 'failed'; readonly trouble: Trouble };
+
+/** An order of the core to its shell. */
+export type FeedCommand =
+  | {
+      readonly type: 'open';
+      readonly id: number;
+      readonly protocol: FeedProtocol;
+      readonly since: Sequence;
+      readonly limit: number;
+      readonly heartbeat: number;
+      /** How long a poll waits for an item, in milliseconds. */
+      readonly wait: number;
+      /** How long the connection may be silent, in milliseconds. */
+      readonly timeout: number;
+    }
+  /** Close a connection, and forget its questions. */
+  | { readonly type: 'close'; readonly id: number }
+  | {
+      readonly type: 'ask';
+      readonly id: number;
+      readonly question: Question;
+      readonly after: Sequence;
+      /** How long the server may wait for an item, in milliseconds. */
+      readonly wait: number;
+      readonly timeout: number;
+    }
+  | { readonly type: 'deliver'; readonly items: readonly unknown[] }
+  /** The sequence has moved, but no item came. */
+  | { readonly type: 'progress' }
+  | { readonly type: 'report'; readonly state: Report }
+  /** Send a tick after a delay, and none before; `Infinity` means never. */
+  | { readonly type: 'wait'; readonly delay: number }
+  /** Remember for the server whether something on the way to it holds back what it sends. */
+  | { readonly type: 'remember'; readonly buffered: boolean }
+  | { readonly type: 'complete' }
+  | { readonly type: 'fail'; readonly trouble: Trouble };
+
+/** A connection. It delivers nothing before the database is known to be the same. */
+export interface FeedConnection {
+  readonly id: number;
+  readonly protocol: FeedProtocol;
+  readonly requestedAt: number;
+  readonly startedAfter: Sequence;
+  readonly opened: boolean;
+  readonly verified: boolean;
+  /** How many items it has delivered. */
+  readonly received: number;
+  /** When the last item or heartbeat came; null if none came. */
+  readonly heardAt: number | null;
+  /** The items and the end that came before it was verified. */
+  readonly held: readonly FeedInput[];
+}
+
+export type Phase = 'idle' | 'connecting' | 'live' | 'waiting' | 'paused' | 'ended';
+
+/** The state of a feed between two events. Times are in milliseconds; `Infinity` means never. */
+export interface FeedCore {
+  readonly options: CoreOptions;
+  readonly phase: Phase;
+  /** The protocol of the last connection that became live. */
+  readonly protocol: FeedProtocol;
+  /** The sequence of the last item delivered: the next connection starts after it. */
+  readonly seq: Sequence;
+  /** How many items may still come before `limit` is reached. */
+  readonly remaining: number;
+  /** The present heartbeat, which silent deaths of connections shorten. */
+  readonly heartbeat: number;
+  readonly main: FeedConnection | null;
+  /** The poll beside a main connection whose head is late. */
+  readonly rival: FeedConnection | null;
+  readonly lastId: number;
+  readonly identity: string | null;
+  /** How often the feed has become live. */
+  readonly connections: number;
+  /** The failures since the last success. */
+  readonly attempt: number;
+  readonly lastSuccess: number;
+  readonly connectAt: number;
+  readonly raceAt: number;
+  readonly lookAt: number;
+  /** When the feed ends with `trouble`, if other credentials have not come. */
+  readonly giveUpAt: number;
+  readonly trouble: Trouble | null;
+  /** When something was found to hold back streams; null if nothing was. */
+  readonly bufferedAt: number | null;
+  /** How many connections in a row were reopened for items that the server held back. */
+  readonly reopened: number;
+  /** How many connections in a row ended soon without progress, and how many brought few items. */
+  readonly fruitless: number;
+  readonly quick: number;
+  /** How many connections in a row died of silence. */
+  readonly silentDeaths: number;
+  /** How often the patience with a silent poll was doubled. */
+  readonly patience: number;
+  readonly demand: boolean;
+}
+
+/** Returns the state of a feed that has not started. */
+export function feedCore(
+  options: CoreOptions,
+  since: Sequence,
+  limit: number,
+  bufferedAt: number | null,
+): FeedCore {
+  return {
+    options,
+    phase: 'idle',
+    protocol: 'longpoll',
+    seq: since,
+    remaining: limit,
+    heartbeat: options.heartbeat,
+    main: null,
+    rival: null,
+    lastId: 0,
+    identity: null,
+    connections: 0,
+    attempt: 0,
+    lastSuccess: 0,
+    connectAt: Infinity,
+    raceAt: Infinity,
+    lookAt: Infinity,
+    giveUpAt: Infinity,
+    trouble: null,
+    bufferedAt,
+    reopened: 0,
+    fruitless: 0,
+    quick: 0,
+    silentDeaths: 0,
+    patience: 0,
+    demand: true,
+  };
+}
+
+/** Returns a connection that was just requested. */
+export function createConnection(
+  { lastId: id, seq: startedAfter }: FeedCore,
+  protocol: FeedProtocol,
+  requestedAt: number,
+): FeedConnection {
+  const isNew = { opened: false, verified: false, received: 0, heardAt: null, held: [] };
+  return { id, protocol, requestedAt, startedAfter, ...isNew };
+}

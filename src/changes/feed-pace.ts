@@ -1,0 +1,100 @@
+/** How long a feed waits, and how long it is patient: pure functions of its state. */
+import type { FeedConnection, FeedCore } from './feed-model.ts';
+
+/** The head of a stream is late after this time, in milliseconds: a poll then races it. */
+const RACE_DELAY = 1000;
+/** How long the first poll waits for an item, in milliseconds: a proxy may hold back its head until then. */
+const FIRST_POLL = 250;
+/** How long after it has opened a feed looks for items that the server holds back, in milliseconds. */
+export const LOOK_DELAY = 500;
+/** How often a quiet feed with a filter looks how far the filter has come, in milliseconds. */
+const FILTER_LOOK_INTERVAL = 300_000;
+/** How long a feed polls before it tries again whether a stream passes, in milliseconds. */
+const POLLING_PERIOD = 600_000;
+/** The longest silence beyond a heartbeat, in milliseconds. */
+const GRACE = 15_000;
+const LONGEST_SILENCE = 600_000;
+/** Heartbeats are never shortened below this, in milliseconds. */
+const SHORTEST_HEARTBEAT = 5000;
+/** The shortest time between connections that bring few items, after a burst of them. */
+const MIN_INTERVAL = 250;
+const MANY_ITEMS = 100;
+const BURST = 10;
+
+/** When the feed has something to do by itself. */
+export function deadline({ connectAt, raceAt, lookAt, giveUpAt, demand }: FeedCore): number {
+  return Math.min(demand ? connectAt : Infinity, raceAt, lookAt, giveUpAt);
+}
+
+/** Whether the next connection is a poll. */
+export function nextIsPoll({ options: { kind }, bufferedAt }: FeedCore, now: number): boolean {
+  if (kind === 'longpoll' || kind === 'normal') return true;
+  return kind === 'auto' && bufferedAt !== null && now - bufferedAt < POLLING_PERIOD;
+}
+
+/** The longest silence of a connection, in milliseconds. */
+export function longestSilence({ heartbeat }: FeedCore): number {
+  return heartbeat + Math.min(heartbeat, GRACE);
+}
+
+/** The longest silence of a poll. A proxy may hold back all that the server sends while a filter works. */
+export function pollPatience(core: FeedCore): number {
+  return Math.min(longestSilence(core) * 2 ** core.patience, LONGEST_SILENCE);
+}
+
+/** How long a poll waits for an item, in milliseconds. */
+export function pollWait({ phase, rival, heartbeat, options }: FeedCore): number {
+  const isFirst = phase !== 'live' || rival !== null || options.kind === 'normal';
+  return isFirst ? shortWait(heartbeat) : heartbeat;
+}
+
+export function shortWait(heartbeat: number): number {
+  return Math.min(FIRST_POLL, heartbeat);
+}
+
+/** How long the head of a stream may take before a poll races it; `Infinity` if none may. */
+export function raceDelay({ options, heartbeat }: FeedCore): number {
+  return options.kind === 'auto' ? Math.min(RACE_DELAY, heartbeat) : Infinity;
+}
+
+/** How long after a stream has opened, or after the last look, the feed looks. */
+export function lookDelay({ options }: FeedCore): number {
+  return options.filtered ? FILTER_LOOK_INTERVAL : LOOK_DELAY;
+}
+
+/** Whether a look at the server may find items that the main connection holds back. */
+export function mayBeHeldBack({ main, reopened, options }: FeedCore): boolean {
+  return main?.received === 0 && reopened < (options.kind === 'auto' ? 2 : 1);
+}
+
+/**
+ * Returns how many connections in a row ended soon without progress, and how many ended soon with few
+ * items, after one that has ended.
+ */
+export function paceAfter(
+  core: FeedCore,
+  { requestedAt, received, startedAfter }: FeedConnection,
+  now: number,
+): Pick<FeedCore, 'fruitless' | 'quick'> & { readonly pause: number } {
+  const duration = now - requestedAt;
+  const isFruitful = core.seq !== startedAfter || duration > core.heartbeat / 2;
+  const isFull = received >= Math.min(MANY_ITEMS, core.options.pollLimit);
+  const rest = MIN_INTERVAL - duration;
+  const quick = isFull || rest <= 0 ? 0 : core.quick + 1;
+  return {
+    fruitless: isFruitful ? 0 : core.fruitless + 1,
+    quick,
+    pause: quick > BURST ? rest : 0,
+  };
+}
+
+/** Returns a shorter heartbeat after two silent deaths: proxies and balancers end what is silent. */
+export function heartbeatAfter(
+  { heartbeat, silentDeaths }: FeedCore,
+  silence: number,
+): Pick<FeedCore, 'heartbeat' | 'silentDeaths'> {
+  const deaths = silence < heartbeat / 2 ? 0 : silentDeaths + 1;
+  if (deaths < 2 || heartbeat <= SHORTEST_HEARTBEAT) return { heartbeat, silentDeaths: deaths };
+  const shorter = Math.floor(Math.min(silence, heartbeat) / 2);
+  return { heartbeat: Math.max(SHORTEST_HEARTBEAT, shorter), silentDeaths: 0 };
+}

@@ -1,0 +1,294 @@
+import { Observable, Subscription, distinctUntilChanged } from 'rxjs';
+import type { BehaviorSubject, Subscriber } from 'rxjs';
+import { isProtocolError, isTimeoutError } from '../errors/connection-error.ts';
+import type { CorduroyError } from '../errors/corduroy-error.ts';
+import { isTransient } from '../errors/corduroy-error.ts';
+import { isHTTPError, rawAnswer } from '../errors/http-error.ts';
+import { protocolError } from '../http/exchange.ts';
+import { retryAfter } from '../operators/retry-policy.ts';
+import { clock, schedule } from '../operators/time.ts';
+import type { Sequence } from '../model/change.ts';
+import { openConnection } from './feed-connection.ts';
+import { step } from './feed-core.ts';
+import { feedCore } from './feed-model.ts';
+import type {
+  Failure,
+  FeedCommand,
+  FeedCore,
+  FeedEvent,
+  FeedInput,
+  Report,
+  Trouble,
+} from './feed-model.ts';
+import { look, replacedError } from './feed-source.ts';
+import type { FeedSource, Sequenced } from './feed-source.ts';
+import type { FeedBehaviour, FeedState } from './feed-state.ts';
+import { awake$, inCache$ } from './page-lifecycle.ts';
+
+/** The maximum number of items that one poll asks for. */
+const POLL_LIMIT = 1000;
+
+/** The servers that streams do not reach, and when that was found out. */
+const bufferedServers = new WeakMap<object, number>();
+
+/** The limits of a feed whose consumer is slow. */
+export interface FeedLimits {
+  /** How many items one poll asks for at most. */
+  readonly pollLimit: number;
+  /** How many bytes of items one connection delivers, before it is closed for the consumer to catch up. */
+  readonly maxBytes: number;
+  /** Whether the feed opens a connection only on demand, once it has delivered items. */
+  readonly onDemand: boolean;
+}
+
+const UNLIMITED: FeedLimits = { pollLimit: POLL_LIMIT, maxBytes: Infinity, onDemand: false };
+
+/**
+ * Follows a source from its first subscriber to its last: it runs the decisions of {@link step} with
+ * timers and requests.
+ *
+ * Emits the items of each block that arrives, and an empty array if only the sequence has moved.
+ */
+export class Feed<Item extends Sequenced> extends Observable<readonly Item[]> {
+  #run: Run<Item> | null = null;
+  readonly #since: Sequence;
+
+  constructor(
+    source: FeedSource<Item>,
+    behaviour: FeedBehaviour,
+    state$: BehaviorSubject<FeedState>,
+    limits: FeedLimits = UNLIMITED,
+  ) {
+    super((subscriber) => {
+      const run = new Run(source, behaviour, state$, limits, subscriber);
+      this.#run = run;
+      return run.start();
+    });
+    this.#since = behaviour.since;
+  }
+
+  /** The sequence of the last item delivered. */
+  get seq(): Sequence {
+    return this.#run?.seq ?? this.#since;
+  }
+
+  /** How many items the server has after `seq`, as the last poll told; null if it did not. */
+  get pending(): number | null {
+    return this.#run?.pending ?? null;
+  }
+
+  /** Tells the feed that its consumer takes more. With `onDemand` no connection opens before. */
+  demand(): void {
+    this.#run?.dispatch({ type: 'demand' });
+  }
+}
+
+/** One subscription to a feed. */
+class Run<Item extends Sequenced> {
+  pending: number | null = null;
+  #core: FeedCore;
+  readonly #source: FeedSource<Item>;
+  readonly #behaviour: FeedBehaviour;
+  readonly #state$: BehaviorSubject<FeedState>;
+  readonly #limits: FeedLimits;
+  readonly #subscriber: Subscriber<readonly Item[]>;
+  readonly #now: () => number;
+  /** Events that wait until the present one has been handled. */
+  readonly #queue: FeedEvent[] = [];
+  #isRunning = false;
+  /** The work for each connection: its request and its questions. */
+  readonly #work = new Map<number, Subscription>();
+  #timer: Subscription | undefined;
+  #bytes = 0;
+  #replaced: CorduroyError | null = null;
+
+  constructor(
+    source: FeedSource<Item>,
+    behaviour: FeedBehaviour,
+    state$: BehaviorSubject<FeedState>,
+    limits: FeedLimits,
+    subscriber: Subscriber<readonly Item[]>,
+  ) {
+    const { feed: kind, heartbeat, backoff, errorTolerance, since, limit } = behaviour;
+    const { connection, filtered } = source;
+    this.#source = source;
+    this.#behaviour = behaviour;
+    this.#state$ = state$;
+    this.#limits = limits;
+    this.#subscriber = subscriber;
+    this.#now = clock(connection.scheduler);
+    const tolerance = errorTolerance === 'always' ? Infinity : errorTolerance;
+    const { pollLimit, onDemand } = limits;
+    const options = { kind, heartbeat, backoff, tolerance, pollLimit, filtered, onDemand };
+    const bufferedAt = bufferedServers.get(connection.shared) ?? null;
+    this.#core = feedCore(options, since, limit, bufferedAt);
+  }
+
+  get seq(): Sequence {
+    return this.#core.seq;
+  }
+
+  start(): Subscription {
+    const { pauseWhile } = this.#behaviour;
+    const { authenticator } = this.#source.connection;
+    const inputs = new Subscription(() => {
+      this.dispatch({ type: 'stopped' });
+      this.#timer?.unsubscribe();
+    });
+    let isPaused = false;
+    let isInCache = false;
+    const pause = (): void => this.dispatch({ type: 'paused', value: isPaused || isInCache });
+    inputs.add(
+      pauseWhile?.pipe(distinctUntilChanged()).subscribe({
+        next: (value) => {
+          if (value === isPaused) return;
+          isPaused = value;
+          pause();
+        },
+        error: (error: unknown) => this.#subscriber.error(error),
+      }),
+    );
+    inputs.add(
+      inCache$.subscribe((value) => {
+        isInCache = value;
+        pause();
+      }),
+    );
+    this.dispatch({ type: 'start' });
+    // A user with other credentials may see other changes.
+    inputs.add(authenticator.changed$.subscribe(() => this.dispatch({ type: 'credentials' })));
+    inputs.add(awake$.subscribe((isNew) => this.dispatch({ type: 'awake', isNew })));
+    return inputs;
+  }
+
+  /** Takes an event, now or after those that are being handled. */
+  dispatch(event: FeedEvent): void {
+    this.#queue.push(event);
+    if (this.#isRunning) return;
+    this.#isRunning = true;
+    try {
+      for (let next = this.#queue.shift(); next !== undefined; next = this.#queue.shift()) {
+        const { core, commands } = step(this.#core, this.#input(next));
+        this.#core = core;
+        for (const command of commands) this.#execute(command);
+      }
+    } finally {
+      this.#isRunning = false;
+    }
+  }
+
+  #input(event: FeedEvent): FeedInput {
+    const { random = Math.random } = this.#behaviour.backoff;
+    // An answer may release an end that was held.
+    const backsOff = ['failed', 'ended', 'answered'].includes(event.type);
+    return { ...event, at: this.#now(), random: backsOff ? random() : 0 };
+  }
+
+  #execute(command: FeedCommand): void {
+    switch (command.type) {
+      case 'open':
+        this.#bytes = 0;
+        return this.#start(command.id, openConnection(this.#source, command), null);
+      case 'close':
+        this.#work.get(command.id)?.unsubscribe();
+        this.#work.delete(command.id);
+        return;
+      case 'ask':
+        return this.#ask(command);
+      case 'deliver':
+        return this.#subscriber.next(command.items as readonly Item[]);
+      case 'progress':
+        return this.#subscriber.next([]);
+      case 'report':
+        return this.#state$.next(this.#toState(command.state));
+      case 'wait':
+        return this.#wait(command.delay);
+      case 'remember':
+        if (command.buffered) bufferedServers.set(this.#source.connection.shared, this.#now());
+        else bufferedServers.delete(this.#source.connection.shared);
+        return;
+      case 'complete':
+        return this.#subscriber.complete();
+      case 'fail':
+        return this.#subscriber.error(this.#toError(command.trouble));
+    }
+  }
+
+  /** Starts work for a connection. It emits events. */
+  #start(
+    id: number,
+    work: Observable<FeedEvent & { readonly size?: number }>,
+    question: (FeedEvent & { readonly type: 'failed' })['question'],
+  ): void {
+    if (this.#subscriber.closed) return;
+    const all = this.#work.get(id) ?? new Subscription();
+    this.#work.set(id, all);
+    all.add(
+      work.subscribe({
+        next: (event) => {
+          if (event.type === 'ended') this.pending = event.pending;
+          this.dispatch(event);
+          this.#bytes += event.size ?? 0;
+          if (this.#bytes > this.#limits.maxBytes) this.dispatch({ type: 'full' });
+        },
+        error: (error: CorduroyError) =>
+          this.dispatch({ type: 'failed', id, question, failure: this.#toFailure(error) }),
+      }),
+    );
+  }
+
+  #ask({ id, question, after, wait, timeout }: FeedCommand & { readonly type: 'ask' }): void {
+    const source = this.#source;
+    const answered$ = new Observable<FeedEvent>((subscriber) => {
+      if (question === 'more') {
+        return look(source, after, wait, timeout).subscribe({
+          next: (found) => subscriber.next({ type: 'looked', id, after, ...found }),
+          error: (error: unknown) => subscriber.error(error),
+        });
+      }
+      const answer$ =
+        question === 'identity' ? source.identity(timeout) : source.currentSequence(timeout);
+      return answer$.subscribe({
+        next: (value) => subscriber.next({ type: 'answered', id, question, value }),
+        error: (error: unknown) => subscriber.error(error),
+      });
+    });
+    this.#start(id, answered$, question);
+  }
+
+  #wait(delay: number): void {
+    this.#timer?.unsubscribe();
+    if (this.#subscriber.closed) return;
+    const { scheduler } = this.#source.connection;
+    this.#timer = schedule(() => this.dispatch({ type: 'tick' }), delay, scheduler);
+  }
+
+  #toFailure(error: CorduroyError): Failure {
+    const { authenticator, scheduler } = this.#source.connection;
+    // An unusable response is likely to come from a proxy, and so to be temporary. One that is too
+    // long stays too long.
+    const isUnusable = isProtocolError(error) && error.limit === null;
+    const header = isHTTPError(error) ? rawAnswer(error).retryAfter : undefined;
+    return {
+      error,
+      transient: isTransient(error) || isUnusable,
+      recovers: authenticator.mayRecover(error),
+      silent: isTimeoutError(error),
+      retryAfter: retryAfter(header, scheduler),
+    };
+  }
+
+  #toState(report: Report): FeedState {
+    if (report.status !== 'waiting' && report.status !== 'failed') return report;
+    const { trouble, ...state } = report;
+    return { ...state, error: this.#toError(trouble) };
+  }
+
+  #toError(trouble: Trouble): CorduroyError {
+    if (trouble === 'replaced') return (this.#replaced ??= replacedError(this.#source));
+    if (trouble !== 'ends at once') return trouble.error;
+    const { connection, path } = this.#source;
+    const request = { method: 'GET', url: connection.url + path };
+    return protocolError(request, 'the server ends each feed at once', { transient: true });
+  }
+}
