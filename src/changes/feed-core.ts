@@ -131,6 +131,10 @@ class Turn {
       core.phase = 'connecting';
       this.#report({ status: 'connecting', attempt: core.attempt });
     }
+    if (!core.demand) {
+      core.connectAt = this.#at;
+      return;
+    }
     core.main = this.#create(protocol);
     if (core.seq === 'now') this.#ask(core.main, 'sequence');
     else this.#open(core.main);

@@ -80,11 +80,11 @@ export function paceAfter(
   const isFruitful = core.seq !== startedAfter || duration > core.heartbeat / 2;
   const isFull = received >= Math.min(MANY_ITEMS, core.options.pollLimit);
   const rest = MIN_INTERVAL - duration;
-  const quick = isFull || rest <= 0 ? 0 : core.quick + 1;
+  const quick = rest <= 0 ? 0 : isFull ? core.quick : core.quick + 1;
   return {
     fruitless: isFruitful ? 0 : core.fruitless + 1,
     quick,
-    pause: quick > BURST ? rest : 0,
+    pause: quick > BURST && !isFull ? rest : 0,
   };
 }
 

@@ -1,0 +1,226 @@
+import { describe, expect, it } from '@jest/globals';
+import type { CoreOptions } from '../src/changes/feed-model.ts';
+import { FeedWorld, randomNumbers } from './helpers/feed-world.ts';
+
+// CORDUROY_SEQUENCES  the number of random sequences of events (100000 in all)
+// CORDUROY_SEED       the seed of the first sequence (random; a failure prints its own)
+
+const { env } = process;
+const sequences = Number(env['CORDUROY_SEQUENCES'] ?? 100_000);
+const firstSeed = Number(env['CORDUROY_SEED'] ?? Math.floor(Math.random() * 2 ** 31));
+const kinds = ['continuous', 'eventsource', 'longpoll', 'auto', 'consume'] as const;
+
+function optionsOf(kind: (typeof kinds)[number]): CoreOptions {
+  const isConsumer = kind === 'consume';
+  return {
+    kind: isConsumer ? 'longpoll' : kind,
+    heartbeat: 30_000,
+    backoff: {},
+    tolerance: Infinity,
+    pollLimit: isConsumer ? 10 : 1000,
+    filtered: false,
+    onDemand: isConsumer,
+  };
+}
+
+/** The longest time until a feed is live again, in milliseconds: a silent poll is waited for, then backoff. */
+const RECOVERY = 600_000 + 60_000;
+
+describe.each(kinds)('the decisions of a feed: %s', (kind) => {
+  it('lose no change, hold one connection, and are live again after any trouble', () => {
+    const transitions = new Set<string>();
+    for (let i = 0; i < sequences / kinds.length; i++) {
+      const seed = firstSeed + i;
+      const random = randomNumbers(seed);
+      const world = new FeedWorld(optionsOf(kind), random, random() < 0.5 ? 'now' : 0);
+      const events = 10 + Math.floor(random() * 50);
+      for (let n = 0; n < events && world.outcome === null; n++) world.misfortune();
+      world.calm(RECOVERY);
+      if (!world.isUpToDate()) world.problems.push(`is ${world.core.phase} after the trouble`);
+      if (world.problems.length > 0) {
+        throw new Error(`CORDUROY_SEED=${seed}: ${world.problems.slice(0, 3).join('; ')}`);
+      }
+      for (const transition of world.transitions) transitions.add(transition);
+    }
+    expect(transitions.size).toBeGreaterThan(30);
+  }, 300_000);
+});
+
+describe('the decisions of a feed', () => {
+  it.each(kinds)('survive a month of a bad network, and lose no change: %s', (kind) => {
+    const world = new FeedWorld(optionsOf(kind), randomNumbers(firstSeed), 0);
+    const month = 30 * 24 * 3_600_000;
+    while (world.now < month) world.misfortune();
+    world.calm(RECOVERY);
+    expect(world.problems).toEqual([]);
+    expect(world.isUpToDate()).toBe(true);
+    expect(world.history).toBeGreaterThan(10_000);
+    // At least once, and not much more often: a lost connection repeats what it had under way.
+    expect(world.deliveries).toBeLessThan(world.history * 1.5);
+  });
+
+  it.each(['longpoll', 'continuous', 'consume'] as const)(
+    'request at most four connections a second of a server that ends each one at once: %s',
+    (kind) => {
+      const world = new FeedWorld(optionsOf(kind), randomNumbers(1), 0);
+      while (world.now < 20_000) {
+        if (world.now % 50 === 0) world.history += 1;
+        world.endAtOnce();
+        world.demand();
+        world.pass(1);
+      }
+      expect(world.problems).toEqual([]);
+      // A burst of ten at the start, and then one in 250 ms.
+      expect(world.mostOpens(1000)).toBeLessThanOrEqual(16);
+      expect(world.opens.length).toBeLessThan(100);
+      expect(world.opens.length).toBeGreaterThan(60);
+    },
+  );
+});
+
+describe('the decisions of a feed that polls or streams', () => {
+  const start = (change: Partial<CoreOptions>): FeedWorld =>
+    new FeedWorld({ ...optionsOf('auto'), ...change }, randomNumbers(1), 0);
+  const protocols = ({ reports }: FeedWorld): string[] =>
+    reports.flatMap(({ state }) => (state.status === 'live' ? [state.protocol] : [state.status]));
+
+  it('race a poll if the head of a stream is late, keep what delivers first, and try a stream again', () => {
+    const world = start({});
+    world.history = 3;
+    world.pass(999);
+    expect(world.opens).toEqual([0]);
+    world.pass(1);
+    expect(world.opens).toEqual([0, 1000]);
+    // The stream stays silent, and the poll is answered.
+    world.serve('longpoll');
+    world.serve('longpoll');
+    expect(world.delivered).toBe(3);
+    expect(protocols(world)).toEqual(['connecting', 'longpoll']);
+    // Ten minutes later the stream passes.
+    for (let poll = 0; poll < 33; poll++) {
+      world.pass(20_000);
+      world.history += 1;
+      world.serve('longpoll');
+      world.serve('longpoll');
+      // Its head, and then its change.
+      world.serve('continuous');
+      world.serve('continuous');
+    }
+    expect(protocols(world).at(-1)).toBe('continuous');
+    expect(world.problems).toEqual([]);
+  });
+
+  it('shorten the heartbeat after two connections that died of silence, down to 5 s', () => {
+    const world = start({ kind: 'continuous' });
+    for (const heartbeat of [30_000, 30_000, 10_000, 10_000, 5000, 5000, 5000]) {
+      expect(world.core.heartbeat).toBe(heartbeat);
+      world.serve('continuous');
+      world.serve('continuous');
+      // A balancer that ends what is silent for 20 s, or sooner than the next heartbeat.
+      world.pass(Math.min(20_000, heartbeat - 1));
+      world.cut();
+      world.pass(30_000);
+    }
+    expect(world.core.heartbeat).toBe(5000);
+  });
+
+  it('poll if a stream that was opened twice holds back changes', () => {
+    const world = start({});
+    world.serve('continuous');
+    world.history = 1;
+    world.pass(500);
+    world.answerAll();
+    world.open();
+    world.pass(500);
+    world.answerAll();
+    expect(world.core.main?.protocol).toBe('longpoll');
+    world.serve('longpoll');
+    world.serve('longpoll');
+    expect(world.delivered).toBe(1);
+  });
+
+  it('advance behind a filter that passes nothing', () => {
+    const world = start({ kind: 'continuous', filtered: true });
+    world.serve('continuous');
+    for (let i = 0; i < 12; i++) {
+      expect(world.core.seq).toBe('0');
+      world.pass(25_000);
+      // Only heartbeats come.
+      if (i < 11) world.serve('continuous');
+    }
+    world.look('1200');
+    expect(world.core.seq).toBe('1200');
+    expect(world.core.phase).toBe('live');
+  });
+
+  it('wait for other credentials, and give up after the tolerance', () => {
+    for (const recovers of [true, false]) {
+      const world = start({ kind: 'continuous', tolerance: 60_000 });
+      world.refuse();
+      expect(world.reports.at(-1)?.state).toMatchObject({ status: 'waiting', delay: Infinity });
+      world.pass(59_000);
+      if (recovers) world.send({ type: 'credentials' });
+      world.pass(1000);
+      expect(world.outcome).toBe(recovers ? null : 'fail');
+    }
+  });
+
+  it('end with a permanent error, and if another database has the name', () => {
+    const refused = start({ kind: 'continuous', tolerance: 0 });
+    refused.refuse();
+    expect(refused.outcome).toBe('fail');
+    const replaced = start({ kind: 'continuous' });
+    replaced.serve('continuous');
+    replaced.cut();
+    replaced.pass(1000);
+    replaced.identity = 'two';
+    replaced.serve('continuous');
+    expect(replaced.outcome).toBe('fail');
+    expect(replaced.reports.at(-1)?.state).toMatchObject({ status: 'failed', trouble: 'replaced' });
+  });
+
+  it('complete a normal feed after the last change, and any feed after `limit` changes', () => {
+    const normal = start({ kind: 'normal' });
+    normal.history = 2;
+    normal.serve('longpoll');
+    normal.serve('longpoll');
+    expect([normal.outcome, normal.delivered]).toEqual(['complete', 2]);
+  });
+
+  it('connect at once when the network is back, and leave a connection alone that was heard just now', () => {
+    const world = start({ kind: 'continuous' });
+    world.cut();
+    const { connectAt } = world.core;
+    expect(connectAt).toBeGreaterThan(world.now);
+    world.send({ type: 'awake', isNew: true });
+    expect(world.opens).toEqual([0, 0]);
+    world.serve('continuous');
+    world.serve('continuous');
+    world.send({ type: 'awake', isNew: false });
+    expect(world.opens).toHaveLength(2);
+    // The page was frozen, so that no timer ran.
+    world.now += 46_000;
+    world.send({ type: 'awake', isNew: false });
+    expect(world.opens).toHaveLength(3);
+  });
+
+  it('close the connection of the last subscriber, and do nothing more', () => {
+    const world = start({});
+    world.send({ type: 'stopped' });
+    world.pass(100_000);
+    world.send({ type: 'awake', isNew: true });
+    expect([world.core.phase, world.opens.length]).toEqual(['ended', 1]);
+    expect(world.problems).toEqual([]);
+  });
+
+  it('are patient with a poll whose answer a proxy holds back', () => {
+    const world = start({ kind: 'longpoll' });
+    world.pass(45_000);
+    expect(world.reports.at(-1)?.state).toMatchObject({ status: 'waiting' });
+    world.pass(1000);
+    const second = world.now;
+    world.pass(89_000);
+    expect(world.opens).toHaveLength(2);
+    expect(second).toBeLessThan(world.now);
+  });
+});
