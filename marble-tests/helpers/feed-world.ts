@@ -297,8 +297,8 @@ export class FeedWorld {
     for (let n = 0; n < MAX_STEPS && this.now < end && !this.isUpToDate(); n++) {
       this.pass(10);
       this.demand();
-      for (const ask of [...this.#asks]) if (this.#asks.includes(ask)) this.#answer(ask);
-      for (const wire of [...this.#wires.values()])
+      for (const ask of Array.from(this.#asks)) if (this.#asks.includes(ask)) this.#answer(ask);
+      for (const wire of Array.from(this.#wires.values()))
         if (this.#wires.has(wire.id) && !this.#waits(wire)) this.#proceed(wire, false);
       const next = Math.min(this.#tickAt, this.#nextTimeout()?.patienceEnds ?? Infinity);
       const isIdle =
@@ -311,9 +311,10 @@ export class FeedWorld {
 
   /** The server answers all questions, and ends each connection after the changes that there are. */
   endAtOnce(): void {
-    for (const { id } of [...this.#wires.values()]) this.send({ type: 'opened', id });
-    for (const ask of [...this.#asks]) this.#answer(ask);
-    for (const wire of [...this.#wires.values()]) this.#proceed({ ...wire, isOpen: true }, true);
+    for (const { id } of Array.from(this.#wires.values())) this.send({ type: 'opened', id });
+    for (const ask of Array.from(this.#asks)) this.#answer(ask);
+    for (const wire of Array.from(this.#wires.values()))
+      this.#proceed({ ...wire, isOpen: true }, true);
   }
 
   /** A connection of this protocol proceeds: its head, its changes, or its end. Questions are answered. */
@@ -329,23 +330,24 @@ export class FeedWorld {
   }
 
   answerAll(): void {
-    for (const ask of [...this.#asks]) if (this.#asks.includes(ask)) this.#answer(ask);
+    for (const ask of Array.from(this.#asks)) if (this.#asks.includes(ask)) this.#answer(ask);
   }
 
   /** All connections break. */
   cut(): void {
-    for (const { id } of [...this.#wires.values()]) if (this.#wires.has(id)) this.#fail(id, {});
+    for (const { id } of Array.from(this.#wires.values()))
+      if (this.#wires.has(id)) this.#fail(id, {});
   }
 
   /** The server refuses the credentials; others may come. */
   refuse(): void {
-    for (const { id } of [...this.#wires.values()])
+    for (const { id } of Array.from(this.#wires.values()))
       this.#fail(id, { transient: false, recovers: true });
   }
 
   /** The server tells how far a filter has come. */
   look(seq: string): void {
-    for (const { id, after, question } of [...this.#asks]) {
+    for (const { id, after, question } of Array.from(this.#asks)) {
       if (question !== 'more') continue;
       this.delivered = Number(seq);
       this.#forget((ask) => ask.id === id && ask.question === question);
@@ -354,11 +356,11 @@ export class FeedWorld {
   }
 
   #answerTo(question: Ask['question']): void {
-    for (const ask of [...this.#asks]) if (ask.question === question) this.#answer(ask);
+    for (const ask of Array.from(this.#asks)) if (ask.question === question) this.#answer(ask);
   }
 
   #onEach(isMeant: (wire: Wire) => boolean): void {
-    for (const wire of [...this.#wires.values()])
+    for (const wire of Array.from(this.#wires.values()))
       if (isMeant(wire) && this.#wires.has(wire.id)) this.#proceed(wire, false);
   }
 

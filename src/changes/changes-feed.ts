@@ -21,6 +21,7 @@ import { startSequence } from './feed-source.ts';
 import type { CheckpointStore } from './checkpoint.ts';
 import { recordDelivered } from './checkpoint.ts';
 import { databaseSource } from './feed-source.ts';
+import { longestSilence } from './feed-pace.ts';
 import { lastSequence } from './one-shot.ts';
 import { sharedFeed } from './shared-feed.ts';
 import type { FeedState } from './feed-state.ts';
@@ -45,9 +46,10 @@ export interface FeedOptions {
    */
   readonly latency?: number;
   /**
-   * How often the server sends a heartbeat, in milliseconds, from 1 to 60000. If nothing arrives
-   * for two heartbeats, the feed closes the connection and opens another.
-   * @defaultValue 10000
+   * How often the server sends a heartbeat, in milliseconds, from 1 to 60000. If nothing arrives for a
+   * heartbeat and the same time again, 15 s at most, the feed closes the connection and opens another.
+   * If connections die of silence, as behind some proxies, the feed shortens the heartbeat by itself.
+   * @defaultValue 30000
    */
   readonly heartbeat?: number;
   /**
@@ -55,12 +57,13 @@ export interface FeedOptions {
    *
    * - `'continuous'`: one connection, over which the server sends each change as a line.
    * - `'longpoll'`: one request after the other, for proxies that buffer a response until it ends.
-   * - `'auto'`: `'continuous'`, and `'longpoll'` once a connection times out before its first
-   *   heartbeat.
+   * - `'auto'`: `'continuous'`. If the head of the response does not arrive within a second, a poll
+   *   races it, and the feed keeps the protocol that delivers first. It tries the stream again after
+   *   ten minutes. `state$` names the protocol.
    * - `'eventsource'`: as `'continuous'`, in the format of server-sent events.
    * - `'normal'`: emits the changes up to the present, and completes.
    *
-   * @defaultValue 'continuous'
+   * @defaultValue 'auto'
    */
   readonly feed?: FeedKind;
   /**
@@ -166,7 +169,7 @@ export class ChangesFeed<T extends object = AnyFields> extends Observable<Change
       const retryPolicy = new RetryPolicy(behaviour.backoff, behaviour.errorTolerance, scheduler);
       const starting$ = new BehaviorSubject<FeedState>({ status: 'connecting', attempt: 0 });
       states$.next(starting$);
-      return startSequence(source, store, since, 2 * heartbeat).pipe(
+      return startSequence(source, store, since, longestSilence(heartbeat)).pipe(
         retryTransient(source.connection, retryPolicy, (attempt, delay, error) =>
           starting$.next({ status: 'waiting', attempt, delay, error }),
         ),
@@ -256,8 +259,8 @@ export function readFeedOptions(
   what: string,
 ): { readonly behaviour: FeedBehaviour; readonly parameters: ChangesParameters } {
   const {
-    heartbeat = 10_000,
-    feed = 'continuous',
+    heartbeat = 30_000,
+    feed = 'auto',
     errorTolerance = 'always',
     linger = 0,
     backoff = {},

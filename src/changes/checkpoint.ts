@@ -66,7 +66,7 @@ export interface CheckpointPace {
   readonly backoff: BackoffOptions;
 }
 
-/** What a {@link CheckpointWriter} tells. */
+/** The calls of a {@link CheckpointWriter} to its user. */
 interface WriterEvents<Note> {
   /** A sequence was stored. */
   readonly written: (note: Note) => void;

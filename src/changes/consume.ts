@@ -57,7 +57,7 @@ export interface ConsumeOptions<T extends object = AnyFields>
 /**
  * Calls a handler with every change, and stores how far it has come: `db.consume` returns it.
  *
- * - **Temperature:** cold. Each subscription is a consumer of its own, so subscribe once.
+ * - **Temperature:** cold. Each subscription starts another consumer, so subscribe once.
  * - **Emits** the progress after each write of the checkpoint.
  * - **Completes** after `stop`, when the changes in hand are handled and the checkpoint is written.
  * - **Errors** with what a retry cannot repair, with the error of a handler that has failed `attempts`

@@ -9,6 +9,7 @@ import type { ValueOrAsync } from '../operators/to-observable.ts';
 import { CheckpointWriter } from './checkpoint.ts';
 import type { CheckpointStore } from './checkpoint.ts';
 import { Feed } from './feed.ts';
+import { longestSilence } from './feed-pace.ts';
 import { startSequence } from './feed-source.ts';
 import type { FeedSource } from './feed-source.ts';
 import type { FeedBehaviour, FeedState } from './feed-state.ts';
@@ -102,7 +103,7 @@ export class ConsumerRun<T extends object> {
     const { errorTolerance, heartbeat, since } = behaviour;
     const policy = new RetryPolicy(behaviour.backoff, errorTolerance, connection.scheduler);
     this.#state$.next({ status: 'connecting', attempt: 0 });
-    const start$ = startSequence(source, checkpoint, since, 2 * heartbeat).pipe(
+    const start$ = startSequence(source, checkpoint, since, longestSilence(heartbeat)).pipe(
       retryTransient(connection, policy, (attempt, delay, error) =>
         this.#state$.next({ status: 'waiting', attempt, delay, error }),
       ),

@@ -151,7 +151,7 @@ class Turn {
     const { seq: since, heartbeat, remaining } = core;
     const isPoll = protocol === 'longpoll';
     const limit = isPoll ? Math.min(remaining, core.options.pollLimit) : remaining;
-    const timeout = isPoll ? pace.pollPatience(core) : pace.longestSilence(core);
+    const timeout = isPoll ? pace.pollPatience(core) : pace.longestSilence(core.heartbeat);
     const wait = pace.pollWait(core);
     this.commands.push({ type: 'open', id, protocol, since, limit, heartbeat, wait, timeout });
     if (!isPoll) core.raceAt = this.#at + pace.raceDelay(core);
@@ -159,7 +159,7 @@ class Turn {
 
   #ask({ id }: FeedConnection, question: Question): void {
     const { seq: after, heartbeat } = this.core;
-    const timeout = pace.longestSilence(this.core);
+    const timeout = pace.longestSilence(heartbeat);
     const wait = pace.shortWait(heartbeat);
     this.commands.push({ type: 'ask', id, question, after, wait, timeout });
   }
@@ -354,7 +354,7 @@ class Turn {
     if (core.phase === 'waiting' && core.connectAt < Infinity) return this.#reconnect();
     if (main === null) return;
     const silence = this.#at - (main.heardAt ?? main.requestedAt);
-    if (isNew || silence > pace.longestSilence(core)) this.#reconnect();
+    if (isNew || silence > pace.longestSilence(core.heartbeat)) this.#reconnect();
   }
 
   #complete(): void {

@@ -32,14 +32,14 @@ export function nextIsPoll({ options: { kind }, bufferedAt }: FeedCore, now: num
   return kind === 'auto' && bufferedAt !== null && now - bufferedAt < POLLING_PERIOD;
 }
 
-/** The longest silence of a connection, in milliseconds. */
-export function longestSilence({ heartbeat }: FeedCore): number {
+/** The longest silence of a connection that has this heartbeat, in milliseconds. */
+export function longestSilence(heartbeat: number): number {
   return heartbeat + Math.min(heartbeat, GRACE);
 }
 
 /** The longest silence of a poll. A proxy may hold back all that the server sends while a filter works. */
 export function pollPatience(core: FeedCore): number {
-  return Math.min(longestSilence(core) * 2 ** core.patience, LONGEST_SILENCE);
+  return Math.min(longestSilence(core.heartbeat) * 2 ** core.patience, LONGEST_SILENCE);
 }
 
 /** How long a poll waits for an item, in milliseconds. */

@@ -11,10 +11,14 @@ export type FeedState =
   /** The feed is connecting. `attempt` counts the failures since the last success, from 0. */
   | { readonly status: 'connecting'; readonly attempt: number }
   /**
-   * The server sends changes and heartbeats. `connections` counts the connections since the first
-   * subscriber came, this connection included.
+   * The server sends changes and heartbeats. `connections` counts how often the feed has become live
+   * since the first subscriber came. `protocol` tells how it listens.
    */
-  | { readonly status: 'live'; readonly connections: number }
+  | {
+      readonly status: 'live';
+      readonly connections: number;
+      readonly protocol: FeedProtocol;
+    }
   /**
    * The feed waits `delay` milliseconds before it connects again, because of `error`. A delay of
    * `Infinity` means that it waits for other credentials.

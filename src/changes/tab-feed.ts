@@ -23,6 +23,7 @@ import { replacedError } from './feed-source.ts';
 import type { FeedSource, Sequenced } from './feed-source.ts';
 import type { FeedState } from './feed-state.ts';
 import { Feed } from './feed.ts';
+import { longestSilence } from './feed-pace.ts';
 import { RetryPolicy } from '../operators/retry-policy.ts';
 import { retryTransient } from '../http/retry-transient.ts';
 import { guarded } from '../operators/to-observable.ts';
@@ -62,7 +63,7 @@ export class TabFeed<Item extends Sequenced> {
    */
   channelName(): Observable<string | null> {
     const { connection, path, identity, currentSequence, request } = this.source;
-    const timeout = 2 * this.behaviour.heartbeat;
+    const timeout = longestSilence(this.behaviour.heartbeat);
     const seq$ = defer(() => (this.seq === 'now' ? currentSequence(timeout) : of(this.seq))).pipe(
       this.#withRetries(),
       // A later attempt would resolve `now` to a later sequence.
