@@ -1,4 +1,5 @@
 import { describe, expect, it } from '@jest/globals';
+import { readFile } from 'node:fs/promises';
 import type { CoreOptions } from '../src/changes/feed-model.ts';
 import { FeedWorld, randomNumbers } from './helpers/feed-world.ts';
 
@@ -76,6 +77,35 @@ describe('the decisions of a feed', () => {
       expect(world.opens.length).toBeGreaterThan(60);
     },
   );
+});
+
+it('the phases of a feed are those that docs/architecture.md lists', async () => {
+  const moves = new Set<string>();
+  const seen = (world: FeedWorld): void => world.moves.forEach((move) => moves.add(move));
+  for (let i = 0; i < 2000; i++) {
+    const random = randomNumbers(i);
+    const world = new FeedWorld(optionsOf(kinds[i % kinds.length] ?? 'auto'), random, 0);
+    for (let n = 0; n < 20; n++) world.misfortune();
+    if (i % 3 === 0) world.refuse();
+    if (i % 3 === 1) world.identity = 'two';
+    for (let n = 0; n < 10; n++) world.misfortune();
+    if (i % 2 === 0) for (let n = 0; n < 3; n++) world.misfortune();
+    if (i % 5 === 0) world.history += 1;
+    world.send({ type: 'stopped' });
+    seen(world);
+  }
+  for (const value of [true, false]) {
+    const world = new FeedWorld(optionsOf('auto'), randomNumbers(1), 0, value);
+    seen(world);
+  }
+  const page = await readFile(new URL('../docs/architecture.md', import.meta.url), 'utf8');
+  const [, table = ''] = page.split('| From ');
+  const [rows = ''] = table.split('\n\n');
+  const listed = Array.from(
+    rows.matchAll(/^\| `(\w+)` +\| `(\w+)`/gm),
+    ([, from, to]) => `${from} ${to}`,
+  );
+  expect([...moves].sort()).toEqual(listed.sort());
 });
 
 describe('the decisions of a feed that polls or streams', () => {

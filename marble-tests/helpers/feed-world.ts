@@ -63,6 +63,8 @@ export class FeedWorld {
   readonly opens: number[] = [];
   /** Which kinds of event and phase met: `phase event`. */
   readonly transitions = new Set<string>();
+  /** The changes of phase: `from to`. */
+  readonly moves = new Set<string>();
   readonly problems: string[] = [];
   outcome: 'complete' | 'fail' | null = null;
   readonly #random: () => number;
@@ -74,9 +76,10 @@ export class FeedWorld {
   /** The order in which the feed and its consumer take turns. */
   #hasDemand = true;
 
-  constructor(options: CoreOptions, random: () => number, start: 'now' | 0) {
+  constructor(options: CoreOptions, random: () => number, start: 'now' | 0, isPaused = false) {
     this.#random = random;
     this.core = feedCore(options, String(start), Infinity, null);
+    if (isPaused) this.send({ type: 'paused', value: true });
     this.send({ type: 'start' });
   }
 
@@ -90,6 +93,7 @@ export class FeedWorld {
     const before = JSON.stringify(this.core);
     const { core, commands } = step(this.core, input);
     if (JSON.stringify(this.core) !== before) this.#fault('the step changed its argument');
+    if (core.phase !== this.core.phase) this.moves.add(`${this.core.phase} ${core.phase}`);
     this.core = core;
     const isUnverified = event.type === 'items' && !this.#verified.has(event.id);
     if (isUnverified && commands.some(({ type }) => type === 'deliver'))
