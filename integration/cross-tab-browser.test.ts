@@ -128,5 +128,78 @@ const title = 'one feed for all tabs';
       expect(site.feeds.open).toBe(1);
       await context.close();
     });
+
+    /** Opens three tabs. Returns them with the leader first. */
+    async function openThree(): Promise<{ page: Page }[]> {
+      db = await createDatabase();
+      written = [];
+      context = await browser.newContext();
+      const tabs = [await open(), await open(), await open()];
+      const leads = await Promise.all(tabs.map(isLeader));
+      return [...tabs.filter((_, i) => leads[i]), ...tabs.filter((_, i) => !leads[i])];
+    }
+
+    const put = (id: string): Promise<unknown> =>
+      rawFetch(`/${db}/${id}`, { method: 'PUT', body: {} });
+
+    it('replaces a leader that the browser has frozen, within four heartbeats', async () => {
+      const [leader, ...others] = (await openThree()) as [{ page: Page }, ...{ page: Page }[]];
+      const session = await context.newCDPSession(leader.page);
+      await session.send('Page.setWebLifecycleState', { state: 'frozen' });
+      const frozenAt = Date.now();
+      await sleep(500);
+      await put('a');
+      for (const { page } of others) await until(page, () => self.seen.includes('a'));
+      const heartbeats = (Date.now() - frozenAt) / 1000;
+      await session.send('Page.setWebLifecycleState', { state: 'active' });
+      await until(leader.page, () => self.seen.includes('a'));
+      process.stdout.write(
+        `cross-tab: a frozen leader was replaced after ${heartbeats} heartbeats\n`,
+      );
+      await put('b');
+      for (const { page } of [leader, ...others]) await until(page, () => self.seen.includes('b'));
+      await context.close();
+    });
+
+    it('hands on the connection when the leader navigates away, and takes part again after it is back', async () => {
+      const [leader, ...others] = (await openThree()) as [{ page: Page }, ...{ page: Page }[]];
+      await leader.page.goto(`${site.url}/?other`);
+      await put('a');
+      for (const { page } of others) await until(page, () => self.seen.includes('a'));
+      await context.close();
+    });
+
+    it('opens its own connection where the browser refuses locks', async () => {
+      db = await createDatabase();
+      context = await browser.newContext();
+      await context.addInitScript(() => {
+        const denied = (): Promise<never> =>
+          Promise.reject(new DOMException('no', 'SecurityError'));
+        Object.defineProperty(self.navigator, 'locks', { value: { request: denied } });
+      });
+      written = [];
+      const { page } = await open();
+      await put('a');
+      await until(page, () => self.seen.includes('a'));
+      await context.close();
+    });
+
+    it('connects at once when the network is back', async () => {
+      db = await createDatabase();
+      context = await browser.newContext();
+      written = [];
+      const { page } = await open(false);
+      await context.setOffline(true);
+      site.cut();
+      await until(page, () => self.status === 'waiting');
+      // Long enough for the delay to grow beyond what this test waits for.
+      await sleep(6000);
+      await put('a');
+      await context.setOffline(false);
+      const backAt = Date.now();
+      await until(page, () => self.seen.includes('a'));
+      process.stdout.write(`cross-tab: ${Date.now() - backAt} ms from online to the change\n`);
+      await context.close();
+    });
   },
 );

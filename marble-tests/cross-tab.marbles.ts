@@ -135,10 +135,10 @@ describe('crossTab', () => {
       const awake = open(server, browser.tab());
       expectObservable(open(server, sleeper).pipe(ids), '2s !').toBe('--a 597ms b 399ms c');
       expectObservable(awake.pipe(ids), '1500ms !').toBe('           --a 597ms b 399ms c');
-      // The takeover comes 3.8 heartbeats after the leader’s last message.
+      // The takeover comes 2.2 heartbeats after the leader’s last message.
       expectSubscriptions(feed.subscriptions).toBe([
         '^ 699ms !',
-        '382ms ^ 1117ms !',
+        '222ms ^ 1277ms !',
         '1500ms ^ 499ms !',
       ]);
       flush();

@@ -18,6 +18,8 @@ export interface Site {
   /** The number of open feeds, and the maximum since `mark`. */
   readonly feeds: { readonly open: number; readonly most: number };
   mark(): void;
+  /** Breaks all connections. */
+  cut(): void;
   close(): Promise<void>;
 }
 
@@ -42,7 +44,7 @@ export async function startSite(
   let open = 0;
   let most = 0;
   const listener = createServer((incoming, outgoing) => {
-    const file = served.get(incoming.url ?? '');
+    const file = served.get(incoming.url?.replace(/^\/\?.*/, '/') ?? '');
     if (file !== undefined) {
       outgoing.setHeader('content-type', file.type).end(file.text);
       return;
@@ -63,6 +65,7 @@ export async function startSite(
       return { open, most };
     },
     mark: () => (most = open),
+    cut: () => listener.closeAllConnections(),
     close: async () => {
       listener.close();
       listener.closeAllConnections();

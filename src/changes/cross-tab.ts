@@ -1,9 +1,23 @@
 /** The entry point `corduroy/cross-tab`, the module that `crossTab: true` loads. */
-import { NEVER, defer, distinctUntilChanged, mergeMap, startWith, switchMap, tap } from 'rxjs';
+import {
+  EMPTY,
+  NEVER,
+  catchError,
+  combineLatest,
+  defer,
+  distinctUntilChanged,
+  map,
+  mergeMap,
+  startWith,
+  switchMap,
+  tap,
+  throwError,
+} from 'rxjs';
 import type { CrossTab } from './feed-state.ts';
 import { Feed } from './feed.ts';
 import { TabFeed } from './tab-feed.ts';
-import { webLock } from './tab-lock.ts';
+import { inCache$ } from './page-lifecycle.ts';
+import { LockDenied, webLock } from './tab-lock.ts';
 import type { TabLock } from './tab-lock.ts';
 import { TabMember } from './tab-member.ts';
 import type { TabChannel } from './tab-member.ts';
@@ -26,13 +40,14 @@ export interface CrossTabOptions {
  *
  * One tab, the leader, holds the connection and sends its changes to the others. If the leader is
  * closed, another tab takes over. If the leader is silent because the browser has frozen it, another
- * tab takes over after three to four heartbeats. Delivery is at least once: a change may come again,
+ * tab takes over within four heartbeats. Delivery is at least once: a change may come again,
  * and none is missed.
  *
  * Tabs share a connection only if their feeds have the same server-side parameters, the same
  * database, and the same user according to `GET /_session`.
  *
- * A tab opens its own connection if there are no Web Locks, or if the server refuses `GET /_session`.
+ * A tab opens its own connection if there are no Web Locks, if the platform refuses them, or if the
+ * server refuses `GET /_session`.
  * Insecure origins and some versions of Node have no Web Locks.
  *
  * @example
@@ -47,6 +62,9 @@ export function crossTab(options: CrossTabOptions = {}): CrossTab {
       mergeMap((name) =>
         name === null ? feed.lead() : new TabMember(feed, channel(name), lock, name).items(),
       ),
+      catchError((error: unknown) =>
+        error instanceof LockDenied ? feed.lead() : throwError(() => error),
+      ),
     );
     // Other credentials may belong to another user, who shares with other tabs.
     const items$ = source.connection.authenticator.changed$.pipe(
@@ -58,10 +76,12 @@ export function crossTab(options: CrossTabOptions = {}): CrossTab {
         },
       }),
     );
-    const { pauseWhile } = behaviour;
-    if (pauseWhile === undefined) return items$;
-    return pauseWhile.pipe(
-      startWith(false),
+    // A page in the back/forward cache must hand on the lock.
+    const pauses$ = [behaviour.pauseWhile ?? EMPTY, inCache$].map((pause$) =>
+      pause$.pipe(startWith(false)),
+    );
+    return combineLatest(pauses$).pipe(
+      map((pauses) => pauses.includes(true)),
       distinctUntilChanged(),
       switchMap((paused) => {
         if (!paused) return items$;

@@ -16,6 +16,8 @@ const GRACE = 15_000;
 const LONGEST_SILENCE = 600_000;
 /** Heartbeats are never shortened below this, in milliseconds. */
 const SHORTEST_HEARTBEAT = 5000;
+/** After so many heartbeats of silence a feed is overdue. */
+const OVERDUE = 1.25;
 /** The shortest time between connections that bring few items, after a burst of them. */
 const MIN_INTERVAL = 250;
 const MANY_ITEMS = 100;
@@ -50,6 +52,15 @@ export function pollWait({ phase, rival, heartbeat, options }: FeedCore): number
 
 export function shortWait(heartbeat: number): number {
   return Math.min(FIRST_POLL, heartbeat);
+}
+
+/**
+ * Whether something that should have happened has not: the timers stand still, as in a page that the
+ * browser has frozen.
+ */
+export function isOverdue({ phase, main, connectAt, heartbeat }: FeedCore, now: number): boolean {
+  if (phase === 'waiting') return now > connectAt + heartbeat;
+  return main !== null && now - (main.heardAt ?? main.requestedAt) > OVERDUE * heartbeat;
 }
 
 /** How long the head of a stream may take before a poll races it; `Infinity` if none may. */

@@ -11,6 +11,7 @@ import type { Sequence } from '../model/change.ts';
 import { openConnection } from './feed-connection.ts';
 import { step } from './feed-core.ts';
 import { feedCore } from './feed-model.ts';
+import { isOverdue } from './feed-pace.ts';
 import type {
   Failure,
   FeedCommand,
@@ -77,6 +78,11 @@ export class Feed<Item extends Sequenced> extends Observable<readonly Item[]> {
     return this.#run?.pending ?? null;
   }
 
+  /** Whether the feed has missed what it waits for, as in a page that the browser has frozen. */
+  get isOverdue(): boolean {
+    return this.#run?.isOverdue ?? false;
+  }
+
   /** Tells the feed that its consumer takes more. With `onDemand` no connection opens before. */
   demand(): void {
     this.#run?.dispatch({ type: 'demand' });
@@ -126,6 +132,10 @@ class Run<Item extends Sequenced> {
 
   get seq(): Sequence {
     return this.#core.seq;
+  }
+
+  get isOverdue(): boolean {
+    return isOverdue(this.#core, this.#now());
   }
 
   start(): Subscription {

@@ -37,6 +37,8 @@ export class TabFeed<Item extends Sequenced> {
   seq: Sequence;
   readonly #retryPolicy: RetryPolicy;
   #identity: string | null = null;
+  /** The connection of this tab, if it leads or has led. */
+  #led: Feed<Item> | null = null;
 
   constructor(
     source: FeedSource<Item>,
@@ -88,8 +90,14 @@ export class TabFeed<Item extends Sequenced> {
   lead(): Observable<readonly Item[]> {
     return defer(() => {
       const feed = new Feed(this.source, { ...this.behaviour, since: this.seq }, this.state$);
+      this.#led = feed;
       return feed.pipe(tap(() => this.setSequence(feed.seq)));
     });
+  }
+
+  /** Whether this tab, as the leader, does not hear the server: a frozen page still answers messages. */
+  get isOverdue(): boolean {
+    return this.#led?.isOverdue ?? false;
   }
 
   /**

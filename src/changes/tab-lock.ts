@@ -23,12 +23,16 @@ export function webLock(locks: LockManager): TabLock {
         () => subscriber.complete(),
         (error: unknown) => {
           if (isAbort(error)) subscriber.complete();
-          else subscriber.error(error);
+          // A sandboxed frame, or a browser that blocks cookies, refuses locks.
+          else subscriber.error(new LockDenied());
         },
       );
       return () => aborter.abort();
     });
 }
+
+/** The error of a lock that the platform refuses. It never leaves the tab. */
+export class LockDenied extends Error {}
 
 function isAbort(error: unknown): boolean {
   return (

@@ -128,7 +128,7 @@ export class TabMember<Item extends Sequenced> {
       switchMap(() =>
         this.#holdsLock$.value
           ? EMPTY
-          : concat(wait(1), ask, wait(1), ask, wait(1 + random())).pipe(
+          : concat(wait(1), ask, wait(0.5), ask, wait(0.5 + random() / 4)).pipe(
               ignoreElements(),
               tap({ complete: () => this.#steal$.next(true) }),
             ),
@@ -168,6 +168,7 @@ export class TabMember<Item extends Sequenced> {
 
   #receive(message: TabMessage): void {
     if (message.type === 'who-leads') {
+      if (this.#leads && this.#feed.isOverdue) return;
       if (this.#leads) this.#announcePosition();
       else if (this.#holdsLock$.value) this.#post({ type: 'catching-up' });
       return;

@@ -116,6 +116,8 @@ export function rows<R, Info>(
         if (Object.keys(head).length > 1) onInfo(layout.info(head));
       };
       const readRow = (line: string): void => {
+        // A sign of life while the server searches.
+        if (line === '') return;
         if (line.startsWith(']')) {
           section = 'tail';
           keep(line);
@@ -153,8 +155,8 @@ export function rows<R, Info>(
                 // Unsubscribed, or errored, by a previous line.
                 if (subscriber.closed) return;
                 if (section === 'tail' || section === 'unknown') keep(line);
-                else if (line === '') continue;
                 else if (section === 'rows') readRow(line);
+                else if (line === '') keep(line);
                 else readHead(line);
               }
             } catch (error) {

@@ -2,6 +2,8 @@ import {
   EMPTY,
   Observable,
   Subscription,
+  asapScheduler,
+  asyncScheduler,
   buffer,
   bufferTime,
   catchError,
@@ -50,6 +52,8 @@ export function schedule(work: () => void, delay: number, scheduler: SchedulerLi
 
 /** Emits once after a delay of any length, and completes; never if the delay is `Infinity`. */
 export function after(delay: number, scheduler: SchedulerLike): Observable<0> {
+  // Browsers delay each timer of a hidden page by up to a second.
+  const isTurn = delay === 0 && scheduler === asyncScheduler;
   return new Observable((subscriber) =>
     schedule(
       () => {
@@ -57,7 +61,7 @@ export function after(delay: number, scheduler: SchedulerLike): Observable<0> {
         subscriber.complete();
       },
       delay,
-      scheduler,
+      isTurn ? asapScheduler : scheduler,
     ),
   );
 }
