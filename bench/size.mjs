@@ -17,18 +17,18 @@ const core = 'core';
 
 /** Budgets in bytes, 2 % above the measured size; `without` matches paths that must not be bundled. */
 const imports = [
-  { name: 'everything', code: `export * from '${browser}'`, budget: 64_500 },
-  { name: 'Couch', code: `export { Couch } from '${browser}'`, budget: 61_700 },
+  { name: 'everything', code: `export * from '${browser}'`, budget: 68_400 },
+  { name: 'Couch', code: `export { Couch } from '${browser}'`, budget: 65_500 },
   {
     name: 'Couch of corduroy/core',
     code: `export { Couch } from '${core}'`,
-    budget: 39_700,
+    budget: 43_700,
     without: /^src.live|strategies|upsert|leaves|matcher|deploy|resharding|tab-/,
   },
   {
     name: 'a live document',
     code: `import { Database } from '${browser}'; new Database('a').doc$('b').subscribe()`,
-    budget: 57_400,
+    budget: 61_300,
   },
   {
     name: 'openTelemetry',
@@ -39,7 +39,7 @@ const imports = [
   {
     name: 'relax and the guards',
     code: `export { relax, lastOf, isNotFound, isConflict } from '${browser}'`,
-    budget: 1_570,
+    budget: 1_760,
     without: /^src.(http|changes|live|documents|queries)/,
   },
 ];

@@ -1,6 +1,6 @@
 import type { Observable } from 'rxjs';
-import { readChanges } from './changes/one-shot.ts';
-import type { ChangesOptions } from './changes/one-shot.ts';
+import { readChanges } from './changes/changes-request.ts';
+import type { ChangesOptions } from './changes/changes-request.ts';
 import { documentCheckpoint } from './changes/checkpoint.ts';
 import type { CheckpointStore } from './changes/checkpoint.ts';
 import { ChangesFeed } from './changes/changes-feed.ts';

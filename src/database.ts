@@ -1,10 +1,10 @@
 import type { Observable } from 'rxjs';
 import { CoreDatabase, WITH_DEFAULTS, coalesceOf, scopeOf } from './core-database.ts';
-import type { ChangesOptions } from './changes/one-shot.ts';
+import type { ChangesOptions } from './changes/changes-request.ts';
 import { Consumer } from './changes/consume.ts';
 import type { ChangeHandler, ConsumeOptions } from './changes/consume.ts';
-import { streamChanges } from './changes/one-shot.ts';
-import type { ChangesSummary } from './changes/one-shot.ts';
+import { streamChanges } from './changes/changes-request.ts';
+import type { ChangesSummary } from './changes/changes-request.ts';
 import type { ConflictResolution, ResolveOptions } from './conflicts/resolution.ts';
 import type { CoalesceOptions } from './http/connection-options.ts';
 import { upsertMany, upsertOne } from './conflicts/upsert.ts';

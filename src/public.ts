@@ -163,9 +163,9 @@ export type { Indexes } from './groups/indexes.ts';
 
 // Changes
 export type { Change, ChangesBatch, ChangesResult, Sequence } from './model/change.ts';
-export type { ChangesSummary } from './changes/one-shot.ts';
-export type { ChangesOptions } from './changes/one-shot.ts';
-export type { ChangesParameters } from './changes/parameters.ts';
+export type { ChangesSummary } from './changes/changes-request.ts';
+export type { ChangesOptions } from './changes/changes-request.ts';
+export type { ChangesParameters } from './changes/changes-request.ts';
 export { ChangesFeed } from './changes/changes-feed.ts';
 export type { ChangesFeedOptions, FeedOptions } from './changes/changes-feed.ts';
 export { memoryCheckpoint, storageCheckpoint } from './changes/checkpoint.ts';
@@ -182,9 +182,9 @@ export { DbUpdatesFeed } from './changes/db-updates.ts';
 export type { DbUpdatesBatch, DbUpdatesOptions } from './changes/db-updates.ts';
 export type { DbUpdate } from './changes/db-updates.ts';
 export type { ErrorTolerance } from './operators/retry-policy.ts';
-export type { CrossTab, FeedKind } from './changes/feed-state.ts';
+export type { CrossTab, FeedKind } from './changes/feed-model.ts';
 export { offline, pageHidden } from './operators/to-observable.ts';
-export type { FeedState } from './changes/feed-state.ts';
+export type { FeedState } from './changes/feed-model.ts';
 export type { BackoffOptions } from './operators/retry-policy.ts';
 
 // Live queries

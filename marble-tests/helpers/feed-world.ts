@@ -1,5 +1,5 @@
 import { ConnectionError } from '../../src/errors/connection-error.ts';
-import type { FeedProtocol } from '../../src/changes/feed-state.ts';
+import type { FeedProtocol } from '../../src/changes/feed-model.ts';
 import { step } from '../../src/changes/feed-core.ts';
 import { feedCore } from '../../src/changes/feed-model.ts';
 import type {

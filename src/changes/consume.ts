@@ -16,9 +16,9 @@ import type {
   Settings,
 } from './consumer-run.ts';
 import { databaseSource } from './feed-source.ts';
-import type { FeedState } from './feed-state.ts';
-import { changesRequest } from './parameters.ts';
-import type { ChangesParameters } from './parameters.ts';
+import type { FeedState } from './feed-model.ts';
+import { changesRequest } from './changes-request.ts';
+import type { ChangesParameters } from './changes-request.ts';
 
 export type { ChangeHandler, ConsumeProgress, DeadLetterHandler } from './consumer-run.ts';
 

@@ -12,7 +12,7 @@ import { Feed } from './feed.ts';
 import { longestSilence } from './feed-pace.ts';
 import { startSequence } from './feed-source.ts';
 import type { FeedSource } from './feed-source.ts';
-import type { FeedBehaviour, FeedState } from './feed-state.ts';
+import type { FeedBehaviour, FeedState } from './feed-model.ts';
 
 /**
  * Handles one change. `consume` waits until the Promise or Observable that it returns has ended. If

@@ -2,6 +2,7 @@
 import {
   EMPTY,
   NEVER,
+  Observable,
   catchError,
   combineLatest,
   defer,
@@ -13,18 +14,16 @@ import {
   tap,
   throwError,
 } from 'rxjs';
-import type { CrossTab } from './feed-state.ts';
+import type { CrossTab } from './feed-model.ts';
 import { Feed } from './feed.ts';
 import { TabFeed } from './tab-feed.ts';
-import { inCache$ } from './page-lifecycle.ts';
-import { LockDenied, webLock } from './tab-lock.ts';
-import type { TabLock } from './tab-lock.ts';
+import { pageCached } from '../operators/to-observable.ts';
 import { TabMember } from './tab-member.ts';
-import type { TabChannel } from './tab-member.ts';
+import type { TabChannel, TabLock } from './tab-member.ts';
 
-export type { CrossTab } from './feed-state.ts';
+export type { CrossTab } from './feed-model.ts';
 export type { TabChannel } from './tab-member.ts';
-export type { TabLock } from './tab-lock.ts';
+export type { TabLock } from './tab-member.ts';
 
 /** The lock and the channel that tabs use to share a feed. */
 export interface CrossTabOptions {
@@ -77,7 +76,7 @@ export function crossTab(options: CrossTabOptions = {}): CrossTab {
       }),
     );
     // A page in the back/forward cache must hand on the lock.
-    const pauses$ = [behaviour.pauseWhile ?? EMPTY, inCache$].map((pause$) =>
+    const pauses$ = [behaviour.pauseWhile ?? EMPTY, pageCached()].map((pause$) =>
       pause$.pipe(startWith(false)),
     );
     return combineLatest(pauses$).pipe(
@@ -100,4 +99,35 @@ function platformLock(): TabLock | null {
 
 function platformChannel(): ((name: string) => TabChannel) | null {
   return typeof BroadcastChannel === 'undefined' ? null : (name) => new BroadcastChannel(name);
+}
+
+/** Returns a lock over Web Locks, which all tabs of one origin share. */
+export function webLock(locks: LockManager): TabLock {
+  return (name, steal) =>
+    new Observable((subscriber) => {
+      const aborter = new AbortController();
+      const released = new Promise<void>((resolve) => subscriber.add(resolve));
+      const hold = (): Promise<void> => {
+        subscriber.next();
+        return released;
+      };
+      locks.request(name, steal ? { steal } : { signal: aborter.signal }, hold).then(
+        () => subscriber.complete(),
+        (error: unknown) => {
+          if (isAbort(error)) subscriber.complete();
+          // A sandboxed frame, or a browser that blocks cookies, refuses locks.
+          else subscriber.error(new LockDenied());
+        },
+      );
+      return () => aborter.abort();
+    });
+}
+
+/** The error of a lock that the platform refuses. It never leaves the tab. */
+export class LockDenied extends Error {}
+
+function isAbort(error: unknown): boolean {
+  return (
+    typeof error === 'object' && error !== null && 'name' in error && error.name === 'AbortError'
+  );
 }

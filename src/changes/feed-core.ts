@@ -12,7 +12,7 @@ import type {
 } from './feed-model.ts';
 import { createConnection } from './feed-model.ts';
 import * as pace from './feed-pace.ts';
-import type { FeedProtocol } from './feed-state.ts';
+import type { FeedProtocol } from './feed-model.ts';
 
 /** Returns the state after an event, and what to do. Pure: the arguments are left alone. */
 export function step(

@@ -1,9 +1,9 @@
 import { catchError, map, mergeMap, of, throwError, toArray } from 'rxjs';
 import type { Observable } from 'rxjs';
 import type { CheckpointStore } from './checkpoint.ts';
-import { CHANGES, decodeChange, readLastSequence } from './one-shot.ts';
-import { changesRequest } from './parameters.ts';
-import type { ChangesParameters, ChangesRequest } from './parameters.ts';
+import { CHANGES, decodeChange, readLastSequence } from './changes-request.ts';
+import { changesRequest } from './changes-request.ts';
+import type { ChangesParameters, ChangesRequest } from './changes-request.ts';
 import { DatabaseReplaced, InvalidCheckpoint } from '../errors/connection-error.ts';
 import { isAccountLocked, isForbidden } from '../errors/http-error.ts';
 import type { Connection } from '../http/connection.ts';

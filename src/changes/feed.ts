@@ -1,4 +1,4 @@
-import { Observable, Subscription, distinctUntilChanged } from 'rxjs';
+import { Observable, Subscription, distinctUntilChanged, map } from 'rxjs';
 import type { BehaviorSubject, Subscriber } from 'rxjs';
 import { isProtocolError, isTimeoutError } from '../errors/connection-error.ts';
 import type { CorduroyError } from '../errors/corduroy-error.ts';
@@ -23,8 +23,8 @@ import type {
 } from './feed-model.ts';
 import { look, replacedError } from './feed-source.ts';
 import type { FeedSource, Sequenced } from './feed-source.ts';
-import type { FeedBehaviour, FeedState } from './feed-state.ts';
-import { awake$, inCache$ } from './page-lifecycle.ts';
+import type { FeedBehaviour, FeedState } from './feed-model.ts';
+import { pageAwake, pageCached } from '../operators/to-observable.ts';
 
 /** The maximum number of items that one poll asks for. */
 const POLL_LIMIT = 1000;
@@ -80,7 +80,7 @@ export class Feed<Item extends Sequenced> extends Observable<readonly Item[]> {
 
   /** Whether the feed has missed what it waits for, as in a page that the browser has frozen. */
   get isOverdue(): boolean {
-    return this.#run?.isOverdue ?? false;
+    return this.#run?.isOverdue() === true;
   }
 
   /** Tells the feed that its consumer takes more. With `onDemand` no connection opens before. */
@@ -134,9 +134,7 @@ class Run<Item extends Sequenced> {
     return this.#core.seq;
   }
 
-  get isOverdue(): boolean {
-    return isOverdue(this.#core, this.#now());
-  }
+  readonly isOverdue = (): boolean => isOverdue(this.#core, this.#now());
 
   start(): Subscription {
     const { pauseWhile } = this.#behaviour;
@@ -158,16 +156,15 @@ class Run<Item extends Sequenced> {
         error: (error: unknown) => this.#subscriber.error(error),
       }),
     );
-    inputs.add(
-      inCache$.subscribe((value) => {
-        isInCache = value;
-        pause();
-      }),
-    );
+    const sleep = (value: boolean): void => {
+      isInCache = value;
+      pause();
+    };
+    inputs.add(pageCached().subscribe(sleep));
     this.dispatch({ type: 'start' });
     // A user with other credentials may see other changes.
     inputs.add(authenticator.changed$.subscribe(() => this.dispatch({ type: 'credentials' })));
-    inputs.add(awake$.subscribe((isNew) => this.dispatch({ type: 'awake', isNew })));
+    inputs.add(pageAwake().subscribe((isNew) => this.dispatch({ type: 'awake', isNew })));
     return inputs;
   }
 
@@ -249,21 +246,18 @@ class Run<Item extends Sequenced> {
 
   #ask({ id, question, after, wait, timeout }: FeedCommand & { readonly type: 'ask' }): void {
     const source = this.#source;
-    const answered$ = new Observable<FeedEvent>((subscriber) => {
-      if (question === 'more') {
-        return look(source, after, wait, timeout).subscribe({
-          next: (found) => subscriber.next({ type: 'looked', id, after, ...found }),
-          error: (error: unknown) => subscriber.error(error),
-        });
-      }
-      const answer$ =
-        question === 'identity' ? source.identity(timeout) : source.currentSequence(timeout);
-      return answer$.subscribe({
-        next: (value) => subscriber.next({ type: 'answered', id, question, value }),
-        error: (error: unknown) => subscriber.error(error),
-      });
-    });
-    this.#start(id, answered$, question);
+    if (question === 'more') {
+      const found$ = look(source, after, wait, timeout);
+      const looked$ = found$.pipe(
+        map((found) => ({ type: 'looked' as const, id, after, ...found })),
+      );
+      return this.#start(id, looked$, question);
+    }
+    const answer$ =
+      question === 'identity' ? source.identity(timeout) : source.currentSequence(timeout);
+    const type = 'answered' as const;
+    const answered$ = answer$.pipe(map((value) => ({ type, id, question, value })));
+    return this.#start(id, answered$, question);
   }
 
   #wait(delay: number): void {

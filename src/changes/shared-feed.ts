@@ -16,7 +16,7 @@ import {
 } from 'rxjs';
 import type { SchedulerLike } from 'rxjs';
 import type { FeedSource, Sequenced } from './feed-source.ts';
-import type { FeedBehaviour, FeedState } from './feed-state.ts';
+import type { FeedBehaviour, FeedState } from './feed-model.ts';
 import { Feed } from './feed.ts';
 import type { Change, ChangesBatch, Sequence } from '../model/change.ts';
 import { canonical } from '../model/json.ts';

@@ -19,14 +19,19 @@ import {
   tap,
 } from 'rxjs';
 import { LOOK_DELAY } from './feed-pace.ts';
-import { lastSequence } from './one-shot.ts';
+import { lastSequence } from './changes-request.ts';
 import { canonical } from '../model/json.ts';
 import type { Sequence } from '../model/change.ts';
 import type { Sequenced } from './feed-source.ts';
 import type { TabFeed } from './tab-feed.ts';
-import type { TabLock } from './tab-lock.ts';
-import { fromTabState, toTabState } from './tab-lock.ts';
-import type { TabMessage } from './tab-lock.ts';
+import { fromTabState, toTabState } from './tab-message.ts';
+import type { TabMessage } from './tab-message.ts';
+
+/**
+ * Requests the lock of a name: waits for it, or takes it from its holder (`steal`). Emits when it
+ * holds the lock, and completes when another tab has stolen it. Unsubscribing releases the lock.
+ */
+export type TabLock = (name: string, steal: boolean) => Observable<void>;
 
 /** The members of a `BroadcastChannel` that Corduroy uses. */
 export interface TabChannel {

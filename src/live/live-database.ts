@@ -20,8 +20,8 @@ import {
 import { readFeedOptions, requireFeedOptions } from '../changes/changes-feed.ts';
 import type { FeedOptions } from '../changes/changes-feed.ts';
 import { databaseSource } from '../changes/feed-source.ts';
-import type { FeedBehaviour } from '../changes/feed-state.ts';
-import type { FeedState } from '../changes/feed-state.ts';
+import type { FeedBehaviour } from '../changes/feed-model.ts';
+import type { FeedState } from '../changes/feed-model.ts';
 import { RetryPolicy } from '../operators/retry-policy.ts';
 import { retryTransient } from '../http/retry-transient.ts';
 import { SharedFeed } from '../changes/shared-feed.ts';

@@ -1,6 +1,6 @@
 import { EMPTY, distinctUntilChanged, expand, map, mergeMap, of, reduce } from 'rxjs';
 import type { Observable } from 'rxjs';
-import { readChanges } from '../changes/one-shot.ts';
+import { readChanges } from '../changes/changes-request.ts';
 import { requireId } from '../http/url.ts';
 import { follow, supersedes } from './follow.ts';
 import type { LiveDatabase } from './live-database.ts';

@@ -9,7 +9,7 @@ import {
   switchMap,
 } from 'rxjs';
 import type { OperatorFunction } from 'rxjs';
-import type { FeedState } from '../changes/feed-state.ts';
+import type { FeedState } from '../changes/feed-model.ts';
 import { canonical } from '../model/json.ts';
 import type { LiveDatabase } from './live-database.ts';
 

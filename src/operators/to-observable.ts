@@ -1,4 +1,18 @@
-import { Observable, Subject, Subscriber, defer, from, isObservable, of, takeUntil } from 'rxjs';
+import {
+  EMPTY,
+  Observable,
+  Subject,
+  Subscriber,
+  defer,
+  filter,
+  from,
+  fromEvent,
+  isObservable,
+  map,
+  merge,
+  of,
+  takeUntil,
+} from 'rxjs';
 import type { Observer } from 'rxjs';
 import { eachValueFrom } from 'rxjs-for-await';
 
@@ -163,4 +177,33 @@ function fromEvents(
       for (const event of events) target.removeEventListener(event, emit);
     };
   });
+}
+
+const listen = <T>(target: EventTarget | undefined, name: string, value: () => T): Observable<T> =>
+  // Not every platform has these targets, contrary to the types.
+  typeof target?.addEventListener === 'function' ? fromEvent(target, name).pipe(map(value)) : EMPTY;
+
+/**
+ * Emits when a connection may have died unnoticed: `true` if the network is new, and `false` if the page
+ * was shown or resumed. Hot.
+ */
+export function pageAwake(): Observable<boolean> {
+  const { document: page, window: view } = globalThis;
+  return merge(
+    listen(view, 'online', () => true),
+    listen(page, 'visibilitychange', () => page.hidden).pipe(filter((isHidden) => !isHidden)),
+    listen(page, 'resume', () => false),
+  );
+}
+
+/**
+ * Emits whether the page is about to enter the back/forward cache, or has left it. A page with an open
+ * connection would not be kept there, or would hold its locks while it sleeps. Hot.
+ */
+export function pageCached(): Observable<boolean> {
+  const view = globalThis.window;
+  return merge(
+    listen(view, 'pagehide', () => true),
+    listen(view, 'pageshow', () => false),
+  );
 }

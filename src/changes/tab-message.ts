@@ -1,44 +1,6 @@
-import { Observable } from 'rxjs';
-import type { FeedState } from './feed-state.ts';
+import type { FeedState } from './feed-model.ts';
 import { CorduroyError } from '../errors/corduroy-error.ts';
 import type { Sequence } from '../model/change.ts';
-
-/**
- * Requests the lock of a name: waits for it, or takes it from its holder (`steal`). Emits when it
- * holds the lock, and completes when another tab has stolen it. Unsubscribing releases the lock.
- */
-export type TabLock = (name: string, steal: boolean) => Observable<void>;
-
-/** Returns a lock over Web Locks, which all tabs of one origin share. */
-export function webLock(locks: LockManager): TabLock {
-  return (name, steal) =>
-    new Observable((subscriber) => {
-      const aborter = new AbortController();
-      const released = new Promise<void>((resolve) => subscriber.add(resolve));
-      const hold = (): Promise<void> => {
-        subscriber.next();
-        return released;
-      };
-      locks.request(name, steal ? { steal } : { signal: aborter.signal }, hold).then(
-        () => subscriber.complete(),
-        (error: unknown) => {
-          if (isAbort(error)) subscriber.complete();
-          // A sandboxed frame, or a browser that blocks cookies, refuses locks.
-          else subscriber.error(new LockDenied());
-        },
-      );
-      return () => aborter.abort();
-    });
-}
-
-/** The error of a lock that the platform refuses. It never leaves the tab. */
-export class LockDenied extends Error {}
-
-function isAbort(error: unknown): boolean {
-  return (
-    typeof error === 'object' && error !== null && 'name' in error && error.name === 'AbortError'
-  );
-}
 
 /** A message between tabs. The leader numbers its blocks of items from 1. */
 export type TabMessage =
