@@ -102,7 +102,7 @@ function platformChannel(): ((name: string) => TabChannel) | null {
 }
 
 /** Returns a lock over Web Locks, which all tabs of one origin share. */
-export function webLock(locks: LockManager): TabLock {
+function webLock(locks: LockManager): TabLock {
   return (name, steal) =>
     new Observable((subscriber) => {
       const aborter = new AbortController();
@@ -124,7 +124,7 @@ export function webLock(locks: LockManager): TabLock {
 }
 
 /** The error of a lock that the platform refuses. It never leaves the tab. */
-export class LockDenied extends Error {}
+class LockDenied extends Error {}
 
 function isAbort(error: unknown): boolean {
   return (
