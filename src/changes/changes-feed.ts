@@ -61,7 +61,7 @@ export interface FeedOptions {
    *   races it, and the feed keeps the protocol that delivers first. It tries the stream again after
    *   ten minutes. `state$` names the protocol.
    * - `'eventsource'`: as `'continuous'`, in the format of server-sent events.
-   * - `'normal'`: emits the changes up to the present, and completes.
+   * - `'normal'`: emits the changes up to the present, and completes. Its default `since` is 0.
    *
    * @defaultValue 'auto'
    */
@@ -266,7 +266,7 @@ export function readFeedOptions(
     backoff = {},
     pauseWhile,
     crossTab = false,
-    since = 'now',
+    since = feed === 'normal' ? 0 : 'now',
     limit = Infinity,
     ...parameters
   } = options;
