@@ -36,6 +36,7 @@ export const embeddedLacks = {
   'several-nodes': 'It is one process, and cannot join a cluster.',
   'proxy-authentication': 'It supports Basic and cookies, but neither proxies nor JWTs.',
   'attachment-encoding': 'Attachments are never compressed: no encoding or encoded_length.',
+  'filter-heartbeats': 'A filter function runs in its only thread, which sends nothing meanwhile.',
   'local-seq': 'local_seq is ignored.',
   'design-names': 'It has no views in a design document whose name contains a slash.',
   'compaction-state': 'compact_running is never true and sizes are estimates.',
