@@ -1,9 +1,10 @@
 import { describe, expect, it } from '@jest/globals';
-import { map, throwError } from 'rxjs';
+import { NEVER, from, map, of, throwError } from 'rxjs';
 import type { Observable } from 'rxjs';
 import { Couch, memoryCheckpoint } from 'corduroy';
 import type { Change, ConsumeProgress, ConsumeOptions, Database } from 'corduroy';
 import { memoryServer } from 'corduroy/testing';
+import { bytes, marbleTransport, response } from './helpers/marble-transport.ts';
 import { marbles } from './helpers/run.ts';
 
 /** A database with `total` changes, and the requests for them as `feed@since`. */
@@ -105,6 +106,79 @@ describe('consume', () => {
       expectObservable(consumed.pipe(sequences), '-----!').toBe('---2');
       flush();
       expect(poisoned).toEqual(['1 poison']);
+    }),
+  );
+
+  it(
+    'stores no sequence beyond what was delivered, if the rows of a response arrive one by one',
+    marbles(({ cold, expectObservable, flush }, scheduler) => {
+      // All rows and the end of the response are there before the database is known to be the same.
+      const rows = ['1', '2'].map((seq) => `{"seq":"${seq}","id":"${seq}","changes":[]}`);
+      const parts = ['{"results":[\n', `${rows[0]},\n`, `${rows[1]}\n`, '],\n"last_seq":"9"}\n'];
+      const transport = marbleTransport(({ url }) =>
+        url.includes('_changes')
+          ? of(response(url.includes('since=0') ? from(parts).pipe(map(bytes)) : NEVER))
+          : cold('---(i|)', { i: response(of(bytes('{"instance_start_time":"1"}'))) }),
+      );
+      const writes: string[] = [];
+      const checkpoint = { read: () => '0', write: (seq: string) => writes.push(seq) };
+      const db = new Couch(undefined, { transport, scheduler }).use('orders');
+      const handled: string[] = [];
+      const consumed = db.consume(({ id }) => (id === '2' ? cold('--|') : handled.push(id)), {
+        ...options,
+        checkpoint,
+        checkpointInterval: 0,
+      });
+      expectObservable(consumed.pipe(map(({ seq }) => seq)), '----!').toBe('---1');
+      flush();
+      expect([handled, writes]).toEqual([['1'], ['1']]);
+    }),
+  );
+
+  it(
+    'stops after the changes in hand, and stores no sequence beyond an unhandled one',
+    marbles(({ cold, expectObservable, flush }, scheduler) => {
+      const row = (seq: number, id: string): string => `{"seq":"${seq}","id":"${id}","changes":[]}`;
+      // The second change of `a` waits for the first, and `b` is done before.
+      const text = `{"results":[${[row(1, 'a'), row(2, 'a'), row(3, 'b')].join()}],"last_seq":"3"}`;
+      const transport = marbleTransport(({ url }) =>
+        of(response(of(bytes(url.includes('_changes') ? text : '{"instance_start_time":"1"}')))),
+      );
+      const checkpoint = memoryCheckpoint('0');
+      const db = new Couch(undefined, { transport, scheduler }).use('orders');
+      const started: string[] = [];
+      const handler = ({ id, seq }: Change): unknown => {
+        started.push(`${id}${seq}`);
+        return cold(id === 'a' ? '----|' : '-|');
+      };
+      const consumer = db.consume(handler, {
+        ...options,
+        batchSize: 3,
+        concurrency: 2,
+        checkpoint,
+      });
+      scheduler.schedule(() => consumer.stop(), 2);
+      expectObservable(consumer.pipe(map(({ seq }) => seq))).toBe('----(1|)');
+      flush();
+      expect(started).toEqual(['a1', 'b3']);
+      expect(checkpoint.read()).toBe('1');
+    }),
+  );
+
+  it(
+    'shows trouble in its state',
+    marbles(({ expectObservable }, scheduler) => {
+      let refusals = 2;
+      const transport = marbleTransport(({ url }) => {
+        if (!url.includes('_changes')) return of(response(of(bytes('{}'))));
+        refusals -= 1;
+        return refusals >= 0 ? throwError(() => new Error('refused')) : of(response(NEVER));
+      });
+      const db = new Couch(undefined, { transport, scheduler }).use('orders');
+      const consumer = db.consume(() => {}, options);
+      const states$ = consumer.state$.pipe(map(({ status }) => status.slice(0, 1)));
+      expectObservable(consumer, '30ms !');
+      expectObservable(states$, '30ms !').toBe('w 3ms (cw) 4ms (cl) 14ms i');
     }),
   );
 

@@ -1,4 +1,5 @@
 import { ConnectionError } from '../../src/errors/connection-error.ts';
+import type { Sequence } from '../../src/model/change.ts';
 import type { FeedProtocol } from '../../src/changes/feed-model.ts';
 import { step } from '../../src/changes/feed-core.ts';
 import { feedCore } from '../../src/changes/feed-model.ts';
@@ -116,6 +117,7 @@ export class FeedWorld {
         return;
       case 'deliver':
         for (const item of command.items) this.#deliver(item as number);
+        this.#checkPlace(command.seq);
         this.#hasDemand = false;
         return;
       case 'report':
@@ -129,6 +131,8 @@ export class FeedWorld {
         this.outcome = command.type;
         return;
       case 'progress':
+        this.#checkPlace(command.seq);
+        return;
       case 'remember':
     }
   }
@@ -143,6 +147,11 @@ export class FeedWorld {
     const isRace = this.core.options.kind === 'auto';
     if (this.#wires.size > (isRace ? 2 : 1)) this.#fault(`has ${this.#wires.size} connections`);
     if (this.core.options.onDemand && !this.#hasDemand) this.#fault('opens without demand');
+  }
+
+  /** A checkpoint may be written with the sequence of each delivery. */
+  #checkPlace(seq: Sequence): void {
+    if (Number(seq) > this.delivered) this.#fault(`tells ${seq} after ${this.delivered}`);
   }
 
   #forget(isForgotten: (ask: Ask) => boolean): void {

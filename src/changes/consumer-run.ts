@@ -136,7 +136,6 @@ export class ConsumerRun<T extends object> {
     if (this.#isStopped) return;
     this.#isStopped = true;
     this.#reading.unsubscribe();
-    this.#entries = this.#entries.filter(({ status }) => status !== 'waiting');
     this.#pump();
   }
 
@@ -160,13 +159,17 @@ export class ConsumerRun<T extends object> {
       this.#handle(entry);
     this.#isPumping = false;
     this.#note();
-    if (this.#entries.length > 0 || this.#subscriber.closed) return;
-    if (this.#isStopped) this.#writer.finish(() => this.#subscriber.complete());
-    else this.#feed?.demand();
+    if (this.#subscriber.closed) return;
+    if (!this.#isStopped) {
+      if (this.#entries.length === 0) this.#feed?.demand();
+    } else if (this.#busyIds.size === 0) {
+      this.#writer.finish(() => this.#subscriber.complete());
+    }
   }
 
   #nextEntry(): Entry<T> | null {
-    if (this.#busyIds.size >= this.#settings.concurrency || this.#subscriber.closed) return null;
+    const isFull = this.#busyIds.size >= this.#settings.concurrency;
+    if (isFull || this.#isStopped || this.#subscriber.closed) return null;
     const isNext = ({ status, change: { id } }: Entry<T>): boolean =>
       status === 'waiting' && !this.#busyIds.has(id);
     return this.#entries.find(isNext) ?? null;

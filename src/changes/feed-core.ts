@@ -211,7 +211,7 @@ class Turn {
     core.remaining -= items.length;
     core.reopened = 0;
     core.demand = !core.options.onDemand;
-    this.commands.push({ type: 'deliver', items });
+    this.commands.push({ type: 'deliver', items, seq: core.seq });
     if (core.remaining <= 0) this.#complete();
   }
 
@@ -259,7 +259,7 @@ class Turn {
 
   #progress(seq: Sequence): void {
     this.core.seq = seq;
-    this.commands.push({ type: 'progress' });
+    this.commands.push({ type: 'progress', seq });
   }
 
   #failed(connection: FeedConnection, failure: Failure): void {

@@ -202,9 +202,9 @@ export type FeedCommand =
       readonly wait: number;
       readonly timeout: number;
     }
-  | { readonly type: 'deliver'; readonly items: readonly unknown[] }
+  | { readonly type: 'deliver'; readonly items: readonly unknown[]; readonly seq: Sequence }
   /** The sequence has moved, but no item came. */
-  | { readonly type: 'progress' }
+  | { readonly type: 'progress'; readonly seq: Sequence }
   | { readonly type: 'report'; readonly state: Report }
   /** Send a tick after a delay, and none before; `Infinity` means never. */
   | { readonly type: 'wait'; readonly delay: number }

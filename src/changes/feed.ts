@@ -92,6 +92,8 @@ export class Feed<Item extends Sequenced> extends Observable<readonly Item[]> {
 /** One subscription to a feed. */
 class Run<Item extends Sequenced> {
   pending: number | null = null;
+  /** The sequence of what was delivered. The core may be ahead, if one event brings several deliveries. */
+  seq: Sequence;
   #core: FeedCore;
   readonly #source: FeedSource<Item>;
   readonly #behaviour: FeedBehaviour;
@@ -128,10 +130,7 @@ class Run<Item extends Sequenced> {
     const options = { kind, heartbeat, backoff, tolerance, pollLimit, filtered, onDemand };
     const bufferedAt = bufferedServers.get(connection.shared) ?? null;
     this.#core = feedCore(options, since, limit, bufferedAt);
-  }
-
-  get seq(): Sequence {
-    return this.#core.seq;
+    this.seq = since;
   }
 
   readonly isOverdue = (): boolean => isOverdue(this.#core, this.#now());
@@ -203,8 +202,10 @@ class Run<Item extends Sequenced> {
       case 'ask':
         return this.#ask(command);
       case 'deliver':
+        this.seq = command.seq;
         return this.#subscriber.next(command.items as readonly Item[]);
       case 'progress':
+        this.seq = command.seq;
         return this.#subscriber.next([]);
       case 'report':
         return this.#state$.next(this.#toState(command.state));
