@@ -154,6 +154,18 @@ describe('the decisions of a feed that polls or streams', () => {
     expect(world.core.heartbeat).toBe(5000);
   });
 
+  it('keep the heartbeat after deaths that follow no rule', () => {
+    const world = start({ kind: 'continuous' });
+    for (const silence of [20_000, 29_000, 16_000, 24_000, 18_000]) {
+      world.serve('continuous');
+      world.serve('continuous');
+      world.pass(silence);
+      world.cut();
+      world.pass(30_000);
+    }
+    expect(world.core.heartbeat).toBe(30_000);
+  });
+
   it('poll if a stream that was opened twice holds back changes', () => {
     const world = start({});
     world.serve('continuous');
@@ -252,5 +264,13 @@ describe('the decisions of a feed that polls or streams', () => {
     world.pass(89_000);
     expect(world.opens).toHaveLength(2);
     expect(second).toBeLessThan(world.now);
+    // Answers in time take the patience back, so that a dead connection is noticed again.
+    world.serve('longpoll');
+    for (let i = 0; i < 4; i++) {
+      world.history += 1;
+      world.serve('longpoll');
+      world.serve('longpoll');
+    }
+    expect(world.core.patience).toBe(0);
   });
 });

@@ -237,7 +237,6 @@ export class FeedWorld {
     else if (random < 0.2) this.send({ type: 'paused', value: !this.isPaused });
     else if (random < 0.23) this.send({ type: 'credentials' });
     else if (random < 0.26) this.send({ type: 'awake', isNew: this.#random() < 0.5 });
-    else if (random < 0.29) this.send({ type: 'full' });
     // A timer that fires early.
     else if (random < 0.32) this.tick();
     else if (random < 0.4) this.demand();

@@ -216,7 +216,7 @@ export function recordDelivered<Batch extends { readonly seq: Sequence }>(
 
 interface StoredCheckpoint {
   readonly rev: string | undefined;
-  readonly seq: Sequence | null;
+  readonly seq: unknown;
 }
 
 /**
@@ -237,7 +237,8 @@ export function documentCheckpoint(db: DatabaseScope, name: string): CheckpointS
     db.connection
       .json(
         () => address,
-        (body) => ({ rev: stringField(body, '_rev'), seq: stringField(body, 'seq') }),
+        // `startSequence` refuses what is not a sequence.
+        (body) => ({ rev: stringField(body, '_rev'), seq: asObject(body)['seq'] ?? '' }),
       )
       .pipe(
         map(({ value }) => value),
@@ -263,7 +264,7 @@ export function documentCheckpoint(db: DatabaseScope, name: string): CheckpointS
       read().pipe(
         map((stored) => {
           ({ rev } = stored);
-          return stored.seq;
+          return stored.seq as Sequence | null;
         }),
       ),
     write: (seq) =>

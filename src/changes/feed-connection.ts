@@ -1,4 +1,4 @@
-import { Observable, mergeMap } from 'rxjs';
+import { Observable, concatMap, mergeMap, takeWhile } from 'rxjs';
 import type { Subscriber } from 'rxjs';
 import { isCorduroyError } from '../errors/corduroy-error.ts';
 import { describeCause } from '../errors/redact.ts';
@@ -18,7 +18,7 @@ import type { Sequence } from '../model/change.ts';
 type Open = FeedCommand & { readonly type: 'open' };
 
 /** An event of a connection. `size` is the length of its items in the response. */
-export type ConnectionEvent = FeedEvent & { readonly size?: number };
+type ConnectionEvent = FeedEvent & { readonly size?: number };
 
 /**
  * Opens one connection of a feed at each subscription.
@@ -32,8 +32,30 @@ export type ConnectionEvent = FeedEvent & { readonly size?: number };
  *
  * Errors with a transient `ProtocolError` if the response ends early, or if a line is not a row.
  * Errors with a `TimeoutError` if nothing arrives for `timeout` milliseconds.
+ *
+ * @param maxBytes - The connection ends when its items have had more bytes, as far as it knows their
+ * sequence. The next one continues after them.
  */
 export function openConnection<Item extends Sequenced>(
+  source: FeedSource<Item>,
+  open: Open,
+  maxBytes: number,
+): Observable<FeedEvent> {
+  const events$ = readConnection(source, open);
+  if (maxBytes === Infinity) return events$;
+  let bytes = 0;
+  const bounded$ = events$.pipe(
+    concatMap((event): FeedEvent[] => {
+      if (event.type !== 'items' || event.seq === null) return [event];
+      bytes += event.size ?? 0;
+      if (bytes <= maxBytes) return [event];
+      return [event, { type: 'ended', id: open.id, seq: event.seq, pending: null }];
+    }),
+  );
+  return bounded$.pipe(takeWhile(({ type }) => type !== 'ended', true));
+}
+
+function readConnection<Item extends Sequenced>(
   source: FeedSource<Item>,
   open: Open,
 ): Observable<ConnectionEvent> {

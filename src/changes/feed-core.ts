@@ -60,11 +60,6 @@ class Turn {
       case 'demand':
         core.demand = true;
         return this.#tick();
-      case 'full':
-        if (core.main?.verified !== true) return;
-        this.#closeAll();
-        core.connectAt = this.#at;
-        return this.#tick();
       case 'stopped':
         this.#closeAll();
         core.phase = 'ended';
@@ -77,7 +72,7 @@ class Turn {
     if (connection === null) return;
     const waits = input.type === 'items' || input.type === 'ended';
     if (waits && !connection.verified) {
-      this.#update(connection, { held: [...connection.held, input] });
+      this.#update(connection, { held: { input, before: connection.held } });
       return;
     }
     switch (input.type) {
@@ -97,7 +92,7 @@ class Turn {
       case 'looked':
         return this.#looked(connection, input);
       case 'failed':
-        return input.question === 'more' ? undefined : this.#failed(connection, input.failure);
+        return this.#failed(connection, input.failure, input.question);
     }
   }
 
@@ -182,10 +177,11 @@ class Turn {
     if (core.identity !== null && identity !== null && identity !== core.identity)
       return this.#fail('replaced');
     core.identity = identity ?? core.identity;
-    const { held } = connection;
-    this.#update(connection, { verified: true, held: [] });
+    this.#update(connection, { verified: true, held: null });
     if (connection.id === core.main?.id) this.#live();
-    for (const input of held) this.take(input);
+    const held: FeedInput[] = [];
+    for (let one = connection.held; one !== null; one = one.before) held.push(one.input);
+    for (let i = held.length - 1; i >= 0; i--) this.take(held[i] as FeedInput);
   }
 
   /** The main connection works. */
@@ -262,13 +258,16 @@ class Turn {
     this.commands.push({ type: 'progress', seq });
   }
 
-  #failed(connection: FeedConnection, failure: Failure): void {
+  #failed(connection: FeedConnection, failure: Failure, question: Question | null): void {
     const { core } = this;
+    // The connection reports what fails the question as well.
+    if (question === 'more') return;
     const { heardAt, protocol, requestedAt, verified } = connection;
     const isPoll = protocol === 'longpoll';
     if (connection.id === core.rival?.id) return this.#close('rival');
-    if (failure.silent && isPoll) core.patience += 1;
-    if (failure.silent && core.options.kind === 'auto' && !isPoll && heardAt === null)
+    const isSilent = failure.silent && question === null;
+    if (isSilent && isPoll) core.patience += 1;
+    if (isSilent && core.options.kind === 'auto' && !isPoll && heardAt === null)
       this.#remember(this.#at);
     if (core.rival !== null) return this.#takeOver();
     this.#closeAll();

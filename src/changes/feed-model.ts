@@ -153,8 +153,6 @@ export type FeedEvent =
   | { readonly type: 'awake'; readonly isNew: boolean }
   /** The consumer takes more items. */
   | { readonly type: 'demand' }
-  /** The consumer can take no further item of the present connection. */
-  | { readonly type: 'full' }
   /** The last subscriber has left. */
   | { readonly type: 'stopped' };
 
@@ -213,6 +211,12 @@ export type FeedCommand =
   | { readonly type: 'complete' }
   | { readonly type: 'fail'; readonly trouble: Trouble };
 
+/** A list that grows without a copy. */
+export interface Held {
+  readonly input: FeedInput;
+  readonly before: Held | null;
+}
+
 /** A connection. It delivers nothing before the database is known to be the same. */
 export interface FeedConnection {
   readonly id: number;
@@ -225,8 +229,8 @@ export interface FeedConnection {
   readonly received: number;
   /** When the last item or heartbeat came; null if none came. */
   readonly heardAt: number | null;
-  /** The items and the end that came before it was verified. */
-  readonly held: readonly FeedInput[];
+  /** The items and the end that came before it was verified, the last first. */
+  readonly held: Held | null;
 }
 
 export type Phase = 'idle' | 'connecting' | 'live' | 'waiting' | 'paused' | 'ended';
@@ -266,8 +270,8 @@ export interface FeedCore {
   /** How many connections in a row ended soon without progress, and how many brought few items. */
   readonly fruitless: number;
   readonly quick: number;
-  /** How many connections in a row died of silence. */
-  readonly silentDeaths: number;
+  /** How long the last connection was silent when it died, in milliseconds; null if it was not. */
+  readonly lastSilence: number | null;
   /** How often the patience with a silent poll was doubled. */
   readonly patience: number;
   readonly demand: boolean;
@@ -303,7 +307,7 @@ export function feedCore(
     reopened: 0,
     fruitless: 0,
     quick: 0,
-    silentDeaths: 0,
+    lastSilence: null,
     patience: 0,
     demand: true,
   };
@@ -315,6 +319,6 @@ export function createConnection(
   protocol: FeedProtocol,
   requestedAt: number,
 ): FeedConnection {
-  const isNew = { opened: false, verified: false, received: 0, heardAt: null, held: [] };
+  const isNew = { opened: false, verified: false, received: 0, heardAt: null, held: null };
   return { id, protocol, requestedAt, startedAfter, ...isNew };
 }

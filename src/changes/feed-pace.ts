@@ -58,9 +58,11 @@ export function shortWait(heartbeat: number): number {
  * Whether something that should have happened has not: the timers stand still, as in a page that the
  * browser has frozen.
  */
-export function isOverdue({ phase, main, connectAt, heartbeat }: FeedCore, now: number): boolean {
+export function isOverdue(core: FeedCore, now: number): boolean {
+  const { phase, main, connectAt, heartbeat, patience } = core;
   if (phase === 'waiting') return now > connectAt + heartbeat;
-  return main !== null && now - (main.heardAt ?? main.requestedAt) > OVERDUE * heartbeat;
+  const limit = patience === 0 ? OVERDUE * heartbeat : pollPatience(core);
+  return main !== null && now - (main.heardAt ?? main.requestedAt) > limit;
 }
 
 /** How long the head of a stream may take before a poll races it; `Infinity` if none may. */
@@ -86,7 +88,7 @@ export function paceAfter(
   core: FeedCore,
   { requestedAt, received, startedAfter }: FeedConnection,
   now: number,
-): Pick<FeedCore, 'fruitless' | 'quick'> & { readonly pause: number } {
+): Pick<FeedCore, 'fruitless' | 'quick' | 'patience'> & { readonly pause: number } {
   const duration = now - requestedAt;
   const isFruitful = core.seq !== startedAfter || duration > core.heartbeat / 2;
   const isFull = received >= Math.min(MANY_ITEMS, core.options.pollLimit);
@@ -95,17 +97,24 @@ export function paceAfter(
   return {
     fruitless: isFruitful ? 0 : core.fruitless + 1,
     quick,
+    // A dead connection is noticed as late as the patience says, so it must not last.
+    patience:
+      duration > longestSilence(core.heartbeat) ? core.patience : Math.max(0, core.patience - 1),
     pause: quick > BURST && !isFull ? rest : 0,
   };
 }
 
-/** Returns a shorter heartbeat after two silent deaths: proxies and balancers end what is silent. */
+/**
+ * Returns a shorter heartbeat if two connections in a row died after the same silence: proxies and
+ * balancers end what is silent for a fixed time.
+ */
 export function heartbeatAfter(
-  { heartbeat, silentDeaths }: FeedCore,
+  { heartbeat, lastSilence }: FeedCore,
   silence: number,
-): Pick<FeedCore, 'heartbeat' | 'silentDeaths'> {
-  const deaths = silence < heartbeat / 2 ? 0 : silentDeaths + 1;
-  if (deaths < 2 || heartbeat <= SHORTEST_HEARTBEAT) return { heartbeat, silentDeaths: deaths };
+): Pick<FeedCore, 'heartbeat' | 'lastSilence'> {
+  if (silence < heartbeat / 2) return { heartbeat, lastSilence: null };
+  const isSame = lastSilence !== null && Math.abs(silence - lastSilence) <= silence / 10;
+  if (!isSame || heartbeat <= SHORTEST_HEARTBEAT) return { heartbeat, lastSilence: silence };
   const shorter = Math.floor(Math.min(silence, heartbeat) / 2);
-  return { heartbeat: Math.max(SHORTEST_HEARTBEAT, shorter), silentDeaths: 0 };
+  return { heartbeat: Math.max(SHORTEST_HEARTBEAT, shorter), lastSilence: null };
 }

@@ -1,4 +1,4 @@
-import { catchError, map, mergeMap, of, throwError, toArray } from 'rxjs';
+import { catchError, defaultIfEmpty, map, mergeMap, of, throwError, toArray } from 'rxjs';
 import type { Observable } from 'rxjs';
 import type { CheckpointStore } from './checkpoint.ts';
 import { CHANGES, decodeChange, readLastSequence } from './changes-request.ts';
@@ -83,7 +83,10 @@ export function startSequence<Item extends Sequenced>(
   timeout: number,
 ): Observable<Sequence> {
   return toObservable(() => checkpoint.read()).pipe(
-    mergeMap((stored: unknown) => {
+    // A store of the user may hold nothing in other ways than null.
+    defaultIfEmpty(null),
+    mergeMap((read: unknown) => {
+      const stored = read ?? null;
       if (stored !== null && !isSequence(stored))
         throw new InvalidCheckpoint(describeValue(stored));
       if (stored !== null || since !== 'now') return of(stored ?? since);

@@ -1,11 +1,9 @@
 import { Observable, Subscription, distinctUntilChanged, map } from 'rxjs';
 import type { BehaviorSubject, Subscriber } from 'rxjs';
-import { isProtocolError, isTimeoutError } from '../errors/connection-error.ts';
+import { isTimeoutError } from '../errors/connection-error.ts';
 import type { CorduroyError } from '../errors/corduroy-error.ts';
-import { isTransient } from '../errors/corduroy-error.ts';
-import { isHTTPError, rawAnswer } from '../errors/http-error.ts';
 import { protocolError } from '../http/exchange.ts';
-import { retryAfter } from '../operators/retry-policy.ts';
+import { mayPass, requestedDelay } from '../operators/retry-policy.ts';
 import { clock, schedule } from '../operators/time.ts';
 import type { Sequence } from '../model/change.ts';
 import { openConnection } from './feed-connection.ts';
@@ -107,7 +105,6 @@ class Run<Item extends Sequenced> {
   /** The work for each connection: its request and its questions. */
   readonly #work = new Map<number, Subscription>();
   #timer: Subscription | undefined;
-  #bytes = 0;
   #replaced: CorduroyError | null = null;
 
   constructor(
@@ -193,8 +190,11 @@ class Run<Item extends Sequenced> {
   #execute(command: FeedCommand): void {
     switch (command.type) {
       case 'open':
-        this.#bytes = 0;
-        return this.#start(command.id, openConnection(this.#source, command), null);
+        return this.#start(
+          command.id,
+          openConnection(this.#source, command, this.#limits.maxBytes),
+          null,
+        );
       case 'close':
         this.#work.get(command.id)?.unsubscribe();
         this.#work.delete(command.id);
@@ -225,7 +225,7 @@ class Run<Item extends Sequenced> {
   /** Starts work for a connection. It emits events. */
   #start(
     id: number,
-    work: Observable<FeedEvent & { readonly size?: number }>,
+    work: Observable<FeedEvent>,
     question: (FeedEvent & { readonly type: 'failed' })['question'],
   ): void {
     if (this.#subscriber.closed) return;
@@ -236,8 +236,6 @@ class Run<Item extends Sequenced> {
         next: (event) => {
           if (event.type === 'ended') this.pending = event.pending;
           this.dispatch(event);
-          this.#bytes += event.size ?? 0;
-          if (this.#bytes > this.#limits.maxBytes) this.dispatch({ type: 'full' });
         },
         error: (error: CorduroyError) =>
           this.dispatch({ type: 'failed', id, question, failure: this.#toFailure(error) }),
@@ -270,16 +268,12 @@ class Run<Item extends Sequenced> {
 
   #toFailure(error: CorduroyError): Failure {
     const { authenticator, scheduler } = this.#source.connection;
-    // An unusable response is likely to come from a proxy, and so to be temporary. One that is too
-    // long stays too long.
-    const isUnusable = isProtocolError(error) && error.limit === null;
-    const header = isHTTPError(error) ? rawAnswer(error).retryAfter : undefined;
     return {
       error,
-      transient: isTransient(error) || isUnusable,
+      transient: mayPass(error),
       recovers: authenticator.mayRecover(error),
       silent: isTimeoutError(error),
-      retryAfter: retryAfter(header, scheduler),
+      retryAfter: requestedDelay(error, scheduler),
     };
   }
 

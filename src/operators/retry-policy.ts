@@ -98,15 +98,24 @@ export class RetryPolicy {
    * is permanent, or if failures have lasted longer than `tolerance`.
    */
   failed(error: unknown): number | null {
-    // An unusable response is likely to come from a proxy, and so to be temporary.
-    // One that is too long stays too long.
-    const isUnusable = isProtocolError(error) && error.limit === null;
-    if (!isTransient(error) && !isUnusable) return null;
+    if (!mayPass(error)) return null;
     if (this.tolerance === 0 || this.#now() - this.#lastSuccess > this.tolerance) return null;
     this.#attempt += 1;
-    const header = isHTTPError(error) ? rawAnswer(error).retryAfter : undefined;
-    return Math.max(backoff(this.#attempt, this.#options), retryAfter(header, this.#scheduler));
+    return Math.max(backoff(this.#attempt, this.#options), requestedDelay(error, this.#scheduler));
   }
+}
+
+/**
+ * Tells whether a retry may succeed. An unusable response is likely to come from a proxy, and so to be
+ * temporary. One that is too long stays too long.
+ */
+export function mayPass(error: unknown): boolean {
+  return isTransient(error) || (isProtocolError(error) && error.limit === null);
+}
+
+/** Returns the delay that the server requested with an error, in milliseconds; 0 if it did not. */
+export function requestedDelay(error: unknown, scheduler: SchedulerLike): number {
+  return retryAfter(isHTTPError(error) ? rawAnswer(error).retryAfter : undefined, scheduler);
 }
 
 /**
