@@ -234,7 +234,7 @@ describe('a feed', () => {
         return of(response(count === 1 ? cold('-h-', wire) : cold('(a)', wire)));
       });
       expectObservable(db.changes$({ ...options, heartbeat: 10_000 }).pipe(ids), '1100ms !').toBe(
-        '500ms 1',
+        '600ms 1',
       );
       flush();
       expect(requests.slice(0, 6)).toEqual([

@@ -172,13 +172,29 @@ describe('the decisions of a feed that polls or streams', () => {
     world.history = 1;
     world.pass(500);
     world.answerAll();
+    expect(world.opens).toHaveLength(1);
+    world.pass(100);
+    expect(world.opens).toHaveLength(2);
     world.open();
     world.pass(500);
     world.answerAll();
+    world.pass(100);
     expect(world.core.main?.protocol).toBe('longpoll');
     world.serve('longpoll');
     world.serve('longpoll');
     expect(world.delivered).toBe(1);
+  });
+
+  it('keep a stream whose change was under way while they looked', () => {
+    const world = start({});
+    world.serve('continuous');
+    world.history = 1;
+    world.pass(500);
+    world.answerAll();
+    world.pass(50);
+    world.serve('continuous');
+    world.pass(1000);
+    expect([world.delivered, world.opens.length]).toEqual([1, 1]);
   });
 
   it('advance behind a filter that passes nothing', () => {

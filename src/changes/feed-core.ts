@@ -321,7 +321,11 @@ class Turn {
     const { main } = core;
     const { filtered } = core.options;
     core.lookAt = filtered ? this.#at + pace.lookDelay(core) : Infinity;
-    if (main !== null && (filtered || pace.mayBeHeldBack(core))) this.#ask(main, 'more');
+    if (main === null || !(filtered || pace.mayBeHeldBack(core))) return;
+    if (!main.suspected) return this.#ask(main, 'more');
+    core.reopened += 1;
+    if (core.reopened > 1) this.#remember(this.#at);
+    this.#reconnect();
   }
 
   #looked(connection: FeedConnection, { after, more, seq }: FeedInput & { type: 'looked' }): void {
@@ -329,9 +333,9 @@ class Turn {
     if (after !== core.seq) return;
     if (!more && seq !== null && seq !== after) this.#progress(seq);
     if (!more || core.options.filtered || connection.received > 0) return;
-    core.reopened += 1;
-    if (core.reopened > 1) this.#remember(this.#at);
-    this.#reconnect();
+    // They may be under way at this moment.
+    this.#update(connection, { suspected: true });
+    core.lookAt = this.#at + pace.ARRIVAL_DELAY;
   }
 
   #suspend(): void {

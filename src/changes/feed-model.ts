@@ -229,6 +229,8 @@ export interface FeedConnection {
   readonly received: number;
   /** When the last item or heartbeat came; null if none came. */
   readonly heardAt: number | null;
+  /** Whether the server has had items for it that have not come yet. */
+  readonly suspected: boolean;
   /** The items and the end that came before it was verified, the last first. */
   readonly held: Held | null;
 }
@@ -319,6 +321,15 @@ export function createConnection(
   protocol: FeedProtocol,
   requestedAt: number,
 ): FeedConnection {
-  const isNew = { opened: false, verified: false, received: 0, heardAt: null, held: null };
-  return { id, protocol, requestedAt, startedAfter, ...isNew };
+  const flags = { opened: false, verified: false, suspected: false };
+  return {
+    id,
+    protocol,
+    requestedAt,
+    startedAfter,
+    ...flags,
+    received: 0,
+    heardAt: null,
+    held: null,
+  };
 }

@@ -7,6 +7,8 @@ const RACE_DELAY = 1000;
 const FIRST_POLL = 250;
 /** How long after it has opened a feed looks for items that the server holds back, in milliseconds. */
 export const LOOK_DELAY = 500;
+/** How long items that a look has found may be under way, in milliseconds. */
+export const ARRIVAL_DELAY = 100;
 /** How often a quiet feed with a filter looks how far the filter has come, in milliseconds. */
 const FILTER_LOOK_INTERVAL = 300_000;
 /** How long a feed polls before it tries again whether a stream passes, in milliseconds. */
