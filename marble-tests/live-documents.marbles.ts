@@ -143,7 +143,7 @@ describe('doc$', () => {
   it(
     'cancels the read when the last subscriber leaves, and emits nothing more',
     marbles(({ expectObservable, flush }, scheduler) => {
-      const server = liveServer(scheduler, { read: 20 });
+      const server = liveServer(scheduler, { read: 20 }, { live: { linger: 0 } });
       expectObservable(server.db.doc$('a'), '-----!').toBe('-');
       flush();
       expect(server.openFeeds()).toBe(0);

@@ -42,7 +42,7 @@ describe('allDocs$', () => {
     marbles(({ expectObservable }, scheduler) => {
       const server = liveServer(scheduler);
       server.put('b', {});
-      server.put('d', {});
+      server.put('cc', {});
       // The server of this test ignores ranges, so that its first answer must lie within.
       for (const [frame, id] of Object.entries({ 10: 'a', 15: 'c', 20: 'e', 25: 'd' })) {
         server.at(Number(frame), () => server.put(id, { n: 1 }));
@@ -50,7 +50,7 @@ describe('allDocs$', () => {
       const range = { startKey: 'b', endKey: 'd', inclusiveEnd: false } as const;
       expectObservable(server.db.allDocs$(range).pipe(map(ids)), '40ms !').toBe(
         '---1------------2',
-        { 1: 'bd', 2: 'bcd' },
+        { 1: 'bcc', 2: 'bccc' },
       );
     }),
   );
@@ -76,18 +76,34 @@ describe('allDocs$', () => {
   );
 
   it(
-    'reads again if rows move below a limit, at most once every latency',
+    'adds rows up to its limit from the changes alone, and cuts those behind it',
     marbles(({ expectObservable, flush }, scheduler) => {
       const server = liveServer(scheduler);
-      for (const id of ['a', 'b']) server.put(id, {});
-      for (let frame = 30; frame < 40; frame += 2) {
-        server.at(frame, () => server.put(`c${frame}`, {}));
+      for (const id of ['b', 'd']) server.put(id, {});
+      for (const [frame, id] of Object.entries({ 10: 'c', 20: 'a', 30: 'z' })) {
+        server.at(Number(frame), () => server.put(id, {}));
       }
-      const list$ = server.db.allDocs$({ limit: 9, latency: 20 }).pipe(map((rows) => rows.length));
-      expectObservable(list$, '80ms !').toBe('---2 29ms 3 21ms 7', {
-        2: 2,
-        3: 3,
-        7: 7,
+      const list$ = server.db.allDocs$({ limit: 3 }).pipe(map(ids));
+      expectObservable(list$, '60ms !').toBe('---1 7ms 2 9ms 3', { 1: 'bd', 2: 'bcd', 3: 'abc' });
+      flush();
+      expect(server.requests.filter((request) => request.startsWith('read'))).toHaveLength(1);
+    }),
+  );
+
+  it(
+    'reads again if a row moves up below a limit, at most once every latency, and shows no gap',
+    marbles(({ expectObservable, flush }, scheduler) => {
+      const server = liveServer(scheduler);
+      for (const id of 'abcdefgh') server.put(id, {});
+      server.limit = 3;
+      for (const [frame, id] of Object.entries({ 30: 'a', 32: 'b', 34: 'c' })) {
+        server.at(Number(frame), () => server.remove(id));
+      }
+      const list$ = server.db.allDocs$({ limit: 3, latency: 20 }).pipe(map(ids));
+      expectObservable(list$, '80ms !').toBe('---1 29ms 2 21ms 3', {
+        1: 'abc',
+        2: 'bcd',
+        3: 'def',
       });
       flush();
       expect(server.requests.filter((request) => request.startsWith('read'))).toEqual([

@@ -28,14 +28,13 @@ function looks(page: { detectChanges(): void; text(): string }, at$: Observable<
 describe('liveSignal', () => {
   it(
     'shows loading, the document, and that the feed is down in a template',
-    marbles(({ server, couch, hot, expectObservable }) => {
+    marbles(({ server, couch, cold, hot, expectObservable }) => {
       const a = (rev: string, total: number) => ({ _id: 'a', _rev: rev, total });
       // The server is busy from 50 ms until after the end of the test.
       const changes = { b: a('2-b', 2) };
       server.feed('orders', hot('30ms b 19ms #', changes, status(503)), hot('1s b', changes));
-      server.on('POST /orders/_all_docs', {
-        rows: [{ id: 'a', key: 'a', value: { rev: '1-a' }, doc: a('1-a', 1) }],
-      });
+      const rows = [{ id: 'a', key: 'a', value: { rev: '1-a' }, doc: a('1-a', 1) }];
+      server.on('POST /orders/_all_docs', cold('5ms (a|)', { a: { rows } }));
       testBed({ provide: Couch, useValue: couch });
       const Page = component(
         `@if (order.isLoading()) { loading } @else { {{ order()?.total }} }

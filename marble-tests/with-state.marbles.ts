@@ -1,11 +1,11 @@
-import { describe, it } from '@jest/globals';
+import { describe, expect, it } from '@jest/globals';
 import { map, of } from 'rxjs';
 import { withState } from 'corduroy';
 import type { AnyFields, WithState } from 'corduroy';
 import { liveServer } from './helpers/live-server.ts';
 import { marbles } from './helpers/run.ts';
 
-const loading = { value: undefined, loading: true, error: null, stale: false };
+const loading = { value: undefined, loading: true, error: null, stale: false, since: null };
 const ready = { ...loading, loading: false };
 
 describe('withState', () => {
@@ -18,7 +18,7 @@ describe('withState', () => {
         l: loading,
         a: { ...ready, value: 'a' },
         b: { ...ready, value: 'b' },
-        e: { ...ready, value: 'b', error: 'error', stale: true },
+        e: { ...ready, value: 'b', error: 'error', stale: true, since: expect.any(Number) },
       });
     }),
   );

@@ -443,13 +443,16 @@ export class Database<T extends object = AnyFields> extends CoreDatabase<T> {
    * Purges leaf revisions. **This cannot be undone, and does not replicate**: other replicas keep
    * the revisions, and can bring them back. Use {@link Database.delete} unless you need this.
    *
+   * CouchDB reports no purge in its changes feed. The live queries of this `Couch` follow its own purges;
+   * those of other clients keep the documents until they read again.
+   *
    * Cold. Emits once and completes; unsubscribing aborts the request. Errors with `Unauthorized`
    * for all but administrators.
    *
    * @see https://docs.couchdb.org/en/stable/api/database/misc.html#db-purge
    */
   purge(docs: readonly DocumentRef[]): Operation<PurgeResult> {
-    return purge(this.#scope, docs);
+    return purge(this.#scope, docs, (ids) => this.#liveDatabase().refetch(ids));
   }
 
   /** Replicates another database to this one. Otherwise as {@link Couch.replicate}. */

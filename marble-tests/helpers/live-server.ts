@@ -127,9 +127,15 @@ export function liveServer(
         return json({ results, last_seq: `${history.length}-s`, pending: 0 });
       }
       if (pathname === '/db') return of(response(of(bytes('{"instance_start_time":"1"}'))));
+      const isRead = pathname === '/db/_all_docs' || request.method !== 'PUT';
+      if (isRead && server.failReads !== null) {
+        log(`failed ${pathname.slice(4)}`);
+        return json({ error: 'busy', reason: 'busy' }, server.failReads);
+      }
       if (pathname === '/db/_all_docs') {
         log(`read ${(body['keys'] as string[] | undefined)?.join() ?? '*'}`);
-        return json({ rows: rows(body['keys'] as string[] | undefined) });
+        const listed = rows(body['keys'] as string[] | undefined);
+        return json({ rows: listed.slice(0, server.limit) });
       }
       if (request.method === 'PUT') {
         const id = decodeURIComponent(pathname.slice(4));
@@ -173,6 +179,8 @@ export function liveServer(
     at: (frame, action) => {
       scheduler.schedule(action, frame);
     },
+    limit: Infinity,
+    failReads: null,
     rejectReason: () => null,
     answerOther: () => ({}),
   };
@@ -194,6 +202,10 @@ export interface LiveServer {
   sendChange(change: Body): void;
   /** Runs an action at a frame. */
   at(frame: number, action: () => void): void;
+  /** The status with which reads of documents, views and queries fail; null if they succeed. */
+  failReads: number | null;
+  /** How many rows a list of documents has at most. */
+  limit: number;
   /** Returns the reason for rejecting a write; null to accept it. */
   rejectReason: (id: string, body: Body) => string | null;
   /** Answers requests for views and queries; the answer is a 404 if it throws. */

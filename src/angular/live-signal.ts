@@ -78,7 +78,7 @@ export function liveSignal<T, I>(
   if (options.injector === undefined) assertInInjectionContext(liveSignal);
   const injector = options.injector ?? inject(Injector);
   const { initialValue, keepPrevious = false } = options;
-  const initial: State<T, I> = { value: initialValue, loading: false, error: null, stale: false };
+  const initial: State<T, I> = { value: initialValue, loading: false, error: null, stale: false, since: null };
   // The effect has not run yet, so assume a stream: most signals have one.
   const state = signal<State<T, I>>({ ...initial, loading: true });
   const reloads = signal(0);
@@ -97,7 +97,7 @@ export function liveSignal<T, I>(
       try {
         stream = source();
       } catch (error) {
-        state.set({ ...initial, error, stale: true });
+        state.set({ ...initial, error, stale: true, since: null });
         return;
       }
       if (stream === null || stream === undefined) {
@@ -105,7 +105,7 @@ export function liveSignal<T, I>(
         return;
       }
       const stale = keepsValue && previous.stale;
-      state.set({ value, loading: true, error: null, stale });
+      state.set({ value, loading: true, error: null, stale, since: stale ? previous.since : null });
       const states$ = stream.pipe(
         withState(),
         // The first state is `loading`, which is already set.

@@ -117,8 +117,16 @@ export interface PurgeResult {
   readonly purged: Readonly<Record<string, readonly string[]>>;
 }
 
-/** Removes revisions from the database for good. */
-export function purge(db: DatabaseScope, docs: readonly DocumentRef[]): Operation<PurgeResult> {
+/**
+ * Removes revisions from the database for good.
+ *
+ * @param onPurged - Called with the ids after each purge, because no feed reports it.
+ */
+export function purge(
+  db: DatabaseScope,
+  docs: readonly DocumentRef[],
+  onPurged: (ids: readonly string[]) => void = () => {},
+): Operation<PurgeResult> {
   if (!Array.isArray(docs)) throw invalidArgument('purge: docs', 'an array of documents', docs);
   docs.forEach((doc, i) => requireRef(doc, `purge: docs[${i}]`));
   return operation(
@@ -129,11 +137,10 @@ export function purge(db: DatabaseScope, docs: readonly DocumentRef[]): Operatio
       return { ...endpoint(db, '/_purge'), method: 'POST', json: Object.fromEntries(revs) };
     },
     (body) => {
-      const { purge_seq: seq = null, purged } = asObject(body);
-      return {
-        purgeSeq: seq === null ? null : sequence(seq),
-        purged: asObject(purged) as PurgeResult['purged'],
-      };
+      const { purge_seq: seq = null, purged: raw } = asObject(body);
+      const purged = asObject(raw) as PurgeResult['purged'];
+      onPurged(Object.keys(purged));
+      return { purgeSeq: seq === null ? null : sequence(seq), purged };
     },
   );
 }

@@ -1,64 +1,78 @@
 /**
  * The live layer keeps the results of reads up to date. It may import all layers below the facades.
- * Its streams are hot: all live queries on one database share one changes feed.
+ * Its streams are hot: all live queries on one database share one changes feed and one document cache.
  */
 import {
   BehaviorSubject,
-  Observable,
-  ReplaySubject,
-  Subject,
+  Subscription,
+  combineLatest,
   defer,
+  distinctUntilChanged,
   filter,
-  finalize,
   map,
-  merge,
   mergeMap,
-  share,
+  of,
   take,
   tap,
 } from 'rxjs';
+import type { Observable } from 'rxjs';
 import { readFeedOptions, requireFeedOptions } from '../changes/changes-feed.ts';
 import type { FeedOptions } from '../changes/changes-feed.ts';
 import { databaseSource } from '../changes/feed-source.ts';
-import type { FeedBehaviour } from '../changes/feed-model.ts';
-import type { FeedState } from '../changes/feed-model.ts';
-import { RetryPolicy } from '../operators/retry-policy.ts';
-import { retryTransient } from '../http/retry-transient.ts';
+import type { FeedBehaviour, FeedState } from '../changes/feed-model.ts';
 import { SharedFeed } from '../changes/shared-feed.ts';
+import { retryTransient } from '../http/retry-transient.ts';
+import type { OnWait } from '../http/retry-transient.ts';
 import type { DatabaseScope } from '../http/scope.ts';
 import type { Change } from '../model/change.ts';
+import { byWinner } from '../model/document.ts';
 import type { AnyFields } from '../model/document.ts';
+import { RetryPolicy } from '../operators/retry-policy.ts';
 import { duration } from '../operators/time.ts';
+import { DocumentCache } from './document-cache.ts';
 import { entryOfChange } from './live-entry.ts';
-import type { LiveEntry } from './live-entry.ts';
-import { KnownRevisions } from './live-entry.ts';
+import type { LiveChange, LiveEntry } from './live-entry.ts';
 import { LiveReader } from './live-reader.ts';
+import { QueryIndex } from './query-index.ts';
+import type { Interest } from './query-index.ts';
+import { SharedQueries } from './shared-queries.ts';
+import type { ReadWait } from './shared-queries.ts';
 
 /** The options of the changes feed that the live queries of a database share. */
-export interface LiveOptions extends Omit<FeedOptions, 'latency'> {
+export interface LiveOptions extends Omit<FeedOptions, 'latency' | 'linger'> {
   /**
    * The minimum time between two reads of the same live query, in milliseconds. It applies only to
    * queries that the server must compute; changes alone update the others at once.
    * @defaultValue 1000
    */
   readonly latency?: number;
+  /**
+   * How long a live query stays up to date after its last subscriber has left, in milliseconds. A
+   * subscriber that comes in this time receives the present value at once, without a request: a router
+   * that replaces one component by another causes no read. The default lasts longer than such a
+   * replacement, and lets a program end soon.
+   * @defaultValue 1000
+   */
+  readonly linger?: number;
 }
 
 /**
- * Reads the options of live queries: their latency, and the behaviour of the feed that they share.
+ * Reads the options of live queries: their own, and the behaviour of the feed that they share.
  *
  * @throws TypeError or RangeError for unknown options, and for values out of range.
  */
 export function readLiveOptions(options: LiveOptions): {
   readonly latency: number;
+  readonly linger: number;
   readonly behaviour: FeedBehaviour;
 } {
   // A `since` or a filter would keep changes from live queries.
   requireFeedOptions(options, 'live');
-  const { latency = 1000, ...rest } = options;
+  const { latency = 1000, linger = 1000, ...rest } = options;
   duration(latency, 'live: latency');
+  duration(linger, 'live: linger');
   const { behaviour } = readFeedOptions(rest, 'live');
-  return { latency, behaviour };
+  return { latency, linger, behaviour };
 }
 
 const databases = new WeakMap<object, Map<string, LiveDatabase>>();
@@ -76,38 +90,52 @@ export function liveDatabase(db: DatabaseScope, options: LiveOptions): LiveDatab
   return live;
 }
 
-/** The changes feed that all live queries of a database share, with the revisions it delivered. */
+/** A running query: it receives the changes that may affect it, and the error that ends the feed. */
+export interface LiveListener {
+  next(changes: readonly LiveChange[]): void;
+  error(error: unknown): void;
+}
+
+/** How many changes are applied before the event loop may do other work. */
+const CHANGES_PER_TURN = 500;
+
+/**
+ * The shared part of all live queries of a database: one changes feed, one cache of documents, and reads
+ * in batches. It leads each change to the queries that it may affect.
+ */
 export class LiveDatabase {
   readonly db: DatabaseScope;
   readonly latency: number;
   /** Emits the state of the feed's connection: the present one at once, then each new one. */
   readonly state$: Observable<FeedState>;
-  /**
-   * Emits the changes as they arrive. The revisions of a document never go backwards. Hot and
-   * shared: the first subscriber opens the connection, and the last one closes it.
-   */
-  readonly changes$: Observable<readonly LiveEntry[]>;
+  readonly cache: DocumentCache = new DocumentCache();
+  readonly queries: SharedQueries;
   readonly #behaviour: FeedBehaviour;
+  readonly #feed: SharedFeed<Change>;
+  readonly #reader: LiveReader;
+  readonly #index = new QueryIndex<LiveListener>();
+  readonly #listeners = new Set<LiveListener>();
+  /** The wait of a fetch that serves all queries. */
+  readonly #fetchWait$ = new BehaviorSubject<ReadWait | null>(null);
   /** Whether the sequence from which the feed follows changes is known. */
   readonly #startKnown$ = new BehaviorSubject(false);
-  readonly #known = new KnownRevisions();
-  readonly #reader: LiveReader;
-  /** The subjects of queries that follow one document alone. */
-  readonly #listeners = new Map<string, Subject<readonly LiveEntry[]>>();
-  readonly #refetches$ = new Subject<readonly string[]>();
-  readonly #shared = new Map<string, Observable<unknown>>();
+  /** The subscription to the feed, with the fetches that serve its listeners. */
+  #connection: Subscription | null = null;
+  /** The changes that are not applied yet, by id: only the last change of a document counts. */
+  readonly #queue = new Map<string, LiveEntry>();
+  #draining = false;
 
   constructor(scope: DatabaseScope, options: LiveOptions) {
     // Reads of the application go first. Live queries retry by themselves, and report it.
     const connection = scope.connection.with({ priority: 'low', retry: false });
     const db = { ...scope, connection };
-    const { latency, behaviour } = readLiveOptions(options);
+    const { latency, linger, behaviour } = readLiveOptions(options);
     this.db = db;
     this.latency = latency;
     this.#behaviour = behaviour;
-    this.#reader = new LiveReader(db);
+    this.#reader = new LiveReader(db, (read, onWait) => this.#withRetries(read, onWait));
     const source = databaseSource<AnyFields>(db, { includeDocs: true, conflicts: true });
-    const feed = new SharedFeed<Change>(
+    this.#feed = new SharedFeed<Change>(
       {
         ...source,
         // Reads wait until the start sequence is known, so that no change falls in between.
@@ -116,121 +144,172 @@ export class LiveDatabase {
       },
       behaviour,
     );
-    this.state$ = feed.state$.asObservable();
-    this.changes$ = merge(
-      this.#refetches$.pipe(mergeMap((ids) => this.#fetchEntries(ids))),
-      feed.items$.pipe(map((changes) => this.#acceptChanges(changes))),
-    ).pipe(
-      filter((entries) => entries.length > 0),
-      tap((entries) => {
-        for (const entry of entries) this.#listeners.get(entry.id)?.next([entry]);
-      }),
-      finalize(() => {
-        this.#startKnown$.next(false);
-        this.#known.clear();
-      }),
-      share(),
+    this.state$ = combineLatest([this.#feed.state$, this.#fetchWait$]).pipe(
+      map(([state, wait]) => wait ?? state),
+      distinctUntilChanged(),
     );
+    this.queries = new SharedQueries(this.state$, linger, connection);
   }
 
-  /** Emits the changes of one document. Changes of other documents cost it nothing. */
-  changesOf(id: string): Observable<readonly LiveEntry[]> {
-    return new Observable((subscriber) => {
-      const listener = this.#listeners.get(id) ?? new Subject<readonly LiveEntry[]>();
-      this.#listeners.set(id, listener);
-      subscriber.add(listener.subscribe((entries) => subscriber.next(entries)));
-      subscriber.add(() => {
-        if (!listener.observed) this.#listeners.delete(id);
-      });
-      // Keeps the feed open, and ends with it.
-      subscriber.add(
-        this.changes$.subscribe({
-          error: (error: unknown) => subscriber.error(error),
-          complete: () => subscriber.complete(),
-        }),
-      );
-    });
+  /**
+   * Leads the changes of interest to a listener. The first listener opens the connection, and the last
+   * one closes it. Returns the function that removes the listener.
+   */
+  listen(listener: LiveListener, interest: Interest): () => void {
+    const remove = this.#index.add(listener, interest);
+    this.#listeners.add(listener);
+    this.#connect();
+    return () => {
+      remove();
+      if (this.#listeners.delete(listener) && this.#listeners.size === 0) this.#disconnect();
+    };
   }
 
   /**
    * Reads as soon as the feed's start sequence is known, and retries transient errors. Only for
-   * subscribers of `changes$`, because the feed does not start without one.
+   * listeners, because the feed does not start without one.
    */
-  readAfterStart<R>(read: () => Observable<R>): Observable<R> {
-    return this.#startKnown$.pipe(
-      filter(Boolean),
-      take(1),
-      mergeMap(() => this.#withRetries(read)),
-    );
+  readAfterStart<R>(read: () => Observable<R>, onWait: OnWait): Observable<R> {
+    return this.#afterStart(() => this.#withRetries(read, onWait));
   }
 
-  /** Reads documents, in one request with all other reads of the same turn. */
-  read(ids: readonly string[]): Observable<readonly LiveEntry[]> {
-    return this.#reader.read(ids).pipe(tap((entries) => this.recordRevisions(entries)));
+  /**
+   * Emits the present entries of documents, and completes. Documents that a query holds need no request;
+   * the others are read in one request with all reads of the same turn. Only for listeners.
+   */
+  readEntries(ids: readonly string[], onWait: OnWait): Observable<readonly LiveEntry[]> {
+    const missing = ids.filter((id) => this.cache.get(id) === undefined);
+    if (missing.length === 0) return of(ids.map((id) => this.cache.get(id) as LiveEntry));
+    return this.#afterStart(() => this.#reader.read(ids, onWait));
   }
 
-  /** Records revisions that were read, so that a later change to an older one is ignored. */
-  recordRevisions(entries: readonly LiveEntry[]): void {
-    for (const entry of entries) if (this.#known.isNotOlder(entry)) this.#known.set(entry);
+  /** Reads documents from the server, in one request with all other reads of the same turn. */
+  read(ids: readonly string[], onWait: OnWait = () => {}): Observable<readonly LiveEntry[]> {
+    return this.#reader.read(ids, onWait);
   }
 
-  /** Fetches documents from the server, and emits them in `changes$`. */
+  /**
+   * Fetches documents from the server, and leads them to the queries as changes, even if an older
+   * revision wins now. Does nothing without a listener.
+   */
   refetch(ids: readonly string[]): void {
-    if (ids.length > 0) this.#refetches$.next(ids);
-  }
-
-  /** Returns the stream of a key, which all its subscribers share; creates it for the first one. */
-  shared<R>(key: string, create: () => Observable<R>): Observable<R> {
-    return defer(() => {
-      const existing = this.#shared.get(key) as Observable<R> | undefined;
-      if (existing !== undefined) return existing;
-      const created = create().pipe(
-        finalize(() => this.#shared.delete(key)),
-        share({ connector: () => new ReplaySubject<R>(1) }),
-      );
-      this.#shared.set(key, created);
-      return created;
-    });
-  }
-
-  /** Returns the changes that are certainly not old, and refetches the documents of the others. */
-  #acceptChanges(changes: readonly Change[]): readonly LiveEntry[] {
-    const accepted: LiveEntry[] = [];
-    const uncertainIds: string[] = [];
-    for (const change of changes) {
-      const entry = entryOfChange(change);
-      if (entry !== null && this.#known.isNotOlder(entry)) {
-        this.#known.set(entry);
-        accepted.push(entry);
-      } else {
-        uncertainIds.push(change.id);
-      }
-    }
-    this.refetch(uncertainIds);
-    return accepted;
-  }
-
-  /** Fetches documents. A change that arrives during the request is newer than the answer. */
-  #fetchEntries(ids: readonly string[]): Observable<readonly LiveEntry[]> {
-    const before = ids.map((id) => this.#known.get(id));
-    return this.#withRetries(() => this.#reader.read(ids)).pipe(
+    if (ids.length === 0 || this.#connection === null) return;
+    const before = ids.map((id) => this.#revOf(id));
+    const onWait: OnWait = (attempt, delay, error) =>
+      this.#fetchWait$.next({ status: 'waiting', attempt, delay, error });
+    const fetched$ = this.#reader.read(ids, onWait).pipe(
+      // A change that arrived during the request may be newer than the answer.
       map((entries) =>
         entries.filter(
-          (entry, i) => this.#known.get(entry.id) === before[i] || this.#known.isNotOlder(entry),
+          ({ id, rev }, i) => this.#revOf(id) === before[i] || this.#isNotOlder(id, rev),
         ),
       ),
-      tap((entries) => {
-        for (const entry of entries) this.#known.set(entry);
+    );
+    this.#connection.add(
+      fetched$.subscribe({
+        next: (entries) => {
+          this.#fetchWait$.next(null);
+          for (const entry of entries) this.#enqueue(entry);
+          this.#drain();
+        },
+        error: (error: unknown) => this.#fail(error),
       }),
     );
   }
 
-  #withRetries<R>(read: () => Observable<R>): Observable<R> {
+  #connect(): void {
+    if (this.#connection !== null) return;
+    const connection = new Subscription();
+    this.#connection = connection;
+    connection.add(
+      this.#feed.items$.subscribe({
+        next: (changes) => this.#accept(changes),
+        error: (error: unknown) => this.#fail(error),
+      }),
+    );
+  }
+
+  #disconnect(): void {
+    const connection = this.#connection;
+    this.#connection = null;
+    this.#queue.clear();
+    this.#draining = false;
+    this.#startKnown$.next(false);
+    this.#fetchWait$.next(null);
+    this.cache.forget();
+    connection?.unsubscribe();
+  }
+
+  /** Ends all queries with an error. Each may subscribe again at once. */
+  #fail(error: unknown): void {
+    const listeners = [...this.#listeners];
+    this.#listeners.clear();
+    this.#disconnect();
+    for (const listener of listeners) listener.error(error);
+  }
+
+  /** Takes the changes that are certainly not old, and refetches the documents of the others. */
+  #accept(changes: readonly Change[]): void {
+    const uncertain: string[] = [];
+    for (const change of changes) {
+      const entry = entryOfChange(change);
+      if (entry !== null && this.#isNotOlder(entry.id, entry.rev)) this.#enqueue(entry);
+      else uncertain.push(change.id);
+    }
+    this.#drain();
+    this.refetch(uncertain);
+  }
+
+  #revOf(id: string): string | null | undefined {
+    const queued = this.#queue.get(id);
+    return queued === undefined ? this.cache.revOf(id) : queued.rev;
+  }
+
+  #isNotOlder(id: string, rev: string | null): boolean {
+    const queued = this.#queue.get(id)?.rev ?? null;
+    if (queued === null) return this.cache.isNotOlder(id, rev);
+    return rev !== null && byWinner(rev, queued) <= 0;
+  }
+
+  #enqueue(entry: LiveEntry): void {
+    this.#queue.delete(entry.id);
+    this.#queue.set(entry.id, entry);
+  }
+
+  /** Applies the changes of the queue: many of them in several turns. */
+  #drain(): void {
+    if (this.#draining || this.#queue.size === 0) return;
+    const changes: LiveChange[] = [];
+    for (const [id, after] of this.#queue) {
+      if (changes.length === CHANGES_PER_TURN) break;
+      this.#queue.delete(id);
+      changes.push(this.cache.update(after));
+    }
+    if (this.#queue.size > 0) {
+      this.#draining = true;
+      this.#connection?.add(
+        this.db.connection.after(0).subscribe(() => {
+          this.#draining = false;
+          this.#drain();
+        }),
+      );
+    }
+    for (const [listener, relevant] of this.#index.affected(changes)) {
+      // A listener may have left because of what another one received.
+      if (this.#listeners.has(listener)) listener.next(relevant);
+    }
+  }
+
+  #afterStart<R>(read: () => Observable<R>): Observable<R> {
+    return this.#startKnown$.pipe(filter(Boolean), take(1), mergeMap(read));
+  }
+
+  #withRetries<R>(read: () => Observable<R>, onWait: OnWait): Observable<R> {
     return defer(() => {
       const { connection } = this.db;
       const { backoff, errorTolerance } = this.#behaviour;
-      const retryPolicy = new RetryPolicy(backoff, errorTolerance, connection.scheduler);
-      return defer(read).pipe(retryTransient(connection, retryPolicy));
+      const policy = new RetryPolicy(backoff, errorTolerance, connection.scheduler);
+      return defer(read).pipe(retryTransient(connection, policy, onWait));
     });
   }
 }

@@ -2,11 +2,16 @@ import { EMPTY, distinctUntilChanged, expand, map, mergeMap, of, reduce } from '
 import type { Observable } from 'rxjs';
 import { readChanges } from '../changes/changes-request.ts';
 import { requireId } from '../http/url.ts';
-import { follow, supersedes } from './follow.ts';
+import { follow } from './follow.ts';
+import { KeyedList } from './keyed-list.ts';
 import type { LiveDatabase } from './live-database.ts';
+import type { ReadWaits } from './shared-queries.ts';
 import type { LiveEntry } from './live-entry.ts';
 import { LiveQuery } from './live-query.ts';
+import { SortedList } from './sorted-list.ts';
+import type { ListRules } from './sorted-list.ts';
 import type { ChangesResult } from '../model/change.ts';
+import { byId } from '../model/document.ts';
 import type { AnyFields, Document } from '../model/document.ts';
 import { invalidArgument } from '../model/invalid-argument.ts';
 
@@ -15,9 +20,9 @@ export function liveDocument<T extends object>(
   live: LiveDatabase,
   id: string,
 ): LiveQuery<Document<T> | null> {
-  requireId(id, 'doc$: the id');
-  return new LiveQuery(live, ['doc$', id], () =>
-    followDocument(live, id).pipe(
+  requireFollowed(id, 'doc$: the id');
+  return new LiveQuery(live, ['doc$', id], (waits) =>
+    followDocument(live, id, waits).pipe(
       map(({ doc }) => doc as Document<T> | null),
       distinctUntilChanged(),
     ),
@@ -25,18 +30,34 @@ export function liveDocument<T extends object>(
 }
 
 /** Emits the entry of one document, also of its tombstone, and again each time it changes. */
-export function followDocument(live: LiveDatabase, id: string): Observable<LiveEntry> {
-  return follow<LiveEntry>(live, {
-    changes$: live.changesOf(id),
-    read: () => live.read([id]).pipe(map(([entry]) => entry as LiveEntry)),
-    patch: (value, changes, duringRead) => {
-      let next = value;
-      for (const change of changes) {
-        if (supersedes(live, change, next.rev, duringRead)) next = change;
-      }
-      return { value: next };
+export function followDocument(
+  live: LiveDatabase,
+  id: string,
+  waits?: ReadWaits,
+): Observable<LiveEntry> {
+  return followEntries(live, [id], waits).pipe(map(([entry]) => entry as LiveEntry));
+}
+
+function followEntries(
+  live: LiveDatabase,
+  ids: readonly string[],
+  waits?: ReadWaits,
+): Observable<readonly LiveEntry[]> {
+  const rules = {
+    ids,
+    itemOf: (entry: LiveEntry) => entry,
+    entryOf: (entry: LiveEntry) => entry,
+    holds: true,
+  };
+  return follow(
+    live,
+    {
+      interest: { ids },
+      result: () => new KeyedList<LiveEntry>(rules, live.cache),
+      read: (onWait) => live.readEntries(ids, onWait),
     },
-  });
+    waits,
+  );
 }
 
 /** Returns a live query that emits several documents, in the order of `ids`; null for a missing one. */
@@ -45,26 +66,28 @@ export function liveDocuments<T extends object>(
   ids: readonly string[],
 ): LiveQuery<readonly (Document<T> | null)[]> {
   if (!Array.isArray(ids)) throw invalidArgument('docs$: ids', 'a list of ids', ids);
-  ids.forEach((id, i) => requireId(id, `docs$: ids[${i}]`));
-  const requestedIds = [...ids];
-  return new LiveQuery(live, ['docs$', requestedIds], () => {
-    const indexes = new Map<string, number[]>();
-    requestedIds.forEach((id, i) => indexes.set(id, [...(indexes.get(id) ?? []), i]));
-    return follow<readonly LiveEntry[]>(live, {
-      changes$: live.changes$,
-      read: () => live.read(requestedIds),
-      patch: (value, changes, duringRead) => {
-        let next: LiveEntry[] | undefined;
-        for (const change of changes) {
-          for (const index of indexes.get(change.id) ?? []) {
-            const { rev } = (next ?? value)[index] as LiveEntry;
-            if (supersedes(live, change, rev, duringRead)) (next ??= [...value])[index] = change;
-          }
-        }
-        return { value: next ?? value };
-      },
-    }).pipe(map((all) => all.map(({ doc }) => doc as Document<T> | null)));
-  });
+  ids.forEach((id, i) => requireFollowed(id, `docs$: ids[${i}]`));
+  const requestedIds: readonly string[] = [...ids];
+  return new LiveQuery(live, ['docs$', requestedIds], (waits) =>
+    followEntries(live, requestedIds, waits).pipe(
+      map((all) => all.map(({ doc }) => doc as Document<T> | null)),
+      // A deleted document is null, whichever tombstone it has.
+      distinctUntilChanged((a, b) => a.every((doc, i) => doc === b[i])),
+    ),
+  );
+}
+
+/**
+ * Throws for an id that no changes feed tells about.
+ *
+ * @throws TypeError for an invalid id, and for a local document.
+ */
+export function requireFollowed(id: unknown, name: string): void {
+  requireId(id, name);
+  if (id.startsWith('_local/'))
+    throw new TypeError(
+      `${name} must not be a local document (received '${id}'): CouchDB reports no changes of local documents. Read it with db.local.get()`,
+    );
 }
 
 /** A document with several leaf revisions that are not deleted, as replication creates them. */
@@ -88,40 +111,39 @@ const PAGE_SIZE = 1000;
 export function liveConflicts<T extends object>(
   live: LiveDatabase,
 ): LiveQuery<readonly DocumentConflict<T>[]> {
-  return new LiveQuery(live, ['conflicts$'], () =>
-    follow<ReadonlyMap<string, LiveEntry>>(live, {
-      changes$: live.changes$,
-      read: () =>
-        readBranchedIds(live).pipe(
-          mergeMap((ids) => (ids.length === 0 ? of([]) : live.read(ids))),
-          map((all) => new Map(all.filter(isConflicted).map((entry) => [entry.id, entry]))),
-        ),
-      patch: (value, changes, duringRead) => {
-        let next: Map<string, LiveEntry> | undefined;
-        for (const change of changes) {
-          const present = (next ?? value).get(change.id);
-          const conflicts = present?.conflicts.join() ?? '';
-          if (present?.rev === change.rev && conflicts === change.conflicts.join()) continue;
-          if (present === undefined && !isConflicted(change)) continue;
-          if (duringRead) {
-            live.refetch([change.id]);
-            continue;
-          }
-          next ??= new Map(value);
-          if (isConflicted(change)) next.set(change.id, change);
-          else next.delete(change.id);
-        }
-        return { value: next ?? value };
+  return new LiveQuery(live, ['conflicts$'], (waits) =>
+    follow<readonly LiveEntry[], readonly LiveEntry[]>(
+      live,
+      {
+        interest: 'all',
+        result: () => new SortedList<LiveEntry>(CONFLICTED, live.cache),
+        read: (onWait, onAttempt) =>
+          live.readAfterStart(() => {
+            onAttempt();
+            return readBranchedIds(live).pipe(
+              mergeMap((ids) => (ids.length === 0 ? of([]) : live.read(ids))),
+              map((all) => all.filter(isConflicted).sort((a, b) => byId(a.id, b.id))),
+            );
+          }, onWait),
       },
-    }).pipe(
-      map((all) =>
-        ([...all.values()] as unknown[] as DocumentConflict<T>[]).sort((a, b) =>
-          a.id < b.id ? -1 : 1,
-        ),
-      ),
-    ),
+      waits,
+    ).pipe(map((all) => all as readonly unknown[] as readonly DocumentConflict<T>[])),
   );
 }
+
+const CONFLICTED: ListRules<LiveEntry> = {
+  idOf: ({ id }) => id,
+  revOf: ({ rev }) => rev,
+  versionOf: ({ rev, conflicts }) => [rev, ...conflicts].join(),
+  itemOf: (entry) => entry,
+  accepts: isConflicted,
+  orderOf: () => (a, b) => byId(a.id, b.id),
+  placesNew: true,
+  limit: Infinity,
+  skip: 0,
+  // Other queries may hold a document without its conflicts.
+  entryOf: null,
+};
 
 function isConflicted({ doc, conflicts }: LiveEntry): boolean {
   return doc !== null && conflicts.length > 0;

@@ -20,7 +20,6 @@ import { fields } from '../conflicts/merge.ts';
 import { plainDraft, requireDraft } from '../documents/write.ts';
 import type { CorduroyError } from '../errors/corduroy-error.ts';
 import { requireBackoff } from '../http/query.ts';
-import { requireId } from '../http/url.ts';
 import type { JsonCodec } from '../model/json.ts';
 import type { AnyFields, Draft } from '../model/document.ts';
 import { invalidArgument } from '../model/invalid-argument.ts';
@@ -28,7 +27,7 @@ import type { BackoffOptions } from '../operators/retry-policy.ts';
 import { duration } from '../operators/time.ts';
 import { DocumentEdit } from './document-edit.ts';
 import type { LiveDatabase } from './live-database.ts';
-import { followDocument } from './live-documents.ts';
+import { followDocument, requireFollowed } from './live-documents.ts';
 import type { LiveEntry } from './live-entry.ts';
 
 /** The options of `db.edit$()`. */
@@ -86,7 +85,7 @@ export class LiveEdit<T extends object = AnyFields> extends Observable<EditState
   /** @internal */
   constructor(live: LiveDatabase, id: string, options: EditOptions<T>) {
     const { deletion, debounce = 500, backoff = {} } = options;
-    requireId(id, 'edit$: the id');
+    requireFollowed(id, 'edit$: the id');
     if (options.merge !== undefined && deletion !== undefined)
       throw new TypeError('edit$: use either merge or deletion, not both');
     const { merge: mergeDocuments = fields<T>(undefined, deletion && { deletion }) } = options;

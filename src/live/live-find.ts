@@ -1,21 +1,20 @@
-import { map, tap } from 'rxjs';
+import { catchError, map, of, throwError, zip } from 'rxjs';
+import type { Observable } from 'rxjs';
+import { isTransient } from '../errors/corduroy-error.ts';
 import { byId } from '../model/document.ts';
 import type { AnyFields, Document } from '../model/document.ts';
 import { invalidArgument } from '../model/invalid-argument.ts';
-import { compareJson } from '../model/json.ts';
+import { plainCopy } from '../model/json.ts';
 import { duration } from '../operators/time.ts';
-import { find } from '../queries/find.ts';
+import { explain, find } from '../queries/find.ts';
 import type { FindQuery } from '../queries/find.ts';
-import { readField } from '../queries/matcher.ts';
-import { compileSelector } from '../queries/matcher.ts';
-import type { Verdict } from '../queries/matcher.ts';
-import { follow, supersedes } from './follow.ts';
-import type { PatchResult } from './follow.ts';
-import { entryOfDocument } from './live-entry.ts';
-import type { LiveEntry } from './live-entry.ts';
-import { keepEqual } from './live-entry.ts';
+import { compilePath, compileSelector, equalities } from '../queries/matcher.ts';
+import { compileSort } from '../queries/sort-order.ts';
+import { follow } from './follow.ts';
 import type { LiveDatabase } from './live-database.ts';
 import { LiveQuery } from './live-query.ts';
+import { SortedList } from './sorted-list.ts';
+import type { Comparison, ListRules } from './sorted-list.ts';
 
 /** The query of `db.find$()`. It finds whole documents, and all that match unless it has a `limit`. */
 export interface LiveFindQuery<T extends object = AnyFields> extends Pick<
@@ -36,15 +35,6 @@ const NO_LIMIT = 268_435_456;
 
 const UNSUPPORTED = ['fields', 'bookmark', 'conflicts', 'executionStats', 'update'];
 
-/** The rules of a query: which documents it finds, and in which order. */
-interface QueryRules {
-  readonly matches: (doc: AnyFields) => Verdict;
-  /** Compares as the server sorts; undefined if only the server can. Null without `sort`. */
-  readonly compare: ((a: LiveEntry, b: LiveEntry) => number | undefined) | null;
-  /** Whether only the server knows the list after a document has entered or left it. */
-  readonly serverDecides: boolean;
-}
-
 /**
  * Returns a live query that emits the documents that a Mango query finds. It matches changed
  * documents locally, and reads from the server again only if that is not possible.
@@ -59,113 +49,136 @@ export function liveFind<T extends object>(
   for (const name of UNSUPPORTED) {
     if (name in query) throw new TypeError(`find$: ${name} is not supported: use find instead`);
   }
-  const { latency = live.latency, ...findQuery } = query;
+  const { latency = live.latency, ...given } = query;
   duration(latency, 'find$: latency');
-  const query$ = find<AnyFields, string>(live.db, {
-    ...findQuery,
-    limit: findQuery.limit ?? NO_LIMIT,
+  const asked = { ...given, limit: given.limit ?? NO_LIMIT };
+  // Checks the query, before it is copied.
+  find<AnyFields, string>(live.db, asked);
+  // The caller may change its objects later.
+  const findQuery = plainCopy(asked, live.db.connection.codec) as FindQuery;
+  return new LiveQuery(live, ['find$', findQuery, latency], (waits) => {
+    const order = new FindOrder(findQuery);
+    const found$ = find<AnyFields, string>(live.db, findQuery);
+    return follow<readonly Document[], readonly Document[]>(
+      live,
+      {
+        interest: { fields: hasSkip(findQuery) ? new Map() : equalities(findQuery.selector) },
+        result: () => new SortedList<Document>(rulesOf(findQuery, order), live.cache),
+        read: (onWait, onAttempt) =>
+          live.readAfterStart(() => {
+            onAttempt();
+            const docs$ = found$.pipe(map(({ docs }) => docs as Document[]));
+            return order.isKnown
+              ? docs$
+              : zip(docs$, order.learn(live)).pipe(map(([docs]) => docs));
+          }, onWait),
+        latency,
+      },
+      waits,
+    ).pipe(map((docs) => docs as readonly Document<T>[]));
   });
-  const rules = rulesOf(findQuery);
-  return new LiveQuery(live, ['find$', findQuery, latency], () =>
-    follow<readonly LiveEntry[]>(live, {
-      changes$: live.changes$,
-      read: () =>
-        query$.pipe(
-          map(({ docs }) => docs.map((doc) => entryOfDocument(doc as Document))),
-          tap((entries) => live.recordRevisions(entries)),
-        ),
-      patch: (value, changes, duringRead) => patch(live, rules, value, changes, duringRead),
-      reconcile: (value, answer) => keepEqual(value, answer, ({ id }) => id),
-      latency,
-    }).pipe(map((all) => all.map(({ doc }) => doc as Document<T>))),
-  );
 }
 
-function patch(
-  live: LiveDatabase,
-  rules: QueryRules,
-  value: readonly LiveEntry[],
-  changes: readonly LiveEntry[],
-  duringRead: boolean,
-): PatchResult<readonly LiveEntry[]> {
-  let next: readonly LiveEntry[] = value;
-  for (const change of changes) {
-    // A query finds no design documents.
-    if (change.id.startsWith('_design/')) continue;
-    const present = next.find(({ id }) => id === change.id);
-    if (present !== undefined && !supersedes(live, change, present.rev, duringRead)) continue;
-    const verdict = change.doc !== null && rules.matches(change.doc);
-    if (present === undefined && verdict === false) continue;
-    const keepsIndex =
-      present !== undefined && verdict === true && sameOrder(rules, present, change);
-    if (keepsIndex) {
-      next = next.map((entry) => (entry === present ? change : entry));
-      continue;
-    }
-    const index = verdict === true ? insertionIndex(rules, next, change) : 0;
-    const unknown = verdict === undefined || index === undefined;
-    // A match that came during the read, but is not in the answer, may be an old revision.
-    const uncertain = present === undefined && duringRead;
-    if (unknown || uncertain || rules.serverDecides) return { value: next, reread: true };
-    const others = next.filter(({ id }) => id !== change.id);
-    if (verdict) others.splice(insertionIndex(rules, others, change) ?? others.length, 0, change);
-    next = others;
-  }
-  return { value: next };
-}
-
-function rulesOf(query: LiveFindQuery): QueryRules {
-  const { sort = [], limit, skip, useIndex } = query;
-  const order = sort.map((field): [string, number] => {
-    if (typeof field === 'string') return [field, 1];
-    const [[name, direction] = ['', 'asc']] = Object.entries(field);
-    return [name, direction === 'desc' ? -1 : 1];
-  });
-  const selected = compileSelector(query.selector);
+function rulesOf(query: FindQuery, order: FindOrder): ListRules<Document> {
+  const { limit = NO_LIMIT, skip = 0, useIndex } = query;
+  const matches = compileSelector(query.selector);
+  const { sortFields } = order;
   // A partial index or a text index may leave documents out, or sort them by other rules.
-  const unknownIndex = useIndex !== undefined || order.some(([name]) => name.includes(':'));
+  const serverDecides = useIndex !== undefined || order.isTyped;
   return {
-    // The index that sorts holds only documents that have all of its fields.
-    matches: (doc) => order.every(([name]) => readField(doc, name) !== undefined) && selected(doc),
-    compare: order.length === 0 ? null : (a, b) => compareBy(order, a, b),
-    serverDecides: limit !== undefined || skip !== undefined || unknownIndex,
+    idOf: ({ _id }) => _id,
+    revOf: ({ _rev }) => _rev,
+    versionOf: ({ _rev }) => _rev,
+    itemOf: ({ doc }) => doc as Document,
+    entryOf: (doc) => ({ id: doc._id, rev: doc._rev, doc, conflicts: [] }),
+    accepts: ({ id, doc }) => {
+      // A query finds no design documents.
+      if (doc === null || id.startsWith('_design/')) return false;
+      // The index that sorts contains only documents that have all of its fields.
+      if (!sortFields.every((field) => field(doc) !== undefined)) return false;
+      const verdict = matches(doc);
+      return serverDecides && verdict === true ? undefined : verdict;
+    },
+    orderOf: (docs) => order.of(docs),
+    placesNew: sortFields.length > 0,
+    limit: limit === NO_LIMIT ? Infinity : limit,
+    skip,
   };
 }
 
-function compareBy(
-  order: readonly (readonly [name: string, direction: number])[],
-  a: LiveEntry,
-  b: LiveEntry,
-): number | undefined {
-  for (const [name, direction] of order) {
-    const result = compareJson(readField(a.doc, name), readField(b.doc, name));
-    if (result !== 0) return result && result * direction;
-  }
-  return byId(a.id, b.id) * (order[0]?.[1] ?? 1);
+function hasSkip({ skip = 0 }: FindQuery): boolean {
+  return skip > 0;
 }
 
-function sameOrder({ compare }: QueryRules, a: LiveEntry, b: LiveEntry): boolean {
-  return compare === null || compare(a, b) === 0;
-}
+/** The order of the documents that a query finds. */
+class FindOrder {
+  readonly sortFields: readonly ((doc: unknown) => unknown)[];
+  /** Whether a field has a type, as only text indexes have. */
+  readonly isTyped: boolean;
+  readonly #query: FindQuery;
+  readonly #descending: boolean;
+  readonly #compareSort: ((a: object, b: object) => number | undefined) | null;
+  /** Compares documents that are equal in the fields of the sort: by the other fields of the index. */
+  #compareTies: ((a: object, b: object) => number | undefined) | null = null;
+  isKnown: boolean;
 
-/** Returns the index at which a document belongs; undefined if only the server knows it. */
-function insertionIndex(
-  { compare }: QueryRules,
-  list: readonly LiveEntry[],
-  entry: LiveEntry,
-): number | undefined {
-  if (compare === null) {
-    // Without `sort` the order is that of the index; the built-in one sorts by id.
-    const isById = list.every(
-      ({ id }, i) => i === 0 || byId((list[i - 1] as LiveEntry).id, id) < 0,
+  constructor(query: FindQuery) {
+    const { sort = [] } = query;
+    const names = sort.map((field) => (typeof field === 'string' ? field : nameOf(field)));
+    this.#query = query;
+    this.#descending = sort.some(
+      (field) => typeof field !== 'string' && Object.values(field).includes('desc'),
     );
-    const after = list.findIndex(({ id }) => byId(id, entry.id) > 0);
-    return isById && after !== -1 ? after : list.length;
+    this.sortFields = names.map((name) => compilePath(name));
+    this.isTyped = names.some((name) => name.includes(':'));
+    this.#compareSort = sort.length === 0 ? null : compileSort(sort);
+    // The order of ids has no ties, and a search server has no such index.
+    this.isKnown = sort.length === 0 || names.includes('_id') || this.isTyped;
   }
-  for (const [i, other] of list.entries()) {
-    const result = compare(other, entry);
-    if (result === undefined) return undefined;
-    if (result > 0) return i;
+
+  /** Returns the order of an answer. Without `sort`, it is that of an index that only the server knows. */
+  of(docs: readonly Document[]): Comparison<Document> {
+    const compareSort = this.#compareSort;
+    if (compareSort !== null) {
+      const direction = this.#descending ? -1 : 1;
+      return (a, b) => {
+        const order = compareSort(a, b);
+        if (order !== 0) return order;
+        const tie = this.#compareTies === null ? 0 : this.#compareTies(a, b);
+        return tie === 0 ? byId(a._id, b._id) * direction : tie;
+      };
+    }
+    const isById = docs.every(
+      ({ _id }, i) => i === 0 || byId((docs[i - 1] as Document)._id, _id) < 0,
+    );
+    if (isById) return (a, b) => byId(a._id, b._id);
+    // New documents come last.
+    const ranks = new Map<string, number>();
+    const rankOf = ({ _id }: Document): number => {
+      const rank = ranks.get(_id) ?? ranks.size;
+      ranks.set(_id, rank);
+      return rank;
+    };
+    docs.forEach(rankOf);
+    return (a, b) => rankOf(a) - rankOf(b);
   }
-  return list.length;
+
+  /** Asks the server which index sorts. A server that does not tell sorts ties by id. Emits once. */
+  learn(live: LiveDatabase): Observable<void> {
+    return explain(live.db, this.#query).pipe(
+      map(({ index }) => index?.fields ?? []),
+      catchError((error: unknown) => (isTransient(error) ? throwError(() => error) : of([]))),
+      map((columns) => {
+        const sort = columns
+          .slice(this.sortFields.length)
+          .map((column) => ({ [nameOf(column)]: this.#descending ? 'desc' : 'asc' }) as const);
+        this.#compareTies = sort.length === 0 ? null : compileSort(sort);
+        this.isKnown = true;
+      }),
+    );
+  }
+}
+
+function nameOf(field: object): string {
+  return Object.keys(field)[0] ?? '';
 }

@@ -1,17 +1,10 @@
-import {
-  Observable,
-  catchError,
-  defer,
-  distinctUntilChanged,
-  map,
-  of,
-  startWith,
-  switchMap,
-} from 'rxjs';
+import { Observable } from 'rxjs';
 import type { OperatorFunction } from 'rxjs';
 import type { FeedState } from '../changes/feed-model.ts';
 import { canonical } from '../model/json.ts';
 import type { LiveDatabase } from './live-database.ts';
+import { isDown } from './shared-queries.ts';
+import type { ReadWaits } from './shared-queries.ts';
 
 /**
  * Emits its result, and emits again each time the result changes: `db.doc$()`, `db.find$()` and the
@@ -29,14 +22,26 @@ import type { LiveDatabase } from './live-database.ts';
  *   read, and the last subscriber of all live queries on the database closes the connection.
  */
 export class LiveQuery<V> extends Observable<V> {
-  /** Emits the state of the changes feed. Hot. A subscription to it opens no connection. */
+  /**
+   * Emits the state of the changes feed, or of this query's reads while they wait for a retry. Hot, and
+   * replayed to late subscribers. A subscription to it opens no connection.
+   */
   readonly state$: Observable<FeedState>;
 
+  /** @internal The clock of the connection, in milliseconds since 1970. */
+  readonly now: () => number;
+
   /** @internal */
-  constructor(live: LiveDatabase, key: readonly unknown[], follow: () => Observable<V>) {
-    const values$ = defer(() => live.shared(canonical(key), follow));
+  constructor(
+    live: LiveDatabase,
+    parameters: readonly unknown[],
+    create: (waits: ReadWaits) => Observable<V>,
+  ) {
+    const key = canonical(parameters);
+    const values$ = live.queries.stream(key, create);
     super((subscriber) => values$.subscribe(subscriber));
-    this.state$ = live.state$;
+    this.state$ = live.queries.state(key);
+    this.now = () => live.db.connection.scheduler.now();
   }
 }
 
@@ -46,15 +51,24 @@ export interface WithState<V> {
   readonly value: V | undefined;
   /** Whether the first value has not arrived yet. */
   readonly loading: boolean;
-  /** The error that ended the stream; null before that. */
-  readonly error: unknown;
-  /** Whether the value may be out of date, because the changes feed is down. */
+  /**
+   * Whether the value may be out of date: the changes feed is down, a read of the live query waits for a
+   * retry, or the stream has errored.
+   */
   readonly stale: boolean;
+  /**
+   * The error that a retry waits out, or the error that ended the stream; null if there is none.
+   * `stale` is true as long as there is an error.
+   */
+  readonly error: unknown;
+  /** Since when the value may be out of date, in milliseconds since 1970; null if `stale` is false. */
+  readonly since: number | null;
 }
 
 /**
  * Emits each value together with its state: whether the first value is still loading, whether the
- * value is stale, and the error. It never errors: it emits the error in its last value, and completes.
+ * value is stale and since when, and the error. It never errors: it emits the error in its last value, and
+ * completes. While a live query retries, it emits the error that it waits out, from the first failure on.
  *
  * Put it first in the `pipe` of a live query: for other Observables, `stale` is true only after an
  * error.
@@ -66,31 +80,39 @@ export interface WithState<V> {
  */
 export function withState<V>(): OperatorFunction<V, WithState<V>> {
   return (source) => {
-    const stale$ = source instanceof LiveQuery ? isDown(source.state$) : of(false);
-    return defer(() => {
-      let last: WithState<V> = { value: undefined, loading: true, error: null, stale: false };
-      return source.pipe(
-        map((value) => (last = { value, loading: false, error: null, stale: false })),
-        startWith(last),
-        switchMap((state) =>
-          state.loading ? of(state) : stale$.pipe(map((stale) => ({ ...state, stale }))),
-        ),
-        catchError((error: unknown) => of({ ...last, loading: false, error, stale: true })),
+    const live = source instanceof LiveQuery ? source : null;
+    const now = (): number => live?.now() ?? Date.now();
+    return new Observable<WithState<V>>((subscriber) => {
+      let last: WithState<V> = LOADING;
+      const emit = (changes: Partial<WithState<V>>): void => {
+        last = { ...last, ...changes };
+        subscriber.next(last);
+      };
+      const onState = (state: FeedState): void => {
+        if (!isDown(state)) {
+          if (last.stale) emit({ stale: false, error: null, since: null });
+          return;
+        }
+        // A feed that connects again keeps the error of its last attempt.
+        const error = 'error' in state ? state.error : last.error;
+        if (!last.stale || error !== last.error)
+          emit({ stale: true, error, since: last.since ?? now() });
+      };
+      emit({});
+      if (live !== null) subscriber.add(live.state$.subscribe(onState));
+      if (subscriber.closed) return;
+      subscriber.add(
+        source.subscribe({
+          next: (value) => emit({ value, loading: false }),
+          error: (error: unknown) => {
+            emit({ loading: false, stale: true, error, since: last.since ?? now() });
+            subscriber.complete();
+          },
+          complete: () => subscriber.complete(),
+        }),
       );
     });
   };
 }
 
-/** Emits whether a feed is down. It is not while it first connects: what was read then is new. */
-function isDown(state$: Observable<FeedState>): Observable<boolean> {
-  return state$.pipe(
-    map(
-      (state) =>
-        state.status === 'waiting' ||
-        state.status === 'paused' ||
-        state.status === 'failed' ||
-        (state.status === 'connecting' && state.attempt > 0),
-    ),
-    distinctUntilChanged(),
-  );
-}
+const LOADING = { value: undefined, loading: true, stale: false, error: null, since: null };

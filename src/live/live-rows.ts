@@ -1,20 +1,25 @@
-import { map, tap } from 'rxjs';
-import { requireId } from '../http/url.ts';
-import { follow, supersedes } from './follow.ts';
-import type { PatchResult } from './follow.ts';
-import type { LiveDatabase } from './live-database.ts';
-import { keepEqual } from './live-entry.ts';
-import { LiveQuery } from './live-query.ts';
-import type { LiveEntry } from './live-entry.ts';
+import { map } from 'rxjs';
+import { requireRestrictions } from '../http/query.ts';
 import { byId } from '../model/document.ts';
 import type { Document } from '../model/document.ts';
-import { canonical } from '../model/json.ts';
-import { requireRestrictions } from '../http/query.ts';
 import { invalidArgument } from '../model/invalid-argument.ts';
+import { canonical, equal, plainCopy } from '../model/json.ts';
 import { Row } from '../model/view.ts';
 import { duration } from '../operators/time.ts';
 import { queryView } from '../queries/view.ts';
 import type { ViewOptions } from '../queries/view.ts';
+import { follow } from './follow.ts';
+import { KeyedList } from './keyed-list.ts';
+import type { KeyedRules } from './keyed-list.ts';
+import type { LiveDatabase } from './live-database.ts';
+import { requireFollowed } from './live-documents.ts';
+import { missingEntry } from './live-entry.ts';
+import type { LiveEntry } from './live-entry.ts';
+import { LiveQuery } from './live-query.ts';
+import { keepEqual } from './live-result.ts';
+import type { Heard, LiveResult, Outcome } from './live-result.ts';
+import { SortedList } from './sorted-list.ts';
+import type { ListRules } from './sorted-list.ts';
 
 /** The options of `db.allDocs$()`: those of `_all_docs` that a live query supports. */
 export interface LiveAllDocsOptions {
@@ -56,95 +61,81 @@ export function liveAllDocs<T extends object>(
   options: LiveAllDocsOptions,
 ): LiveQuery<Rows<T>> {
   requireRestrictions(options, 'allDocs$');
-  const { latency = live.latency, ...listOptions } = options;
+  const { latency = live.latency, ...given } = options;
   duration(latency, 'allDocs$: latency');
   for (const name of ['key', 'startKey', 'endKey'] as const) {
-    const id = listOptions[name];
+    const id = given[name];
     if (id !== undefined && typeof id !== 'string')
       throw invalidArgument(`allDocs$: ${name}`, 'an id', id);
   }
-  listOptions.keys?.forEach((id, i) => requireId(id, `allDocs$: keys[${i}]`));
+  given.keys?.forEach((id, i) => requireFollowed(id, `allDocs$: keys[${i}]`));
+  if (given.key !== undefined) requireFollowed(given.key, 'allDocs$: key');
+  // The caller may change its list later.
+  const listOptions = given.keys === undefined ? given : { ...given, keys: [...given.keys] };
   const query = queryView<string, { rev: string }, Document<T> | null>(
     live.db,
     '_all_docs',
     listOptions,
   );
-  const patch = listOptions.keys === undefined ? patchRange<T> : patchKeys<T>;
-  return new LiveQuery(live, ['allDocs$', listOptions, latency], () =>
-    follow<Rows<T>>(live, {
-      changes$: live.changes$,
-      read: () =>
-        query.pipe(
-          map(({ rows }) => rows),
-          tap((rows) => live.recordRevisions(rows.filter(({ id }) => id !== null).map(entryOfRow))),
-        ),
-      patch: (rows, changes, duringRead) => patch(live, listOptions, rows, changes, duringRead),
-      reconcile: (rows, answer) => keepEqual(rows, answer, ({ key }) => key),
-      latency,
-    }),
+  const { keys } = listOptions;
+  const rowOf = (entry: LiveEntry): DocRow<T> => toRow<T>(entry, listOptions);
+  return new LiveQuery(live, ['allDocs$', listOptions, latency], (waits) =>
+    follow<Rows<T>, Rows<T>>(
+      live,
+      {
+        interest: keys === undefined ? 'all' : { ids: keys },
+        result: () =>
+          keys === undefined
+            ? new SortedList(rangeRules(listOptions, rowOf), live.cache)
+            : new KeyedList(keyRules(keys, rowOf), live.cache),
+        read: (onWait, onAttempt) =>
+          live.readAfterStart(() => {
+            onAttempt();
+            return query.pipe(map(({ rows }) => rows));
+          }, onWait),
+        latency,
+      },
+      waits,
+    ),
   );
 }
 
-function entryOfRow({ key, value, doc }: DocRow<object>): LiveEntry {
-  return { id: key, rev: value.rev, doc: doc as Document | null, conflicts: [] };
-}
-
-/** Applies changes to a list sorted by id, which may grow and shrink. */
-function patchRange<T extends object>(
-  live: LiveDatabase,
+/** Returns the rules of a list sorted by id, which may grow and shrink. */
+function rangeRules<T extends object>(
   options: LiveAllDocsOptions,
-  rows: Rows<T>,
-  changes: readonly LiveEntry[],
-  duringRead: boolean,
-): PatchResult<Rows<T>> {
-  const direction = options.descending === true ? -1 : 1;
-  let next: DocRow<T>[] | undefined;
-  for (const change of changes) {
-    if (!isInRange(change.id, options)) continue;
-    const present = next ?? rows;
-    const index = insertionIndex(present, change.id, direction);
-    const row = present[index]?.key === change.id ? present[index] : undefined;
-    if (row === undefined && change.doc === null) continue;
-    if (row !== undefined && change.doc !== null) {
-      if (!supersedes(live, change, row.value.rev, duringRead)) continue;
-      next = [...present];
-      next[index] = rowOf<T>(change, options);
-      continue;
-    }
-    // Only the server knows which row moves up, and whether a change during the read is the latest.
-    if (duringRead || options.limit !== undefined || options.skip !== undefined) {
-      return { value: next ?? rows, reread: true };
-    }
-    next = [...present];
-    if (row !== undefined) next.splice(index, 1);
-    else next.splice(index, 0, rowOf<T>(change, options));
-  }
-  return { value: next ?? rows };
+  itemOf: (entry: LiveEntry) => DocRow<T>,
+): ListRules<DocRow<T>> {
+  const { descending = false, limit = Infinity, skip = 0, includeDocs = false } = options;
+  const direction = descending ? -1 : 1;
+  return {
+    idOf: ({ key }) => key,
+    revOf: ({ value }) => value.rev,
+    versionOf: ({ value }) => value.rev,
+    itemOf,
+    accepts: ({ id, doc }) => doc !== null && isInRange(id, options),
+    orderOf: () => (a, b) => byId(a.key, b.key) * direction,
+    placesNew: true,
+    limit,
+    skip,
+    entryOf: includeDocs ? entryOf : null,
+  };
 }
 
-/** Applies changes to a list with one row for each requested id, missing documents included. */
-function patchKeys<T extends object>(
-  live: LiveDatabase,
-  options: LiveAllDocsOptions,
-  rows: Rows<T>,
-  changes: readonly LiveEntry[],
-  duringRead: boolean,
-): PatchResult<Rows<T>> {
-  let next: DocRow<T>[] | undefined;
-  for (const change of changes) {
-    const present: Rows<T> = next ?? rows;
-    present.forEach((row, index) => {
-      if (row.key !== change.id) return;
-      const rev = row.error === null ? row.value.rev : null;
-      if (!supersedes(live, change, rev, duringRead)) return;
-      next ??= [...rows];
-      next[index] = rowOf<T>(change, options);
-    });
-  }
-  return { value: next ?? rows };
+/** Returns the rules of a list with one row for each requested id, missing documents included. */
+function keyRules<T extends object>(
+  ids: readonly string[],
+  itemOf: (entry: LiveEntry) => DocRow<T>,
+): KeyedRules<DocRow<T>> {
+  return { ids, itemOf, entryOf, holds: false };
 }
 
-function rowOf<T extends object>(
+function entryOf({ key, value, doc, error }: DocRow<object>): LiveEntry {
+  return error === null
+    ? { id: key, rev: value.rev, doc: doc as Document | null, conflicts: [] }
+    : missingEntry(key);
+}
+
+function toRow<T extends object>(
   { id, rev, doc }: LiveEntry,
   { includeDocs = false }: LiveAllDocsOptions,
 ): DocRow<T> {
@@ -160,17 +151,6 @@ function isInRange(id: string, options: LiveAllDocsOptions): boolean {
   if (first !== undefined && byId(id, first) < 0) return false;
   if (last !== undefined && byId(id, last) > 0) return false;
   return inclusiveEnd || id !== endKey;
-}
-
-/** Returns the index of an id, or the index at which it would be inserted. */
-function insertionIndex(rows: Rows<object>, id: string, direction: number): number {
-  let [low, high] = [0, rows.length];
-  while (low < high) {
-    const middle = (low + high) >> 1;
-    if (byId((rows[middle] as DocRow<object>).key, id) * direction < 0) low = middle + 1;
-    else high = middle;
-  }
-  return low;
 }
 
 /** The options of `db.view$()`. */
@@ -192,21 +172,48 @@ export function liveView<R extends Row<unknown, unknown, unknown>>(
   options: LiveViewOptions,
 ): LiveQuery<readonly R[]> {
   requireRestrictions(options, 'view$');
-  const { latency = live.latency, ...viewOptions } = options;
+  const { latency = live.latency, ...given } = options;
   duration(latency, 'view$: latency');
+  // Checks the options, before they are copied.
+  queryView<unknown, unknown, Document | null>(live.db, name, given);
+  const viewOptions = plainCopy(given, live.db.connection.codec) as ViewOptions;
   const query = queryView<unknown, unknown, Document | null>(live.db, name, viewOptions);
-  return new LiveQuery(live, ['view$', name, viewOptions, latency], () =>
-    follow<readonly R[]>(live, {
-      changes$: live.changes$,
-      read: () => query.pipe(map(({ rows }) => rows as readonly unknown[] as readonly R[])),
-      patch: (value) => ({ value, reread: true }),
-      reconcile: (value, answer) => keepEqual(value, answer, rowKey),
-      latency,
-    }),
+  return new LiveQuery(live, ['view$', name, viewOptions, latency], (waits) =>
+    follow<readonly R[], readonly R[]>(
+      live,
+      {
+        interest: 'all',
+        result: () => new ViewRows<R>(),
+        read: (onWait, onAttempt) =>
+          live.readAfterStart(() => {
+            onAttempt();
+            return query.pipe(map(({ rows }) => rows as readonly unknown[] as readonly R[]));
+          }, onWait),
+        latency,
+      },
+      waits,
+    ),
   );
 }
 
-/** Returns the identity of a view's row. One document may emit several rows with the same key. */
-function rowKey({ id, key }: Row<unknown, unknown, unknown>): string {
-  return canonical([id, key]);
+/** The rows of a view: only the server can compute them, so every change requires a read. */
+class ViewRows<R extends Row<unknown, unknown, unknown>> implements LiveResult<
+  readonly R[],
+  readonly R[]
+> {
+  value: readonly R[] = [];
+
+  answer(answer: readonly R[], heard: Heard): Outcome {
+    const before = this.value;
+    this.value = keepEqual(before, answer, ({ id, key }) => canonical([id, key]), equal);
+    return { changed: this.value !== before, reread: heard.size > 0, refetch: [] };
+  }
+
+  apply(): Outcome {
+    return { changed: false, reread: true, refetch: [] };
+  }
+
+  clear(): void {
+    this.value = [];
+  }
 }

@@ -336,3 +336,7 @@ function flatEntries(object: object): readonly unknown[] | undefined {
   if (names.some((name) => /^\d+$/.test(name))) return undefined;
   return names.flatMap((name) => [name, (object as Readonly<Record<string, unknown>>)[name]]);
 }
+
+export function plainCopy(value: unknown, codec: JsonCodec = JSON): unknown {
+  return codec.parse(codec.stringify(value));
+}

@@ -94,14 +94,16 @@ export class RetryPolicy {
   }
 
   /**
-   * Records a failure. Returns the delay before the retry, in milliseconds. Returns null if the error
-   * is permanent, or if failures have lasted longer than `tolerance`.
+   * Records a failure. Returns the delay before the retry, in milliseconds: the last retry is at the end
+   * of `tolerance`. Returns null if the error is permanent, or if failures have lasted for `tolerance`.
    */
   failed(error: unknown): number | null {
     if (!mayPass(error)) return null;
-    if (this.tolerance === 0 || this.#now() - this.#lastSuccess > this.tolerance) return null;
+    const remaining = this.tolerance - (this.#now() - this.#lastSuccess);
+    if (remaining <= 0) return null;
     this.#attempt += 1;
-    return Math.max(backoff(this.#attempt, this.#options), requestedDelay(error, this.#scheduler));
+    const delay = backoff(this.#attempt, this.#options);
+    return Math.min(Math.max(delay, requestedDelay(error, this.#scheduler)), remaining);
   }
 }
 

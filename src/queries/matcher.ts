@@ -267,3 +267,19 @@ const any =
   (parts: readonly Matcher[]): Matcher =>
   (value) =>
     parts.length === 0 || some(parts, (part) => part(value));
+
+export function compilePath(path: string): (doc: unknown) => unknown {
+  const steps = stepsOf(path);
+  return (doc) => {
+    const value = readSteps(doc, steps);
+    return value === MISSING || value === UNREACHABLE ? undefined : value;
+  };
+}
+
+export function equalities(selector: object): ReadonlyMap<string, readonly unknown[]> {
+  const found = new Map<string, readonly unknown[]>();
+  for (const [name, value] of Object.entries(selector) as [string, unknown][]) {
+    if (!name.startsWith('$') && (typeof value !== 'object' || value === null)) found.set(name, [value]);
+  }
+  return found;
+}
