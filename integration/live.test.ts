@@ -4,7 +4,7 @@ import type { Database, LiveQuery } from 'corduroy';
 import { filter, firstValueFrom, map, merge, take, tap } from 'rxjs';
 import type { Observable, Subscription } from 'rxjs';
 import { startFaultyProxy } from './helpers/faulty-proxy.ts';
-import { createDatabase, rawFetch, server } from './helpers/server.ts';
+import { createDatabase, needs, rawFetch, server } from './helpers/server.ts';
 
 interface Order {
   n: number;
@@ -229,6 +229,26 @@ describe('live queries', () => {
     for (const subscription of subscriptions.splice(0)) subscription.unsubscribe();
     // The query lingers for a second.
     await firstValueFrom(doc$.state$.pipe(filter(({ status }) => status === 'idle')));
+    await proxy.close();
+  });
+
+  needs('purge')('follow the purges of their own Couch, which no feed reports', async () => {
+    const { db, proxy } = await orders(10);
+    const found = last(db.find$({ selector: { open: true }, sort: ['n'] }));
+    const doc = last(db.doc$('o00003'));
+    const values = last(db.allDocs$({ keys: ['o00003'] }));
+    await firstValueFrom(db.doc$('o00003').pipe(filter((value) => value !== null)));
+    await firstValueFrom(db.find$({ selector: { open: true }, sort: ['n'] }));
+    const { _id, _rev } = doc.value as { readonly _id: string; readonly _rev: string };
+    await firstValueFrom(db.purge([{ _id, _rev }]));
+    await firstValueFrom(db.doc$('o00003').pipe(filter((value) => value === null)));
+    expect(found.value?.map(({ n }) => n)).toEqual([0, 6, 9]);
+    expect(values.value?.map(({ error }) => error)).toEqual(['not_found']);
+    // A document that is created again begins with an older revision.
+    await firstValueFrom(db.save({ ...order(3), n: 4, open: true }));
+    await firstValueFrom(db.doc$('o00003').pipe(filter((value) => value !== null)));
+    expect(found.value?.map(({ n }) => n)).toEqual([0, 4, 6, 9]);
+    for (const subscription of subscriptions.splice(0)) subscription.unsubscribe();
     await proxy.close();
   });
 });

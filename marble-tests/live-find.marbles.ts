@@ -172,6 +172,37 @@ describe('find$', () => {
   );
 
   it(
+    'removes a document at once if the list is shorter than its limit',
+    marbles(({ expectObservable, flush }, scheduler) => {
+      const { db, finds, remove } = orders(scheduler);
+      remove(20, 'a');
+      const query = { selector: { open: true }, limit: 5, latency: 50 };
+      expectObservable(db.find$(query).pipe(map(ids)), '5ms ^ 120ms !').toBe('9ms 1 12ms 2', {
+        1: 'acd',
+        2: 'cd',
+      });
+      flush();
+      expect(finds).toHaveLength(1);
+    }),
+  );
+
+  it(
+    'follows documents that leave and enter the skipped part',
+    marbles(({ expectObservable, flush }, scheduler) => {
+      const { db, finds, remove, write } = orders(scheduler);
+      remove(20, 'a');
+      write(40, { _id: '0', open: true });
+      const query = { selector: { open: true }, skip: 1, latency: 5 };
+      expectObservable(db.find$(query).pipe(map(ids)), '5ms ^ 120ms !').toBe(
+        '9ms 1 14ms 2 17ms 3',
+        { 1: 'cd', 2: 'd', 3: 'cd' },
+      );
+      flush();
+      expect(finds).toHaveLength(3);
+    }),
+  );
+
+  it(
     'misses no change between the start sequence, the answer and the first change',
     marbles(({ flush }, scheduler) => {
       const last = new Map<number, string>();
