@@ -34,7 +34,7 @@ import { databaseScope } from './http/scope.ts';
 import type { DatabaseScope } from './http/scope.ts';
 import { isUrl, parseDatabaseUrl, requireDatabaseName } from './http/url.ts';
 import type { ChangesResult } from './model/change.ts';
-import type { AnyFields, Document, DocumentRef, Draft } from './model/document.ts';
+import type { AnyFields, Document, DocumentRef, Draft, ReadonlyDeep } from './model/document.ts';
 import type { Row, RowWithDoc, View } from './model/view.ts';
 import { listDocuments } from './queries/all-docs.ts';
 import type { AllDocsOptions, AllDocsRow, RevisionValue } from './queries/all-docs.ts';
@@ -212,17 +212,20 @@ export class CoreDatabase<T extends object = AnyFields> {
    * contains its path.
    * @see https://docs.couchdb.org/en/stable/api/document/common.html#put--db-docid
    */
-  save(doc: Draft<T>, options?: SaveOptions<T>): Operation<ConflictResolution<T>>;
   save(
-    docs: readonly Draft<T>[],
+    doc: Draft<T> | ReadonlyDeep<Draft<T>>,
+    options?: SaveOptions<T>,
+  ): Operation<ConflictResolution<T>>;
+  save(
+    docs: readonly (Draft<T> | ReadonlyDeep<Draft<T>>)[],
     options?: Omit<SaveOptions<T>, 'batch'>,
   ): Operation<ConflictResolution<T>>;
   save(
-    docs: Draft<T> | readonly Draft<T>[],
+    docs: Draft<T> | ReadonlyDeep<Draft<T>> | readonly (Draft<T> | ReadonlyDeep<Draft<T>>)[],
     options: SaveOptions<T> = {},
   ): Operation<ConflictResolution<T>> {
     return Array.isArray(docs)
-      ? saveMany<T>(this.#scope, docs, options)
+      ? saveMany<T>(this.#scope, docs as readonly Draft<T>[], options)
       : saveOne<T>(this.#scope, docs as Draft<T>, options);
   }
 

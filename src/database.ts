@@ -34,7 +34,13 @@ import type { Operation } from './http/operation.ts';
 import type { RowStream } from './http/row-stream.ts';
 import type { DatabaseScope } from './http/scope.ts';
 import type { Change } from './model/change.ts';
-import type { AnyFields, Document, DocumentRef } from './model/document.ts';
+import type {
+  AnyFields,
+  Document,
+  DocumentRef,
+  LiveDocument,
+  ReadonlyDeep,
+} from './model/document.ts';
 import type { Row, RowWithDoc, View, ViewHead } from './model/view.ts';
 import { liveAllDocs } from './live/live-rows.ts';
 import type { LiveAllDocsOptions } from './live/live-rows.ts';
@@ -556,7 +562,7 @@ export class Database<T extends object = AnyFields> extends CoreDatabase<T> {
    * orders.doc$('2024-17').subscribe((order) => console.log(order?.total));
    * @throws TypeError for an invalid id.
    */
-  doc$(id: string): LiveQuery<Document<T> | null> {
+  doc$(id: string): LiveQuery<LiveDocument<T> | null> {
     return liveDocument<T>(this.#liveDatabase(), id);
   }
 
@@ -568,7 +574,7 @@ export class Database<T extends object = AnyFields> extends CoreDatabase<T> {
    *
    * @throws TypeError for an invalid id.
    */
-  docs$(ids: readonly string[]): LiveQuery<readonly (Document<T> | null)[]> {
+  docs$(ids: readonly string[]): LiveQuery<readonly (LiveDocument<T> | null)[]> {
     return liveDocuments<T>(this.#liveDatabase(), ids);
   }
 
@@ -582,7 +588,7 @@ export class Database<T extends object = AnyFields> extends CoreDatabase<T> {
    */
   allDocs$(
     options: LiveAllDocsOptions & { readonly includeDocs: true },
-  ): LiveQuery<readonly RowWithDoc<string, { readonly rev: string }, T>[]>;
+  ): LiveQuery<readonly Row<string, { readonly rev: string }, LiveDocument<T> | null>[]>;
   allDocs$(
     options?: LiveAllDocsOptions,
   ): LiveQuery<readonly Row<string, { readonly rev: string }>[]>;
@@ -610,7 +616,7 @@ export class Database<T extends object = AnyFields> extends CoreDatabase<T> {
    * @throws TypeError or RangeError for an invalid query.
    * @see https://docs.couchdb.org/en/stable/api/database/find.html
    */
-  find$(query: LiveFindQuery<T>): LiveQuery<readonly Document<T>[]> {
+  find$(query: LiveFindQuery<T>): LiveQuery<readonly LiveDocument<T>[]> {
     return liveFind<T>(this.#liveDatabase(), query);
   }
 
@@ -627,11 +633,11 @@ export class Database<T extends object = AnyFields> extends CoreDatabase<T> {
   view$<Key = unknown, Value = unknown>(
     name: string,
     options: LiveViewOptions & { readonly includeDocs: true },
-  ): LiveQuery<readonly RowWithDoc<Key, Value, T>[]>;
+  ): LiveQuery<readonly Row<Key, ReadonlyDeep<Value>, LiveDocument<T> | null>[]>;
   view$<Key = unknown, Value = unknown>(
     name: string,
     options?: LiveViewOptions,
-  ): LiveQuery<readonly Row<Key, Value>[]>;
+  ): LiveQuery<readonly Row<Key, ReadonlyDeep<Value>>[]>;
   view$(name: string, options: LiveViewOptions = {}): LiveQuery<readonly Row[]> {
     return liveView(this.#liveDatabase(), name, options);
   }

@@ -27,6 +27,8 @@ export type {
   DocumentRef,
   Draft,
   InlineAttachment,
+  LiveDocument,
+  ReadonlyDeep,
   StoredFields,
   Tombstone,
 } from './model/document.ts';

@@ -3,7 +3,7 @@
  */
 import { InjectionToken, inject } from '@angular/core';
 import type { EnvironmentProviders, Injector, Signal } from '@angular/core';
-import type { Couch, Database, Document, Row, Transport } from 'corduroy';
+import type { Couch, Database, LiveDocument, Row, Transport } from 'corduroy';
 import {
   databaseToken,
   deliverInZone,
@@ -52,14 +52,14 @@ provideCorduroy(() => ({ token: ARCHIVE }));
 expectTypeOf(httpClientTransport()).toEqualTypeOf<Transport>();
 
 // Without an initial value, the value is undefined until the first emission.
-type FoundDocument = Document<Order> | null;
+type FoundDocument = LiveDocument<Order> | null;
 expectTypeOf(liveSignal(() => db.doc$('a'))).toEqualTypeOf<LiveSignal<FoundDocument | undefined>>();
 expectTypeOf(liveSignal(() => db.doc$('a'), { initialValue: null })).toEqualTypeOf<
   LiveSignal<FoundDocument>
 >();
 const orders = liveSignal(() => db.find$({ selector: {} }), { initialValue: [], injector });
 expectTypeOf(orders().map(({ total }) => total)).toEqualTypeOf<number[]>();
-expectTypeOf(orders).toExtend<Signal<readonly Document<Order>[]>>();
+expectTypeOf(orders).toExtend<Signal<readonly LiveDocument<Order>[]>>();
 expectTypeOf(orders.isLoading()).toBeBoolean();
 expectTypeOf(orders.error()).toEqualTypeOf<Error | undefined>();
 expectTypeOf(orders.stale()).toBeBoolean();

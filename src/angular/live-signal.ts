@@ -78,7 +78,13 @@ export function liveSignal<T, I>(
   if (options.injector === undefined) assertInInjectionContext(liveSignal);
   const injector = options.injector ?? inject(Injector);
   const { initialValue, keepPrevious = false } = options;
-  const initial: State<T, I> = { value: initialValue, loading: false, error: null, stale: false, since: null };
+  const initial: State<T, I> = {
+    value: initialValue,
+    loading: false,
+    error: null,
+    stale: false,
+    since: null,
+  };
   // The effect has not run yet, so assume a stream: most signals have one.
   const state = signal<State<T, I>>({ ...initial, loading: true });
   const reloads = signal(0);

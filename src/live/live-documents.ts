@@ -12,18 +12,18 @@ import { SortedList } from './sorted-list.ts';
 import type { ListRules } from './sorted-list.ts';
 import type { ChangesResult } from '../model/change.ts';
 import { byId } from '../model/document.ts';
-import type { AnyFields, Document } from '../model/document.ts';
+import type { AnyFields, LiveDocument } from '../model/document.ts';
 import { invalidArgument } from '../model/invalid-argument.ts';
 
 /** Returns a live query that emits one document; null while it is missing or deleted. */
 export function liveDocument<T extends object>(
   live: LiveDatabase,
   id: string,
-): LiveQuery<Document<T> | null> {
+): LiveQuery<LiveDocument<T> | null> {
   requireFollowed(id, 'doc$: the id');
   return new LiveQuery(live, ['doc$', id], (waits) =>
     followDocument(live, id, waits).pipe(
-      map(({ doc }) => doc as Document<T> | null),
+      map(({ doc }) => doc as unknown as LiveDocument<T> | null),
       distinctUntilChanged(),
     ),
   );
@@ -64,13 +64,13 @@ function followEntries(
 export function liveDocuments<T extends object>(
   live: LiveDatabase,
   ids: readonly string[],
-): LiveQuery<readonly (Document<T> | null)[]> {
+): LiveQuery<readonly (LiveDocument<T> | null)[]> {
   if (!Array.isArray(ids)) throw invalidArgument('docs$: ids', 'a list of ids', ids);
   ids.forEach((id, i) => requireFollowed(id, `docs$: ids[${i}]`));
   const requestedIds: readonly string[] = [...ids];
   return new LiveQuery(live, ['docs$', requestedIds], (waits) =>
     followEntries(live, requestedIds, waits).pipe(
-      map((all) => all.map(({ doc }) => doc as Document<T> | null)),
+      map((all) => all.map(({ doc }) => doc as unknown as LiveDocument<T> | null)),
       // A deleted document is null, whichever tombstone it has.
       distinctUntilChanged((a, b) => a.every((doc, i) => doc === b[i])),
     ),
@@ -96,7 +96,7 @@ export interface DocumentConflict<T extends object = AnyFields> {
   /** The winning revision. */
   readonly rev: string;
   /** The document in the winning revision. */
-  readonly doc: Document<T>;
+  readonly doc: LiveDocument<T>;
   /** The losing leaf revisions. */
   readonly conflicts: readonly string[];
 }

@@ -2,14 +2,15 @@ import { catchError, map, of, throwError, zip } from 'rxjs';
 import type { Observable } from 'rxjs';
 import { isTransient } from '../errors/corduroy-error.ts';
 import { byId } from '../model/document.ts';
-import type { AnyFields, Document } from '../model/document.ts';
+import type { AnyFields, Document, LiveDocument } from '../model/document.ts';
 import { invalidArgument } from '../model/invalid-argument.ts';
 import { plainCopy } from '../model/json.ts';
 import { duration } from '../operators/time.ts';
 import { explain, find } from '../queries/find.ts';
 import type { FindQuery } from '../queries/find.ts';
 import { compilePath, compileSelector, equalities } from '../queries/matcher.ts';
-import { compileSort } from '../queries/sort-order.ts';
+import { compileSort, readColumn } from '../queries/sort-order.ts';
+import type { SortColumn } from '../queries/sort-order.ts';
 import { follow } from './follow.ts';
 import type { LiveDatabase } from './live-database.ts';
 import { LiveQuery } from './live-query.ts';
@@ -42,7 +43,7 @@ const UNSUPPORTED = ['fields', 'bookmark', 'conflicts', 'executionStats', 'updat
 export function liveFind<T extends object>(
   live: LiveDatabase,
   query: LiveFindQuery<T>,
-): LiveQuery<readonly Document<T>[]> {
+): LiveQuery<readonly LiveDocument<T>[]> {
   if (typeof query !== 'object' || query === null) {
     throw invalidArgument('find$: query', 'an object with a selector', query);
   }
@@ -75,7 +76,7 @@ export function liveFind<T extends object>(
         latency,
       },
       waits,
-    ).pipe(map((docs) => docs as readonly Document<T>[]));
+    ).pipe(map((docs) => docs as readonly unknown[] as readonly LiveDocument<T>[]));
   });
 }
 
@@ -124,14 +125,13 @@ class FindOrder {
 
   constructor(query: FindQuery) {
     const { sort = [] } = query;
-    const names = sort.map((field) => (typeof field === 'string' ? field : nameOf(field)));
+    const columns = sort.map((field) => readColumn(field as SortColumn));
+    const names = columns.map(([name]) => name);
     this.#query = query;
-    this.#descending = sort.some(
-      (field) => typeof field !== 'string' && Object.values(field).includes('desc'),
-    );
+    this.#descending = columns.some(([, direction]) => direction === 'desc');
     this.sortFields = names.map((name) => compilePath(name));
     this.isTyped = names.some((name) => name.includes(':'));
-    this.#compareSort = sort.length === 0 ? null : compileSort(sort);
+    this.#compareSort = sort.length === 0 ? null : compileSort(sort as readonly SortColumn[]);
     // The order of ids has no ties, and a search server has no such index.
     this.isKnown = sort.length === 0 || names.includes('_id') || this.isTyped;
   }
@@ -169,16 +169,13 @@ class FindOrder {
       map(({ index }) => index?.fields ?? []),
       catchError((error: unknown) => (isTransient(error) ? throwError(() => error) : of([]))),
       map((columns) => {
+        const direction = this.#descending ? 'desc' : 'asc';
         const sort = columns
           .slice(this.sortFields.length)
-          .map((column) => ({ [nameOf(column)]: this.#descending ? 'desc' : 'asc' }) as const);
+          .map((column) => ({ [readColumn(column)[0]]: direction }));
         this.#compareTies = sort.length === 0 ? null : compileSort(sort);
         this.isKnown = true;
       }),
     );
   }
-}
-
-function nameOf(field: object): string {
-  return Object.keys(field)[0] ?? '';
 }

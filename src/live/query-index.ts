@@ -1,4 +1,5 @@
-import { readField } from '../queries/matcher.ts';
+import { isAscii } from '../model/json.ts';
+import { compilePath } from '../queries/matcher.ts';
 import type { LiveChange, LiveEntry } from './live-entry.ts';
 
 /** The changes that may affect a query. */
@@ -22,7 +23,7 @@ export type Interest =
 export class QueryIndex<Query> {
   readonly #all = new Set<Query>();
   readonly #byId = new Map<string, Set<Query>>();
-  readonly #byField = new Map<string, Map<unknown, Set<Query>>>();
+  readonly #byField = new Map<string, FieldIndex<Query>>();
 
   /** Files a query. Returns a function that removes it. */
   add(query: Query, interest: Interest): () => void {
@@ -47,19 +48,16 @@ export class QueryIndex<Query> {
     const affected = new Map<Query, LiveChange[]>();
     const add = (query: Query, change: LiveChange): void => {
       const present = affected.get(query);
-      if (present === undefined) affected.set(query, [change]);
       // A query that both the former and the present value lead to receives the change once.
+      if (present === undefined) affected.set(query, [change]);
       else if (present.at(-1) !== change) present.push(change);
     };
     for (const change of changes) {
       const { before, after } = change;
       for (const query of this.#byId.get(after.id) ?? []) add(query, change);
-      for (const [path, byValue] of this.#byField) {
-        if (byValue.size === 0) continue;
-        for (const entry of [before, after]) {
-          const place = byValue.get(keyOf(path, entry));
-          if (place !== undefined) for (const query of place) add(query, change);
-        }
+      for (const field of this.#byField.values()) {
+        for (const place of placesOf(field, before)) for (const query of place) add(query, change);
+        for (const place of placesOf(field, after)) for (const query of place) add(query, change);
       }
     }
     const whole: ReadonlyMap<Query, readonly LiveChange[]> = affected;
@@ -73,8 +71,9 @@ export class QueryIndex<Query> {
     let best: readonly Place<Query>[] = [];
     let fewest = Infinity;
     for (const [path, values] of interest.fields) {
-      const map = this.#byField.get(path) ?? new Map<unknown, Set<Query>>();
-      this.#byField.set(path, map);
+      const field = this.#byField.get(path) ?? { read: compilePath(path), byValue: new Map() };
+      this.#byField.set(path, field);
+      const map = field.byValue;
       // The field that distinguishes queries best: `{ type: 'order', customer: 7 }` by `customer`.
       const neighbours = values.reduce<number>(
         (sum, value) => sum + (map.get(value)?.size ?? 0),
@@ -94,12 +93,22 @@ interface Place<Query> {
   readonly key: unknown;
 }
 
-const NO_VALUE = Symbol('no value');
+/** The queries whose documents must have a certain value in a field. */
+interface FieldIndex<Query> {
+  readonly read: (doc: unknown) => unknown;
+  readonly byValue: Map<unknown, Set<Query>>;
+}
 
-/** Returns the value of a field as the key of a map. A bigint of a codec equals its number. */
-function keyOf(path: string, entry: LiveEntry | undefined): unknown {
-  const doc = entry?.doc ?? null;
-  if (doc === null) return NO_VALUE;
-  const value = readField(doc, path);
-  return typeof value === 'bigint' ? Number(value) : value;
+/** Returns the queries that a document may belong to. */
+function placesOf<Query>(
+  { read, byValue }: FieldIndex<Query>,
+  entry: LiveEntry | undefined,
+): Iterable<Set<Query>> {
+  if (byValue.size === 0 || !entry?.doc) return [];
+  const value = read(entry.doc);
+  // Beyond ASCII, two different strings may be equal for CouchDB.
+  if (typeof value === 'string' && !isAscii(value)) return byValue.values();
+  // A bigint of a codec equals its number.
+  const place = byValue.get(typeof value === 'bigint' ? Number(value) : value);
+  return place === undefined ? [] : [place];
 }

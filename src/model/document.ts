@@ -45,6 +45,16 @@ export interface StoredFields {
 /** A stored document: the fields of `T`, with an `_id` and a `_rev`. */
 export type Document<T extends object = AnyFields> = T & StoredFields;
 
+/** A value that is read-only, with everything in it. */
+export type ReadonlyDeep<V> = V extends (...args: never[]) => unknown
+  ? V
+  : V extends object
+    ? { readonly [Name in keyof V]: ReadonlyDeep<V[Name]> }
+    : V;
+
+/** A document of a live query. It is read-only, because all live queries share one object. */
+export type LiveDocument<T extends object = AnyFields> = ReadonlyDeep<T> & Readonly<StoredFields>;
+
 /** A document to save: the fields of `T`, with or without an `_id` and a `_rev`. */
 export type Draft<T extends object = AnyFields> = T & {
   _id?: string;

@@ -337,6 +337,7 @@ function flatEntries(object: object): readonly unknown[] | undefined {
   return names.flatMap((name) => [name, (object as Readonly<Record<string, unknown>>)[name]]);
 }
 
+/** Copies a value as JSON writes it: a date is its text, and undefined fields are left out. */
 export function plainCopy(value: unknown, codec: JsonCodec = JSON): unknown {
   return codec.parse(codec.stringify(value));
 }
