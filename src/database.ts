@@ -582,7 +582,7 @@ export class Database<T extends object = AnyFields> extends CoreDatabase<T> {
    * Returns a live query of the documents, or of a range of ids: the rows of `_all_docs`.
    *
    * A live query: {@link LiveQuery} documents what it emits, and when it errors. Changes update the
-   * rows without another request, unless a `limit` or `skip` moves rows into or out of the result.
+   * rows without another request, unless a row moves up below a `limit`, or there is a `skip`.
    *
    * @see https://docs.couchdb.org/en/stable/api/database/bulk-api.html#db-all-docs
    */
@@ -608,7 +608,7 @@ export class Database<T extends object = AnyFields> extends CoreDatabase<T> {
    *
    * - operators that it cannot evaluate: `$text`, most `$regex`, and newer ones;
    * - a `sort` by strings beyond ASCII;
-   * - a `limit` or `skip` that moves documents into or out of the result;
+   * - a `limit` below which a document moves up, and a `skip`;
    * - `useIndex`.
    *
    * @example

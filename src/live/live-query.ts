@@ -16,10 +16,12 @@ import type { ReadWaits } from './shared-queries.ts';
  * - **Emits** the present result first, also to late subscribers, and then each new result. Parts
  *   that did not change are the same objects (`===`) as before: do not modify them.
  * - **Completes** never.
- * - **Errors** with what a retry cannot repair (401, 403, 404, or a replaced database). Transient
- *   errors are retried. After an error, subscribe again to read again.
- * - **On unsubscribe** the query emits nothing more. The last subscriber of a query cancels its
- *   read, and the last subscriber of all live queries on the database closes the connection.
+ * - **Errors** with what a retry cannot repair (401, 403, 404, or a replaced database), and if transient
+ *   errors last longer than `errorTolerance`. Until then they are retried, and `state$` and
+ *   {@link withState} show them. After an error, subscribe again to read again.
+ * - **On unsubscribe** the query emits nothing more. After the last subscriber has left, the query stays
+ *   up to date for `live.linger` (1000 ms by default). Then it cancels its read, and the last query of a
+ *   database closes the connection.
  */
 export class LiveQuery<V> extends Observable<V> {
   /**
