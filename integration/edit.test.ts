@@ -1,9 +1,19 @@
 import { describe, expect, it } from '@jest/globals';
 import { Couch, fields, resolveAllLeaves } from 'corduroy';
 import type { DocumentConflict, Database, EditState, LeavesOutcome } from 'corduroy';
-import { distinctUntilChanged, filter, firstValueFrom, map, take, takeWhile, toArray } from 'rxjs';
+import {
+  distinctUntilChanged,
+  filter,
+  firstValueFrom,
+  map,
+  mergeMap,
+  take,
+  takeWhile,
+  timeout,
+  toArray,
+} from 'rxjs';
 import { startFaultyProxy } from './helpers/faulty-proxy.ts';
-import { createDatabase, rawFetch, server } from './helpers/server.ts';
+import { createDatabase, needs, rawFetch, server } from './helpers/server.ts';
 
 interface Card {
   text?: string;
@@ -123,4 +133,101 @@ describe('edit$', () => {
     subscription.unsubscribe();
     await proxy.close();
   });
+
+  /** Opens an editor, and keeps what it emitted last. */
+  const editor = async (db: Database<Card>, id: string) => {
+    const edit = db.edit$(id, { debounce: 20, backoff: { initialDelay: 20, maxDelay: 100 } });
+    const kept: { last: EditState<Card> | undefined } = { last: undefined };
+    const subscription = edit.subscribe((state) => {
+      kept.last = state;
+    });
+    await firstValueFrom(edit);
+    const until = (condition: (state: EditState<Card>) => boolean) =>
+      firstValueFrom(edit.pipe(filter(condition), timeout(10_000)));
+    return { edit, kept, until, close: () => subscription.unsubscribe() };
+  };
+  const clean = ({ status }: EditState<Card>): boolean => status === 'clean';
+
+  it('follows an older leaf that wins after the winner was deleted', async () => {
+    const db = await database();
+    await branch(db, 'a', { text: 'loser' }, { text: 'winner' });
+    const { edit, until, close } = await editor(db, 'a');
+    await until(({ value }) => value?.text === 'winner');
+    await firstValueFrom(db.delete({ _id: 'a', _rev: `2-${hash('c')}` }));
+    await until(({ value }) => value?.text === 'loser');
+    edit.patch({ left: 1 });
+    const { value } = await until((state) => clean(state) && state.value?.left === 1);
+    expect(value).toMatchObject({ text: 'loser', left: 1 });
+    expect(await firstValueFrom(db.get('a'))).toMatchObject({ text: 'loser', left: 1 });
+    close();
+  });
+
+  it('follows a live revision of an older generation than a tombstone', async () => {
+    const db = await database();
+    const { _rev } = await firstValueFrom(
+      db.save({ _id: 'a', text: 'one' }).pipe(mergeMap(() => db.get('a'))),
+    );
+    const { edit, until, close } = await editor(db, 'a');
+    await firstValueFrom(db.delete({ _id: 'a', _rev }));
+    await until(({ value }) => value === null);
+    // A replication brings a shorter branch, which is not deleted.
+    const leaf = { _id: 'a', _rev: `1-${hash('e')}`, text: 'two' };
+    await firstValueFrom(db.save(leaf, { newEdits: false }));
+    await until(({ value }) => value?.text === 'two');
+    edit.patch({ left: 1 });
+    await until((state) => clean(state) && state.value?.left === 1);
+    expect(await firstValueFrom(db.get('a'))).toMatchObject({ text: 'two', left: 1 });
+    close();
+  });
+
+  needs('purge')('follows a purge, and a document that is created again', async () => {
+    const db = await database();
+    await firstValueFrom(db.save({ _id: 'a', text: 'one' }));
+    const { edit, until, close } = await editor(db, 'a');
+    edit.patch({ left: 1 });
+    const { value } = await until((state) => clean(state) && state.value?.left === 1);
+    await firstValueFrom(db.purge([{ _id: 'a', _rev: value?._rev as string }]));
+    await until((state) => state.value === null);
+    edit.set({ text: 'new' });
+    await until((state) => clean(state) && state.value?.text === 'new');
+    expect((await firstValueFrom(db.get('a')))._rev).toMatch(/^1-/);
+    close();
+  });
+
+  it('edits again after a deletion', async () => {
+    const db = await database();
+    await firstValueFrom(db.save({ _id: 'a', text: 'one' }));
+    const { edit, until, close } = await editor(db, 'a');
+    edit.set({ _deleted: true });
+    await until((state) => clean(state) && state.value === null);
+    await expect(firstValueFrom(db.get('a'))).rejects.toMatchObject({ name: 'NotFound' });
+    edit.set({ text: 'two' });
+    await until((state) => clean(state) && state.value?.text === 'two');
+    edit.delete();
+    expect(await firstValueFrom(edit.save())).toBeNull();
+    await expect(firstValueFrom(db.get('a'))).rejects.toMatchObject({ name: 'NotFound' });
+    close();
+  });
+
+  it('saves what the server refused with 401 after a login', async () => {
+    const db = await database();
+    await firstValueFrom(db.save({ _id: 'a', text: 'one' }));
+    const proxy = await startFaultyProxy(server.url);
+    const session = new Couch(proxy.url);
+    await firstValueFrom(session.login(server.username, server.password));
+    const { edit, until, close } = await editor(session.use<Card>(db.name), 'a');
+    proxy.answer({ status: 401, body: '{"error":"unauthorized","reason":"x"}', match: isWrite });
+    edit.patch({ left: 1 });
+    const refused = await until(({ error }) => error !== null);
+    expect(refused).toMatchObject({ pending: true, status: 'retrying' });
+    expect(refused.error?.name).toBe('Unauthorized');
+    proxy.heal();
+    await firstValueFrom(session.login(server.username, server.password));
+    await until(clean);
+    expect(await firstValueFrom(db.get('a'))).toMatchObject({ left: 1 });
+    close();
+    await proxy.close();
+  });
 });
+
+const isWrite = ({ method }: { readonly method: string }): boolean => method === 'PUT';

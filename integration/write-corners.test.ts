@@ -84,7 +84,7 @@ describe('a merge that emits nothing', () => {
     expect(pending.get('a')?.error).toBe('unchanged');
   });
 
-  it('discards the edits of edit$, with an error', async () => {
+  it('leaves the edits of edit$ unsaved, with an error', async () => {
     const { db, direct } = await proxied();
     const doc: Note = { _id: 'e', n: 0 };
     await firstValueFrom(direct.save(doc));
@@ -94,7 +94,7 @@ describe('a merge that emits nothing', () => {
       const { value, pending, error } = await firstValueFrom(
         edit.pipe(filter((state) => state.error !== null)),
       );
-      expect([value?.['n'], pending]).toEqual([5, false]);
+      expect([value?.['n'], pending]).toEqual([1, true]);
       expect(error).toMatchObject({ error: 'merge_failed' });
     });
   });
@@ -167,7 +167,7 @@ describe('a document with the method toJSON', () => {
     await firstValueFrom(db.save(forced, { force: true }));
     await editing(db, {}, async (edit) => {
       edit.set(pet('Bob'));
-      await firstValueFrom(edit.flush());
+      await firstValueFrom(edit.save());
     });
     for (const id of ['u', 'v', 'm', 'f', 'e'])
       expect([id, (await firstValueFrom(db.get(id)))['name']]).toEqual([id, 'Bob']);
@@ -234,7 +234,7 @@ describe('dates and other objects that JSON writes as text', () => {
       for (const when of [new Date(1), new Date(2e12)]) {
         edit.patch({ when });
         expect(edit.pending).toBe(true);
-        await firstValueFrom(edit.flush());
+        await firstValueFrom(edit.save());
         expect(await firstValueFrom(db.get('e'))).toMatchObject({ when: when.toJSON() });
       }
       edit.patch({ when: new Date(2e12).toJSON() });

@@ -9,7 +9,7 @@ import { marbles } from './helpers/run.ts';
 
 /** Describes a state: the fields, an asterisk if edits are pending, and the error. */
 function describeState({ value, pending, error }: EditState): string {
-  const { _id, _rev, ...shown } = value ?? { gone: true };
+  const { _id, _rev, ...shown } = (value ?? { gone: true }) as AnyFields;
   const text = Object.entries(shown)
     .map(([name, field]) => `${name}${String(field)}`)
     .join(' ');
@@ -29,9 +29,13 @@ function edited(
     ...options,
   });
   const shown: string[] = [];
-  const subscription = edit.subscribe((state) =>
-    shown.push(`${describeState(state)}@${scheduler.now()}`),
-  );
+  let last = '';
+  const subscription = edit.subscribe((state) => {
+    const text = describeState(state);
+    // The status may change alone.
+    if (text !== last) shown.push(`${text}@${scheduler.now()}`);
+    last = text;
+  });
   server.at(90, () => subscription.unsubscribe());
   return { server, edit, shown };
 }
@@ -46,7 +50,7 @@ describe('edit$', () => {
       server.at(10, () => edit.patch({ n: 2 }));
       server.at(15, () => edit.patch({ n: 3 }));
       scheduler.flush();
-      expect(shown).toEqual(['n1 m1@3', 'n2 m1*@10', 'n3 m1*@15', 'n3 m1@27']);
+      expect(shown).toEqual(['n1 m1@3', 'n2 m1*@10', 'n3 m1*@15', 'n3 m1@26']);
       expect(puts(server)).toEqual(['put a@25']);
       expect(edit.pending).toBe(false);
     }),
@@ -59,8 +63,8 @@ describe('edit$', () => {
       server.at(10, () => edit.patch({ n: 2 }));
       server.at(14, () => server.put('a', { n: 1, m: 7 }));
       scheduler.flush();
-      expect(shown).toEqual(['n1 m1@3', 'n2 m1*@10', 'n2 m7*@15', 'n2 m7@27']);
-      expect(puts(server)).toEqual(['put a@25']);
+      expect(shown).toEqual(['n1 m1@3', 'n2 m1*@10', 'n2 m7*@15', 'n2 m7@21']);
+      expect(puts(server)).toEqual(['put a@20']);
     }),
   );
 
@@ -85,7 +89,7 @@ describe('edit$', () => {
       // The change of a write arrives after 1 frame, its answer after 2.
       server.at(10, () => edit.patch({ n: 2 }));
       scheduler.flush();
-      expect(shown).toEqual(['n1 m1@3', 'n2 m1*@10', 'n2 m1@22']);
+      expect(shown).toEqual(['n1 m1@3', 'n2 m1*@10', 'n2 m1@21']);
       expect(puts(server)).toEqual(['put a@20']);
     }),
   );
@@ -97,13 +101,13 @@ describe('edit$', () => {
       server.at(10, () => edit.patch({ n: 2 }));
       server.at(21, () => edit.patch({ n: 3 }));
       scheduler.flush();
-      expect(shown).toEqual(['n1 m1@3', 'n2 m1*@10', 'n3 m1*@21', 'n3 m1*@22', 'n3 m1@34']);
-      expect(puts(server)).toEqual(['put a@20', 'put a@32']);
+      expect(shown).toEqual(['n1 m1@3', 'n2 m1*@10', 'n3 m1*@21', 'n3 m1@32']);
+      expect(puts(server)).toEqual(['put a@20', 'put a@31']);
     }),
   );
 
   it(
-    'rolls rejected edits back, with the error, and clears the error at the next edit',
+    'keeps refused edits, with the error, until the next edit, which clears the error',
     marbles((_, scheduler) => {
       const { server, edit, shown } = edited(scheduler);
       server.rejectReason = (_id, body) => (body['n'] === 2 ? 'not two' : null);
@@ -113,9 +117,9 @@ describe('edit$', () => {
       expect(shown).toEqual([
         'n1 m1@3',
         'n2 m1*@10',
-        'n1 m1 Forbidden@22',
+        'n2 m1* Forbidden@22',
         'n3 m1*@40',
-        'n3 m1@52',
+        'n3 m1@51',
       ]);
     }),
   );
@@ -134,11 +138,11 @@ describe('edit$', () => {
   );
 
   it(
-    'discards edits if the merge returns null, and waits for asynchronous merges',
+    'keeps edits if the merge returns null, and waits for asynchronous merges',
     marbles((_, scheduler) => {
-      const discarding = edited(scheduler, { merge: () => null });
-      discarding.server.at(10, () => discarding.edit.patch({ n: 2 }));
-      discarding.server.at(12, () => discarding.server.put('a', { n: 9, m: 9 }));
+      const giving = edited(scheduler, { merge: () => null });
+      giving.server.at(10, () => giving.edit.patch({ n: 2 }));
+      giving.server.at(12, () => giving.server.put('a', { n: 9, m: 9 }));
       const delayed = edited(scheduler, {
         merge: (local, server) => timer(3, scheduler).pipe(map(() => ({ ...server, ...local }))),
       });
@@ -146,8 +150,9 @@ describe('edit$', () => {
       delayed.server.at(12, () => delayed.server.put('a', { n: 9, m: 9, k: 9 }));
       delayed.server.at(14, () => delayed.edit.patch({ n: 4 }));
       scheduler.flush();
-      expect(discarding.shown).toEqual(['n1 m1@3', 'n2 m1*@10', 'n9 m9 Conflict@13']);
-      expect(puts(discarding.server)).toEqual([]);
+      expect(giving.shown).toEqual(['n1 m1@3', 'n2 m1*@10', 'n2 m1* Conflict@13']);
+      expect(giving.edit.pending).toBe(true);
+      expect(puts(giving.server)).toEqual([]);
       expect(delayed.shown.at(-1)?.split('@')[0]).toBe('n4 m1 k9');
     }),
   );
@@ -177,13 +182,13 @@ describe('edit$', () => {
   );
 
   it(
-    'flushes without the debounce time, and errors with the error of the save',
+    'saves without the debounce time, and errors with the error of the save',
     marbles(({ expectObservable }, scheduler) => {
       const { server, edit } = edited(scheduler);
       server.rejectReason = (_id, body) => (body['n'] === 3 ? 'not three' : null);
       server.at(10, () => edit.patch({ n: 2 }));
-      const flushed = edit.flush().pipe(map((doc) => doc?.['n']));
-      expectObservable(flushed, '----------^').toBe('------------(2|)', { 2: 2 });
+      const flushed = edit.save().pipe(map((doc) => doc?.['n']));
+      expectObservable(flushed, '----------^').toBe('-----------(2|)', { 2: 2 });
       server.at(20, () => edit.patch({ n: 3 }));
       expectObservable(flushed, '--------------------^').toBe(
         '----------------------#',
@@ -194,29 +199,133 @@ describe('edit$', () => {
   );
 
   it(
-    'emits no state twice: not when a flush begins, and not when there is nothing to discard',
+    'emits no state twice: not when a save begins, and not when there is nothing to drop',
     marbles((_, scheduler) => {
       const { server, edit, shown } = edited(scheduler);
-      server.at(5, () => edit.discard());
+      server.at(5, () => edit.reset());
       server.at(10, () => edit.patch({ n: 2 }));
-      server.at(12, () => edit.flush().subscribe());
-      server.at(30, () => edit.flush().subscribe());
+      server.at(12, () => edit.save().subscribe());
+      server.at(30, () => edit.save().subscribe());
       scheduler.flush();
-      expect(shown).toEqual(['n1 m1@3', 'n2 m1*@10', 'n2 m1@14']);
+      expect(shown).toEqual(['n1 m1@3', 'n2 m1*@10', 'n2 m1@13']);
       expect(puts(server)).toEqual(['put a@12']);
     }),
   );
 
   it(
-    'discards edits, emits a deletion, and creates a missing document',
+    'drops edits, emits a deletion, and creates a missing document',
     marbles((_, scheduler) => {
       const { server, edit, shown } = edited(scheduler);
       server.at(10, () => edit.patch({ n: 2 }));
-      server.at(12, () => edit.discard());
+      server.at(12, () => edit.reset());
       server.at(20, () => server.remove('a'));
       server.at(30, () => edit.set({ n: 5 }));
       scheduler.flush();
-      expect(shown).toEqual(['n1 m1@3', 'n2 m1*@10', 'n1 m1@12', 'gonetrue@21', 'n5*@30', 'n5@42']);
+      expect(shown).toEqual(['n1 m1@3', 'n2 m1*@10', 'n1 m1@12', 'gonetrue@21', 'n5*@30', 'n5@41']);
+    }),
+  );
+
+  it(
+    'tells what it is doing, also to late subscribers of its state',
+    marbles((_, scheduler) => {
+      const { server, edit } = edited(scheduler);
+      const statuses: string[] = [];
+      const progress = (): void => {
+        edit.state$
+          .subscribe(({ status, error, attempt, retryDelay }) =>
+            statuses.push(
+              [status, error?.name, attempt > 0 ? `${attempt}: ${retryDelay}` : undefined]
+                .filter((part) => part !== undefined)
+                .join(' '),
+            ),
+          )
+          .unsubscribe();
+      };
+      const times = { 1: progress, 5: progress, 25: progress, 60: progress };
+      for (const [frame, look] of Object.entries(times)) server.at(Number(frame), look);
+      server.at(10, () => edit.patch({ n: 2 }));
+      server.at(15, progress);
+      server.at(18, () => {
+        server.rejectStatus = 503;
+        server.rejectReason = () => 'busy';
+      });
+      server.at(20.5, progress);
+      server.at(30, () => {
+        server.rejectReason = () => null;
+      });
+      scheduler.flush();
+      expect(statuses).toEqual([
+        'loading',
+        'clean',
+        'edited',
+        'saving',
+        'retrying ServerError 1: 5',
+        'clean',
+      ]);
+    }),
+  );
+
+  it(
+    'shows the writes of others while a save is being retried, merged with the edits',
+    marbles((_, scheduler) => {
+      const { server, edit, shown } = edited(scheduler, { backoff: { initialDelay: 40 } });
+      server.rejectStatus = 503;
+      server.rejectReason = () => 'busy';
+      server.at(10, () => edit.patch({ n: 2 }));
+      server.at(24, () => {
+        server.rejectReason = () => null;
+        server.put('a', { n: 1, m: 8 });
+      });
+      scheduler.flush();
+      expect(shown.slice(0, 4)).toEqual([
+        'n1 m1@3',
+        'n2 m1*@10',
+        'n2 m1* ServerError@24',
+        'n2 m8* ServerError@25',
+      ]);
+      expect(shown.at(-1)?.split('@')[0]).toBe('n2 m8');
+    }),
+  );
+
+  it(
+    'follows a winner with an older generation, a purge, and a document that begins again',
+    marbles((_, scheduler) => {
+      const { server, edit, shown } = edited(scheduler);
+      const change = (rev: string, fields_: object): void =>
+        server.replace('a', rev, fields_ as AnyFields);
+      server.at(10, () => change('5-z', { n: 5, m: 5 }));
+      // The winner was deleted: a leaf of generation 2 wins.
+      server.at(20, () => change('2-b', { n: 2, m: 2 }));
+      server.at(30, () => edit.patch({ n: 7 }));
+      scheduler.flush();
+      expect(shown).toEqual(['n1 m1@3', 'n5 m5@11', 'n2 m2@23', 'n7 m2*@30', 'n7 m2@41']);
+      expect(edit.pending).toBe(false);
+    }),
+  );
+
+  it(
+    'deletes, and merges a deletion with an edit by the rule for deletions',
+    marbles((_, scheduler) => {
+      const plain = edited(scheduler);
+      plain.server.at(10, () => plain.edit.delete());
+      const set = edited(scheduler);
+      set.server.at(10, () => set.edit.set({ _deleted: true }));
+      const kept = edited(scheduler);
+      kept.server.at(10, () => kept.edit.delete());
+      kept.server.at(14, () => kept.server.put('a', { n: 6, m: 6 }));
+      kept.server.at(40, () => kept.edit.reset());
+      const removed = edited(scheduler, { deletion: 'deletion' });
+      removed.server.at(10, () => removed.edit.delete());
+      removed.server.at(14, () => removed.server.put('a', { n: 6, m: 6 }));
+      const lost = edited(scheduler, { deletion: 'deletion' });
+      lost.server.at(10, () => lost.edit.patch({ n: 2 }));
+      lost.server.at(14, () => lost.server.remove('a'));
+      scheduler.flush();
+      expect(plain.shown).toEqual(['n1 m1@3', 'gonetrue*@10', 'gonetrue@21']);
+      expect(set.shown).toEqual(plain.shown);
+      expect(kept.shown).toEqual(['n1 m1@3', 'gonetrue*@10', 'gonetrue* Conflict@15', 'n6 m6@40']);
+      expect(removed.shown).toEqual(plain.shown);
+      expect(lost.shown).toEqual(['n1 m1@3', 'n2 m1*@10', 'n2 m1* Conflict@15']);
     }),
   );
 

@@ -644,8 +644,8 @@ export class Database<T extends object = AnyFields> extends CoreDatabase<T> {
 
   /**
    * Returns an editable live document. It shows edits at once, and saves them when no edit has come
-   * for `debounce` milliseconds (default 500). It merges them with the changes of other clients,
-   * and rolls them back if the server refuses them.
+   * for `debounce` milliseconds (default 500). It merges them with the changes of other clients. It keeps
+   * edits that the server refuses, with the error.
    *
    * Each call returns an independent editor. {@link LiveEdit} documents what it emits, and when it
    * errors.

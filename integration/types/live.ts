@@ -8,7 +8,10 @@ import type {
   Document,
   LiveDocument,
   Draft,
+  EditProgress,
   EditState,
+  EditStatus,
+  ReadonlyDeep,
   FeedState,
   LeavesOutcome,
   LiveEdit,
@@ -61,7 +64,9 @@ expectTypeOf(db.doc$('a').pipe(withState())).toEqualTypeOf<
 
 expectTypeOf(db.edit$('a')).toEqualTypeOf<LiveEdit<Order>>();
 declare const edited: EditState<Order>;
-expectTypeOf(edited.value).toEqualTypeOf<Draft<Order> | null>();
+expectTypeOf(edited.value).toEqualTypeOf<ReadonlyDeep<Draft<Order>> | null>();
+expectTypeOf(edited.status).toEqualTypeOf<EditStatus>();
+expectTypeOf(db.edit$('a').state$).toEqualTypeOf<Observable<EditProgress>>();
 db.edit$('a', { merge: fields(), debounce: 100 }).patch({ total: 2 });
 // @ts-expect-error -- a field of another type
 db.edit$('a').patch({ total: '2' });

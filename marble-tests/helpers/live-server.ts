@@ -142,7 +142,11 @@ export function liveServer(
         log(`put ${id}`);
         const current = documents.get(id)?._rev;
         const reason = server.rejectReason(id, body);
-        if (reason !== null) return json({ error: 'forbidden', reason }, 403);
+        if (reason !== null) return json({ error: 'forbidden', reason }, server.rejectStatus);
+        if (body['_deleted'] === true && current === body['_rev']) {
+          remove(id);
+          return json({ ok: true, id, rev: tombstones.get(id) }, 200);
+        }
         if (current !== body['_rev']) return json({ error: 'conflict', reason: 'update' }, 409);
         const { _id, _rev, ...fields } = body;
         return json({ ok: true, id, rev: put(id, fields)._rev }, 201);
@@ -179,6 +183,13 @@ export function liveServer(
     at: (frame, action) => {
       scheduler.schedule(action, frame);
     },
+    replace: (id, rev, fields) => {
+      const doc = { ...fields, _id: id, _rev: rev };
+      documents.set(id, doc);
+      tombstones.delete(id);
+      record({ id, changes: [{ rev }], doc });
+    },
+    rejectStatus: 403,
     limit: Infinity,
     failReads: null,
     rejectReason: () => null,
@@ -202,6 +213,10 @@ export interface LiveServer {
   sendChange(change: Body): void;
   /** Runs an action at a frame. */
   at(frame: number, action: () => void): void;
+  /** Makes a revision the winner, as replication does. */
+  replace(id: string, rev: string, fields: Body): void;
+  /** The status of rejected writes. */
+  rejectStatus: number;
   /** The status with which reads of documents, views and queries fail; null if they succeed. */
   failReads: number | null;
   /** How many rows a list of documents has at most. */

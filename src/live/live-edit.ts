@@ -2,17 +2,12 @@ import {
   EMPTY,
   Observable,
   ReplaySubject,
-  Subject,
-  concatMap,
-  debounce as debounce$,
   defer,
   distinctUntilChanged,
   filter,
   first,
-  ignoreElements,
   map,
   merge,
-  of,
   share,
 } from 'rxjs';
 import type { DeletionOptions, Merge } from '../conflicts/merge.ts';
@@ -21,26 +16,29 @@ import { plainDraft, requireDraft } from '../documents/write.ts';
 import type { CorduroyError } from '../errors/corduroy-error.ts';
 import { requireBackoff } from '../http/query.ts';
 import type { JsonCodec } from '../model/json.ts';
-import type { AnyFields, Draft } from '../model/document.ts';
+import type { AnyFields, Draft, ReadonlyDeep } from '../model/document.ts';
 import { invalidArgument } from '../model/invalid-argument.ts';
 import type { BackoffOptions } from '../operators/retry-policy.ts';
 import { duration } from '../operators/time.ts';
-import { DocumentEdit } from './document-edit.ts';
+import { documentOf } from './edit-state.ts';
+import type { EditorState } from './edit-state.ts';
+import { Editor } from './editor.ts';
 import type { LiveDatabase } from './live-database.ts';
-import { followDocument, requireFollowed } from './live-documents.ts';
-import type { LiveEntry } from './live-entry.ts';
+import { requireFollowed } from './live-documents.ts';
 
 /** The options of `db.edit$()`. */
 export interface EditOptions<T extends object = AnyFields> {
   /**
-   * Merges the local document with a newer revision of the server. Null discards the local edits.
+   * Merges the edited document with another version of the server. If it returns null, the edits stay
+   * unsaved, with the status `'conflict'`.
    * @defaultValue `fields()`: merges field by field; if both changed a field, the local one wins
    */
   readonly merge?: Merge<T>;
   /**
-   * Which one wins if another client deletes the document while it is edited: `'edit'` saves the edits
-   * and creates the document again; `'deletion'` discards them, with the reason in `error`. Not with
-   * `merge`, which decides itself.
+   * Which one wins if a deletion meets an edit. `'edit'` creates the document again with the edits, and
+   * leaves a local deletion unsaved if another client has edited the document. `'deletion'` deletes it, and
+   * leaves local edits unsaved if another client has deleted it. What is left unsaved has the status
+   * `'conflict'`. Not with `merge`, which decides itself.
    * @defaultValue 'edit'
    */
   readonly deletion?: DeletionOptions['deletion'];
@@ -50,17 +48,43 @@ export interface EditOptions<T extends object = AnyFields> {
   readonly backoff?: BackoffOptions;
 }
 
+/**
+ * What an editor is doing.
+ *
+ * - `'loading'`: it reads the document for the first time.
+ * - `'clean'`: there are no unsaved edits.
+ * - `'edited'`: there are unsaved edits, which are saved after the debounce time.
+ * - `'saving'`: a save is under way.
+ * - `'retrying'`: a save failed with a transient error, and is repeated after `retryDelay`; after a 401,
+ *   when the credentials change.
+ * - `'conflict'`: the merge gave up. The edits stay. It merges again with the next version of the server,
+ *   the next edit, or `save()`.
+ * - `'refused'`: the server refused the edits (400, 403, 413 and the like). They stay, and are sent again
+ *   after the next edit, with `save()`, or (403) when the credentials change.
+ */
+export type EditStatus =
+  'loading' | 'clean' | 'edited' | 'saving' | 'retrying' | 'conflict' | 'refused';
+
+/** The progress of an editor, as `state$` emits it. */
+export interface EditProgress {
+  readonly status: EditStatus;
+  /** The error of the last attempt to save, or to read the document; null if there is none. */
+  readonly error: CorduroyError | null;
+  /** How many attempts have failed since the last success; 0 if none. */
+  readonly attempt: number;
+  /** The time before the next attempt, in milliseconds; `Infinity` means other credentials. */
+  readonly retryDelay: number | null;
+}
+
 /** The state of a document under edit. */
 export interface EditState<T extends object = AnyFields> {
-  /** The document with all edits, saved or not; null if it is missing or deleted. */
-  readonly value: Draft<T> | null;
+  /** The document with all edits, saved or not; null if it is missing or deleted. Read-only. */
+  readonly value: ReadonlyDeep<Draft<T>> | null;
   /** Whether there are unsaved edits. */
   readonly pending: boolean;
-  /**
-   * The error of the last attempt to save. If `pending` is true, the edits are kept and saved again.
-   * Otherwise the server or the merge rejected them, and `value` is the server's document. Null after
-   * the next edit.
-   */
+  /** What the editor is doing. It is never `'loading'` here. */
+  readonly status: EditStatus;
+  /** The error of the last attempt to save; null after the next edit. The edits stay. */
   readonly error: CorduroyError | null;
 }
 
@@ -68,18 +92,22 @@ export interface EditState<T extends object = AnyFields> {
  * Emits a document and saves edits to it: `db.edit$(id)` returns it.
  *
  * - **Temperature:** hot and shared by its subscribers. It reads and saves only while it has one.
- * - **Emits** `{ value, pending, error }`: each edit at once, and each newer revision of the server,
- *   merged with the unsaved edits.
+ * - **Emits** `{ value, pending, status, error }`: each edit at once, and each version of the server, merged
+ *   with the unsaved edits, also while a save is being retried.
  * - **Completes** never.
- * - **Errors** as `db.doc$(id)` does. Edits that the server rejects (400, 403, 413 and the like) are
- *   rolled back, with the reason in `error`. Edits stay pending after a transient error, which is
- *   retried, and after a 401, until you log in.
+ * - **Errors** as `db.doc$(id)` does. No error of a save ends it or drops edits: `status` and `error` show
+ *   it. Only `reset()` drops edits.
  * - **On unsubscribe** the last subscriber cancels the save in flight. Unsaved edits stay in this
- *   object: they are saved at the next subscription, or by {@link LiveEdit.flush}.
+ *   object: they are saved at the next subscription, or by {@link LiveEdit.save}.
  */
 export class LiveEdit<T extends object = AnyFields> extends Observable<EditState<T>> {
-  readonly #document: DocumentEdit<T>;
-  readonly #flushes$: Subject<void>;
+  /**
+   * Emits what the editor is doing: the present state at once, then each new one. Hot. A subscription to it
+   * reads and saves nothing.
+   */
+  readonly state$: Observable<EditProgress>;
+  readonly #editor: Editor<T>;
+  readonly #id: string;
   readonly #codec: JsonCodec;
 
   /** @internal */
@@ -93,53 +121,49 @@ export class LiveEdit<T extends object = AnyFields> extends Observable<EditState
       throw invalidArgument('edit$: merge', 'a function', mergeDocuments);
     duration(debounce, 'edit$: debounce');
     requireBackoff(backoff, 'edit$: backoff');
-    const document = new DocumentEdit<T>(live, id, mergeDocuments, backoff);
-    const flushes$ = new Subject<void>();
-    const rebases$ = followDocument(live, id).pipe(
-      map((entry) => document.applyServerEntry(entry as unknown as LiveEntry<T>)),
-    );
-    const saves$ = merge(
-      // Edits from before this subscription.
-      defer(() => (document.pending ? of(undefined) : EMPTY)),
-      document.edits$.pipe(debounce$(() => live.db.connection.after(debounce))),
-      flushes$,
-    ).pipe(map(() => document.save()));
-    // Rebases and saves run one after the other, because each changes the state.
-    const work$ = merge(rebases$, saves$).pipe(concatMap((task) => task));
-    const states$ = document.state$.pipe(
-      filter((state) => state !== null),
+    const editor = new Editor<T>(live, id, { merge: mergeDocuments, debounce, backoff });
+    const states$ = editor.state$.pipe(
+      filter(({ data }) => data.server !== null),
       distinctUntilChanged(
-        (a, b) => a.base === b.base && a.local === b.local && a.error === b.error,
+        (a, b) => isSameValue(a, b) && statusOf(a) === statusOf(b) && errorOf(a) === errorOf(b),
       ),
       map((state) => ({
-        value: document.toDocument(state),
-        pending: state.local !== null,
-        error: state.error,
+        value: documentOf(state.data, id) as ReadonlyDeep<Draft<T>> | null,
+        pending: state.data.local !== null,
+        status: statusOf(state),
+        error: errorOf(state),
       })),
     );
-    const shared$ = merge(work$.pipe(ignoreElements()), states$).pipe(
+    const shared$ = merge(editor.run(), states$).pipe(
       share({ connector: () => new ReplaySubject(1) }),
     );
     super((subscriber) => shared$.subscribe(subscriber));
-    this.#document = document;
-    this.#flushes$ = flushes$;
+    this.state$ = editor.state$.pipe(
+      map(progressOf),
+      distinctUntilChanged(
+        (a, b) => a.status === b.status && a.error === b.error && a.attempt === b.attempt,
+      ),
+    );
+    this.#editor = editor;
+    this.#id = id;
     this.#codec = live.db.connection.codec;
   }
 
   /** Whether there are unsaved edits. */
   get pending(): boolean {
-    return this.#document.pending;
+    return this.#editor.data.local !== null;
   }
 
   /**
-   * Replaces the document. Emits the new value at once, and saves it after the debounce time.
+   * Replaces the document. Emits the new value at once, and saves it after the debounce time. A document
+   * with `_deleted: true` deletes, as {@link LiveEdit.delete} does.
    *
    * @throws TypeError for a document that cannot be saved; Error before the document has been read.
    */
-  set(doc: Draft<T>): void {
-    const plain = plainDraft(doc, 'edit$: the document');
+  set(doc: Draft<T> | ReadonlyDeep<Draft<T>>): void {
+    const plain = plainDraft(doc as Draft<T>, 'edit$: the document');
     requireDraft(plain, this.#codec, 'edit$: the document');
-    this.#document.edit({ ...plain });
+    this.#editor.edit(plain._deleted === true ? null : { ...plain });
   }
 
   /**
@@ -148,35 +172,46 @@ export class LiveEdit<T extends object = AnyFields> extends Observable<EditState
    *
    * @throws TypeError for a document that cannot be saved; Error before the document has been read.
    */
-  patch(changes: Partial<T>): void {
-    const state = this.#document.state$.value;
-    const present = state === null ? null : this.#document.toDocument(state);
-    const next: Record<string, unknown> = { ...present, ...plainDraft(changes) };
+  patch(changes: Partial<T> | ReadonlyDeep<Partial<T>>): void {
+    const present = documentOf(this.#editor.data, this.#id);
+    const next: Record<string, unknown> = { ...present, ...plainDraft<object>(changes) };
     for (const name of Object.keys(next)) if (next[name] === undefined) delete next[name];
     this.set(next as Draft<T>);
   }
 
-  /** Discards the unsaved edits, and emits the server's document. */
-  discard(): void {
-    this.#document.discard();
+  /**
+   * Deletes the document. Emits null at once, and saves the deletion after the debounce time.
+   *
+   * @throws Error before the document has been read.
+   */
+  delete(): void {
+    this.#editor.edit(null);
+  }
+
+  /** Drops the unsaved edits, and emits the server's document. A save in flight is not undone. */
+  reset(): void {
+    this.#editor.reset();
   }
 
   /**
    * Saves the unsaved edits without waiting for the debounce time. Emits the document when it is
-   * saved, and completes.
+   * saved, or null if it is deleted, and completes.
    *
-   * Cold. Errors with the error of the save. Unsubscribing cancels the save in flight, unless this
-   * `LiveEdit` has other subscribers.
+   * Cold. Transient errors are retried. Errors if the server refuses the edits, or if they cannot be merged:
+   * the edits stay. Unsubscribing cancels the save in flight, unless this `LiveEdit` has other subscribers.
    */
-  flush(): Observable<Draft<T> | null> {
+  save(): Observable<ReadonlyDeep<Draft<T>> | null> {
     return defer(() => {
-      this.#document.clearError();
-      const flush$ = defer(() => {
-        this.#flushes$.next();
+      this.#editor.saveNow();
+      const begin$ = defer(() => {
+        this.#editor.saveNow();
         return EMPTY;
       });
-      return merge(this, flush$).pipe(
-        first(({ pending, error }) => !pending || error !== null),
+      return merge(this, begin$).pipe(
+        first(
+          ({ pending, error }) =>
+            !pending || (error !== null && isFinal(this.#editor.state$.value)),
+        ),
         map(({ value, error }) => {
           if (error !== null) throw error;
           return value;
@@ -184,4 +219,40 @@ export class LiveEdit<T extends object = AnyFields> extends Observable<EditState
       );
     });
   }
+}
+
+function statusOf({ data, activity }: EditorState<object>): EditStatus {
+  if (data.server === null) return 'loading';
+  if (data.local === null) return 'clean';
+  if (activity.type === 'waiting') return 'retrying';
+  return activity.type === 'none' ? 'edited' : activity.type;
+}
+
+function errorOf({ activity, data, readWait }: EditorState<object>): CorduroyError | null {
+  if (data.server === null) return readWait?.error ?? null;
+  return 'error' in activity && data.local !== null ? activity.error : null;
+}
+
+function progressOf(state: EditorState<object>): EditProgress {
+  const { activity, readWait } = state;
+  const wait = activity.type === 'waiting' ? activity : readWait;
+  return {
+    status: statusOf(state),
+    error: errorOf(state),
+    attempt: wait?.attempt ?? 0,
+    retryDelay: wait?.delay ?? null,
+  };
+}
+
+/** Returns whether the edits are not saved without another edit, other credentials or another version. */
+function isFinal({ activity }: EditorState<object>): boolean {
+  if (activity.type === 'waiting') return activity.delay === Infinity;
+  return activity.type === 'conflict' || activity.type === 'refused';
+}
+
+/** Returns whether the shown documents are the same. */
+function isSameValue(a: EditorState<object>, b: EditorState<object>): boolean {
+  if (a.data.local !== b.data.local) return false;
+  if (a.data.local === null) return a.data.server?.doc === b.data.server?.doc;
+  return a.data.base === b.data.base;
 }

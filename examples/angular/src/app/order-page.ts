@@ -174,7 +174,7 @@ export class OrderPage {
 
   protected discard(): void {
     this.postpone();
-    this.#edit().discard();
+    this.#edit().reset();
   }
 
   protected save(): void {
@@ -183,7 +183,7 @@ export class OrderPage {
     // If the server has a conflict, the user who clicked Save decides at once.
     this.isReviewing.set(true);
     this.#saving = this.#edit()
-      .flush()
+      .save()
       .pipe(
         finalize(() => {
           this.isSaving.set(false);
