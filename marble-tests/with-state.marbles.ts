@@ -1,5 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
-import { map, of } from 'rxjs';
+import { distinctUntilChanged, filter, map, of, scan, share, switchMap } from 'rxjs';
+import type { Observable } from 'rxjs';
 import { withState } from 'corduroy';
 import type { AnyFields, WithState } from 'corduroy';
 import { liveServer } from './helpers/live-server.ts';
@@ -40,6 +41,34 @@ describe('withState', () => {
         'l--1------s---------1',
         { l: 'loading', 1: '1', s: '1 stale' },
       );
+    }),
+  );
+
+  it(
+    'knows the connection behind other operators',
+    marbles(({ expectObservable }, scheduler) => {
+      const server = liveServer(scheduler);
+      server.put('a', { n: 1 });
+      server.at(10, () => server.cut());
+      const live = server.db.doc$('a');
+      const piped = {
+        map: live.pipe(map((doc) => doc?.['n'])),
+        filter: live.pipe(filter((doc) => doc !== null)),
+        distinct: live.pipe(
+          map((doc) => doc?.['n']),
+          distinctUntilChanged(),
+        ),
+        shared: live.pipe(share()),
+        switched: live.pipe(switchMap((doc) => of(doc))),
+        scanned: live.pipe(scan((count) => count + 1, 0)),
+      };
+      for (const [, source] of Object.entries<Observable<unknown>>(piped)) {
+        const stale$ = source.pipe(
+          withState(),
+          map(({ stale }) => stale),
+        );
+        expectObservable(stale$, '12ms !').toBe('f--f------t', { f: false, t: true });
+      }
     }),
   );
 

@@ -194,6 +194,8 @@ export { LiveQuery } from './live/live-query.ts';
 export type { LiveAllDocsOptions } from './live/live-rows.ts';
 export type { DocumentConflict } from './live/live-documents.ts';
 export { LiveEdit } from './live/live-edit.ts';
+export { asPatches } from './live/as-patches.ts';
+export type { ListPatch, Moved, Positioned } from './live/as-patches.ts';
 export type { EditOptions, EditProgress, EditState, EditStatus } from './live/live-edit.ts';
 export type { LiveFindQuery } from './live/live-find.ts';
 export type { LiveOptions } from './live/live-database.ts';

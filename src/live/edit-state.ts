@@ -21,7 +21,7 @@ export interface LocalEdit<T extends object = AnyFields> {
  * and does follows from it, never from the order in which news came.
  */
 export interface EditData<T extends object = AnyFields> {
-  /** What the server has; null until the document has been read. */
+  /** The server's version; null until the document has been read. */
   readonly server: ServerVersion<T> | null;
   /** The version on which the edits are based. */
   readonly base: ServerVersion<T> | null;
@@ -40,7 +40,7 @@ export interface SentEdit<T extends object = AnyFields> extends LocalEdit<T> {
   readonly replaces: string | null;
 }
 
-/** What an editor is doing with its edits. */
+/** The activity of an editor. */
 export type EditActivity =
   | { readonly type: 'none' | 'saving' }
   /** Waits `delay` milliseconds, or for other credentials if that is `Infinity`. */
@@ -60,12 +60,12 @@ export interface EditorState<T extends object> {
   readonly readWait: ReadWait | null;
 }
 
-/** What an editor has to do next. */
+/** The next task of an editor. */
 export type EditTask = 'none' | 'merge' | 'save';
 
 export const UNREAD: EditData<never> = { server: null, base: null, local: null, sent: null };
 
-/** Applies what the server has now. */
+/** Applies the server's present version. */
 export function withServer<T extends object>(
   data: EditData<T>,
   server: ServerVersion<T>,

@@ -51,7 +51,7 @@ export class Editor<T extends object> {
   readonly #live: LiveDatabase;
   readonly #id: string;
   readonly #options: EditorOptions<T>;
-  /** The work in progress: the save, the timers, the merge. Null while nobody subscribes. */
+  /** The work in progress: the save, the timers, the merge. Null without a subscriber. */
   #work: Subscription | null = null;
   #timer = new Subscription();
   #merging = false;

@@ -37,7 +37,7 @@ export interface EditOptions<T extends object = AnyFields> {
   /**
    * Which one wins if a deletion meets an edit. `'edit'` creates the document again with the edits, and
    * leaves a local deletion unsaved if another client has edited the document. `'deletion'` deletes it, and
-   * leaves local edits unsaved if another client has deleted it. What is left unsaved has the status
+   * leaves local edits unsaved if another client has deleted it. Edits left unsaved have the status
    * `'conflict'`. Not with `merge`, which decides itself.
    * @defaultValue 'edit'
    */
@@ -49,7 +49,7 @@ export interface EditOptions<T extends object = AnyFields> {
 }
 
 /**
- * What an editor is doing.
+ * The activity of an editor.
  *
  * - `'loading'`: it reads the document for the first time.
  * - `'clean'`: there are no unsaved edits.
@@ -82,7 +82,7 @@ export interface EditState<T extends object = AnyFields> {
   readonly value: ReadonlyDeep<Draft<T>> | null;
   /** Whether there are unsaved edits. */
   readonly pending: boolean;
-  /** What the editor is doing. It is never `'loading'` here. */
+  /** The activity of the editor. It is never `'loading'` here. */
   readonly status: EditStatus;
   /** The error of the last attempt to save; null after the next edit. The edits stay. */
   readonly error: CorduroyError | null;

@@ -72,8 +72,8 @@ export interface WithState<V> {
  * value is stale and since when, and the error. It never errors: it emits the error in its last value, and
  * completes. While a live query retries, it emits the error that it waits out, from the first failure on.
  *
- * Put it first in the `pipe` of a live query: for other Observables, `stale` is true only after an
- * error.
+ * It finds the live query at the beginning of a `pipe` through operators such as `map`. For Observables that
+ * begin with no live query, `stale` is true only after an error.
  *
  * ```
  * source:         --a-----b---#
@@ -82,7 +82,7 @@ export interface WithState<V> {
  */
 export function withState<V>(): OperatorFunction<V, WithState<V>> {
   return (source) => {
-    const live = source instanceof LiveQuery ? source : null;
+    const live = liveQueryOf(source);
     const now = (): number => live?.now() ?? Date.now();
     return new Observable<WithState<V>>((subscriber) => {
       let last: WithState<V> = LOADING;
@@ -118,3 +118,14 @@ export function withState<V>(): OperatorFunction<V, WithState<V>> {
 }
 
 const LOADING = { value: undefined, loading: true, stale: false, error: null, since: null };
+
+/** Returns the live query at the beginning of a `pipe`; null if another Observable begins it. */
+function liveQueryOf(observable: Observable<unknown>): LiveQuery<unknown> | null {
+  let source: Observable<unknown> | undefined = observable;
+  while (source !== undefined) {
+    if (source instanceof LiveQuery) return source;
+    // RxJS links the result of each operator to its source.
+    source = source.source as Observable<unknown> | undefined;
+  }
+  return null;
+}
