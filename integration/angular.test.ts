@@ -5,7 +5,14 @@ import { HttpResponse, provideHttpClient, withInterceptors } from '@angular/comm
 import type { HttpInterceptorFn } from '@angular/common/http';
 import { HttpTestingController, provideHttpClientTesting } from '@angular/common/http/testing';
 import type { TestRequest } from '@angular/common/http/testing';
-import { ApplicationRef, InjectionToken, Injector, inject, signal } from '@angular/core';
+import {
+  ApplicationRef,
+  InjectionToken,
+  Injector,
+  PLATFORM_ID,
+  inject,
+  signal,
+} from '@angular/core';
 import { TestBed } from '@angular/core/testing';
 import { Couch, isConflict, isConnectionError, isNotFound } from 'corduroy';
 import type { Transport, TransportRequest } from 'corduroy';
@@ -20,13 +27,17 @@ import {
 } from 'corduroy/angular';
 import { memoryServer } from 'corduroy/testing';
 import {
+  NEVER,
   Subject,
   catchError,
+  filter,
   firstValueFrom,
+  interval,
   lastValueFrom,
   map,
   mergeMap,
   of,
+  tap,
   throwError,
   toArray,
 } from 'rxjs';
@@ -136,6 +147,20 @@ describe('the application is stable', () => {
     await settled();
     expect(live()).toBeUndefined();
   });
+
+  it('in SSR, although CouchDB does not answer', async () => {
+    testBed(
+      { provide: PLATFORM_ID, useValue: 'server' },
+      provideCorduroy({ url: 'http://couch.test', transport: { send: () => NEVER } }),
+    );
+    const db = TestBed.inject(ORDERS);
+    const injector = TestBed.inject(Injector);
+    const live = liveSignal(() => db.doc$('a'), { injector, renderTimeout: 20 });
+    TestBed.tick();
+    await settled();
+    expect(live.error()).toMatchObject({ name: 'RenderTimeout', timeout: 20 });
+    expect([live.isLoading(), live.stale()]).toEqual([false, true]);
+  });
 });
 
 describe('liveResource', () => {
@@ -186,6 +211,51 @@ describe('liveResource', () => {
     await settled();
     expect(resource.error()).toBe(failed);
     expect([resource.status(), resource.stale()]).toEqual(['error', true]);
+  });
+
+  it('keeps its value while a live query retries, and shows the error in retryError', async () => {
+    const server = memoryServer({ databases: { orders: [{ _id: 'a', total: 1 }] } });
+    let isDown = true;
+    const transport: Transport = {
+      send: (request) =>
+        isDown ? throwError(() => new Error('refused')) : server.transport.send(request),
+    };
+    testBed(
+      provideCorduroy({
+        url: 'http://couch.test',
+        transport,
+        live: { backoff: { initialDelay: 1, maxDelay: 1 } },
+        retry: false,
+      }),
+    );
+    const db = TestBed.inject(ORDERS);
+    const injector = TestBed.inject(Injector);
+    const order = liveResource({ stream: () => db.doc$('a'), injector });
+    const until = (status: string, error?: string): Promise<unknown> =>
+      firstValueFrom(
+        interval(1).pipe(
+          tap(() => TestBed.tick()),
+          filter(() => order.status() === status && order.retryError()?.name === error),
+        ),
+      );
+    await until('loading', 'ConnectionError');
+    expect(order.stale()).toBe(true);
+    isDown = false;
+    await until('resolved');
+    expect([order.value()?.total, order.stale()]).toEqual([1, false]);
+    TestBed.resetTestingModule();
+  });
+
+  it('has an error in SSR if no value arrives within renderTimeout', async () => {
+    testBed({ provide: PLATFORM_ID, useValue: 'server' });
+    const injector = TestBed.inject(Injector);
+    const resource = liveResource({ stream: () => NEVER, injector, renderTimeout: 20 });
+    TestBed.tick();
+    await settled();
+    expect(resource.error()).toMatchObject({ name: 'RenderTimeout', timeout: 20 });
+    const limit = { stream: () => NEVER, injector, renderTimeout: -1 };
+    expect(() => liveResource(limit)).toThrow(RangeError);
+    expect(() => liveSignal(() => NEVER, { injector, renderTimeout: NaN })).toThrow(RangeError);
   });
 });
 

@@ -1,11 +1,13 @@
 import { describe, expect, it } from '@jest/globals';
-import { Injector, signal } from '@angular/core';
+import { Injector, PLATFORM_ID, signal } from '@angular/core';
 import { TestBed } from '@angular/core/testing';
 import { Couch } from 'corduroy';
-import { databaseToken, injectDatabase, liveSignal } from 'corduroy/angular';
+import type { Transport } from 'corduroy';
+import { databaseToken, injectDatabase, liveSignal, provideCorduroy } from 'corduroy/angular';
 import { memoryServer, status } from 'corduroy/testing';
-import { EMPTY, NEVER, map } from 'rxjs';
+import { EMPTY, NEVER, map, of, timer } from 'rxjs';
 import type { Observable } from 'rxjs';
+import { liveServer } from './helpers/live-server.ts';
 import { component, render, testBed } from '../integration/helpers/angular.ts';
 import { marbles } from './helpers/run.ts';
 
@@ -147,6 +149,81 @@ describe('liveSignal', () => {
         r: ['a', undefined, true, true],
       });
     }),
+  );
+
+  it(
+    'shows the error that a live query waits out, and drops it after the retry',
+    marbles(({ hot, expectObservable }, scheduler) => {
+      const server = liveServer(scheduler);
+      server.put('a', { n: 1 });
+      server.cut();
+      testBed();
+      const injector = TestBed.inject(Injector);
+      const value = liveSignal(() => server.db.doc$('a').pipe(map((doc) => doc?.['n'])), {
+        injector,
+        initialValue: 0,
+      });
+      TestBed.tick();
+      hot('500ms x').subscribe(() => server.restore());
+      hot('100s x').subscribe(() => TestBed.resetTestingModule());
+      const read = hot('100ms x 5s x').pipe(
+        map(() => [value(), value.isLoading(), value.stale(), value.error()?.name]),
+      );
+      expectObservable(read).toBe('100ms e 5s v', {
+        e: [0, true, true, 'ConnectionError'],
+        v: [1, false, false, undefined],
+      });
+    }),
+  );
+
+  const unavailable: Record<string, [Transport, string]> = {
+    'is down': [
+      {
+        send: () =>
+          timer(1).pipe(
+            map(() => {
+              throw new Error('refused');
+            }),
+          ),
+      },
+      'ConnectionError',
+    ],
+    'does not answer': [{ send: () => NEVER }, 'RenderTimeout'],
+    'answers 503': [
+      {
+        send: () =>
+          of({
+            status: 503,
+            headers: { 'content-type': 'application/json' },
+            body: of(new TextEncoder().encode('{"error":"busy","reason":"Busy"}')),
+          }),
+      },
+      'ServerError',
+    ],
+  };
+
+  it.each(Object.entries(unavailable))(
+    'renders the page in SSR with an error if CouchDB %s',
+    (_, [transport, name]) => {
+      marbles(({ hot, expectObservable }) => {
+        testBed(
+          { provide: PLATFORM_ID, useValue: 'server' },
+          provideCorduroy({ url: 'http://couch.test', transport }),
+        );
+        const injector = TestBed.inject(Injector);
+        const db = TestBed.inject(ORDERS);
+        const value = liveSignal(() => db.doc$('a'), { injector });
+        TestBed.tick();
+        hot('60s x').subscribe(() => TestBed.resetTestingModule());
+        const read = hot('4999ms x 2s x').pipe(
+          map(() => [value.isLoading(), value.error()?.name, value.stale()]),
+        );
+        expectObservable(read).toBe('4999ms l 2s e', {
+          l: [true, undefined, false],
+          e: [false, name, true],
+        });
+      })();
+    },
   );
 
   it('exposes an error that the source function throws', () => {

@@ -13,4 +13,5 @@ export { liveSignal } from './live-signal.ts';
 export type { LiveSignal, LiveSignalOptions } from './live-signal.ts';
 export { provideCorduroy } from './provide-corduroy.ts';
 export type { CorduroyOptions } from './provide-corduroy.ts';
+export { RenderTimeout } from './render-timeout.ts';
 export type { Transfer } from './transfer-transport.ts';

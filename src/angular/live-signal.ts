@@ -14,11 +14,12 @@ import { isPlatformServer } from '@angular/common';
 import { rxResource } from '@angular/core/rxjs-interop';
 import type { RxResourceOptions } from '@angular/core/rxjs-interop';
 import type { ResourceRef, Signal } from '@angular/core';
-import { distinctUntilChanged, filter, identity, map, take, tap } from 'rxjs';
+import { defer, distinctUntilChanged, filter, map, skip, tap } from 'rxjs';
 import type { Observable } from 'rxjs';
 import { isCorduroyError } from '../errors/corduroy-error.ts';
 import { withState } from '../live/live-query.ts';
 import type { WithState } from '../live/live-query.ts';
+import { firstState, renderLimit } from './render-timeout.ts';
 import { deliverInZone } from './zone.ts';
 
 /** The options of {@link liveSignal}. */
@@ -31,6 +32,12 @@ export interface LiveSignalOptions<I = undefined> {
    * @defaultValue false
    */
   readonly keepPrevious?: boolean;
+  /**
+   * How long SSR waits for the first value, in milliseconds. Then `error` has the error that the stream waits
+   * out, or a `RenderTimeout`, and the page is rendered. `Infinity` waits for ever.
+   * @defaultValue 5000
+   */
+  readonly renderTimeout?: number;
   /** The injector whose destruction ends the subscription. Needed outside an injection context. */
   readonly injector?: Injector;
 }
@@ -39,9 +46,15 @@ export interface LiveSignalOptions<I = undefined> {
 export interface LiveSignal<T> extends Signal<T> {
   /** Whether a stream has not emitted yet. */
   readonly isLoading: Signal<boolean>;
-  /** The stream's error; undefined without one. The value stays the last one. */
+  /**
+   * The error that ended the stream, or the error that a live query waits out; undefined without one. The
+   * value stays the last one. If the retry succeeds, the error is undefined again.
+   */
   readonly error: Signal<Error | undefined>;
-  /** Whether the value may be out of date: the changes feed is down, or the stream has errored. */
+  /**
+   * Whether the value may be out of date: the changes feed is down, a read waits for a retry, or the stream has
+   * errored.
+   */
   readonly stale: Signal<boolean>;
   /** Subscribes to the stream again, for example after an error. The value stays until it emits. */
   readonly reload: () => void;
@@ -53,15 +66,18 @@ export interface LiveSignal<T> extends Signal<T> {
  * - **Follows** the signals that `source` reads: when they change, it unsubscribes from the
  *   previous stream and subscribes to the new one. Null and undefined mean no stream.
  * - **Temperature:** subscribes once, in an effect, even if nothing reads the signal.
- * - **Errors** of the stream, and of `source` itself, are values of `error`. Reading never throws.
+ * - **Errors** of the stream, and of `source` itself, are values of `error`. Reading never throws. Errors
+ *   that a live query waits out are values of `error` too, also while `isLoading` is true.
  * - **Ends** with the injection context: the component, the service, or the `injector`.
  * - **Zones:** the stream runs outside Angular's zone and delivers inside it. The application is
- *   not stable before the first value. SSR takes only the first value.
+ *   not stable before the first value or error. SSR takes only the first value, and waits for it no longer
+ *   than `renderTimeout`.
  *
  * @example
  * readonly id = input.required<string>();
  * readonly order = liveSignal(() => this.#orders.doc$(this.id()));
  * @throws Error outside an injection context without an `injector`.
+ * @throws TypeError or RangeError if `renderTimeout` is not a duration.
  */
 export function liveSignal<T>(
   source: () => Observable<T> | null | undefined,
@@ -78,6 +94,7 @@ export function liveSignal<T, I>(
   if (options.injector === undefined) assertInInjectionContext(liveSignal);
   const injector = options.injector ?? inject(Injector);
   const { initialValue, keepPrevious = false } = options;
+  const limit = renderLimit(options.renderTimeout, 'liveSignal');
   const initial: State<T, I> = {
     value: initialValue,
     loading: false,
@@ -115,15 +132,14 @@ export function liveSignal<T, I>(
       const states$ = stream.pipe(
         withState(),
         // The first state is `loading`, which is already set.
-        filter(({ loading }) => !loading),
-        isServer ? take(1) : identity,
+        isServer ? firstState(limit) : skip(1),
         deliverInZone(zone),
       );
       const markStable = tasks.add();
       const subscription = untracked(() =>
         states$.subscribe({
           next: (next) => {
-            state.set(withValue(next, value));
+            state.set(withValue(next, value, stale));
             markStable();
           },
           complete: () => {
@@ -153,8 +169,13 @@ export function liveSignal<T, I>(
 
 type State<T, I> = WithState<T | I>;
 
-/** Keeps the previous value if the stream errors before its first value. */
-function withValue<T, I>(next: WithState<T>, value: T | I | undefined): State<T, I> {
+/** Keeps the previous value, and whether it is stale, until the stream emits. */
+function withValue<T, I>(
+  next: WithState<T>,
+  value: T | I | undefined,
+  isStale: boolean,
+): State<T, I> {
+  if (next.loading) return { ...next, value, stale: next.stale || isStale };
   return next.value === undefined && next.error !== null ? { ...next, value } : next;
 }
 
@@ -164,25 +185,39 @@ function asError(error: unknown): Error | undefined {
   return new Error('The stream errored with a value that is not an Error', { cause: error });
 }
 
-/** The options of {@link liveResource}: those of Angular's `rxResource`. */
-export type LiveResourceOptions<T, R> = RxResourceOptions<T, R>;
+/** The options of {@link liveResource}: those of Angular's `rxResource`, and `renderTimeout`. */
+export type LiveResourceOptions<T, R> = RxResourceOptions<T, R> & {
+  /**
+   * How long SSR waits for the first value, in milliseconds. Then `error` has the error that the stream waits
+   * out, or a `RenderTimeout`, and the page is rendered. `Infinity` waits for ever.
+   * @defaultValue 5000
+   */
+  readonly renderTimeout?: number;
+};
 
 /** A resource that follows a stream. */
 export interface LiveResource<T> extends ResourceRef<T> {
-  /** Whether the value may be out of date: the changes feed is down, or the stream has errored. */
+  /**
+   * Whether the value may be out of date: the changes feed is down, a read waits for a retry, or the stream has
+   * errored.
+   */
   readonly stale: Signal<boolean>;
+  /** The error that a live query waits out; undefined without one. `value()` does not throw it. */
+  readonly retryError: Signal<Error | undefined>;
 }
 
 /**
  * Returns a resource with the latest value of a stream, usually a live query. It is Angular's
- * `rxResource`, with a `stale` signal.
+ * `rxResource`, with the signals `stale` and `retryError`.
  *
  * - **Follows** `params`: when they change, it unsubscribes from the previous stream and subscribes
  *   to the one that `stream` returns. Undefined means no stream.
- * - **Errors** are in `error`. Reading `value` then throws, as with every resource.
+ * - **Errors** that end the stream are in `error`. Reading `value` then throws, as with every resource.
+ *   Errors that a live query waits out are in `retryError`, and the value stays.
  * - **Ends** with the injection context: the component, the service, or the `injector`.
  * - **Zones:** the stream runs outside Angular's zone and delivers inside it. The application is
- *   not stable before the first value. SSR takes only the first value.
+ *   not stable before the first value. SSR takes only the first value, and waits for it no longer than
+ *   `renderTimeout`.
  *
  * @example
  * readonly order = liveResource({
@@ -190,6 +225,7 @@ export interface LiveResource<T> extends ResourceRef<T> {
  *   stream: ({ params }) => this.#orders.doc$(params),
  * });
  * @throws Error outside an injection context without an `injector`.
+ * @throws TypeError or RangeError if `renderTimeout` is not a duration.
  */
 export function liveResource<T, R>(
   options: LiveResourceOptions<T, R> & { readonly defaultValue: NoInfer<T> },
@@ -200,25 +236,37 @@ export function liveResource<T, R>(
 ): LiveResource<T | undefined> {
   if (options.injector === undefined) assertInInjectionContext(liveResource);
   const injector = options.injector ?? inject(Injector);
+  const limit = renderLimit(options.renderTimeout, 'liveResource');
   const zone = injector.get(NgZone);
   const isServer = isPlatformServer(injector.get(PLATFORM_ID));
   const stale = signal(false);
+  const retryError = signal<Error | undefined>(undefined);
   const stream: RxResourceOptions<T, R>['stream'] = (request) => {
     stale.set(false);
-    return options.stream(request).pipe(
-      withState(),
-      deliverInZone(zone),
-      filter(({ loading }) => !loading),
-      tap((state) => stale.set(state.stale)),
-      map(({ value, error }) => {
-        if (error !== null) throw error;
+    retryError.set(undefined);
+    return defer(() => {
+      let hasErrored = false;
+      return options.stream(request).pipe(
+        tap({ error: () => (hasErrored = true) }),
+        withState(),
+        isServer ? firstState(limit) : skip(1),
+        deliverInZone(zone),
+        tap((state) => {
+          stale.set(state.stale);
+          // The first state in SSR is the last one.
+          if (hasErrored || (isServer && state.error !== null)) throw state.error;
+          retryError.set(asError(state.error));
+        }),
+        filter(({ loading }) => !loading),
         // A state that is neither loading nor an error has a value.
-        return value as T;
-      }),
-      distinctUntilChanged(),
-      isServer ? take(1) : identity,
-    );
+        map(({ value }) => value as T),
+        distinctUntilChanged(),
+      );
+    });
   };
   const resource = rxResource<T, R>({ ...options, stream, injector });
-  return Object.assign(resource, { stale: stale.asReadonly() });
+  return Object.assign(resource, {
+    stale: stale.asReadonly(),
+    retryError: retryError.asReadonly(),
+  });
 }
