@@ -1,4 +1,6 @@
-/** The orders with which the example starts. */
+/** The orders with which the example starts, and their changes. */
+
+import { exhaustMap, interval, tap } from 'rxjs';
 
 const MENU = [
   ['Tomato soup', 6.5],
@@ -10,6 +12,8 @@ const MENU = [
   ['Espresso', 2.4],
   ['Lemonade', 3.6],
 ];
+
+const STATUSES = ['open', 'served', 'paid'];
 
 const MINUTE = 60_000;
 
@@ -30,7 +34,40 @@ function createOrder(number, placed) {
   };
 }
 
-/** Creates 12 orders, one every 7 minutes until now. */
-export function createOrders(now = Date.now()) {
-  return Array.from({ length: 12 }, (_, i) => createOrder(i + 1, now - (12 - i) * 7 * MINUTE));
+/** Creates orders, 12 by default: one every 7 minutes until now, or closer together within 30 days. */
+export function createOrders(count = 12, now = Date.now()) {
+  const interval = Math.min(7, (30 * 24 * 60) / count) * MINUTE;
+  return Array.from({ length: count }, (_, i) => createOrder(i + 1, now - (count - i) * interval));
+}
+
+/**
+ * Changes `rate` orders a second until the subscriber leaves, ten times a second. Most changes are of one of the
+ * 200 latest orders: another total, or another status. One in ten is a new order.
+ */
+export function changeOrders(database, orders, rate) {
+  const latest = orders.slice(-200);
+  let [number, turn] = [orders.length, 0];
+  const nextBatch = () =>
+    Array.from(
+      { length: Math.round(((turn += 1) * rate) / 10) - Math.round(((turn - 1) * rate) / 10) },
+      (_, i) => {
+        const place = (turn * 37 + i * 11) % latest.length;
+        if (i % 10 === 9) return (latest[place] = createOrder((number += 1), Date.now()));
+        const order = latest[place];
+        if (i % 3 === 0) order.status = STATUSES[(STATUSES.indexOf(order.status) + 1) % 3];
+        else order.total = Number((5 + ((turn * 7 + i * 13) % 400) / 10).toFixed(2));
+        return order;
+      },
+    );
+  return interval(100).pipe(
+    // A slow server gets fewer batches.
+    exhaustMap(() => database.save(nextBatch())),
+    // A user was faster: these orders are left to the user.
+    tap(({ pending }) => {
+      for (const id of pending.keys()) {
+        const place = latest.findIndex(({ _id }) => _id === id);
+        if (place >= 0) latest[place] = createOrder((number += 1), Date.now());
+      }
+    }),
+  );
 }

@@ -1,20 +1,29 @@
 import { randomBytes } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Couch, isCorduroyError } from 'corduroy';
-import { firstValueFrom, fromEvent } from 'rxjs';
+import { firstValueFrom, fromEvent, lastValueFrom, takeUntil } from 'rxjs';
 import { openDatabase } from '../dashboard/couch.mjs';
-import { createOrders } from './orders.mjs';
+import { changeOrders, createOrders } from './orders.mjs';
 import { startServer } from './server.mjs';
 
 /** Serves the application until `quit` is aborted. Returns the exit code. */
-export async function run({ port, url }, quit) {
+export async function run({ port, url, orders: count, writes }, quit) {
   const closers = [];
   try {
     const quit$ = fromEvent(quit.signal, 'abort');
     const database = await openDatabase(url, quit, quit$, 'orders');
     closers.push(() => database.close());
     const users = await createUsers(database, url === undefined, closers);
-    await firstValueFrom(database.database.save(createOrders()));
+    const orders = createOrders(count);
+    for (let i = 0; i < count; i += 1_000) {
+      const saved = database.database.save(orders.slice(i, i + 1_000)).pipe(takeUntil(quit$));
+      await lastValueFrom(saved, { defaultValue: undefined });
+      quit.signal.throwIfAborted();
+    }
+    // The page sorts by the time, with or without a status before it.
+    for (const fields of [['placed'], ['status', 'placed']]) {
+      await firstValueFrom(database.database.indexes.create({ fields }));
+    }
     quit.signal.throwIfAborted();
     const server = await startServer(port, database);
     closers.push(() => server.close());
@@ -23,6 +32,15 @@ export async function run({ port, url }, quit) {
     for (const { name, password } of users) console.log(`Log in    ${name} / ${password}`);
     console.log(`Page      ${server.url}/`);
     console.log('          Ctrl-C to stop');
+    if (writes > 0) {
+      const changes = changeOrders(database.database, orders, writes).subscribe({
+        error: (error) => {
+          printError(error);
+          quit.abort(1);
+        },
+      });
+      closers.push(async () => changes.unsubscribe());
+    }
     await firstValueFrom(quit$);
     return quit.signal.reason;
   } catch (error) {

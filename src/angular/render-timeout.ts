@@ -2,10 +2,13 @@ import { defer, filter, identity, map, of, take, tap, timeout } from 'rxjs';
 import type { MonoTypeOperatorFunction } from 'rxjs';
 import { CorduroyError } from '../errors/corduroy-error.ts';
 import type { WithState } from '../live/live-query.ts';
-import { LONGEST_TIMER, duration } from '../operators/time.ts';
+import { invalidArgument } from '../model/invalid-argument.ts';
 
 /** The default of `renderTimeout`, in milliseconds. */
 const DEFAULT_TIMEOUT = 5_000;
+
+/** The longest delay of a timer, in milliseconds. The platforms run a longer timer at once. */
+const LONGEST_TIMER = 2_147_483_647;
 
 /**
  * The error of a signal or a resource in server-side rendering (SSR) if neither a value nor an error arrived
@@ -26,7 +29,10 @@ export class RenderTimeout extends CorduroyError {
 
 /** Returns the limit in milliseconds. @throws TypeError or RangeError if it is not a duration. */
 export function renderLimit(value: number | undefined, caller: string): number {
-  return value === undefined ? DEFAULT_TIMEOUT : duration(value, `${caller}: renderTimeout`);
+  if (value === undefined) return DEFAULT_TIMEOUT;
+  if (typeof value === 'number' && value >= 0) return value;
+  const ErrorClass = typeof value === 'number' ? RangeError : TypeError;
+  throw invalidArgument(`${caller}: renderTimeout`, 'milliseconds from 0', value, ErrorClass);
 }
 
 /**

@@ -1,21 +1,24 @@
-import { CurrencyPipe } from '@angular/common';
+import { CurrencyPipe, DecimalPipe } from '@angular/common';
 import { ChangeDetectionStrategy, Component, computed, inject, signal } from '@angular/core';
 import { RouterLink } from '@angular/router';
 import { liveSignal } from 'corduroy/angular';
+import { asPatches } from 'corduroy';
+import { animationFrameScheduler, auditTime, map, tap } from 'rxjs';
 import { ORDERS, STATUSES } from './order';
 import type { Status } from './order';
 import { OrderTimePipe, Today } from './order-time';
+import { VisibleRows } from './visible-rows';
 
 /** Shows the orders of one status. CouchDB selects them, and its changes keep the list up to date. */
 @Component({
   selector: 'app-orders-page',
-  imports: [CurrencyPipe, OrderTimePipe, RouterLink],
+  imports: [CurrencyPipe, DecimalPipe, OrderTimePipe, RouterLink],
   changeDetection: ChangeDetectionStrategy.OnPush,
   template: `
     <div class="heading">
       <h1>Orders</h1>
       <p class="count">
-        {{ sorted().length }} {{ sorted().length === 1 ? 'order' : 'orders' }} ·
+        {{ orders().length | number }} {{ orders().length === 1 ? 'order' : 'orders' }} ·
         {{ sum() | currency: 'EUR' }}
       </p>
       <nav class="segments filter" aria-label="Status">
@@ -37,8 +40,14 @@ import { OrderTimePipe, Today } from './order-time';
         <button class="quiet" type="button" (click)="orders.reload()">Retry</button>
       </p>
     }
-    <ul class="orders" [class.stale]="orders.stale()" [attr.aria-busy]="orders.isLoading()">
-      @for (order of sorted(); track order._id) {
+    <ul
+      class="orders"
+      [class.stale]="orders.stale()"
+      [attr.aria-busy]="orders.isLoading()"
+      [style.padding-top.px]="rows.range().above"
+      [style.padding-bottom.px]="rows.range().below"
+    >
+      @for (order of visible(); track order._id) {
         <li>
           <a [routerLink]="['/orders', order._id]">
             <span class="table">Table {{ order.table }}</span>
@@ -65,12 +74,29 @@ export class OrdersPage {
   protected readonly orders = liveSignal(
     () => {
       const status = this.filter();
-      return this.#db.find$({ selector: status === 'all' ? {} : { status } });
+      // The sort takes the fields of an index: of `placed`, or of `status` and `placed`.
+      const query =
+        status === 'all'
+          ? { selector: { placed: { $gt: '' } }, sort: [{ placed: 'desc' } as const] }
+          : {
+              selector: { status, placed: { $gt: '' } },
+              sort: [{ status: 'desc' } as const, { placed: 'desc' } as const],
+            };
+      return this.#db.find$(query).pipe(
+        // The page renders the list at most once a frame.
+        auditTime(0, animationFrameScheduler),
+        // A signal can skip values. Each patch follows the one before, so `tap` handles them all.
+        asPatches(),
+        tap((patch) => this.rows.follow(patch)),
+        map(({ list }) => list),
+      );
     },
     { initialValue: [], keepPrevious: true },
   );
-  protected readonly sorted = computed(() =>
-    [...this.orders()].sort((a, b) => (a.placed < b.placed ? 1 : -1)),
-  );
+  protected readonly rows = new VisibleRows(computed(() => this.orders().length));
+  protected readonly visible = computed(() => {
+    const { start, end } = this.rows.range();
+    return this.orders().slice(start, end);
+  });
   protected readonly sum = computed(() => this.orders().reduce((sum, { total }) => sum + total, 0));
 }
