@@ -1,4 +1,5 @@
 import { describe, expect, it } from '@jest/globals';
+import fc from 'fast-check';
 import { Subject, map, of } from 'rxjs';
 import { asPatches } from 'corduroy';
 import type { ListPatch } from 'corduroy';
@@ -91,6 +92,55 @@ describe('asPatches', () => {
     expect(seen[1]?.changed).toHaveLength(2);
     expect(byValue[1]?.added).toHaveLength(2);
     expect(() => asPatches('_id' as never)).toThrow(TypeError);
+  });
+
+  it('reads few keys, wherever the changes are', () => {
+    let reads = 0;
+    const docs = Array.from({ length: 1_000 }, (_, i) => doc(`d${i}`));
+    const next = [doc('new'), ...docs];
+    next[500] = doc('d499', 1);
+    next.splice(20, 0, ...next.splice(900, 1));
+    next.splice(980, 1);
+    const seen: ListPatch<Doc>[] = [];
+    const key = ({ _id }: Doc): string => {
+      reads += 1;
+      return _id;
+    };
+    const source = new Subject<readonly Doc[]>();
+    source.pipe(asPatches(key)).subscribe((patch) => seen.push(patch));
+    source.next(docs);
+    reads = 0;
+    source.next(next);
+    const [, patch] = seen;
+    expect(patch?.added.map(({ item }) => item._id)).toEqual(['new']);
+    expect(patch?.moved.map(({ item, from }) => [item._id, from])).toEqual([['d899', 899]]);
+    expect(patch?.changed.map(({ item }) => item._id)).toEqual(['d499']);
+    expect(patch?.removed.map(({ item }) => item._id)).toEqual(['d979']);
+    expect(reads).toBeLessThan(30);
+  });
+
+  it('moves as few items as possible', () => {
+    const numbers = fc.uniqueArray(fc.nat(60), { maxLength: 30 });
+    fc.assert(
+      fc.property(numbers, fc.infiniteStream(fc.nat()), (values, order) => {
+        const docs = values.map((n) => doc(`d${n}`));
+        const next = docs
+          .map((item) => ({ item, place: order.next().value as number }))
+          .sort((a, b) => a.place - b.place)
+          .map(({ item }) => item);
+        const [, patch] = patches(docs, next);
+        expect(apply(docs, patch as ListPatch<Doc>)).toEqual(next);
+        // The length of a longest subsequence in order, by a quadratic search.
+        const lengths: number[] = [];
+        next.forEach((item, i) => {
+          const below = next.slice(0, i).map((other, k) => {
+            return docs.indexOf(other) < docs.indexOf(item) ? (lengths[k] as number) : 0;
+          });
+          lengths.push(1 + Math.max(0, ...below));
+        });
+        expect(patch?.moved).toHaveLength(next.length - Math.max(0, ...lengths));
+      }),
+    );
   });
 
   it('describes random changes, with equal keys too, so that they can be applied', () => {

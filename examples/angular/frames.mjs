@@ -22,7 +22,6 @@ const { values } = parseArgs({
     screenshot: { type: 'string' },
   },
 });
-const duration = Number(values.seconds) * 1_000;
 
 const program = fileURLToPath(new URL('./demo.mjs', import.meta.url));
 const args = ['--orders', values.orders, '--writes', values.writes];
@@ -60,7 +59,7 @@ try {
     return Number(shown.replaceAll(',', '')) >= count;
   }, Number(values.orders));
   console.log(`Loaded ${values.orders} orders after ${Math.round(performance.now() - before)} ms`);
-  const result = await page.evaluate(measure, duration);
+  const result = await page.evaluate(measure, Number(values.seconds) * 1_000);
   if (values.screenshot !== undefined) await page.screenshot({ path: values.screenshot });
   const { frames, tasks, changes, rows } = result;
   const sorted = frames.toSorted((a, b) => a - b);
@@ -83,7 +82,7 @@ try {
 }
 
 /** Runs in the page: records frames and long tasks, and scrolls in the second half. */
-async function measure(duration) {
+async function measure(time) {
   const [frames, tasks] = [[], []];
   const observer = new PerformanceObserver((list) => {
     for (const { duration } of list.getEntries()) tasks.push(Math.round(duration));
@@ -98,11 +97,11 @@ async function measure(duration) {
   });
   const start = performance.now();
   let last = await new Promise(requestAnimationFrame);
-  while (performance.now() - start < duration) {
+  while (performance.now() - start < time) {
     const now = await new Promise(requestAnimationFrame);
     frames.push(now - last);
     last = now;
-    if (now - start > duration / 2) scrollBy(0, 40);
+    if (now - start > time / 2) scrollBy(0, 40);
   }
   scrollTo(0, 0);
   await new Promise((resolve) => setTimeout(resolve, 200));

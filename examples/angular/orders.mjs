@@ -36,8 +36,8 @@ function createOrder(number, placed) {
 
 /** Creates orders, 12 by default: one every 7 minutes until now, or closer together within 30 days. */
 export function createOrders(count = 12, now = Date.now()) {
-  const interval = Math.min(7, (30 * 24 * 60) / count) * MINUTE;
-  return Array.from({ length: count }, (_, i) => createOrder(i + 1, now - (count - i) * interval));
+  const distance = Math.min(7, (30 * 24 * 60) / count) * MINUTE;
+  return Array.from({ length: count }, (_, i) => createOrder(i + 1, now - (count - i) * distance));
 }
 
 /**

@@ -74,64 +74,151 @@ function defaultKey(item: unknown): unknown {
   return item;
 }
 
-/** Returns the difference between two lists. The equal beginning and end cost one comparison an item. */
+/** How far a walk through two lists looks for items that both have, in items. */
+const LOOKAHEAD = 16;
+
+/**
+ * Returns the difference between two lists. A walk pairs the items that stay in order: the same objects cost
+ * one comparison each. Only the items that it leaves are found by their keys.
+ */
 function difference<Item>(
   before: readonly Item[],
   list: readonly Item[],
   keyOf: (item: Item) => unknown,
 ): ListPatch<Item> {
-  const shorter = Math.min(before.length, list.length);
-  let start = 0;
-  while (start < shorter && before[start] === list[start]) start += 1;
-  let end = 0;
-  while (end < shorter - start && before.at(-1 - end) === list.at(-1 - end)) end += 1;
+  /** The former position of each item of the new list; -1 of an item that entered. */
+  const origins = new Int32Array(list.length).fill(-1);
+  const { left, entered, replaced } = pairInOrder(before, list, keyOf, origins);
 
-  /** The former positions of the items in between, by key: equal keys in their order. */
+  /** The former positions by key: equal keys in their order. */
   const positions = new Map<unknown, number[]>();
-  for (let i = before.length - end - 1; i >= start; i--) {
-    const key = keyOf(before[i] as Item);
+  for (let i = left.length - 1; i >= 0; i--) {
+    const index = left[i] as number;
+    const key = keyOf(before[index] as Item);
     const others = positions.get(key);
-    if (others === undefined) positions.set(key, [i]);
-    else others.push(i);
+    if (others === undefined) positions.set(key, [index]);
+    else others.push(index);
   }
   const added: Positioned<Item>[] = [];
-  const changed: Positioned<Item>[] = [];
-  const stayed: Moved<Item>[] = [];
-  for (let index = start; index < list.length - end; index++) {
+  for (const index of entered) {
     const item = list[index] as Item;
     const from = positions.get(keyOf(item))?.pop();
-    if (from === undefined) {
-      added.push({ item, index });
-      continue;
+    if (from === undefined) added.push({ item, index });
+    else {
+      origins[index] = from;
+      if (before[from] !== item) replaced.push(index);
     }
-    stayed.push({ item, index, from });
-    if (before[from] !== item) changed.push({ item, index });
   }
+  const changed = replaced
+    .sort((a, b) => a - b)
+    .map((index) => ({ item: list[index] as Item, index }));
   const removed = [...positions.values()]
     .flat()
     .sort((a, b) => a - b)
     .map((index) => ({ item: before[index] as Item, index }));
-  const fixed = longestIncreasing(stayed.map(({ from }) => from));
-  const moved = stayed.filter((_, i) => !fixed.has(i));
+  const moved =
+    entered.length === added.length
+      ? []
+      : outOfOrder(origins).map((index) => ({
+          item: list[index] as Item,
+          index,
+          from: origins[index] as number,
+        }));
   return { list, removed, added, moved, changed };
 }
 
-/** Returns the indexes of a longest increasing subsequence: the items that need not move. */
-function longestIncreasing(values: readonly number[]): ReadonlySet<number> {
-  /** For each length, the index of the smallest last value of such a subsequence. */
-  const tails: number[] = [];
-  const previous: number[] = [];
-  values.forEach((value, i) => {
-    let [low, high] = [0, tails.length];
+/**
+ * Writes the former positions of items that stay in order into `origins`. Returns the positions of the others in
+ * both lists, and of the items with other content in the new list, ascending.
+ */
+function pairInOrder<Item>(
+  before: readonly Item[],
+  list: readonly Item[],
+  keyOf: (item: Item) => unknown,
+  origins: Int32Array,
+): { readonly left: number[]; readonly entered: number[]; readonly replaced: number[] } {
+  const left: number[] = [];
+  const replaced: number[] = [];
+  const entered: number[] = [];
+  let [formerEnd, end] = [before.length, list.length];
+  while (formerEnd > 0 && end > 0 && before[formerEnd - 1] === list[end - 1]) {
+    formerEnd -= 1;
+    end -= 1;
+    origins[end] = formerEnd;
+  }
+  let [former, index] = [0, 0];
+  while (former < formerEnd && index < end) {
+    const [formerItem, item] = [before[former] as Item, list[index] as Item];
+    if (formerItem === item || keyOf(formerItem) === keyOf(item)) {
+      origins[index] = former;
+      if (formerItem !== item) replaced.push(index);
+      former += 1;
+      index += 1;
+      continue;
+    }
+    const skip = skipToSame(before, former, formerEnd, list, index, end);
+    for (let n = skip?.left ?? formerEnd - former; n > 0; n--) left.push(former++);
+    for (let n = skip?.entered ?? end - index; n > 0; n--) entered.push(index++);
+  }
+  while (former < formerEnd) left.push(former++);
+  while (index < end) entered.push(index++);
+  return { left, entered, replaced };
+}
+
+/** Returns how many items to skip in each list up to the next same object; null if none is near. */
+function skipToSame<Item>(
+  before: readonly Item[],
+  former: number,
+  formerEnd: number,
+  list: readonly Item[],
+  index: number,
+  end: number,
+): { readonly left: number; readonly entered: number } | null {
+  for (let distance = 1; distance <= 2 * LOOKAHEAD; distance++) {
+    for (let left = 0; left <= distance; left++) {
+      const entered = distance - left;
+      const isInside = former + left < formerEnd && index + entered < end;
+      if (isInside && before[former + left] === list[index + entered]) return { left, entered };
+    }
+  }
+  return null;
+}
+
+/**
+ * Returns the indexes of the items that must move, ascending: those outside a longest increasing subsequence of
+ * the former positions.
+ */
+function outOfOrder(origins: Int32Array): readonly number[] {
+  /** For each length, the index of the smallest last origin of such a subsequence. */
+  const tails = new Int32Array(origins.length);
+  const previous = new Int32Array(origins.length);
+  let length = 0;
+  const originAt = (rank: number): number => origins[tails[rank] as number] as number;
+  origins.forEach((origin, index) => {
+    if (origin === -1) return;
+    let [low, high] = [0, length];
+    // Most items stay in order, so their place is the end.
+    if (length > 0 && originAt(length - 1) < origin) low = length;
+    else if (length > 1 && originAt(length - 2) < origin) low = high = length - 1;
     while (low < high) {
       const middle = (low + high) >> 1;
-      if ((values[tails[middle] as number] as number) < value) low = middle + 1;
+      if (originAt(middle) < origin) low = middle + 1;
       else high = middle;
     }
-    previous[i] = low === 0 ? -1 : (tails[low - 1] as number);
-    tails[low] = i;
+    previous[index] = low === 0 ? -1 : (tails[low - 1] as number);
+    tails[low] = index;
+    if (low === length) length += 1;
   });
-  const indexes = new Set<number>();
-  for (let i = tails.at(-1) ?? -1; i !== -1; i = previous[i] as number) indexes.add(i);
+  const stays = new Uint8Array(origins.length);
+  for (
+    let i = length === 0 ? -1 : (tails[length - 1] as number);
+    i !== -1;
+    i = previous[i] as number
+  )
+    stays[i] = 1;
+  const indexes: number[] = [];
+  origins.forEach((origin, index) => {
+    if (origin !== -1 && stays[index] === 0) indexes.push(index);
+  });
   return indexes;
 }
