@@ -155,12 +155,15 @@ interface Example {
 }
 
 /** Starts the example, runs the test, and checks that the example leaves no files behind. */
-function withExample(test: (example: Example) => Promise<void>): () => Promise<void> {
+function withExample(
+  test: (example: Example) => Promise<void>,
+  options: readonly string[] = [],
+): () => Promise<void> {
   return async () => {
     const upstream = await Upstream.start();
     const browser = await launchChromium();
     try {
-      const args = ['examples/angular/demo.mjs', '--url', upstream.url];
+      const args = ['examples/angular/demo.mjs', '--url', upstream.url, ...options];
       const demo = new Demo(process.execPath, args);
       const url = await demo.page();
       const users = [...demo.output.matchAll(/^Log in {4}(\S+) \/ (\S+)$/gm)].map(
@@ -340,6 +343,46 @@ describe('the example in Angular', () => {
       await page.waitForFunction(() => /€8\.80/.test(document.body.innerText));
       expect(errors).toEqual([]);
     }),
+    TIMEOUT,
+  );
+
+  run(
+    named('renders only the rows in view of a long list, and keeps them in place'),
+    withExample(
+      async ({ browser, url, kitchen, orders }) => {
+        const [page, errors] = await open(browser, url);
+        await logIn(page, kitchen);
+        await page.click('.filter button:text-is("all")');
+        await page.waitForSelector('.count:has-text("3,000 orders")');
+        expect(await page.locator('.orders li').count()).toBeLessThan(60);
+        expect(await first(page)).toMatch(/Table 1\b/);
+
+        // The last rows are there after a scroll to the end.
+        await page.evaluate(() => scrollTo(0, document.body.scrollHeight));
+        await page.waitForSelector('.orders a[href$="/order-001"]');
+        expect(await page.locator('.orders li').count()).toBeLessThan(60);
+
+        // An order enters at the top, and the rows in view stay in their place.
+        await page.evaluate(() => scrollBy(0, -5_000));
+        await page.waitForSelector('.orders a[href$="/order-001"]', { state: 'detached' });
+        const place = (): Promise<string> =>
+          page.evaluate(() => {
+            const link = document.elementFromPoint(190, 400)?.closest('a');
+            return `${link?.href} at ${Math.round(link?.getBoundingClientRect().top ?? 0)}`;
+          });
+        const before = await place();
+        const order = await firstValueFrom(orders.get('order-001'));
+        const { _rev: _, ...fields } = order;
+        const late = { ...fields, _id: 'late', placed: new Date().toISOString() };
+        await firstValueFrom(orders.save(late));
+        await page.waitForSelector('.count:has-text("3,001 orders")');
+        await page.evaluate(() => new Promise(requestAnimationFrame));
+        expect(before).toMatch(/order-\d+ at \d+/);
+        expect(await place()).toBe(before);
+        expect(errors).toEqual([]);
+      },
+      ['--orders', '3000'],
+    ),
     TIMEOUT,
   );
 
