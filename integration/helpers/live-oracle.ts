@@ -127,46 +127,49 @@ export async function runOracle(options: OracleOptions): Promise<OracleOutcome> 
     watch(name, live(db)),
     fresh,
   ]);
+  const editors: Watched[] = [];
   const edits = EDITED.map((id) => db.edit$(id, { debounce: 20, backoff: { initialDelay: 20 } }));
   for (const [i, edit] of edits.entries()) {
-    pairs.push([
-      watch(`edit$ ${EDITED[i]}`, edit),
-      (fresh) => editState(fresh, EDITED[i] as string),
-    ]);
+    const editor = watch(`edit$ ${EDITED[i]}`, edit);
+    editors.push(editor);
+    pairs.push([editor, (fresh) => editState(fresh, EDITED[i] as string)]);
   }
 
-  for (let left = writes; left > 0; left -= PER_ROUND) {
-    round += 1;
-    writer.log.length = 0;
-    const heal = disturb(proxy, writer);
-    for (let i = 0; i < Math.min(left, PER_ROUND); i += AT_ONCE) {
-      await writer.write(AT_ONCE);
-      if (writer.chance(0.3)) editOne(edits, writer);
-      if (writer.chance(0.2)) proxy.cut(isFeed);
-      if (writer.chance(0.3)) pairs[writer.below(pairs.length)]?.[0].start();
+  try {
+    for (let left = writes; left > 0; left -= PER_ROUND) {
+      round += 1;
+      writer.log.length = 0;
+      const heal = disturb(proxy, writer);
+      for (let i = 0; i < Math.min(left, PER_ROUND); i += AT_ONCE) {
+        await writer.write(AT_ONCE);
+        if (writer.chance(0.3)) editOne(edits, editors, writer);
+        if (writer.chance(0.2)) proxy.cut(isFeed);
+        if (writer.chance(0.3)) pairs[writer.below(pairs.length)]?.[0].start();
+      }
+      await heal();
+      // Nothing else is written, unless an editor saves: it is compared like the others.
+      await Promise.all(
+        pairs.map(async ([watched, fresh]) => {
+          comparisons += 1;
+          const detail = await untilEqual(watched, () => firstValueFrom(fresh(direct)));
+          if (detail === null) return;
+          const log = writer.log.join('\n    ');
+          failures.push({
+            query: watched.name,
+            rule: 'differs from a fresh read',
+            round,
+            detail: `${detail}\n  writes of the round:\n    ${log}`,
+          });
+        }),
+      );
+      proxy.requests.length = 0;
+      // A query that is wrong once may stay wrong: later rounds would only wait for it.
+      if (failures.some(({ rule }) => rule !== 'emitted an equal value again')) break;
     }
-    await heal();
-    // Nothing else is written, unless an editor saves: it is compared like the others.
-    await Promise.all(
-      pairs.map(async ([watched, fresh]) => {
-        comparisons += 1;
-        const detail = await untilEqual(watched, () => firstValueFrom(fresh(direct)));
-        if (detail === null) return;
-        const log = writer.log.join('\n    ');
-        failures.push({
-          query: watched.name,
-          rule: 'differs from a fresh read',
-          round,
-          detail: `${detail}\n  writes of the round:\n    ${log}`,
-        });
-      }),
-    );
-    proxy.requests.length = 0;
-    // A query that is wrong once may stay wrong: later rounds would only wait for it.
-    if (failures.some(({ rule }) => rule !== 'emitted an equal value again')) break;
+  } finally {
+    for (const [watched] of pairs) watched.stop();
   }
   const emissions = pairs.reduce((sum, [watched]) => sum + watched.emissions, 0);
-  for (const [watched] of pairs) watched.stop();
   return { failures, queries: pairs.length, comparisons, emissions };
 }
 
@@ -190,11 +193,17 @@ function editState(db: Database<Item>, id: string): Observable<unknown> {
     );
 }
 
-function editOne(edits: readonly LiveEdit<Item>[], writer: OracleWriter): void {
+function editOne(
+  edits: readonly LiveEdit<Item>[],
+  editors: readonly Watched[],
+  writer: OracleWriter,
+): void {
   const at = writer.below(edits.length);
   const edit = edits[at] as LiveEdit<Item>;
   const note = `note ${writer.below(1000)}`;
   const deletes = writer.chance(0.15);
+  // An editor refuses edits until it has read the document.
+  if (editors[at]?.last === undefined) return;
   writer.log.push(`edit$ ${EDITED[at]}: ${deletes ? 'delete' : note}`);
   if (deletes) edit.delete();
   else edit.patch({ note });
