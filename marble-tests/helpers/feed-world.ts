@@ -2,7 +2,7 @@ import { ConnectionError } from '../../src/errors/connection-error.ts';
 import type { Sequence } from '../../src/model/change.ts';
 import type { FeedProtocol } from '../../src/changes/feed-model.ts';
 import { step } from '../../src/changes/feed-core.ts';
-import { feedCore } from '../../src/changes/feed-model.ts';
+import { feedCore } from '../../src/changes/feed-draft.ts';
 import type {
   CoreOptions,
   Failure,

@@ -62,6 +62,7 @@ export function httpClientTransport(options: HttpClientTransportOptions = {}): T
   toBody(OPTIONS, options, 'httpClientTransport');
   const { http = inject(HttpClient), feeds = fetchTransport() } = options;
   return {
+    budget: feeds.budget ?? null,
     send: (request) => (request.endless === true ? feeds.send(request) : exchange(http, request)),
   };
 }

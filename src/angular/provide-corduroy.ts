@@ -96,6 +96,7 @@ export function applicationTransport(
 ): Transport {
   const { zone, tasks, scheduler, isServer } = application;
   return {
+    budget: transport.budget ?? null,
     send(request) {
       if (request.endless === true) {
         if (isServer) return NEVER;

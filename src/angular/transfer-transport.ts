@@ -34,6 +34,7 @@ export function recordingTransport(
   transfer: Transfer,
 ): Transport {
   return {
+    budget: transport.budget ?? null,
     send(request) {
       const exchange$ = transport.send(request);
       const key = keyOf(request, urls);
@@ -77,6 +78,7 @@ export function replayingTransport(
 ): Transport {
   let hasWritten = false;
   return {
+    budget: transport.budget ?? null,
     send: (request) =>
       new Observable((subscriber) => {
         const key = keyOf(request, urls);

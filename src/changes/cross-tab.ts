@@ -2,7 +2,6 @@
 import {
   EMPTY,
   NEVER,
-  Observable,
   catchError,
   combineLatest,
   defer,
@@ -14,6 +13,7 @@ import {
   tap,
   throwError,
 } from 'rxjs';
+import { LockDenied, platformLocks } from '../http/connection-budget.ts';
 import type { CrossTab } from './feed-model.ts';
 import { Feed } from './feed.ts';
 import { TabFeed } from './tab-feed.ts';
@@ -92,42 +92,11 @@ export function crossTab(options: CrossTabOptions = {}): CrossTab {
 }
 
 function platformLock(): TabLock | null {
-  // Old versions of Node and insecure origins have no locks, contrary to the types.
-  const { locks } = (globalThis.navigator ?? {}) as { readonly locks?: LockManager };
-  return locks === undefined ? null : webLock(locks);
+  const request = platformLocks();
+  if (request === null) return null;
+  return (name, steal) => request(name, steal ? 'steal' : 'wait').pipe(map(() => undefined));
 }
 
 function platformChannel(): ((name: string) => TabChannel) | null {
   return typeof BroadcastChannel === 'undefined' ? null : (name) => new BroadcastChannel(name);
-}
-
-/** Returns a lock over Web Locks, which all tabs of one origin share. */
-function webLock(locks: LockManager): TabLock {
-  return (name, steal) =>
-    new Observable((subscriber) => {
-      const aborter = new AbortController();
-      const released = new Promise<void>((resolve) => subscriber.add(resolve));
-      const hold = (): Promise<void> => {
-        subscriber.next();
-        return released;
-      };
-      locks.request(name, steal ? { steal } : { signal: aborter.signal }, hold).then(
-        () => subscriber.complete(),
-        (error: unknown) => {
-          if (isAbort(error)) subscriber.complete();
-          // A sandboxed frame, or a browser that blocks cookies, refuses locks.
-          else subscriber.error(new LockDenied());
-        },
-      );
-      return () => aborter.abort();
-    });
-}
-
-/** The error of a lock that the platform refuses. It never leaves the tab. */
-class LockDenied extends Error {}
-
-function isAbort(error: unknown): boolean {
-  return (
-    typeof error === 'object' && error !== null && 'name' in error && error.name === 'AbortError'
-  );
 }

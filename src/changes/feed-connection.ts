@@ -1,4 +1,4 @@
-import { Observable, concatMap, mergeMap, takeWhile } from 'rxjs';
+import { Observable, concatMap, map, mergeMap, takeWhile } from 'rxjs';
 import type { Subscriber } from 'rxjs';
 import { isCorduroyError } from '../errors/corduroy-error.ts';
 import { describeCause } from '../errors/redact.ts';
@@ -12,6 +12,7 @@ import { lines } from '../operators/lines.ts';
 import { guarded } from '../operators/to-observable.ts';
 import { lastSequence } from './changes-request.ts';
 import type { FeedCommand, FeedEvent } from './feed-model.ts';
+import { look } from './feed-source.ts';
 import type { FeedSource, Sequenced } from './feed-source.ts';
 import type { Sequence } from '../model/change.ts';
 
@@ -53,6 +54,20 @@ export function openConnection<Item extends Sequenced>(
     }),
   );
   return bounded$.pipe(takeWhile(({ type }) => type !== 'ended', true));
+}
+
+/** Asks the server a question at each subscription. */
+export function ask<Item extends Sequenced>(
+  source: FeedSource<Item>,
+  { id, question, after, wait, timeout }: FeedCommand & { readonly type: 'ask' },
+): Observable<FeedEvent> {
+  if (question === 'more') {
+    const looked$ = look(source, after, wait, timeout);
+    return looked$.pipe(map((found) => ({ type: 'looked', id, after, ...found })));
+  }
+  const answer$: Observable<string | null> =
+    question === 'identity' ? source.identity(timeout) : source.currentSequence(timeout);
+  return answer$.pipe(map((value) => ({ type: 'answered', id, question, value })));
 }
 
 function readConnection<Item extends Sequenced>(

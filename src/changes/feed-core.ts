@@ -1,18 +1,16 @@
 import type { Sequence } from '../model/change.ts';
 import { backoff } from '../operators/retry-policy.ts';
+import { FeedDraft } from './feed-draft.ts';
 import type {
   Failure,
+  FeedConnection,
   FeedCommand,
+  FeedCore,
   FeedInput,
   Question,
-  Report,
   Trouble,
-  FeedConnection,
-  FeedCore,
 } from './feed-model.ts';
-import { createConnection } from './feed-model.ts';
 import * as pace from './feed-pace.ts';
-import type { FeedProtocol } from './feed-model.ts';
 
 /** Returns the state after an event, and what to do. Pure: the arguments are left alone. */
 export function step(
@@ -28,23 +26,12 @@ export function step(
   return turn;
 }
 
-/** One step: a draft of the next state, and the commands. */
-class Turn {
-  readonly core: { -readonly [K in keyof FeedCore]: FeedCore[K] };
-  readonly commands: FeedCommand[] = [];
-  readonly #at: number;
-  readonly #random: number;
-
-  constructor(core: FeedCore, { at, random }: FeedInput) {
-    this.core = { ...core };
-    this.#at = at;
-    this.#random = random;
-  }
-
+/** One step: its decisions. */
+class Turn extends FeedDraft {
   take(input: FeedInput): void {
     const { core } = this;
     if (core.phase === 'ended') return;
-    if ('id' in input) return this.#hear(input, this.#find(input.id));
+    if ('id' in input) return this.#hear(input, this.find(input.id));
     switch (input.type) {
       case 'start':
         return core.phase === 'idle' ? this.#begin() : undefined;
@@ -61,27 +48,32 @@ class Turn {
         core.demand = true;
         return this.#tick();
       case 'stopped':
-        this.#closeAll();
+        this.closeAll();
         core.phase = 'ended';
     }
   }
 
   /** Takes what a connection or its question brought. */
   #hear(input: FeedInput & { readonly id: number }, connection: FeedConnection | null): void {
+    const { core } = this;
     // A connection that was closed may still send what was under way.
     if (connection === null) return;
     const waits = input.type === 'items' || input.type === 'ended';
     if (waits && !connection.verified) {
-      this.#update(connection, { held: { input, before: connection.held } });
+      this.update(connection, { held: { input, before: connection.held } });
       return;
     }
     switch (input.type) {
+      case 'crowded':
+        core.crowded = input.value;
+        this.closeAll();
+        return this.#connect();
       case 'opened':
         return this.#opened(connection);
       case 'items':
         return this.#deliver(connection, input.items, input.seq);
       case 'heartbeat':
-        this.#update(connection, { heardAt: this.#at });
+        this.update(connection, { heardAt: this.at });
         return connection.verified ? this.#succeed() : undefined;
       case 'ended':
         return this.#ended(connection, input.seq, input.pending);
@@ -96,20 +88,8 @@ class Turn {
     }
   }
 
-  #find(id: number): FeedConnection | null {
-    const { main, rival } = this.core;
-    return [main, rival].find((connection) => connection?.id === id) ?? null;
-  }
-
-  #update(connection: FeedConnection, change: Partial<FeedConnection>): FeedConnection {
-    const updated = { ...connection, ...change };
-    if (this.core.main?.id === connection.id) this.core.main = updated;
-    else this.core.rival = updated;
-    return updated;
-  }
-
   #begin(): void {
-    this.core.lastSuccess = this.#at;
+    this.core.lastSuccess = this.at;
     this.#connect();
   }
 
@@ -118,57 +98,32 @@ class Turn {
     core.connectAt = Infinity;
     core.giveUpAt = Infinity;
     const { kind } = core.options;
-    const polls = pace.nextIsPoll(core, this.#at);
+    const polls = pace.nextIsPoll(core, this.at);
     const protocol = polls ? 'longpoll' : kind === 'eventsource' ? kind : 'continuous';
-    // A feed that polls stays live between two polls.
-    const stays = core.phase === 'live' && (polls || core.bufferedAt !== null);
-    if (!stays) {
+    // A feed that polls stays live until the next connection is.
+    if (core.phase !== 'live' || core.protocol !== 'longpoll') {
       core.phase = 'connecting';
-      this.#report({ status: 'connecting', attempt: core.attempt });
+      this.report({ status: 'connecting', attempt: core.attempt });
     }
     if (!core.demand) {
-      core.connectAt = this.#at;
+      core.connectAt = this.at;
       return;
     }
-    core.main = this.#create(protocol);
-    if (core.seq === 'now') this.#ask(core.main, 'sequence');
-    else this.#open(core.main);
-  }
-
-  #create(protocol: FeedProtocol): FeedConnection {
-    const { core } = this;
-    core.lastId += 1;
-    return createConnection(core, protocol, this.#at);
-  }
-
-  #open({ id, protocol }: FeedConnection): void {
-    const { core } = this;
-    const { seq: since, heartbeat, remaining } = core;
-    const isPoll = protocol === 'longpoll';
-    const limit = isPoll ? Math.min(remaining, core.options.pollLimit) : remaining;
-    const timeout = isPoll ? pace.pollPatience(core) : pace.longestSilence(core.heartbeat);
-    const wait = pace.pollWait(core);
-    this.commands.push({ type: 'open', id, protocol, since, limit, heartbeat, wait, timeout });
-    if (!isPoll) core.raceAt = this.#at + pace.raceDelay(core);
-  }
-
-  #ask({ id }: FeedConnection, question: Question): void {
-    const { seq: after, heartbeat } = this.core;
-    const timeout = pace.longestSilence(heartbeat);
-    const wait = pace.shortWait(heartbeat);
-    this.commands.push({ type: 'ask', id, question, after, wait, timeout });
+    core.main = this.create(protocol);
+    if (core.seq === 'now') this.ask(core.main, 'sequence');
+    else this.open(core.main);
   }
 
   #resolved(connection: FeedConnection, seq: Sequence | null): void {
     this.core.seq = seq ?? this.core.seq;
-    this.#open(this.#update(connection, { requestedAt: this.#at, startedAfter: this.core.seq }));
+    this.open(this.update(connection, { requestedAt: this.at, startedAfter: this.core.seq }));
   }
 
   #opened(connection: FeedConnection): void {
-    this.#ask(this.#update(connection, { opened: true }), 'identity');
+    this.ask(this.update(connection, { opened: true }), 'identity');
     if (connection.id === this.core.rival?.id) return;
     this.core.raceAt = Infinity;
-    this.#close('rival');
+    this.close('rival');
   }
 
   #identified(connection: FeedConnection, identity: string | null): void {
@@ -177,7 +132,7 @@ class Turn {
     if (core.identity !== null && identity !== null && identity !== core.identity)
       return this.#fail('replaced');
     core.identity = identity ?? core.identity;
-    this.#update(connection, { verified: true, held: null });
+    this.update(connection, { verified: true, held: null });
     if (connection.id === core.main?.id) this.#live();
     const held: FeedInput[] = [];
     for (let one = connection.held; one !== null; one = one.before) held.push(one.input);
@@ -189,20 +144,23 @@ class Turn {
     const { core } = this;
     const { protocol } = core.main ?? { protocol: 'longpoll' };
     if (protocol !== 'longpoll') {
-      core.lookAt = this.#at + pace.lookDelay(core);
-      if (core.bufferedAt !== null) this.#remember(null);
+      core.lookAt = this.at + pace.lookDelay(core);
+      if (core.bufferedAt !== null) this.remember(null);
     }
-    if (core.phase === 'live' && core.protocol === protocol) return;
+    const pollInterval = core.crowded ? pace.CROWDED_INTERVAL : null;
+    const isSame = core.protocol === protocol && core.pollInterval === pollInterval;
+    if (core.phase === 'live' && isSame) return;
     if (core.phase !== 'live') core.connections += 1;
-    core.phase = 'live';
-    core.protocol = protocol;
-    this.#report({ status: 'live', connections: core.connections, protocol });
+    Object.assign(core, { phase: 'live', protocol, pollInterval });
+    const { connections } = core;
+    const interval = pollInterval === null ? {} : { pollInterval };
+    this.report({ status: 'live', connections, protocol, ...interval });
   }
 
   #deliver(connection: FeedConnection, items: readonly unknown[], seq: Sequence | null): void {
     const { core } = this;
     this.#succeed(connection);
-    this.#update(connection, { received: connection.received + items.length, heardAt: this.#at });
+    this.update(connection, { received: connection.received + items.length, heardAt: this.at });
     core.seq = seq ?? core.seq;
     core.remaining -= items.length;
     core.reopened = 0;
@@ -215,10 +173,10 @@ class Turn {
   #succeed(connection?: FeedConnection): void {
     const { core } = this;
     core.attempt = 0;
-    core.lastSuccess = this.#at;
+    core.lastSuccess = this.at;
     if (connection === undefined || connection.id !== core.rival?.id) return;
     this.#takeOver();
-    this.#remember(this.#at);
+    this.remember(this.at);
   }
 
   /** Makes the rival the main connection. */
@@ -226,36 +184,26 @@ class Turn {
     const { core } = this;
     const { rival } = core;
     core.rival = null;
-    this.#close('main');
+    this.close('main');
     core.main = rival;
     core.raceAt = Infinity;
     if (rival?.verified === true) this.#live();
   }
 
-  #remember(bufferedAt: number | null): void {
-    this.core.bufferedAt = bufferedAt;
-    this.commands.push({ type: 'remember', buffered: bufferedAt !== null });
-  }
-
   #ended(connection: FeedConnection, seq: Sequence, pending: number | null): void {
     const { core } = this;
     this.#succeed(connection);
-    if (seq !== core.seq) this.#progress(seq);
+    if (seq !== core.seq) this.progress(seq);
     const isLast = pending === null ? connection.received === 0 : pending === 0;
     if (core.options.kind === 'normal' && isLast) return this.#complete();
-    this.#closeAll();
-    const { pause, ...counts } = pace.paceAfter(core, connection, this.#at);
+    this.closeAll();
+    const { pause, ...counts } = pace.paceAfter(core, connection, this.at);
     Object.assign(core, counts);
-    core.connectAt = this.#at + pause;
+    core.connectAt = this.at + pause;
     // The first poll does not wait for items, so that it may end soon without one.
     if (core.fruitless > 1)
       this.#wait('ends at once', core.fruitless, this.#backoff(core.fruitless));
     this.#tick();
-  }
-
-  #progress(seq: Sequence): void {
-    this.core.seq = seq;
-    this.commands.push({ type: 'progress', seq });
   }
 
   #failed(connection: FeedConnection, failure: Failure, question: Question | null): void {
@@ -264,14 +212,14 @@ class Turn {
     if (question === 'more') return;
     const { heardAt, protocol, requestedAt, verified } = connection;
     const isPoll = protocol === 'longpoll';
-    if (connection.id === core.rival?.id) return this.#close('rival');
+    if (connection.id === core.rival?.id) return this.close('rival');
     const isSilent = failure.silent && question === null;
     if (isSilent && isPoll) core.patience += 1;
     if (isSilent && core.options.kind === 'auto' && !isPoll && heardAt === null)
-      this.#remember(this.#at);
+      this.remember(this.at);
     if (core.rival !== null) return this.#takeOver();
-    this.#closeAll();
-    const silence = this.#at - (heardAt ?? requestedAt);
+    this.closeAll();
+    const silence = this.at - (heardAt ?? requestedAt);
     if (verified && !isPoll) Object.assign(core, pace.heartbeatAfter(core, silence));
     this.#retry(failure);
   }
@@ -279,12 +227,12 @@ class Turn {
   #retry(failure: Failure): void {
     const { core } = this;
     const { tolerance } = core.options;
-    const isPatient = tolerance > 0 && this.#at - core.lastSuccess <= tolerance;
+    const isPatient = tolerance > 0 && this.at - core.lastSuccess <= tolerance;
     if (failure.transient && isPatient) {
       core.attempt += 1;
       this.#wait(failure, core.attempt, Math.max(this.#backoff(core.attempt), failure.retryAfter));
     } else if (failure.recovers && tolerance > 0) {
-      core.giveUpAt = this.#at + tolerance;
+      core.giveUpAt = this.at + tolerance;
       core.trouble = failure;
       this.#wait(failure, core.attempt, Infinity);
     } else {
@@ -293,24 +241,24 @@ class Turn {
   }
 
   #backoff(attempt: number): number {
-    return backoff(attempt, { ...this.core.options.backoff, random: () => this.#random });
+    return backoff(attempt, { ...this.core.options.backoff, random: () => this.random });
   }
 
   #wait(trouble: Trouble, attempt: number, delay: number): void {
     this.core.phase = 'waiting';
-    this.core.connectAt = this.#at + delay;
-    this.#report({ status: 'waiting', attempt, delay, trouble });
+    this.core.connectAt = this.at + delay;
+    this.report({ status: 'waiting', attempt, delay, trouble });
   }
 
   #tick(): void {
     const { core } = this;
-    const isDue = (time: number): boolean => time <= this.#at;
+    const isDue = (time: number): boolean => time <= this.at;
     if (isDue(core.giveUpAt) && core.trouble !== null) return this.#fail(core.trouble);
     if (isDue(core.connectAt) && core.demand) return this.#connect();
     if (isDue(core.raceAt)) {
       core.raceAt = Infinity;
-      core.rival = this.#create('longpoll');
-      this.#open(core.rival);
+      core.rival = this.create('longpoll');
+      this.open(core.rival);
     }
     if (isDue(core.lookAt)) this.#look();
   }
@@ -320,32 +268,32 @@ class Turn {
     const { core } = this;
     const { main } = core;
     const { filtered } = core.options;
-    core.lookAt = filtered ? this.#at + pace.lookDelay(core) : Infinity;
+    core.lookAt = filtered ? this.at + pace.lookDelay(core) : Infinity;
     if (main === null || !(filtered || pace.mayBeHeldBack(core))) return;
-    if (!main.suspected) return this.#ask(main, 'more');
+    if (!main.suspected) return this.ask(main, 'more');
     core.reopened += 1;
-    if (core.reopened > 1) this.#remember(this.#at);
+    if (core.reopened > 1) this.remember(this.at);
     this.#reconnect();
   }
 
   #looked(connection: FeedConnection, { after, more, seq }: FeedInput & { type: 'looked' }): void {
     const { core } = this;
     if (after !== core.seq) return;
-    if (!more && seq !== null && seq !== after) this.#progress(seq);
+    if (!more && seq !== null && seq !== after) this.progress(seq);
     if (!more || core.options.filtered || connection.received > 0) return;
     // They may be under way at this moment.
-    this.#update(connection, { suspected: true });
-    core.lookAt = this.#at + pace.ARRIVAL_DELAY;
+    this.update(connection, { suspected: true });
+    core.lookAt = this.at + pace.ARRIVAL_DELAY;
   }
 
   #suspend(): void {
-    this.#closeAll();
+    this.closeAll();
     this.core.phase = 'paused';
-    this.#report({ status: 'paused' });
+    this.report({ status: 'paused' });
   }
 
   #reconnect(): void {
-    this.#closeAll();
+    this.closeAll();
     this.core.phase = 'connecting';
     this.#connect();
   }
@@ -356,42 +304,20 @@ class Turn {
     const { main } = core;
     if (core.phase === 'waiting' && core.connectAt < Infinity) return this.#reconnect();
     if (main === null) return;
-    const silence = this.#at - (main.heardAt ?? main.requestedAt);
+    const silence = this.at - (main.heardAt ?? main.requestedAt);
     if (isNew || silence > pace.longestSilence(core.heartbeat)) this.#reconnect();
   }
 
   #complete(): void {
-    this.#closeAll();
+    this.closeAll();
     this.core.phase = 'ended';
     this.commands.push({ type: 'complete' });
   }
 
   #fail(trouble: Trouble): void {
-    this.#closeAll();
+    this.closeAll();
     this.core.phase = 'ended';
-    this.#report({ status: 'failed', trouble });
+    this.report({ status: 'failed', trouble });
     this.commands.push({ type: 'fail', trouble });
-  }
-
-  #close(which: 'main' | 'rival'): void {
-    const { id } = this.core[which] ?? { id: null };
-    if (id === null) return;
-    this.core[which] = null;
-    this.commands.push({ type: 'close', id });
-  }
-
-  #closeAll(): void {
-    this.#close('main');
-    this.#close('rival');
-    Object.assign(this.core, {
-      connectAt: Infinity,
-      raceAt: Infinity,
-      lookAt: Infinity,
-      giveUpAt: Infinity,
-    });
-  }
-
-  #report(state: Report): void {
-    this.commands.push({ type: 'report', state });
   }
 }

@@ -12,12 +12,14 @@ export type FeedState =
   | { readonly status: 'connecting'; readonly attempt: number }
   /**
    * The server sends changes and heartbeats. `connections` counts how often the feed has become live
-   * since the first subscriber came. `protocol` tells how it listens.
+   * since the first subscriber came. `protocol` tells how it listens. `pollInterval` is set if the browser
+   * has no connection left for the feed: it then polls that often, in milliseconds.
    */
   | {
       readonly status: 'live';
       readonly connections: number;
       readonly protocol: FeedProtocol;
+      readonly pollInterval?: number;
     }
   /**
    * The feed waits `delay` milliseconds before it connects again, because of `error`. A delay of
@@ -102,6 +104,8 @@ export interface Failure {
 export type FeedEvent =
   /** The feed starts. */
   | { readonly type: 'start' }
+  /** Whether the platform has no connection left for one that waits. Another one must be opened. */
+  | { readonly type: 'crowded'; readonly id: number; readonly value: boolean }
   /** The server accepted the request. */
   | { readonly type: 'opened'; readonly id: number }
   /** Items came. */
@@ -165,7 +169,7 @@ export type Trouble = Failure | 'replaced' | 'ends at once';
 /** The state of a feed, as the core reports it. */
 export type Report =
   | { readonly status: 'connecting'; readonly attempt: number }
-  | { readonly status: 'live'; readonly connections: number; readonly protocol: FeedProtocol }
+  | (FeedState & { readonly status: 'live' })
   | {
       readonly status: 'waiting';
       readonly attempt: number;
@@ -241,8 +245,11 @@ export type Phase = 'idle' | 'connecting' | 'live' | 'waiting' | 'paused' | 'end
 export interface FeedCore {
   readonly options: CoreOptions;
   readonly phase: Phase;
-  /** The protocol of the last connection that became live. */
+  /** The protocol of the last connection that became live, and how often it polls; null if it waits. */
   readonly protocol: FeedProtocol;
+  readonly pollInterval: number | null;
+  /** Whether the platform has no connection left for one that waits. */
+  readonly crowded: boolean;
   /** The sequence of the last item delivered: the next connection starts after it. */
   readonly seq: Sequence;
   /** How many items may still come before `limit` is reached. */
@@ -277,59 +284,4 @@ export interface FeedCore {
   /** How often the patience with a silent poll was doubled. */
   readonly patience: number;
   readonly demand: boolean;
-}
-
-/** Returns the state of a feed that has not started. */
-export function feedCore(
-  options: CoreOptions,
-  since: Sequence,
-  limit: number,
-  bufferedAt: number | null,
-): FeedCore {
-  return {
-    options,
-    phase: 'idle',
-    protocol: 'longpoll',
-    seq: since,
-    remaining: limit,
-    heartbeat: options.heartbeat,
-    main: null,
-    rival: null,
-    lastId: 0,
-    identity: null,
-    connections: 0,
-    attempt: 0,
-    lastSuccess: 0,
-    connectAt: Infinity,
-    raceAt: Infinity,
-    lookAt: Infinity,
-    giveUpAt: Infinity,
-    trouble: null,
-    bufferedAt,
-    reopened: 0,
-    fruitless: 0,
-    quick: 0,
-    lastSilence: null,
-    patience: 0,
-    demand: true,
-  };
-}
-
-/** Returns a connection that was just requested. */
-export function createConnection(
-  { lastId: id, seq: startedAfter }: FeedCore,
-  protocol: FeedProtocol,
-  requestedAt: number,
-): FeedConnection {
-  const flags = { opened: false, verified: false, suspected: false };
-  return {
-    id,
-    protocol,
-    requestedAt,
-    startedAfter,
-    ...flags,
-    received: 0,
-    heardAt: null,
-    held: null,
-  };
 }

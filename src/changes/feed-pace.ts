@@ -13,6 +13,10 @@ export const ARRIVAL_DELAY = 100;
 const FILTER_LOOK_INTERVAL = 300_000;
 /** How long a feed polls before it tries again whether a stream passes, in milliseconds. */
 const POLLING_PERIOD = 600_000;
+/** How often a feed polls that has no connection for waiting, in milliseconds. */
+export const CROWDED_INTERVAL = 2000;
+/** How long such a poll waits for an item, in milliseconds. */
+const CROWDED_WAIT = 10;
 /** The longest silence beyond a heartbeat, in milliseconds. */
 const GRACE = 15_000;
 const LONGEST_SILENCE = 600_000;
@@ -31,8 +35,11 @@ export function deadline({ connectAt, raceAt, lookAt, giveUpAt, demand }: FeedCo
 }
 
 /** Whether the next connection is a poll. */
-export function nextIsPoll({ options: { kind }, bufferedAt }: FeedCore, now: number): boolean {
-  if (kind === 'longpoll' || kind === 'normal') return true;
+export function nextIsPoll(
+  { options: { kind }, bufferedAt, crowded }: FeedCore,
+  now: number,
+): boolean {
+  if (crowded || kind === 'longpoll' || kind === 'normal') return true;
   return kind === 'auto' && bufferedAt !== null && now - bufferedAt < POLLING_PERIOD;
 }
 
@@ -47,7 +54,8 @@ export function pollPatience(core: FeedCore): number {
 }
 
 /** How long a poll waits for an item, in milliseconds. */
-export function pollWait({ phase, rival, heartbeat, options }: FeedCore): number {
+export function pollWait({ phase, rival, heartbeat, options, crowded }: FeedCore): number {
+  if (crowded) return CROWDED_WAIT;
   const isFirst = phase !== 'live' || rival !== null || options.kind === 'normal';
   return isFirst ? shortWait(heartbeat) : heartbeat;
 }
@@ -61,8 +69,8 @@ export function shortWait(heartbeat: number): number {
  * browser has frozen.
  */
 export function isOverdue(core: FeedCore, now: number): boolean {
-  const { phase, main, connectAt, heartbeat, patience } = core;
-  if (phase === 'waiting') return now > connectAt + heartbeat;
+  const { main, connectAt, heartbeat, patience } = core;
+  if (connectAt < Infinity) return now > connectAt + heartbeat;
   const limit = patience === 0 ? OVERDUE * heartbeat : pollPatience(core);
   return main !== null && now - (main.heardAt ?? main.requestedAt) > limit;
 }
@@ -92,16 +100,21 @@ export function paceAfter(
   now: number,
 ): Pick<FeedCore, 'fruitless' | 'quick' | 'patience'> & { readonly pause: number } {
   const duration = now - requestedAt;
-  const isFruitful = core.seq !== startedAfter || duration > core.heartbeat / 2;
   const isFull = received >= Math.min(MANY_ITEMS, core.options.pollLimit);
+  // A dead connection is noticed as late as the patience says, so it must not last.
+  const isShort = duration <= longestSilence(core.heartbeat);
+  const patience = isShort ? Math.max(0, core.patience - 1) : core.patience;
+  if (core.crowded) {
+    const rest = isFull ? 0 : Math.max(0, CROWDED_INTERVAL - duration);
+    return { fruitless: 0, quick: 0, patience, pause: rest };
+  }
+  const isFruitful = core.seq !== startedAfter || duration > core.heartbeat / 2;
   const rest = MIN_INTERVAL - duration;
   const quick = rest <= 0 ? 0 : isFull ? core.quick : core.quick + 1;
   return {
     fruitless: isFruitful ? 0 : core.fruitless + 1,
     quick,
-    // A dead connection is noticed as late as the patience says, so it must not last.
-    patience:
-      duration > longestSilence(core.heartbeat) ? core.patience : Math.max(0, core.patience - 1),
+    patience,
     pause: quick > BURST && !isFull ? rest : 0,
   };
 }

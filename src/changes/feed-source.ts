@@ -5,14 +5,17 @@ import { CHANGES, decodeChange, readLastSequence } from './changes-request.ts';
 import { changesRequest } from './changes-request.ts';
 import type { ChangesParameters, ChangesRequest } from './changes-request.ts';
 import { DatabaseReplaced, InvalidCheckpoint } from '../errors/connection-error.ts';
+import type { ProtocolError } from '../errors/connection-error.ts';
 import { isAccountLocked, isForbidden } from '../errors/http-error.ts';
 import type { Connection } from '../http/connection.ts';
 import { arrayField, asObject, sequence } from '../http/decode.ts';
+import { protocolError } from '../http/exchange.ts';
 import type { DatabaseScope } from '../http/scope.ts';
 import { endpoint } from '../http/url.ts';
 import type { Endpoint } from '../http/url.ts';
 import type { Change, Sequence } from '../model/change.ts';
 import { describeValue } from '../model/invalid-argument.ts';
+import { clock, isRealTime } from '../operators/time.ts';
 import { toObservable } from '../operators/to-observable.ts';
 
 /** An item of a feed: a change of a database, or an update of the server's list of databases. */
@@ -134,6 +137,12 @@ export function replacedError({ connection, path }: FeedSource<Sequenced>): Data
   return new DatabaseReplaced({ method: 'GET', url: connection.url + path });
 }
 
+/** Makes the error of a source whose server ends each connection at once. */
+export function brokenFeedError({ connection, path }: FeedSource<Sequenced>): ProtocolError {
+  const request = { method: 'GET', url: connection.url + path };
+  return protocolError(request, 'the server ends each feed at once', { transient: true });
+}
+
 /**
  * Emits when the database was created, in whole seconds: CouchDB reports it since 3.3. Emits null if
  * it is unknown, as for a user who may not read it.
@@ -153,4 +162,30 @@ function readCreationTime(db: DatabaseScope, timeout: number): Observable<string
         isForbidden(error) && !isAccountLocked(error) ? of(null) : throwError(() => error),
       ),
     );
+}
+
+/** When each origin was found to hold back streams. */
+type BufferedServers = Map<string, number>;
+
+const realServers: BufferedServers = new Map();
+/** Virtual time starts anew with each test, so its servers must not outlive one. */
+const virtualServers = new WeakMap<object, BufferedServers>();
+
+function bufferedServers({ scheduler, shared }: Connection): BufferedServers {
+  if (isRealTime(scheduler)) return realServers;
+  const servers = virtualServers.get(shared) ?? new Map<string, number>();
+  virtualServers.set(shared, servers);
+  return servers;
+}
+
+/** Returns when something was found to hold back streams of a server; null if nothing was. */
+export function bufferedSince(connection: Connection): number | null {
+  return bufferedServers(connection).get(new URL(connection.url).origin) ?? null;
+}
+
+/** Remembers for all feeds of a server whether something holds back streams. */
+export function rememberBuffered(connection: Connection, isBuffered: boolean): void {
+  const { origin } = new URL(connection.url);
+  if (isBuffered) bufferedServers(connection).set(origin, clock(connection.scheduler)());
+  else bufferedServers(connection).delete(origin);
 }

@@ -1,34 +1,29 @@
-import { Observable, Subscription, distinctUntilChanged, map } from 'rxjs';
+import { Observable, Subscription, distinctUntilChanged, mergeMap, of } from 'rxjs';
 import type { BehaviorSubject, Subscriber } from 'rxjs';
 import { isTimeoutError } from '../errors/connection-error.ts';
 import type { CorduroyError } from '../errors/corduroy-error.ts';
-import { protocolError } from '../http/exchange.ts';
+import type { ConnectionShare } from '../http/connection-budget.ts';
 import { mayPass, requestedDelay } from '../operators/retry-policy.ts';
 import { clock, schedule } from '../operators/time.ts';
 import type { Sequence } from '../model/change.ts';
-import { openConnection } from './feed-connection.ts';
+import { ask, openConnection } from './feed-connection.ts';
 import { step } from './feed-core.ts';
-import { feedCore } from './feed-model.ts';
+import { feedCore } from './feed-draft.ts';
 import { isOverdue } from './feed-pace.ts';
 import type {
   Failure,
+  FeedBehaviour,
   FeedCommand,
   FeedCore,
   FeedEvent,
   FeedInput,
+  FeedState,
   Report,
   Trouble,
 } from './feed-model.ts';
-import { look, replacedError } from './feed-source.ts';
+import { brokenFeedError, bufferedSince, rememberBuffered, replacedError } from './feed-source.ts';
 import type { FeedSource, Sequenced } from './feed-source.ts';
-import type { FeedBehaviour, FeedState } from './feed-model.ts';
 import { pageAwake, pageCached } from '../operators/to-observable.ts';
-
-/** The maximum number of items that one poll asks for. */
-const POLL_LIMIT = 1000;
-
-/** The servers that streams do not reach, and when that was found out. */
-const bufferedServers = new WeakMap<object, number>();
 
 /** The limits of a feed whose consumer is slow. */
 export interface FeedLimits {
@@ -40,7 +35,7 @@ export interface FeedLimits {
   readonly onDemand: boolean;
 }
 
-const UNLIMITED: FeedLimits = { pollLimit: POLL_LIMIT, maxBytes: Infinity, onDemand: false };
+const UNLIMITED: FeedLimits = { pollLimit: 1000, maxBytes: Infinity, onDemand: false };
 
 /**
  * Follows a source from its first subscriber to its last: it runs the decisions of {@link step} with
@@ -105,6 +100,8 @@ class Run<Item extends Sequenced> {
   /** The work for each connection: its request and its questions. */
   readonly #work = new Map<number, Subscription>();
   #timer: Subscription | undefined;
+  /** Null if the platform has connections for all feeds, or if this one never waits. */
+  readonly #share: ConnectionShare | null;
   #replaced: CorduroyError | null = null;
 
   constructor(
@@ -122,10 +119,12 @@ class Run<Item extends Sequenced> {
     this.#limits = limits;
     this.#subscriber = subscriber;
     this.#now = clock(connection.scheduler);
+    const { budget, url, scheduler } = connection;
+    this.#share = kind === 'normal' ? null : (budget?.share(url, scheduler) ?? null);
     const tolerance = errorTolerance === 'always' ? Infinity : errorTolerance;
     const { pollLimit, onDemand } = limits;
     const options = { kind, heartbeat, backoff, tolerance, pollLimit, filtered, onDemand };
-    const bufferedAt = bufferedServers.get(connection.shared) ?? null;
+    const bufferedAt = bufferedSince(connection);
     this.#core = feedCore(options, since, limit, bufferedAt);
     this.seq = since;
   }
@@ -138,6 +137,7 @@ class Run<Item extends Sequenced> {
     const inputs = new Subscription(() => {
       this.dispatch({ type: 'stopped' });
       this.#timer?.unsubscribe();
+      this.#share?.release();
     });
     let isPaused = false;
     let isInCache = false;
@@ -190,17 +190,13 @@ class Run<Item extends Sequenced> {
   #execute(command: FeedCommand): void {
     switch (command.type) {
       case 'open':
-        return this.#start(
-          command.id,
-          openConnection(this.#source, command, this.#limits.maxBytes),
-          null,
-        );
+        return this.#start(command.id, this.#admit(command), null);
       case 'close':
         this.#work.get(command.id)?.unsubscribe();
         this.#work.delete(command.id);
         return;
       case 'ask':
-        return this.#ask(command);
+        return this.#start(command.id, ask(this.#source, command), command.question);
       case 'deliver':
         this.seq = command.seq;
         return this.#subscriber.next(command.items as readonly Item[]);
@@ -208,18 +204,31 @@ class Run<Item extends Sequenced> {
         this.seq = command.seq;
         return this.#subscriber.next([]);
       case 'report':
+        if (!['connecting', 'live'].includes(command.state.status)) this.#share?.release();
         return this.#state$.next(this.#toState(command.state));
       case 'wait':
         return this.#wait(command.delay);
       case 'remember':
-        if (command.buffered) bufferedServers.set(this.#source.connection.shared, this.#now());
-        else bufferedServers.delete(this.#source.connection.shared);
-        return;
+        return rememberBuffered(this.#source.connection, command.buffered);
       case 'complete':
         return this.#subscriber.complete();
       case 'fail':
         return this.#subscriber.error(this.#toError(command.trouble));
     }
+  }
+
+  /** Opens a connection, if the platform has one for the feed; else tells the core, or waits for a turn. */
+  #admit(open: FeedCommand & { readonly type: 'open' }): Observable<FeedEvent> {
+    const opened$ = openConnection(this.#source, open, this.#limits.maxBytes);
+    const share = this.#share;
+    if (share === null) return opened$;
+    return share.reserve().pipe(
+      mergeMap((isReserved): Observable<FeedEvent> => {
+        if (isReserved === this.#core.crowded)
+          return of({ type: 'crowded', id: open.id, value: !isReserved });
+        return isReserved ? opened$ : share.takeTurn(opened$);
+      }),
+    );
   }
 
   /** Starts work for a connection. It emits events. */
@@ -241,22 +250,6 @@ class Run<Item extends Sequenced> {
           this.dispatch({ type: 'failed', id, question, failure: this.#toFailure(error) }),
       }),
     );
-  }
-
-  #ask({ id, question, after, wait, timeout }: FeedCommand & { readonly type: 'ask' }): void {
-    const source = this.#source;
-    if (question === 'more') {
-      const found$ = look(source, after, wait, timeout);
-      const looked$ = found$.pipe(
-        map((found) => ({ type: 'looked' as const, id, after, ...found })),
-      );
-      return this.#start(id, looked$, question);
-    }
-    const answer$ =
-      question === 'identity' ? source.identity(timeout) : source.currentSequence(timeout);
-    const type = 'answered' as const;
-    const answered$ = answer$.pipe(map((value) => ({ type, id, question, value })));
-    return this.#start(id, answered$, question);
   }
 
   #wait(delay: number): void {
@@ -285,9 +278,6 @@ class Run<Item extends Sequenced> {
 
   #toError(trouble: Trouble): CorduroyError {
     if (trouble === 'replaced') return (this.#replaced ??= replacedError(this.#source));
-    if (trouble !== 'ends at once') return trouble.error;
-    const { connection, path } = this.#source;
-    const request = { method: 'GET', url: connection.url + path };
-    return protocolError(request, 'the server ends each feed at once', { transient: true });
+    return trouble === 'ends at once' ? brokenFeedError(this.#source) : trouble.error;
   }
 }

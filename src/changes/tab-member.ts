@@ -23,9 +23,8 @@ import { lastSequence } from './changes-request.ts';
 import { canonical } from '../model/json.ts';
 import type { Sequence } from '../model/change.ts';
 import type { Sequenced } from './feed-source.ts';
-import type { TabFeed } from './tab-feed.ts';
-import { fromTabState, toTabState } from './tab-message.ts';
-import type { TabMessage } from './tab-message.ts';
+import { fromTabState, toTabState } from './tab-feed.ts';
+import type { TabFeed, TabMessage } from './tab-feed.ts';
 
 /**
  * Requests the lock of a name: waits for it, or takes it from its holder (`steal`). Emits when it

@@ -10,6 +10,7 @@ import type { Authorization } from './auth.ts';
 import { Authenticator } from './authenticator.ts';
 import { classifyLink, classifyOwnLink } from './classify.ts';
 import type { Concurrency } from './concurrency.ts';
+import type { ConnectionBudget } from './connection-budget.ts';
 import { coalescing } from './connection-options.ts';
 import type { Coalescing, ConnectionOptions, JsonCodec } from './connection-options.ts';
 import { eventsLink } from './events.ts';
@@ -38,6 +39,7 @@ interface Shared {
   readonly headers: Readonly<Record<string, string>>;
   readonly redactor: Redactor;
   readonly requests$: Subject<RequestEvent>;
+  readonly budget: ConnectionBudget | null;
   readonly send: Next;
 }
 
@@ -104,6 +106,11 @@ export class Connection {
   /** The largest body that is read as a whole, in bytes. */
   get maxBodySize(): number {
     return this.#shared.maxBodySize;
+  }
+
+  /** Shares out the connections for feeds; null if the platform opens as many as they need. */
+  get budget(): ConnectionBudget | null {
+    return this.#shared.budget;
   }
 
   /** Emits what happens to requests. Hot; without subscribers it costs nothing. */
@@ -234,6 +241,7 @@ function share(
     headers: { accept: 'application/json', ...ownHeaders },
     redactor,
     requests$,
+    budget: transport.budget ?? null,
     send: chain([...ofUser, events, retry, wholeBodyLink, ...limit, authenticator.link], attempt),
   };
   return shared;

@@ -2,6 +2,7 @@ import { Observable } from 'rxjs';
 import type { Subscriber } from 'rxjs';
 import { invalidArgument } from '../model/invalid-argument.ts';
 import { CREDENTIAL_HEADERS } from './auth.ts';
+import { isBrowser, platformBudget } from './connection-budget.ts';
 import { oneOf, toBody } from './query.ts';
 import type { Parameters } from './query.ts';
 import { hiddenRedirect, requireSameOrigin } from './redirect.ts';
@@ -27,6 +28,14 @@ export interface FetchTransportOptions {
    * @defaultValue 'same-origin'
    */
   readonly credentials?: 'include' | 'same-origin' | 'omit';
+  /**
+   * How many connections the feeds of all tabs may hold to one server, from 1. Other feeds poll in turn
+   * every two seconds, and `state$` shows their `pollInterval`. Without it, feeds could occupy the six
+   * connections that browsers open over HTTP/1.1. It does not apply if the browser tells that the server
+   * uses HTTP/2 or HTTP/3.
+   * @defaultValue 3 in pages and workers of browsers, else Infinity
+   */
+  readonly feedConnections?: number;
 }
 
 const OPTIONS: Parameters = {
@@ -35,6 +44,10 @@ const OPTIONS: Parameters = {
     throw invalidArgument(name, 'a function', value);
   },
   credentials: oneOf('include', 'same-origin', 'omit'),
+  feedConnections: (value, name) => {
+    if (value === Infinity || (Number.isSafeInteger(value) && Number(value) > 0)) return '';
+    throw invalidArgument(name, 'a whole number from 1, or Infinity', value, RangeError);
+  },
 };
 
 /**
@@ -55,8 +68,9 @@ const OPTIONS: Parameters = {
  */
 export function fetchTransport(options: FetchTransportOptions = {}): Transport {
   toBody(OPTIONS, options, 'fetchTransport');
-  const { credentials = 'same-origin' } = options;
+  const { credentials = 'same-origin', feedConnections = isBrowser() ? 3 : Infinity } = options;
   return {
+    budget: platformBudget(feedConnections),
     send: (request) =>
       new Observable((subscriber) => {
         const aborter = new AbortController();

@@ -3,6 +3,7 @@
  * It imports only the model, the errors and the operators.
  */
 import type { Observable } from 'rxjs';
+import type { ConnectionBudget } from './connection-budget.ts';
 
 /** The headers of a response, by lower-case name; repeated headers are joined with `', '`. */
 export type ResponseHeaders = Readonly<Record<string, string>>;
@@ -55,6 +56,12 @@ export interface TransportResponse {
  */
 export interface Transport {
   readonly send: (request: TransportRequest) => Observable<TransportResponse>;
+  /**
+   * Shares out the connections for feeds, on a platform that opens only a few. A transport that wraps
+   * another one passes it on.
+   * @defaultValue null: feeds open as many connections as they need
+   */
+  readonly budget?: ConnectionBudget | null;
 }
 
 const repeatables = new WeakSet();

@@ -73,8 +73,12 @@ export function after(delay: number, scheduler: SchedulerLike): Observable<0> {
  * Get it when a duration starts, because `TestScheduler.run` makes `asyncScheduler` virtual.
  */
 export function clock(scheduler: SchedulerLike): () => number {
-  const isReal = Math.abs(scheduler.now() - Date.now()) < 1000;
-  return isReal ? monotonicTime : () => scheduler.now();
+  return isRealTime(scheduler) ? monotonicTime : () => scheduler.now();
+}
+
+/** Whether the clock of a scheduler is that of the computer. */
+export function isRealTime(scheduler: SchedulerLike): boolean {
+  return Math.abs(scheduler.now() - Date.now()) < 1000;
 }
 
 function monotonicTime(): number {
