@@ -140,6 +140,46 @@ describe('the decisions of a feed that polls or streams', () => {
     expect(world.problems).toEqual([]);
   });
 
+  it.each(['auto', 'continuous', 'longpoll', 'eventsource'] as const)(
+    'poll every two seconds if no connection is left, say so, and wait for changes once there is one: %s',
+    (kind) => {
+      const world = start({ kind });
+      world.crowd(true);
+      const polls = world.opens.length;
+      for (let poll = 1; poll <= 10; poll++) {
+        world.serve('longpoll');
+        // Not even the end of an answer without a change.
+        while (world.core.main !== null) world.serve('longpoll');
+        world.pass(1999);
+        expect(world.core.main).toBeNull();
+        if (poll === 5) world.history += 1;
+        world.pass(1);
+        expect(world.opens).toHaveLength(polls + poll);
+      }
+      expect(world.delivered).toBe(1);
+      expect(world.reports.map(({ state }) => state)).toEqual([
+        { status: 'connecting', attempt: 0 },
+        { status: 'connecting', attempt: 0 },
+        { status: 'live', connections: 1, protocol: 'longpoll', pollInterval: 2000 },
+      ]);
+      world.crowd(false);
+      const protocol = kind === 'auto' ? 'continuous' : kind;
+      world.serve(protocol);
+      const states = world.reports.slice(3).map(({ state }) => state);
+      expect(states).toEqual([{ status: 'live', connections: 1, protocol }]);
+      expect(world.problems).toEqual([]);
+    },
+  );
+
+  it('do not wait between two polls that bring many changes, also if no connection is left', () => {
+    const world = start({});
+    world.crowd(true);
+    world.history = 250;
+    for (let n = 0; n < 6; n++) world.serve('longpoll');
+    expect(world.delivered).toBeGreaterThanOrEqual(200);
+    expect(world.now).toBe(0);
+  });
+
   it('shorten the heartbeat after two connections that died of silence, down to 5 s', () => {
     const world = start({ kind: 'continuous' });
     for (const heartbeat of [30_000, 30_000, 10_000, 10_000, 5000, 5000, 5000]) {

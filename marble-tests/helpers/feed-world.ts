@@ -240,6 +240,7 @@ export class FeedWorld {
     // A timer that fires early.
     else if (random < 0.32) this.tick();
     else if (random < 0.4) this.demand();
+    else if (random < 0.42 && wire?.isOpen === false) this.crowd(!this.core.crowded);
     else if (random < 0.6 && ask !== undefined) {
       if (this.#random() < 0.2) this.#failAsk(ask);
       else this.#answer(ask);
@@ -319,6 +320,12 @@ export class FeedWorld {
         [...this.#wires.values()].every((wire) => this.#waits(wire));
       if (isIdle && next > this.now + 10) this.now = Math.min(next, end) - 10;
     }
+  }
+
+  /** The platform has no connection left for one that waits, or has one again. */
+  crowd(value: boolean): void {
+    for (const { id, isOpen } of Array.from(this.#wires.values()))
+      if (!isOpen && this.#wires.has(id)) this.send({ type: 'crowded', id, value });
   }
 
   /** The server answers all questions, and ends each connection after the changes that there are. */

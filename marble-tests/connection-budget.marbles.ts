@@ -1,0 +1,148 @@
+import { describe, expect, it } from '@jest/globals';
+import { NEVER, Observable, concat, of, throwError, timer } from 'rxjs';
+import type { Subscription } from 'rxjs';
+import { TestScheduler } from 'rxjs/testing';
+import { LockDenied, connectionBudget, memoryLocks } from '../src/http/connection-budget.ts';
+import type { ConnectionShare, RequestLock } from '../src/http/connection-budget.ts';
+
+const URL_A = 'http://a.example/path';
+const URL_B = 'http://b.example';
+
+/** Runs a test in virtual time, with a function that makes shares of a budget of three connections. */
+function run(
+  test: (given: {
+    readonly share: (url?: string) => ConnectionShare;
+    readonly scheduler: TestScheduler;
+  }) => void,
+  locks: RequestLock = memoryLocks(),
+  isMultiplexed = false,
+): void {
+  const scheduler = new TestScheduler((actual, expected) => expect(actual).toEqual(expected));
+  const budget = connectionBudget(3, locks, () => isMultiplexed);
+  scheduler.run(() => test({ share: (url = URL_A) => budget.share(url, scheduler), scheduler }));
+}
+
+/** Returns what a reservation emits at once. */
+function reserve(share: ConnectionShare): boolean[] {
+  const emitted: boolean[] = [];
+  share.reserve().subscribe((isReserved) => emitted.push(isReserved));
+  return emitted;
+}
+
+describe('the budget of connections', () => {
+  it('reserves all but one for each origin, until they are released', () => {
+    run(({ share }) => {
+      const [one, two, three] = [share(), share(), share()];
+      expect([one, two, three].map(reserve)).toEqual([[true], [true], [false]]);
+      expect(reserve(share(URL_B))).toEqual([true]);
+      // A feed keeps its connection from one request to the next.
+      expect(reserve(one)).toEqual([true]);
+      expect(reserve(three)).toEqual([false]);
+      two.release();
+      expect([reserve(three), reserve(two)]).toEqual([[true], [false]]);
+    });
+  });
+
+  it('reserves one for each feed if an origin multiplexes requests', () => {
+    run(
+      ({ share }) => {
+        const shares = Array.from({ length: 10 }, () => share());
+        expect(shares.flatMap(reserve)).toEqual(shares.map(() => true));
+      },
+      memoryLocks(),
+      true,
+    );
+  });
+
+  it('keeps nothing for a feed that has gone before the lock came', () => {
+    const held: Subscription[] = [];
+    let open = 0;
+    const slow: RequestLock = () =>
+      new Observable((subscriber) => {
+        open += 1;
+        held.push(timer(10).subscribe(() => subscriber.next(true)));
+        return () => (open -= 1);
+      });
+    run(({ share, scheduler }) => {
+      const reservation = share().reserve().subscribe();
+      reservation.unsubscribe();
+      scheduler.flush();
+      expect(open).toBe(0);
+    }, slow);
+  });
+
+  it('lets short requests take turns, in the order of their requests', () => {
+    run(({ share, scheduler }) => {
+      const log: string[] = [];
+      const request = (name: string, duration: number): Observable<number> =>
+        new Observable((subscriber) => {
+          log.push(`${scheduler.now()} ${name} starts`);
+          return timer(duration).subscribe(subscriber);
+        });
+      share().takeTurn(request('a', 20)).subscribe();
+      const b = share().takeTurn(request('b', 20)).subscribe();
+      share().takeTurn(request('c', 20)).subscribe();
+      timer(5).subscribe(() => b.unsubscribe());
+      scheduler.flush();
+      expect(log).toEqual(['0 a starts', '20 c starts']);
+    });
+  });
+
+  it('lets the next request start after 5 s, and the slow one go on', () => {
+    run(({ share, scheduler }) => {
+      const log: string[] = [];
+      const note = (text: string) => () => log.push(`${scheduler.now()} ${text}`);
+      share().takeTurn(timer(8000)).subscribe(note('slow'));
+      share().takeTurn(timer(10)).subscribe(note('quick'));
+      scheduler.flush();
+      expect(log).toEqual(['5010 quick', '8000 slow']);
+    });
+  });
+
+  it('passes a lock whose page the browser has frozen', () => {
+    const locks = memoryLocks();
+    // A frozen page releases nothing, and none of its timers fires.
+    locks('corduroy turn 0 http://a.example', 'wait').subscribe();
+    run(({ share, scheduler }) => {
+      const log: number[] = [];
+      share()
+        .takeTurn(timer(10))
+        .subscribe(() => log.push(scheduler.now()));
+      share()
+        .takeTurn(timer(10))
+        .subscribe(() => log.push(scheduler.now()));
+      scheduler.flush();
+      expect(log).toEqual([10_010, 10_020]);
+    }, locks);
+  });
+
+  it('limits one page by itself if the platform refuses locks', () => {
+    run(
+      ({ share }) => {
+        const shares = [share(), share(), share()];
+        expect(shares.map(reserve)).toEqual([[true], [true], [false]]);
+        for (const one of shares) one.release();
+        expect(reserve(share())).toEqual([true]);
+      },
+      () => throwError(() => new LockDenied()),
+    );
+  });
+
+  it('passes on errors and values of the request', () => {
+    run(({ share, scheduler }) => {
+      scheduler
+        .expectObservable(
+          share().takeTurn(
+            concat(
+              of('x'),
+              throwError(() => 'failed'),
+            ),
+          ),
+        )
+        .toBe('(x#)', undefined, 'failed');
+      // The turn is free again.
+      scheduler.expectObservable(share().takeTurn(of('y'))).toBe('(y|)');
+      scheduler.expectObservable(share().takeTurn(NEVER), '---!').toBe('----');
+    });
+  });
+});
