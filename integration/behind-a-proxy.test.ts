@@ -4,9 +4,9 @@ import type { Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { Couch, memoryCheckpoint } from 'corduroy';
 import type { FeedState } from 'corduroy';
-import { filter, firstValueFrom, map, timeout } from 'rxjs';
+import { filter, firstValueFrom, map, race, timeout, timer } from 'rxjs';
 import type { Observable } from 'rxjs';
-import { createDatabase, rawFetch, server } from './helpers/server.ts';
+import { createDatabase, needs, rawFetch, server } from './helpers/server.ts';
 
 // nginx holds back a response until it is complete, unless its settings say otherwise. A stream then
 // never arrives, and the feed must notice by itself.
@@ -92,6 +92,44 @@ describe('behind a proxy that holds back responses', () => {
     await soon(ids$);
     await put(name, 'a');
     expect(await later).toBe('a');
+  });
+
+  needs('db-updates')(
+    'a feed of database updates polls by itself, and hears of new databases',
+    async () => {
+      const { couch } = await behindProxy();
+      // CouchDB records database updates in this database, and creates it only on request.
+      const { status } = await rawFetch('/_global_changes', { method: 'PUT' });
+      const feed = couch.dbUpdates$({ latency: 0 });
+      const seen: string[] = [];
+      const subscription = feed.subscribe(({ updates }) =>
+        seen.push(...updates.map(({ dbName }) => dbName)),
+      );
+      expect(await live(feed.state$)).toMatchObject({ status: 'live', protocol: 'longpoll' });
+      const names: string[] = [];
+      // The first databases after the creation of `_global_changes` may be missing.
+      while (!names.some((name) => seen.includes(name))) {
+        names.push(await createDatabase());
+        await firstValueFrom(race(feed, timer(500)));
+      }
+      subscription.unsubscribe();
+      if (status === 201) await rawFetch('/_global_changes', { method: 'DELETE' });
+    },
+  );
+
+  it('all couches of a server know that it holds back streams', async () => {
+    const { couch, name, requests } = await behindProxy();
+    const first = couch.use(name).changes$({ latency: 0 });
+    const subscription = first.subscribe();
+    await live(first.state$);
+    subscription.unsubscribe();
+    requests.length = 0;
+    const other = new Couch(couch.url, { auth: [server.username, server.password] });
+    const feed = other.use(name).changes$({ latency: 0 });
+    const second = feed.subscribe();
+    expect(await live(feed.state$)).toMatchObject({ protocol: 'longpoll' });
+    second.unsubscribe();
+    expect(requests.filter((url) => url.includes('feed=continuous'))).toEqual([]);
   });
 
   it('a consumer hears of changes', async () => {

@@ -1,5 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
 import { readFile } from 'node:fs/promises';
+import { isOverdue } from '../src/changes/feed-pace.ts';
 import type { CoreOptions } from '../src/changes/feed-model.ts';
 import { FeedWorld, randomNumbers } from './helpers/feed-world.ts';
 
@@ -277,12 +278,74 @@ describe('the decisions of a feed that polls or streams', () => {
     expect(replaced.reports.at(-1)?.state).toMatchObject({ status: 'failed', trouble: 'replaced' });
   });
 
-  it('complete a normal feed after the last change, and any feed after `limit` changes', () => {
+  it('complete a normal feed after the last change', () => {
     const normal = start({ kind: 'normal' });
     normal.history = 2;
     normal.serve('longpoll');
     normal.serve('longpoll');
     expect([normal.outcome, normal.delivered]).toEqual(['complete', 2]);
+  });
+
+  it('complete after `limit` changes, and request no more than are left', () => {
+    const world = new FeedWorld(optionsOf('longpoll'), randomNumbers(1), 0, false, 3);
+    world.history = 5;
+    world.serve('longpoll');
+    world.serve('longpoll');
+    expect([world.outcome, world.delivered]).toEqual(['complete', 3]);
+    expect(world.problems).toEqual([]);
+  });
+
+  it('complete a normal feed after an answer without changes, if the server tells no number', () => {
+    const world = start({ kind: 'normal' });
+    const poll = (count: number): void => {
+      const { id } = world.core.main ?? { id: 0 };
+      world.send({ type: 'opened', id });
+      world.answerAll();
+      const items = Array.from({ length: count }, (_, n) => n + 1);
+      if (count > 0) world.send({ type: 'items', id, items, seq: String(count) });
+      world.send({ type: 'ended', id, seq: '2', pending: null });
+    };
+    poll(2);
+    expect([world.outcome, world.opens.length]).toEqual([null, 2]);
+    poll(0);
+    expect([world.outcome, world.delivered]).toEqual(['complete', 2]);
+  });
+
+  it('keep the sequence of changes that have none, and take that of the end of an answer', () => {
+    const world = start({ kind: 'longpoll' });
+    const { id } = world.core.main ?? { id: 0 };
+    world.send({ type: 'opened', id });
+    world.answerAll();
+    world.send({ type: 'items', id, items: [1, 2], seq: null });
+    expect([world.core.seq, world.delivered]).toEqual(['0', 2]);
+    world.send({ type: 'ended', id, seq: '2', pending: 0 });
+    expect(world.core.seq).toBe('2');
+    expect(world.problems).toEqual([]);
+  });
+
+  it('ignore the rest of a closed connection, and the end of a pause that was none', () => {
+    const world = start({ kind: 'continuous' });
+    const { id } = world.core.main ?? { id: 0 };
+    world.send({ type: 'credentials' });
+    const { core } = world;
+    world.send({ type: 'items', id, items: [1], seq: '1' });
+    world.send({ type: 'paused', value: false });
+    expect(world.core).toEqual(core);
+    expect(world.delivered).toBe(0);
+  });
+
+  it('are overdue if a poll or the next one is late, as in a page that the browser has frozen', () => {
+    const world = start({ kind: 'longpoll', heartbeat: 1000 });
+    expect([isOverdue(world.core, 1250), isOverdue(world.core, 1251)]).toEqual([false, true]);
+    // A filter may work for as long as the feed is patient.
+    const patient = { ...world.core, patience: 1 };
+    expect([isOverdue(patient, 4000), isOverdue(patient, 4001)]).toEqual([false, true]);
+    world.crowd(true);
+    while (world.core.main !== null) world.serve('longpoll');
+    const { connectAt } = world.core;
+    expect(connectAt).toBeLessThan(Infinity);
+    const overdue = [1000, 1001].map((late) => isOverdue(world.core, connectAt + late));
+    expect(overdue).toEqual([false, true]);
   });
 
   it('connect at once when the network is back, and leave a connection alone that was heard just now', () => {

@@ -77,9 +77,15 @@ export class FeedWorld {
   /** The order in which the feed and its consumer take turns. */
   #hasDemand = true;
 
-  constructor(options: CoreOptions, random: () => number, start: 'now' | 0, isPaused = false) {
+  constructor(
+    options: CoreOptions,
+    random: () => number,
+    start: 'now' | 0,
+    isPaused = false,
+    limit = Infinity,
+  ) {
     this.#random = random;
-    this.core = feedCore(options, String(start), Infinity, null);
+    this.core = feedCore(options, String(start), limit, null);
     if (isPaused) this.send({ type: 'paused', value: true });
     this.send({ type: 'start' });
   }
@@ -272,10 +278,10 @@ export class FeedWorld {
     } else if (question === 'identity') {
       const value = this.#random() < 0.3 ? null : this.identity;
       this.#verified.add(id);
-      this.send({ type: 'answered', id, question, value });
+      this.send({ type: 'identified', id, identity: value });
     } else {
       this.delivered = Math.max(this.delivered, this.history);
-      this.send({ type: 'answered', id, question, value: String(this.history) });
+      this.send({ type: 'resolved', id, seq: String(this.history) });
     }
   }
 

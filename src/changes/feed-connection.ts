@@ -65,9 +65,9 @@ export function ask<Item extends Sequenced>(
     const looked$ = look(source, after, wait, timeout);
     return looked$.pipe(map((found) => ({ type: 'looked', id, after, ...found })));
   }
-  const answer$: Observable<string | null> =
-    question === 'identity' ? source.identity(timeout) : source.currentSequence(timeout);
-  return answer$.pipe(map((value) => ({ type: 'answered', id, question, value })));
+  if (question === 'sequence')
+    return source.currentSequence(timeout).pipe(map((seq) => ({ type: 'resolved', id, seq })));
+  return source.identity(timeout).pipe(map((identity) => ({ type: 'identified', id, identity })));
 }
 
 function readConnection<Item extends Sequenced>(

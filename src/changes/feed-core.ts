@@ -77,10 +77,10 @@ class Turn extends FeedDraft {
         return connection.verified ? this.#succeed() : undefined;
       case 'ended':
         return this.#ended(connection, input.seq, input.pending);
-      case 'answered':
-        return input.question === 'identity'
-          ? this.#identified(connection, input.value)
-          : this.#resolved(connection, input.value);
+      case 'resolved':
+        return this.#resolved(connection, input.seq);
+      case 'identified':
+        return this.#identified(connection, input.identity);
       case 'looked':
         return this.#looked(connection, input);
       case 'failed':
@@ -114,9 +114,9 @@ class Turn extends FeedDraft {
     else this.open(core.main);
   }
 
-  #resolved(connection: FeedConnection, seq: Sequence | null): void {
-    this.core.seq = seq ?? this.core.seq;
-    this.open(this.update(connection, { requestedAt: this.at, startedAfter: this.core.seq }));
+  #resolved(connection: FeedConnection, seq: Sequence): void {
+    this.core.seq = seq;
+    this.open(this.update(connection, { requestedAt: this.at, startedAfter: seq }));
   }
 
   #opened(connection: FeedConnection): void {
@@ -133,16 +133,15 @@ class Turn extends FeedDraft {
       return this.#fail('replaced');
     core.identity = identity ?? core.identity;
     this.update(connection, { verified: true, held: null });
-    if (connection.id === core.main?.id) this.#live();
+    if (connection.id === core.main?.id) this.#live(connection);
     const held: FeedInput[] = [];
     for (let one = connection.held; one !== null; one = one.before) held.push(one.input);
     for (let i = held.length - 1; i >= 0; i--) this.take(held[i] as FeedInput);
   }
 
   /** The main connection works. */
-  #live(): void {
+  #live({ protocol }: FeedConnection): void {
     const { core } = this;
-    const { protocol } = core.main ?? { protocol: 'longpoll' };
     if (protocol !== 'longpoll') {
       core.lookAt = this.at + pace.lookDelay(core);
       if (core.bufferedAt !== null) this.remember(null);
@@ -187,7 +186,7 @@ class Turn extends FeedDraft {
     this.close('main');
     core.main = rival;
     core.raceAt = Infinity;
-    if (rival?.verified === true) this.#live();
+    if (rival?.verified === true) this.#live(rival);
   }
 
   #ended(connection: FeedConnection, seq: Sequence, pending: number | null): void {

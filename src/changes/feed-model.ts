@@ -132,13 +132,10 @@ export type FeedEvent =
       readonly question: Question | null;
       readonly failure: Failure;
     }
-  /** The answer to `'sequence'` or `'identity'`. */
-  | {
-      readonly type: 'answered';
-      readonly id: number;
-      readonly question: 'sequence' | 'identity';
-      readonly value: string | null;
-    }
+  /** The answer to `'sequence'`. */
+  | { readonly type: 'resolved'; readonly id: number; readonly seq: Sequence }
+  /** The answer to `'identity'`; null if the server does not tell. */
+  | { readonly type: 'identified'; readonly id: number; readonly identity: string | null }
   /** The answer to `'more'`: whether there are items after `after`, and the sequence up to which it looked. */
   | {
       readonly type: 'looked';

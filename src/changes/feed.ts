@@ -183,7 +183,7 @@ class Run<Item extends Sequenced> {
   #input(event: FeedEvent): FeedInput {
     const { random = Math.random } = this.#behaviour.backoff;
     // An answer may release an end that was held.
-    const backsOff = ['failed', 'ended', 'answered'].includes(event.type);
+    const backsOff = ['failed', 'ended', 'identified'].includes(event.type);
     return { ...event, at: this.#now(), random: backsOff ? random() : 0 };
   }
 
