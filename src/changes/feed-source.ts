@@ -168,7 +168,7 @@ function readCreationTime(db: DatabaseScope, timeout: number): Observable<string
 type BufferedServers = Map<string, number>;
 
 const realServers: BufferedServers = new Map();
-/** Virtual time starts anew with each test, so its servers must not outlive one. */
+/** Virtual time starts at 0 in each test, so its servers must not outlive one. */
 const virtualServers = new WeakMap<object, BufferedServers>();
 
 function bufferedServers({ scheduler, shared }: Connection): BufferedServers {
