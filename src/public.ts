@@ -318,6 +318,7 @@ export type { RequestEvent } from './http/events.ts';
 export type { Link, LinkRequest, Next, Priority } from './http/link.ts';
 export type { RetryOptions } from './operators/retry-policy.ts';
 export type { RequestOptions } from './http/request.ts';
+export type { ConnectionBudget, ConnectionShare } from './http/connection-budget.ts';
 export { fetchTransport } from './http/fetch-transport.ts';
 export type { FetchTransportOptions } from './http/fetch-transport.ts';
 export type {
