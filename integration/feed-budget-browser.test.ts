@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals';
 import type * as Corduroy from 'corduroy';
+import { readFile } from 'node:fs/promises';
 import type { Browser, Page } from 'playwright-core';
 import { hasChromium, launchChromium } from './helpers/chromium.ts';
 import { createDatabase, rawFetch, server } from './helpers/server.ts';
@@ -54,9 +55,9 @@ const title = 'feeds in a browser';
     const auth = [server.username, server.password] as const;
 
     /** Opens a tab that follows all databases. */
-    async function open(context: { newPage(): Promise<Page> }): Promise<Page> {
+    async function open(context: { newPage(): Promise<Page> }, address = site.url): Promise<Page> {
       const page = await context.newPage();
-      await page.goto(site.url);
+      await page.goto(address);
       await until(page, () => self.corduroy !== undefined, null);
       await page.evaluate(
         ([url, credentials, databases]) => {
@@ -71,7 +72,7 @@ const title = 'feeds in a browser';
             );
           }
         },
-        [site.url, auth, names] as const,
+        [address, auth, names] as const,
       );
       return page;
     }
@@ -144,6 +145,26 @@ const title = 'feeds in a browser';
       await Promise.all(pages.map((page) => hasSeen(page, 'last')));
       expect(site.feeds.open).toBe(2);
       await context.close();
+    });
+
+    it('have a connection each over HTTP/2', async () => {
+      const read = (name: string): Promise<Buffer> =>
+        readFile(new URL(`helpers/certificates/${name}`, import.meta.url));
+      const secrets = { cert: await read('server.pem'), key: await read('server-key.pem') };
+      const other = await startSite(server.url, {}, secrets);
+      const context = await browser.newContext({ ignoreHTTPSErrors: true });
+      const page = await open(context, other.url);
+      await until(
+        page,
+        (count) =>
+          Object.values(self.states).filter(
+            (state) => state.status === 'live' && state.protocol === 'continuous',
+          ).length === count,
+        DATABASES,
+      );
+      expect(other.feeds.open).toBe(DATABASES);
+      await context.close();
+      await other.close();
     });
   },
 );

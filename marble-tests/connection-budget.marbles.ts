@@ -2,6 +2,7 @@ import { describe, expect, it } from '@jest/globals';
 import { NEVER, Observable, concat, of, throwError, timer } from 'rxjs';
 import type { Subscription } from 'rxjs';
 import { TestScheduler } from 'rxjs/testing';
+import { fetchTransport } from '../src/http/fetch-transport.ts';
 import { LockDenied, connectionBudget, memoryLocks } from '../src/http/connection-budget.ts';
 import type { ConnectionShare, RequestLock } from '../src/http/connection-budget.ts';
 
@@ -28,6 +29,22 @@ function reserve(share: ConnectionShare): boolean[] {
   share.reserve().subscribe((isReserved) => emitted.push(isReserved));
   return emitted;
 }
+
+describe('fetchTransport', () => {
+  it('has a budget only if it is told to, or in a browser', () => {
+    expect(fetchTransport().budget).toBeNull();
+    expect(fetchTransport({ feedConnections: Infinity }).budget).toBeNull();
+    const { budget } = fetchTransport({ feedConnections: 2 });
+    expect(budget).not.toBeNull();
+    expect(fetchTransport({ feedConnections: 2 }).budget).toBe(budget);
+  });
+
+  it.each([0, -1, 1.5, NaN, '3'])('rejects feedConnections: %p', (feedConnections) => {
+    expect(() => fetchTransport({ feedConnections } as never)).toThrow(
+      /feedConnections must be a whole number from 1, or Infinity/,
+    );
+  });
+});
 
 describe('the budget of connections', () => {
   it('reserves all but one for each origin, until they are released', () => {

@@ -1,6 +1,14 @@
 import { build } from 'esbuild';
 import { once } from 'node:events';
-import { type IncomingMessage, type ServerResponse, createServer, request } from 'node:http';
+import {
+  type IncomingHttpHeaders,
+  type IncomingMessage,
+  type ServerResponse,
+  createServer,
+  request,
+} from 'node:http';
+import { type SecureServerOptions, createSecureServer } from 'node:http2';
+import type { Socket } from 'node:net';
 import type { AddressInfo } from 'node:net';
 import { fileURLToPath } from 'node:url';
 
@@ -31,10 +39,15 @@ const PAGE = `<!doctype html><title>page</title><link rel="icon" href="data:,">
   });
 </script>`;
 
-/** Starts a site on a free port. It forwards requests for other paths to the target. */
+/**
+ * Starts a site on a free port. It forwards requests for other paths to the target.
+ *
+ * @param secrets - The certificate and the key for HTTP/2. Without them, it speaks HTTP/1.1.
+ */
 export async function startSite(
   target: string,
   files: Readonly<Record<string, SiteFile>> = {},
+  secrets?: SecureServerOptions,
 ): Promise<Site> {
   const served = new Map<string, SiteFile>([
     ['/', { type: 'text/html', text: PAGE }],
@@ -43,10 +56,11 @@ export async function startSite(
   ]);
   let open = 0;
   let most = 0;
-  const listener = createServer((incoming, outgoing) => {
+  const serve = (incoming: IncomingMessage, outgoing: ServerResponse): void => {
     const file = served.get(incoming.url?.replace(/^\/\?.*/, '/') ?? '');
     if (file !== undefined) {
-      outgoing.setHeader('content-type', file.type).end(file.text);
+      outgoing.setHeader('content-type', file.type);
+      outgoing.end(file.text);
       return;
     }
     // A tab that catches up polls beside the connection.
@@ -56,19 +70,31 @@ export async function startSite(
       outgoing.once('close', () => (open -= 1));
     }
     forward(incoming, outgoing, target);
+  };
+  const sockets = new Set<Socket>();
+  const listener =
+    secrets === undefined
+      ? createServer(serve)
+      : createSecureServer(secrets, (incoming, outgoing) =>
+          serve(incoming as unknown as IncomingMessage, outgoing as unknown as ServerResponse),
+        );
+  listener.on('connection', (socket: Socket) => {
+    sockets.add(socket);
+    socket.once('close', () => sockets.delete(socket));
   });
+  const cut = (): void => sockets.forEach((socket) => socket.destroy());
   listener.listen(0, '127.0.0.1');
   await once(listener, 'listening');
   return {
-    url: `http://127.0.0.1:${(listener.address() as AddressInfo).port}`,
+    url: `${secrets === undefined ? 'http' : 'https'}://127.0.0.1:${(listener.address() as AddressInfo).port}`,
     get feeds() {
       return { open, most };
     },
     mark: () => (most = open),
-    cut: () => listener.closeAllConnections(),
+    cut,
     close: async () => {
       listener.close();
-      listener.closeAllConnections();
+      cut();
       await once(listener, 'close');
     },
   };
@@ -89,13 +115,27 @@ async function bundle(): Promise<[string, SiteFile][]> {
 
 function forward(incoming: IncomingMessage, outgoing: ServerResponse, target: string): void {
   const { method = 'GET', url = '/', headers } = incoming;
-  const { host: _host, ...rest } = headers;
-  const forwarded = request(new URL(url, target), { method, headers: rest }, (answer) => {
-    outgoing.writeHead(answer.statusCode ?? 500, answer.headers);
-    outgoing.flushHeaders();
-    answer.pipe(outgoing);
-  });
+  const forwarded = request(
+    new URL(url, target),
+    { method, headers: endToEnd(headers) },
+    (answer) => {
+      outgoing.writeHead(answer.statusCode ?? 500, endToEnd(answer.headers));
+      outgoing.flushHeaders();
+      answer.pipe(outgoing);
+    },
+  );
   forwarded.on('error', () => outgoing.destroy());
   outgoing.once('close', () => forwarded.destroy());
   incoming.pipe(forwarded);
+}
+
+const OF_CONNECTION = ['host', 'connection', 'keep-alive', 'transfer-encoding'];
+
+/** Returns the headers that are not about one connection: HTTP/2 refuses those. */
+function endToEnd(headers: IncomingHttpHeaders): IncomingHttpHeaders {
+  return Object.fromEntries(
+    Object.entries(headers).filter(
+      ([name]) => !name.startsWith(':') && !OF_CONNECTION.includes(name),
+    ),
+  );
 }
