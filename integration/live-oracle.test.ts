@@ -4,7 +4,7 @@ import { firstValueFrom } from 'rxjs';
 import { startFaultyProxy } from './helpers/faulty-proxy.ts';
 import type { FaultyProxy } from './helpers/faulty-proxy.ts';
 import { DESIGN, INDEXES } from './helpers/live-oracle-queries.ts';
-import type { Item } from './helpers/live-oracle-queries.ts';
+import type { Item } from './helpers/live-oracle-writes.ts';
 import { runOracle } from './helpers/live-oracle.ts';
 import { createDatabase, server } from './helpers/server.ts';
 

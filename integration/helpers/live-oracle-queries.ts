@@ -9,17 +9,7 @@ import { map } from 'rxjs';
 import type { Observable } from 'rxjs';
 import type { Capability } from './capabilities.ts';
 import { idOf } from './live-oracle-writes.ts';
-
-/** The documents of the oracle. Fields may be missing. */
-export interface Item {
-  kind?: string;
-  n?: number;
-  city?: string;
-  open?: boolean;
-  tags?: string[];
-  nested?: { x?: number | string };
-  note?: string;
-}
+import type { Item } from './live-oracle-writes.ts';
 
 /** A live query, and the one-shot read that it must equal. */
 export interface OracleQuery {

@@ -1,5 +1,15 @@
-import type { Item } from './live-oracle-queries.ts';
 import { rawFetch } from './server.ts';
+
+/** The documents of the oracle. Fields may be missing. */
+export interface Item {
+  kind?: string;
+  n?: number;
+  city?: string;
+  open?: boolean;
+  tags?: string[];
+  nested?: { x?: number | string };
+  note?: string;
+}
 
 /** How many documents the oracle writes. Few, so that most queries see most writes. */
 const POOL = 48;
