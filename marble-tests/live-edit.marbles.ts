@@ -298,7 +298,7 @@ describe('edit$', () => {
       server.at(20, () => change('2-b', { n: 2, m: 2 }));
       server.at(30, () => edit.patch({ n: 7 }));
       scheduler.flush();
-      expect(shown).toEqual(['n1 m1@3', 'n5 m5@11', 'n2 m2@23', 'n7 m2*@30', 'n7 m2@41']);
+      expect(shown).toEqual(['n1 m1@3', 'n5 m5@11', 'n2 m2@25', 'n7 m2*@30', 'n7 m2@41']);
       expect(edit.pending).toBe(false);
     }),
   );

@@ -10,6 +10,7 @@ import { documentPath, isDotSegment } from '../http/url.ts';
 import type { Document, Draft } from '../model/document.ts';
 import { backoff, requestedDelay } from '../operators/retry-policy.ts';
 import type { BackoffOptions } from '../operators/retry-policy.ts';
+import { confirmedEntries } from './confirmed-entries.ts';
 import {
   UNREAD,
   documentOf,
@@ -24,7 +25,6 @@ import {
 } from './edit-state.ts';
 import type { EditActivity, EditData, EditorState, SentEdit, ServerVersion } from './edit-state.ts';
 import type { LiveDatabase } from './live-database.ts';
-import { followDocument } from './live-documents.ts';
 import type { ReadWait } from './shared-queries.ts';
 
 /** The options of an editor. */
@@ -59,6 +59,8 @@ export class Editor<T extends object> {
   #due = false;
   /** How often saving the edits has failed since the last success. */
   #attempt = 0;
+  /** Whether the credentials changed during the save in flight, which may be refused for the former ones. */
+  #hasNewCredentials = false;
 
   constructor(live: LiveDatabase, id: string, options: EditorOptions<T>) {
     this.#live = live;
@@ -82,7 +84,7 @@ export class Editor<T extends object> {
       work.add(readWait$.subscribe((readWait) => this.#update({ readWait })));
       work.add(authenticator.changed$.subscribe(() => this.#onCredentials()));
       work.add(
-        followDocument(this.#live, this.#id, readWait$).subscribe({
+        confirmedEntries(this.#live, this.#id, () => this.data.server?.rev, readWait$).subscribe({
           next: (entry) => this.#onServer(entry as unknown as ServerVersion<T>),
           error: (error: unknown) => subscriber.error(error),
         }),
@@ -149,6 +151,7 @@ export class Editor<T extends object> {
   /** Saves again what the server refused to the former user. */
   #onCredentials(): void {
     const { activity } = this.state$.value;
+    this.#hasNewCredentials = activity.type === 'saving';
     if (activity.type !== 'waiting' && activity.type !== 'refused') return;
     if (isUnauthorized(activity.error) || isForbidden(activity.error)) this.saveNow();
   }
@@ -208,6 +211,7 @@ export class Editor<T extends object> {
     const shown = documentOf(data, this.#id);
     const tombstone = { _id: this.#id, _rev: sent.replaces, _deleted: true } as unknown;
     const doc = shown ?? (tombstone as Draft<T>);
+    this.#hasNewCredentials = false;
     this.#update({ data, activity: { type: 'saving' } });
     work.add(
       writeOne<T>(this.#live.db, { id: this.#id, doc }, {}).subscribe({
@@ -233,11 +237,11 @@ export class Editor<T extends object> {
       this.#wait(error);
     } else if (isUnauthorized(error)) {
       this.#timer.unsubscribe();
-      const attempt = this.#attempt;
       this.#update({
         data: withoutSent(this.data),
-        activity: { type: 'waiting', attempt, delay: Infinity, error },
+        activity: { type: 'waiting', attempt: this.#attempt, delay: Infinity, error },
       });
+      if (this.#hasNewCredentials) this.saveNow();
     } else {
       this.#update({ data: withoutSent(this.data), activity: { type: 'refused', error } });
       this.#proceed();
