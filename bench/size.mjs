@@ -17,23 +17,23 @@ const core = 'core';
 
 /** Budgets in bytes, 2 % above the measured size; `without` matches paths that must not be bundled. */
 const imports = [
-  { name: 'everything', code: `export * from '${browser}'`, budget: 68_400 },
-  { name: 'Couch', code: `export { Couch } from '${browser}'`, budget: 65_500 },
+  { name: 'everything', code: `export * from '${browser}'`, budget: 69_900 },
+  { name: 'Couch', code: `export { Couch } from '${browser}'`, budget: 67_000 },
   {
     name: 'Couch of corduroy/core',
     code: `export { Couch } from '${core}'`,
-    budget: 43_700,
+    budget: 45_300,
     without: /^src.live|strategies|upsert|leaves|matcher|deploy|resharding|tab-/,
   },
   {
     name: 'a live document',
     code: `import { Database } from '${browser}'; new Database('a').doc$('b').subscribe()`,
-    budget: 61_300,
+    budget: 62_800,
   },
   {
     name: 'openTelemetry',
     code: `export { openTelemetry } from 'opentelemetry'`,
-    budget: 4_280,
+    budget: 4_380,
     without: /^src.(changes|live|documents|queries)/,
   },
   {
