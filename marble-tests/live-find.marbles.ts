@@ -203,6 +203,20 @@ describe('find$', () => {
   );
 
   it(
+    'leaves out a document whose deletion arrives during the read',
+    marbles(({ expectObservable }, scheduler) => {
+      const server = liveServer(scheduler, { read: 8 });
+      server.answerOther = (_path, _body, documents) => ({ docs: documents });
+      for (const id of 'abc') server.put(id, { n: 1 });
+      server.at(4, () => server.remove('b'));
+      const found$ = server.db
+        .find$({ selector: { n: 1 } })
+        .pipe(map((docs) => docs.map(({ _id }) => _id).join('')));
+      expectObservable(found$, '40ms !').toBe('9ms 1', { 1: 'ac' });
+    }),
+  );
+
+  it(
     'misses no change between the start sequence, the answer and the first change',
     marbles(({ flush }, scheduler) => {
       const last = new Map<number, string>();

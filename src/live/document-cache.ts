@@ -52,7 +52,7 @@ export class DocumentCache {
 
   /** Records the present state of a document, and returns it as a change of the former one. */
   update(entry: LiveEntry): LiveChange {
-    const { id, rev } = entry;
+    const { id, rev, conflicts } = entry;
     const before = this.#entries.get(id);
     if (before === undefined) {
       if (rev === null) this.#revs.delete(id);
@@ -60,7 +60,7 @@ export class DocumentCache {
       return { before, after: entry };
     }
     // Only the conflicts changed: the document keeps its identity.
-    const after = before.rev === rev ? { ...entry, doc: before.doc } : entry;
+    const after = before.rev === rev ? { id, rev, conflicts, doc: before.doc } : entry;
     this.#entries.set(id, after);
     return { before, after };
   }

@@ -68,9 +68,11 @@ export const UNREAD: EditData<never> = { server: null, base: null, local: null, 
 /** Applies the server's present version. */
 export function withServer<T extends object>(
   data: EditData<T>,
-  server: ServerVersion<T>,
+  news: ServerVersion<T>,
 ): EditData<T> {
   const { base, local, sent } = data;
+  // A save knows the version before the feed reports it.
+  const server = isSameVersion(data.server, news) ? data.server : news;
   if (local === null) return { server, base: server, local, sent: null };
   const isAnswer = sent !== null && server.rev !== base?.rev && isSame(sent.doc, server.doc);
   if (isAnswer) return withSaved({ ...data, server }, sent, server);
@@ -150,6 +152,13 @@ function clean<T extends object>(server: ServerVersion<T>): EditData<T> {
 function isSame(a: Draft<object> | null, b: Draft<object> | null): boolean {
   if (a === null || b === null) return a === b;
   return equal(bodyOf(a), bodyOf(b));
+}
+
+function isSameVersion<T extends object>(
+  a: ServerVersion<T> | null,
+  b: ServerVersion<T>,
+): a is ServerVersion<T> {
+  return a !== null && a.rev === b.rev && equal(a.doc, b.doc);
 }
 
 function bodyOf(doc: Draft<object>): object {

@@ -2,13 +2,12 @@ import { BehaviorSubject, EMPTY, Observable, Subscription, defer, mergeMap, of }
 import { mergeOne } from '../conflicts/merge.ts';
 import type { Merge, MergeOutcome } from '../conflicts/merge.ts';
 import { writeOne } from '../documents/write.ts';
-import { isTransient } from '../errors/corduroy-error.ts';
 import type { CorduroyError } from '../errors/corduroy-error.ts';
 import { httpError } from '../errors/from-response.ts';
 import { isConflict, isForbidden, isUnauthorized } from '../errors/http-error.ts';
 import { documentPath, isDotSegment } from '../http/url.ts';
 import type { Document, Draft } from '../model/document.ts';
-import { backoff, requestedDelay } from '../operators/retry-policy.ts';
+import { backoff, mayPass, requestedDelay } from '../operators/retry-policy.ts';
 import type { BackoffOptions } from '../operators/retry-policy.ts';
 import { confirmedEntries } from './confirmed-entries.ts';
 import {
@@ -233,7 +232,7 @@ export class Editor<T extends object> {
   #onError(error: CorduroyError, sent: SentEdit<T>, work: Subscription): void {
     if (isConflict(error)) {
       this.#onConflict(error, sent, work);
-    } else if (isTransient(error)) {
+    } else if (mayPass(error)) {
       this.#wait(error);
     } else if (isUnauthorized(error)) {
       this.#timer.unsubscribe();

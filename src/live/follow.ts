@@ -1,7 +1,7 @@
 import { BehaviorSubject, Observable, mergeMap } from 'rxjs';
 import type { OnWait } from '../http/retry-transient.ts';
 import { clock } from '../operators/time.ts';
-import type { LiveDatabase } from './live-database.ts';
+import type { LiveDatabase, LiveListener } from './live-database.ts';
 import type { ReadWait, ReadWaits } from './shared-queries.ts';
 import type { LiveChange, LiveEntry } from './live-entry.ts';
 import type { LiveResult, Outcome } from './live-result.ts';
@@ -51,6 +51,15 @@ export function follow<Answer, Value>(
       for (const { after } of changes) heard?.set(after.id, after);
       if (answeredAt !== null) take(result.apply(changes));
     };
+    const listener: LiveListener = {
+      next: onChanges,
+      error: (error) => subscriber.error(error),
+    };
+    let unwatch = (): void => {};
+    const watch = (changes: Interest): void => {
+      unwatch();
+      unwatch = live.watch(listener, changes);
+    };
     const onAnswer = (answer: Answer): void => {
       const before = heard ?? new Map<string, LiveEntry>();
       heard = null;
@@ -59,6 +68,7 @@ export function follow<Answer, Value>(
       answeredAt = now();
       if (waits.value !== null) waits.next(null);
       const outcome = result.answer(answer, before);
+      watch(interest);
       take({ ...outcome, changed: first || outcome.changed });
       if (rereadRequested) requestRead();
     };
@@ -78,6 +88,8 @@ export function follow<Answer, Value>(
       rereadRequested = true;
       if (reading) return;
       reading = true;
+      // The answer may have any document, also one that does not match any more.
+      if (typeof interest === 'object' && 'fields' in interest) watch('all');
       // A later read waits for the next turn, so that several changes in this turn need one.
       const answer$ =
         answeredAt === null
@@ -90,9 +102,9 @@ export function follow<Answer, Value>(
       );
     };
 
-    subscriber.add(
-      live.listen({ next: onChanges, error: (error) => subscriber.error(error) }, interest),
-    );
+    watch(interest);
+    subscriber.add(live.listen(listener));
+    subscriber.add(() => unwatch());
     subscriber.add(() => result.clear());
     requestRead();
   });

@@ -152,17 +152,20 @@ export class LiveDatabase {
   }
 
   /**
-   * Leads the changes of interest to a listener. The first listener opens the connection, and the last
-   * one closes it. Returns the function that removes the listener.
+   * Keeps the feed open for a listener: the first one opens the connection, and the last one closes it.
+   * Returns the function that ends this.
    */
-  listen(listener: LiveListener, interest: Interest): () => void {
-    const remove = this.#index.add(listener, interest);
+  listen(listener: LiveListener): () => void {
     this.#listeners.add(listener);
     this.#connect();
     return () => {
-      remove();
       if (this.#listeners.delete(listener) && this.#listeners.size === 0) this.#disconnect();
     };
+  }
+
+  /** Leads changes to a listener. Returns the function that ends this. */
+  watch(listener: LiveListener, interest: Interest): () => void {
+    return this.#index.add(listener, interest);
   }
 
   /**

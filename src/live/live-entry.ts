@@ -25,6 +25,30 @@ export function entryOfDocument(doc: Document): LiveEntry {
   return { id, rev, doc: rest, conflicts };
 }
 
+/**
+ * The entry of a document that was found without its conflicts. Large lists have one for each document, so
+ * it holds nothing but the document.
+ */
+export class FoundEntry implements LiveEntry {
+  readonly doc: Document;
+
+  constructor(doc: Document) {
+    this.doc = doc;
+  }
+
+  get id(): string {
+    return this.doc._id;
+  }
+
+  get rev(): string {
+    return this.doc._rev;
+  }
+
+  get conflicts(): readonly string[] {
+    return NO_CONFLICTS;
+  }
+}
+
 /** Returns the state of a document that the server does not have. */
 export function missingEntry(id: string): LiveEntry {
   return { id, rev: null, doc: null, conflicts: NO_CONFLICTS };

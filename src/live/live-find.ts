@@ -13,6 +13,7 @@ import { compileSort, readColumn } from '../queries/sort-order.ts';
 import type { SortColumn } from '../queries/sort-order.ts';
 import { follow } from './follow.ts';
 import type { LiveDatabase } from './live-database.ts';
+import { FoundEntry } from './live-entry.ts';
 import { LiveQuery } from './live-query.ts';
 import { SortedList } from './sorted-list.ts';
 import type { Comparison, ListRules } from './sorted-list.ts';
@@ -91,7 +92,7 @@ function rulesOf(query: FindQuery, order: FindOrder): ListRules<Document> {
     revOf: ({ _rev }) => _rev,
     versionOf: ({ _rev }) => _rev,
     itemOf: ({ doc }) => doc as Document,
-    entryOf: (doc) => ({ id: doc._id, rev: doc._rev, doc, conflicts: [] }),
+    entryOf: (doc) => new FoundEntry(doc),
     accepts: ({ id, doc }) => {
       // A query finds no design documents.
       if (doc === null || id.startsWith('_design/')) return false;

@@ -20,7 +20,7 @@ import { entryOfDocument, missingEntry } from './live-entry.ts';
 import type { LiveEntry } from './live-entry.ts';
 
 /** The maximum number of documents in one request. */
-const MAX_IDS = 1000;
+const MAX_IDS = 2000;
 
 type Entries = ReadonlyMap<string, LiveEntry>;
 

@@ -54,6 +54,8 @@ export class SortedList<Item> implements LiveResult<readonly Item[], readonly It
   #items: readonly Item[] = [];
   /** The value: the items, except while only the server knows them. */
   #shown: readonly Item[] = this.#items;
+  /** Whether the value waits for an answer. */
+  #waiting = false;
   #compare: Comparison<Item>;
   /** Whether the list contains all matching documents after its first `skip`. */
   #complete = true;
@@ -84,14 +86,14 @@ export class SortedList<Item> implements LiveResult<readonly Item[], readonly It
         else if (entryOf === null) this.#cache.record(id, revOf(item));
         return true;
       }
-      if (versionOf(itemOf(present)) === versionOf(item)) return true;
+      if (present.doc !== null && versionOf(itemOf(present)) === versionOf(item)) return true;
       // A present revision that loses may be older or newer: the queries keep it until the fetch tells.
       if (!wins(present.rev, revOf(item))) refetch.push(id);
       late.push({ before: undefined, after: present });
       return false;
     });
     const items = keepEqual(
-      this.#items,
+      this.#shown,
       current.map((item) => this.#held(item)),
       idOf,
       (a, b) => idOf(a) === idOf(b) && versionOf(a) === versionOf(b),
@@ -108,13 +110,18 @@ export class SortedList<Item> implements LiveResult<readonly Item[], readonly It
       if (limit === Infinity && skip === 0) refetch.push(id);
       else reread = true;
     }
+    // Only the server knows which document takes the place of one that left during the read.
+    if (this.#items.length < answer.length && (!this.#complete || skip > 0)) reread = true;
+    this.#waiting = false;
+    if (isSameList(this.#items, this.#shown)) this.#items = this.#shown;
     return { changed: this.#show(), reread, refetch };
   }
 
   apply(changes: readonly LiveChange[]): Outcome {
     const { reread } = this.#apply(changes);
     // Half of a result would mislead: the former value stays until the answer comes.
-    return { changed: !reread && this.#show(), reread, refetch: [] };
+    if (reread) this.#waiting = true;
+    return { changed: !this.#waiting && this.#show(), reread, refetch: [] };
   }
 
   clear(): void {
@@ -273,7 +280,7 @@ export class SortedList<Item> implements LiveResult<readonly Item[], readonly It
     const { entryOf, idOf, itemOf, versionOf } = this.#rules;
     if (entryOf === null) return item;
     const entry = this.#cache.get(idOf(item));
-    if (entry === undefined) return item;
+    if (entry === undefined || entry.doc === null) return item;
     const held = itemOf(entry);
     return versionOf(held) === versionOf(item) ? held : item;
   }
@@ -282,4 +289,8 @@ export class SortedList<Item> implements LiveResult<readonly Item[], readonly It
 /** Returns whether a document was created by this change. */
 function isNew({ rev }: LiveEntry): boolean {
   return rev !== null && generation(rev) === 1;
+}
+
+function isSameList(a: readonly unknown[], b: readonly unknown[]): boolean {
+  return a === b || (a.length === b.length && a.every((item, i) => item === b[i]));
 }
