@@ -136,6 +136,12 @@ export async function runOracle(options: OracleOptions): Promise<OracleOutcome> 
     pairs.push([editor, (fresh) => editState(fresh, EDITED[i] as string)]);
   }
 
+  // A deletion that meets an edit waits for a decision of the user, at any time: this one drops it.
+  const decisions = edits.map((edit) =>
+    edit.state$.subscribe(({ status }) => {
+      if (status === 'conflict') queueMicrotask(() => edit.reset());
+    }),
+  );
   try {
     for (let left = writes; left > 0; left -= PER_ROUND) {
       round += 1;
@@ -168,6 +174,7 @@ export async function runOracle(options: OracleOptions): Promise<OracleOutcome> 
       if (failures.some(({ rule }) => rule !== 'emitted an equal value again')) break;
     }
   } finally {
+    for (const decision of decisions) decision.unsubscribe();
     for (const [watched] of pairs) watched.stop();
   }
   const emissions = pairs.reduce((sum, [watched]) => sum + watched.emissions, 0);

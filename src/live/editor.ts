@@ -24,7 +24,7 @@ import {
 } from './edit-state.ts';
 import type { EditActivity, EditData, EditorState, SentEdit, ServerVersion } from './edit-state.ts';
 import type { LiveDatabase } from './live-database.ts';
-import type { ReadWait } from './shared-queries.ts';
+import { ReadWaits } from './shared-queries.ts';
 
 /** The options of an editor. */
 export interface EditorOptions<T extends object> {
@@ -75,15 +75,15 @@ export class Editor<T extends object> {
   run(): Observable<never> {
     return new Observable((subscriber) => {
       const { authenticator } = this.#live.db.connection;
-      const readWait$ = new BehaviorSubject<ReadWait | null>(null);
+      const readWaits = new ReadWaits();
       const work = new Subscription();
       this.#work = work;
       this.#due = this.data.local !== null;
       subscriber.add(() => this.#stop(work));
-      work.add(readWait$.subscribe((readWait) => this.#update({ readWait })));
+      work.add(readWaits.values$.subscribe((readWait) => this.#update({ readWait })));
       work.add(authenticator.changed$.subscribe(() => this.#onCredentials()));
       work.add(
-        confirmedEntries(this.#live, this.#id, () => this.data.server?.rev, readWait$).subscribe({
+        confirmedEntries(this.#live, this.#id, () => this.data.server?.rev, readWaits).subscribe({
           next: (entry) => this.#onServer(entry as unknown as ServerVersion<T>),
           error: (error: unknown) => subscriber.error(error),
         }),

@@ -1,8 +1,8 @@
-import { BehaviorSubject, Observable, mergeMap } from 'rxjs';
+import { Observable, mergeMap, noop } from 'rxjs';
 import type { OnWait } from '../http/retry-transient.ts';
 import { clock } from '../operators/time.ts';
 import type { LiveDatabase, LiveListener } from './live-database.ts';
-import type { ReadWait, ReadWaits } from './shared-queries.ts';
+import { ReadWaits } from './shared-queries.ts';
 import type { LiveChange, LiveEntry } from './live-entry.ts';
 import type { LiveResult, Outcome } from './live-result.ts';
 import type { Interest } from './query-index.ts';
@@ -30,7 +30,7 @@ export interface Followed<Answer, Value> {
 export function follow<Answer, Value>(
   live: LiveDatabase,
   { interest, result: createResult, read, latency = 0 }: Followed<Answer, Value>,
-  waits: ReadWaits = new BehaviorSubject<ReadWait | null>(null),
+  waits: ReadWaits = new ReadWaits(),
 ): Observable<Value> {
   const { connection } = live.db;
   const now = clock(connection.scheduler);
@@ -55,7 +55,7 @@ export function follow<Answer, Value>(
       next: onChanges,
       error: (error) => subscriber.error(error),
     };
-    let unwatch = (): void => {};
+    let unwatch: () => void = noop;
     const watch = (changes: Interest): void => {
       unwatch();
       unwatch = live.watch(listener, changes);
@@ -66,7 +66,7 @@ export function follow<Answer, Value>(
       reading = false;
       const first = answeredAt === null;
       answeredAt = now();
-      if (waits.value !== null) waits.next(null);
+      waits.next(null);
       const outcome = result.answer(answer, before);
       watch(interest);
       take({ ...outcome, changed: first || outcome.changed });

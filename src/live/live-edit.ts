@@ -254,5 +254,5 @@ function isFinal({ activity }: EditorState<object>): boolean {
 function isSameValue(a: EditorState<object>, b: EditorState<object>): boolean {
   if (a.data.local !== b.data.local) return false;
   if (a.data.local === null) return a.data.server?.doc === b.data.server?.doc;
-  return a.data.base === b.data.base;
+  return a.data.local.doc === null || a.data.base === b.data.base;
 }

@@ -16,7 +16,31 @@ import type { Connection } from '../http/connection.ts';
 export type ReadWait = Extract<FeedState, { readonly status: 'waiting' }>;
 
 /** Holds the wait for the retry of a query's read; null while no read waits. */
-export type ReadWaits = BehaviorSubject<ReadWait | null>;
+export class ReadWaits {
+  #value: ReadWait | null = null;
+  /** There may be thousands of queries, of which few are observed. */
+  #values$: BehaviorSubject<ReadWait | null> | null = null;
+
+  get value(): ReadWait | null {
+    return this.#value;
+  }
+
+  get observed(): boolean {
+    return this.#values$?.observed ?? false;
+  }
+
+  /** Emits the present value, and each new one. */
+  get values$(): Observable<ReadWait | null> {
+    this.#values$ ??= new BehaviorSubject(this.#value);
+    return this.#values$;
+  }
+
+  next(value: ReadWait | null): void {
+    if (value === this.#value) return;
+    this.#value = value;
+    this.#values$?.next(value);
+  }
+}
 
 /** The running queries of a database. Equal queries are one query, which all their subscribers share. */
 export class SharedQueries {
@@ -61,7 +85,7 @@ export class SharedQueries {
   state(key: string): Observable<FeedState> {
     return defer(() => {
       const waits = this.#waitsOf(key);
-      return combineLatest([this.#feedState$, waits]).pipe(
+      return combineLatest([this.#feedState$, waits.values$]).pipe(
         map(([state, wait]) => (isDown(state) ? state : (wait ?? state))),
         distinctUntilChanged(),
         finalize(() => {
@@ -72,7 +96,7 @@ export class SharedQueries {
   }
 
   #waitsOf(key: string): ReadWaits {
-    const waits = this.#waits.get(key) ?? new BehaviorSubject<ReadWait | null>(null);
+    const waits = this.#waits.get(key) ?? new ReadWaits();
     this.#waits.set(key, waits);
     return waits;
   }

@@ -92,11 +92,13 @@ export class SortedList<Item> implements LiveResult<readonly Item[], readonly It
       late.push({ before: undefined, after: present });
       return false;
     });
+    const isSame = (a: Item, b: Item): boolean =>
+      a === b || (idOf(a) === idOf(b) && versionOf(a) === versionOf(b));
     const items = keepEqual(
       this.#shown,
       current.map((item) => this.#held(item)),
       idOf,
-      (a, b) => idOf(a) === idOf(b) && versionOf(a) === versionOf(b),
+      isSame,
     );
     this.#hold(items);
     this.#items = items;
@@ -113,7 +115,10 @@ export class SortedList<Item> implements LiveResult<readonly Item[], readonly It
     // Only the server knows which document takes the place of one that left during the read.
     if (this.#items.length < answer.length && (!this.#complete || skip > 0)) reread = true;
     this.#waiting = false;
-    if (isSameList(this.#items, this.#shown)) this.#items = this.#shown;
+    const [next, shown] = [this.#items, this.#shown];
+    const isUnchanged =
+      next.length === shown.length && next.every((item, i) => isSame(item, shown[i] as Item));
+    if (isUnchanged) this.#items = shown;
     return { changed: this.#show(), reread, refetch };
   }
 
@@ -289,8 +294,4 @@ export class SortedList<Item> implements LiveResult<readonly Item[], readonly It
 /** Returns whether a document was created by this change. */
 function isNew({ rev }: LiveEntry): boolean {
   return rev !== null && generation(rev) === 1;
-}
-
-function isSameList(a: readonly unknown[], b: readonly unknown[]): boolean {
-  return a === b || (a.length === b.length && a.every((item, i) => item === b[i]));
 }
