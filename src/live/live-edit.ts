@@ -252,7 +252,9 @@ function isFinal({ activity }: EditorState<object>): boolean {
 
 /** Returns whether the shown documents are the same. */
 function isSameValue(a: EditorState<object>, b: EditorState<object>): boolean {
-  if (a.data.local !== b.data.local) return false;
-  if (a.data.local === null) return a.data.server?.doc === b.data.server?.doc;
-  return a.data.local.doc === null || a.data.base === b.data.base;
+  const [one, other] = [a.data, b.data];
+  if (one.local === null || other.local === null)
+    return one.local === other.local && one.server?.doc === other.server?.doc;
+  if (one.local.doc === null || other.local.doc === null) return one.local.doc === other.local.doc;
+  return one.local === other.local && one.base === other.base;
 }

@@ -1,5 +1,5 @@
 import { isAscii } from '../model/json.ts';
-import { compilePath } from '../queries/matcher.ts';
+import { compilePath } from '../queries/fields.ts';
 import type { LiveChange, LiveEntry } from './live-entry.ts';
 
 /** The changes that may affect a query. */

@@ -1,45 +1,6 @@
 import type { AnyFields } from '../model/document.ts';
 import { compareJson, isAscii } from '../model/json.ts';
-
-/** A missing field: only `{ $exists: false }` matches it. */
-export const MISSING: unique symbol = Symbol('missing');
-
-/** A field of a value that has no fields: no condition matches it. */
-export const UNREACHABLE: unique symbol = Symbol('unreachable');
-
-/** Reads a field by its path, such as `'address.city'`. Returns undefined if it is missing. */
-export function readField(doc: unknown, path: string): unknown {
-  const value = readSteps(doc, stepsOf(path));
-  return value === MISSING || value === UNREACHABLE ? undefined : value;
-}
-
-/** Reads a field by the steps of its path. In an array, a step is the index of an element. */
-function readSteps(value: unknown, path: readonly string[]): unknown {
-  let current = value;
-  for (const step of path) {
-    if (Array.isArray(current)) {
-      if (!/^\+?\d+$/.test(step) || Number(step) >= current.length) return UNREACHABLE;
-      current = current[Number(step)];
-    } else if (isPlainObject(current)) {
-      if (!Object.hasOwn(current, step)) return MISSING;
-      current = current[step];
-    } else {
-      return UNREACHABLE;
-    }
-  }
-  return current;
-}
-
-/** Splits a path into steps: `a.b` has two, `a\.b` one. */
-function stepsOf(path: string): readonly string[] {
-  const escaped: readonly string[] = path.match(/(?:\\.|[^\\.])+/g) ?? [];
-  return escaped.map((step) => step.replace(/\\([.$])/g, '$1'));
-}
-
-/** Returns whether a value is an object, and neither an array nor null. */
-function isPlainObject(value: unknown): value is Readonly<Record<string, unknown>> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
-}
+import { MISSING, UNREACHABLE, isPlainObject, readSteps, stepsOf, typeOf } from './fields.ts';
 
 /**
  * Whether a document matches. `undefined` means that only CouchDB can decide: for text searches, most
@@ -77,7 +38,20 @@ type Matcher = (value: unknown) => Verdict;
  * It moves negations inwards, as CouchDB does: a condition on a missing field fails, negated or not.
  */
 export function compileSelector(selector: object): (doc: AnyFields) => Verdict {
-  return compile(selector, [], false, true);
+  return isBareEmpty(selector) ? neverMatches : compile(selector, [], false, true);
+}
+
+/**
+ * Tells whether a selector is nothing but an empty combination, also below a field or `$not`. CouchDB finds
+ * nothing then. With another condition beside it, an empty combination matches every document.
+ */
+function isBareEmpty(condition: unknown): boolean {
+  if (!isPlainObject(condition)) return false;
+  const [entry, other] = Object.entries(condition);
+  if (entry === undefined || other !== undefined) return false;
+  const [name, operand] = entry;
+  if (['$and', '$or', '$nor'].includes(name)) return Array.isArray(operand) && operand.length === 0;
+  return (name === '$not' || !name.startsWith('$')) && isBareEmpty(operand);
 }
 
 function compile(
@@ -102,7 +76,11 @@ function compileEntry(
   path: readonly string[],
   negated: boolean,
 ): Matcher {
-  if (!name.startsWith('$')) return compile(operand, [...path, ...stepsOf(name)], negated);
+  if (!name.startsWith('$')) {
+    const steps = stepsOf(name);
+    // CouchDB refuses a path with an empty step.
+    return steps.includes('') ? undecided : compile(operand, [...path, ...steps], negated);
+  }
   const compileEach = (negate: boolean): Matcher[] | null =>
     Array.isArray(operand) ? operand.map((part: unknown) => compile(part, path, negate)) : null;
   switch (name) {
@@ -202,15 +180,17 @@ const CONDITIONS: Readonly<Record<string, (operand: unknown) => Matcher | undefi
   },
   $elemMatch: (operand) => {
     const match = compileElement(operand);
-    return match && ((value) => Array.isArray(value) && some(value, match));
+    return match && ((value) => Array.isArray(value) && someElement(value, match));
   },
   $allMatch: (operand) => {
     const match = compileElement(operand);
-    return match && ((value) => Array.isArray(value) && value.length > 0 && every(value, match));
+    return (
+      match && ((value) => Array.isArray(value) && value.length > 0 && everyElement(value, match))
+    );
   },
   $keyMapMatch: (operand) => {
     const match = compileElement(operand);
-    return match && ((value) => isPlainObject(value) && some(Object.keys(value), match));
+    return match && ((value) => isPlainObject(value) && someElement(Object.keys(value), match));
   },
   $size: (operand) => (value) => Array.isArray(value) && value.length === operand,
   $type: (operand) => (value) => typeOf(value) === operand,
@@ -241,7 +221,69 @@ const CONDITIONS: Readonly<Record<string, (operand: unknown) => Matcher | undefi
 
 /** Compiles the condition on an element: on its value, or on its fields. */
 function compileElement(operand: unknown): Matcher | undefined {
-  return isPlainObject(operand) ? compile(operand, [], false, true) : undefined;
+  return isPlainObject(operand) ? compilePlain(operand, []) : undefined;
+}
+
+/** Thrown by an evaluated `$nor` in the condition on an element: CouchDB's operator fails then. */
+const NOR_FAILED = new Error('$nor cannot be evaluated in a condition on an element');
+
+/**
+ * Compiles the condition on an element. CouchDB moves no negations inwards there: a `$not` matches where its
+ * condition fails, also because of a missing field.
+ */
+function compilePlain(condition: unknown, path: readonly string[]): Matcher {
+  const entries = isPlainObject(condition) ? Object.entries(condition) : [];
+  if (entries.length === 0) return onField(path, compare('$eq', condition), false);
+  const parts = entries.map(([name, operand]): Matcher => {
+    if (!name.startsWith('$')) {
+      const steps = stepsOf(name);
+      return steps.includes('') ? undecided : compilePlain(operand, [...path, ...steps]);
+    }
+    const each = Array.isArray(operand) ? operand.map((part) => compilePlain(part, path)) : null;
+    if (name === '$and') return each === null ? undecided : all(each);
+    if (name === '$or') return each === null ? undecided : any(each);
+    if (name === '$nor')
+      return () => {
+        throw NOR_FAILED;
+      };
+    if (name === '$exists') return exists(path, operand === false);
+    if (name !== '$not') return compileOperator(name, operand, path, false);
+    const match = isPlainObject(operand) ? compilePlain(operand, path) : undecided;
+    return (value) => not(match(value));
+  });
+  return parts.length === 1 ? (parts[0] as Matcher) : all(parts);
+}
+
+/** Returns whether an element matches, before one whose condition cannot be evaluated. */
+function someElement(elements: readonly unknown[], match: Matcher): Verdict {
+  let decided = true;
+  for (const element of elements) {
+    const verdict = evaluate(match, element);
+    if (verdict === true) return true;
+    if (verdict === 'failed') break;
+    if (verdict === undefined) decided = false;
+  }
+  return decided ? false : undefined;
+}
+
+/** Returns whether all elements match. */
+function everyElement(elements: readonly unknown[], match: Matcher): Verdict {
+  let decided = true;
+  for (const element of elements) {
+    const verdict = evaluate(match, element);
+    if (verdict === false || verdict === 'failed') return false;
+    if (verdict === undefined) decided = false;
+  }
+  return decided ? true : undefined;
+}
+
+function evaluate(match: Matcher, element: unknown): Verdict | 'failed' {
+  try {
+    return match(element);
+  } catch (error) {
+    if (error === NOR_FAILED) return 'failed';
+    throw error;
+  }
 }
 
 /** Matches a value that is one of the operands, or an array that contains one of them. */
@@ -249,11 +291,6 @@ function isIn(operands: readonly unknown[]): Matcher {
   const members = operands.map((operand) => compare('$eq', operand));
   return (value) =>
     some(members, (member) => (Array.isArray(value) ? some(value, member) : member(value)));
-}
-
-function typeOf(value: unknown): string {
-  if (typeof value === 'bigint') return 'number';
-  return value === null ? 'null' : Array.isArray(value) ? 'array' : typeof value;
 }
 
 const undecided: Matcher = () => undefined;
@@ -267,45 +304,3 @@ const any =
   (parts: readonly Matcher[]): Matcher =>
   (value) =>
     parts.length === 0 || some(parts, (part) => part(value));
-
-/** Compiles a path such as `'address.city'` to a function that reads the field; undefined if missing. */
-export function compilePath(path: string): (doc: unknown) => unknown {
-  const steps = stepsOf(path);
-  return (doc) => {
-    const value = readSteps(doc, steps);
-    return value === MISSING || value === UNREACHABLE ? undefined : value;
-  };
-}
-
-/**
- * Returns the values that matching documents must have, by the path of their field. A document with
- * another value in one of these fields never matches, unless either value is a string beyond ASCII: two
- * different strings may be equal for CouchDB.
- */
-export function equalities(selector: object): ReadonlyMap<string, readonly unknown[]> {
-  const found = new Map<string, readonly unknown[]>();
-  collectEqualities(selector, '', found);
-  return found;
-}
-
-function collectEqualities(
-  condition: object,
-  path: string,
-  found: Map<string, readonly unknown[]>,
-): void {
-  for (const [name, operand] of Object.entries(condition) as [string, unknown][]) {
-    if (name === '$and' && Array.isArray(operand)) {
-      for (const part of operand) if (isPlainObject(part)) collectEqualities(part, path, found);
-    } else if (name === '$eq') {
-      if (path !== '' && isScalar(operand)) found.set(path, [operand]);
-    } else if (!name.startsWith('$')) {
-      const field = path === '' ? name : `${path}.${name}`;
-      if (isPlainObject(operand)) collectEqualities(operand, field, found);
-      else if (isScalar(operand)) found.set(field, [operand]);
-    }
-  }
-}
-
-function isScalar(value: unknown): boolean {
-  return value === null || ['string', 'number', 'boolean'].includes(typeof value);
-}

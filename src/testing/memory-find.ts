@@ -1,4 +1,5 @@
-import { compileSelector, readField } from '../queries/matcher.ts';
+import { readField } from '../queries/fields.ts';
+import { compileSelector } from '../queries/matcher.ts';
 import { isNumeric } from '../model/json.ts';
 import type { MemoryDatabase } from './memory-database.ts';
 import { toDocument } from './memory-documents.ts';

@@ -1,0 +1,108 @@
+import { describe, expect, it } from '@jest/globals';
+import fc from 'fast-check';
+import { Couch } from 'corduroy';
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { fileURLToPath } from 'node:url';
+import { gunzipSync, gzipSync } from 'node:zlib';
+import { firstValueFrom } from 'rxjs';
+import { compareJson } from '../src/model/json.ts';
+import { compileSelector } from '../src/queries/matcher.ts';
+import { sampleDocuments, selector, value } from './helpers/selectors.ts';
+import { createDatabase, server } from './helpers/server.ts';
+
+// The verdicts and the order of a real CouchDB, recorded, so that CI compares them without one.
+// `npm run record:mango` records them; CORDUROY_RECORD=2 uses another seed.
+
+const file = fileURLToPath(new URL('recordings/mango.json.gz', import.meta.url));
+
+interface Recording {
+  readonly couchdb: string;
+  readonly seed: number;
+  readonly documents: readonly (Record<string, unknown> & { readonly _id: string })[];
+  /** Each selector, with the indexes of the documents that it finds. */
+  readonly verdicts: readonly (readonly [selector: object, found: readonly number[]])[];
+  /** Values in the order of a view: those with equal positions are equal keys. */
+  readonly sorted: readonly unknown[];
+}
+
+const STRINGS = [
+  ...Array.from('aAbB zZ-_,;:!?.\'"()[]{}@*/\\&#%`^+<=>|~$0129'),
+  'a b',
+  'a-b',
+  'ab',
+  'aB',
+  'Ab',
+  'item-2',
+  'item-10',
+  'Zoe',
+  'zoe',
+];
+
+async function record(seed: number): Promise<void> {
+  const couch = new Couch(server.authenticatedUrl);
+  const db = couch.use(await createDatabase());
+  const documents = sampleDocuments(200, seed) as Recording['documents'][number][];
+  await firstValueFrom(db.save(documents.map((one) => ({ ...one }))));
+  const selectors = fc.sample(selector, { numRuns: 5000, seed });
+  const verdicts: [object, number[]][] = [];
+  for (const wanted of selectors) {
+    const query = { selector: { ...wanted }, limit: 1000, fields: ['_id'] };
+    const { docs } = await firstValueFrom(db.find(query));
+    verdicts.push([wanted, docs.map((one) => Number(one['_id'].slice(1)))]);
+  }
+  const values = [...STRINGS, ...fc.sample(value, { numRuns: 400, seed })];
+  const other = couch.use(await createDatabase());
+  const map = 'function (doc) { if ("v" in doc) emit(doc.v, null); }';
+  await firstValueFrom(other.save(values.map((v, i) => ({ _id: `v${i}`, v }))));
+  await firstValueFrom(other.save({ _id: '_design/d', views: { v: { map } } } as never));
+  const { rows } = await firstValueFrom(other.view('d/v'));
+  const recording: Recording = {
+    couchdb: await firstValueFrom(couch.version()),
+    seed,
+    documents,
+    verdicts,
+    sorted: rows.map(({ key }) => key),
+  };
+  await mkdir(fileURLToPath(new URL('recordings/', import.meta.url)), { recursive: true });
+  await writeFile(file, gzipSync(JSON.stringify(recording), { level: 9 }));
+}
+
+describe('the recorded answers of CouchDB', () => {
+  const recordSeed = process.env['CORDUROY_RECORD'];
+  if (recordSeed !== undefined) it('are recorded', () => record(Number(recordSeed) || 1), 600_000);
+
+  const read = async (): Promise<Recording> =>
+    JSON.parse(gunzipSync(await readFile(file)).toString()) as Recording;
+
+  it('are those of the matcher, which leaves less than 1 % of them to the server', async () => {
+    const { documents, verdicts } = await read();
+    let undecided = 0;
+    const wrong: unknown[] = [];
+    for (const [wanted, found] of verdicts) {
+      const expected = new Set(found);
+      const matches = compileSelector(wanted);
+      for (const [i, one] of documents.entries()) {
+        const verdict = matches(one);
+        if (verdict === undefined) undecided += 1;
+        else if (verdict !== expected.has(i)) wrong.push({ wanted, one, expected: !verdict });
+      }
+    }
+    expect(wrong).toEqual([]);
+    expect(verdicts.length).toBe(5000);
+    expect(undecided).toBeLessThan(verdicts.length * documents.length * 0.01);
+  });
+
+  it('have the order of the comparator, which leaves strings beyond ASCII to the server', async () => {
+    const { sorted } = await read();
+    const wrong: unknown[] = [];
+    const undecided: unknown[] = [];
+    for (let i = 1; i < sorted.length; i++) {
+      const order = compareJson(sorted[i - 1], sorted[i]);
+      if (order === undefined) undecided.push([sorted[i - 1], sorted[i]]);
+      else if (order > 0) wrong.push([sorted[i - 1], sorted[i]]);
+    }
+    expect(wrong).toEqual([]);
+    for (const pair of undecided) expect(JSON.stringify(pair)).toMatch(/[^\x20-\x7e]/);
+    expect(sorted.length).toBeGreaterThan(400);
+  });
+});
