@@ -17,8 +17,8 @@ const core = 'core';
 
 /** Budgets in bytes, 2 % above the measured size; `without` matches paths that must not be bundled. */
 const imports = [
-  { name: 'everything', code: `export * from '${browser}'`, budget: 74_400 },
-  { name: 'Couch', code: `export { Couch } from '${browser}'`, budget: 70_900 },
+  { name: 'everything', code: `export * from '${browser}'`, budget: 74_700 },
+  { name: 'Couch', code: `export { Couch } from '${browser}'`, budget: 71_000 },
   {
     name: 'Couch of corduroy/core',
     code: `export { Couch } from '${core}'`,
@@ -28,7 +28,7 @@ const imports = [
   {
     name: 'a live document',
     code: `import { Database } from '${browser}'; new Database('a').doc$('b').subscribe()`,
-    budget: 66_600,
+    budget: 66_800,
   },
   {
     name: 'openTelemetry',
