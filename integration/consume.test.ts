@@ -429,13 +429,21 @@ const stores: Record<string, () => StoreCase | Promise<StoreCase>> = {
       checkFiles: async () => {
         const files = (): Promise<string[]> => readdir(join(folder, 'deep', 'er'));
         // The write at the end of the subscription may still be under way.
-        for (let i = 0; i < 100 && (await files()).length > 1; i++) await firstValueFrom(timer(20));
+        for (let i = 0; i < 500 && (await files()).length > 1; i++) await firstValueFrom(timer(20));
         expect(await files()).toEqual(['checkpoint']);
       },
     };
   },
   'in the database': () => ({ store: (db) => localCheckpoint(db, 'name') }),
 };
+
+it('a checkpoint in a file survives writes of several stores at the same time', async () => {
+  const { path, folder } = await temporaryFile();
+  const seqs = Array.from({ length: 40 }, (_, i) => `${i}-${'x'.repeat(5000)}`);
+  await Promise.all(seqs.map((seq) => fileCheckpoint(path).write(seq)));
+  expect(await fileCheckpoint(path).read()).toBe(seqs.at(-1));
+  expect(await readdir(join(folder, 'deep', 'er'))).toEqual(['checkpoint']);
+});
 
 describe.each(Object.keys(stores))('a checkpoint %s', (kind) => {
   /** Subscribes until these ids have come, and unsubscribes as if the program ended. */

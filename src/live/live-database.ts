@@ -133,7 +133,11 @@ export class LiveDatabase {
     this.db = db;
     this.latency = latency;
     this.#behaviour = behaviour;
-    this.#reader = new LiveReader(db, (read, onWait) => this.#withRetries(read, onWait));
+    this.#reader = new LiveReader(
+      db,
+      (read, onWait) => this.#withRetries(read, onWait),
+      this.#startKnown$.pipe(filter(Boolean)),
+    );
     const source = databaseSource<AnyFields>(db, { includeDocs: true, conflicts: true });
     this.#feed = new SharedFeed<Change>(
       {
@@ -173,7 +177,11 @@ export class LiveDatabase {
    * listeners, because the feed does not start without one.
    */
   readAfterStart<R>(read: () => Observable<R>, onWait: OnWait): Observable<R> {
-    return this.#afterStart(() => this.#withRetries(read, onWait));
+    return this.#startKnown$.pipe(
+      filter(Boolean),
+      take(1),
+      mergeMap(() => this.#withRetries(read, onWait)),
+    );
   }
 
   /**
@@ -183,10 +191,13 @@ export class LiveDatabase {
   readEntries(ids: readonly string[], onWait: OnWait): Observable<readonly LiveEntry[]> {
     const missing = ids.filter((id) => this.cache.get(id) === undefined);
     if (missing.length === 0) return of(ids.map((id) => this.cache.get(id) as LiveEntry));
-    return this.#afterStart(() => this.#reader.read(ids, onWait));
+    return this.#reader.read(ids, onWait);
   }
 
-  /** Reads documents from the server, in one request with all other reads of the same turn. */
+  /**
+   * Reads documents from the server, in one request with all other reads of the same turn. Only for
+   * listeners.
+   */
   read(ids: readonly string[], onWait: OnWait = () => {}): Observable<readonly LiveEntry[]> {
     return this.#reader.read(ids, onWait);
   }
@@ -301,10 +312,6 @@ export class LiveDatabase {
       // A listener may have left because of what another one received.
       if (this.#listeners.has(listener)) listener.next(relevant);
     }
-  }
-
-  #afterStart<R>(read: () => Observable<R>): Observable<R> {
-    return this.#startKnown$.pipe(filter(Boolean), take(1), mergeMap(read));
   }
 
   #withRetries<R>(read: () => Observable<R>, onWait: OnWait): Observable<R> {

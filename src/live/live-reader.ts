@@ -8,6 +8,7 @@ import {
   mergeMap,
   reduce,
   share,
+  take,
   tap,
 } from 'rxjs';
 import type { Observable } from 'rxjs';
@@ -37,12 +38,15 @@ export type Retries = <R>(read: () => Observable<R>, onWait: OnWait) => Observab
 export class LiveReader {
   readonly #db: DatabaseScope;
   readonly #withRetries: Retries;
+  readonly #ready$: Observable<unknown>;
   /** The batch that collects the ids of this turn. */
   #collecting: Batch | undefined;
 
-  constructor(db: DatabaseScope, withRetries: Retries) {
+  /** @param ready$ - Emits when documents may be read. Until then, one batch collects all ids. */
+  constructor(db: DatabaseScope, withRetries: Retries, ready$: Observable<unknown>) {
     this.#db = db;
     this.#withRetries = withRetries;
+    this.#ready$ = ready$;
   }
 
   /**
@@ -70,7 +74,9 @@ export class LiveReader {
       if (this.#collecting?.ids === ids) this.#collecting = undefined;
     };
     const fetch = (): Observable<Entries> => this.#fetch([...ids]);
-    const entries$ = this.#db.connection.after(0).pipe(
+    const entries$ = this.#ready$.pipe(
+      take(1),
+      mergeMap(() => this.#db.connection.after(0)),
       tap(close),
       mergeMap(() =>
         this.#withRetries(fetch, (...wait) => {
