@@ -22,8 +22,8 @@ export function liveDocument<T extends object>(
 ): LiveQuery<LiveDocument<T> | null> {
   requireFollowed(id, 'doc$: the id');
   return new LiveQuery(live, ['doc$', id], (waits) =>
-    followDocument(live, id, waits).pipe(
-      map(({ doc }) => doc as unknown as LiveDocument<T> | null),
+    followEntries(live, [id], waits).pipe(
+      map(([entry]) => (entry as LiveEntry).doc as unknown as LiveDocument<T> | null),
       distinctUntilChanged(),
     ),
   );

@@ -65,7 +65,7 @@ export class SharedQueries {
       const running = this.#running.get(key) as Observable<V> | undefined;
       if (running !== undefined) return running;
       const waits = this.#waitsOf(key);
-      const created = defer(() => create(waits)).pipe(
+      const created = create(waits).pipe(
         finalize(() => {
           this.#running.delete(key);
           waits.next(null);

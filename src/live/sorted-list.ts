@@ -231,6 +231,15 @@ export class SortedList<Item> implements LiveResult<readonly Item[], readonly It
     inserted.sort((a, b) => a.index - b.index || (this.#compare(a.item, b.item) ?? 0));
     const items = this.#items.slice();
     for (const { item, index } of replaced) items[index] = item;
+    const [from, to] = [removed[0], inserted[0]];
+    if (from !== undefined && to !== undefined && removed.length + inserted.length === 2) {
+      // One item moves: the items between its places shift, and the list keeps its memory.
+      const target = to.index > from ? to.index - 1 : to.index;
+      for (let i = from; i < target; i++) items[i] = items[i + 1] as Item;
+      for (let i = from; i > target; i--) items[i] = items[i - 1] as Item;
+      items[target] = to.item;
+      return items;
+    }
     if (removed.length + inserted.length <= FEW_EDITS) {
       // From the end, so that the indexes before stay valid.
       let r = removed.length - 1;
