@@ -15,6 +15,7 @@ export const embeddedLacks = {
   'db-updates': 'There is no _db_updates feed.',
   'explain-find':
     '_find has no execution_stats and no warnings, and _explain returns fewer fields.',
+  'find-during-writes': '_find answers 400 if a document is deleted while it reads.',
   'mango-operators':
     'pouchdb-find has no $beginsWith, no $keyMapMatch, no paths into arrays and no $or in a field.',
   'partial-index': 'A partial index contains every document.',

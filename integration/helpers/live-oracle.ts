@@ -62,6 +62,12 @@ class Watched {
     return this.#last;
   }
 
+  /** Describes the state of the stream, for the report of a failure. */
+  async state(): Promise<string> {
+    const { state$ } = this.#stream as { readonly state$?: Observable<unknown> };
+    return state$ === undefined ? 'unknown' : JSON.stringify(await firstValueFrom(state$));
+  }
+
   start(): void {
     this.stop();
     this.#subscription = this.#stream.subscribe({
@@ -187,7 +193,8 @@ async function untilEqual(watched: Watched, read: () => Promise<unknown>): Promi
   for (;;) {
     const fresh = text(await read());
     if (watched.last === fresh) return null;
-    if (performance.now() > deadline) return difference(watched.last, fresh);
+    if (performance.now() > deadline)
+      return `${difference(watched.last, fresh)}\n  state: ${await watched.state()}`;
     await sleep(25);
   }
 }
