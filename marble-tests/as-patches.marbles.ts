@@ -3,6 +3,7 @@ import fc from 'fast-check';
 import { Subject, map, of } from 'rxjs';
 import { asPatches } from 'corduroy';
 import type { ListPatch } from 'corduroy';
+import { randomly } from './helpers/random.ts';
 import { marbles } from './helpers/run.ts';
 
 interface Doc {
@@ -144,11 +145,7 @@ describe('asPatches', () => {
   });
 
   it('describes random changes, with equal keys too, so that they can be applied', () => {
-    let state = 7;
-    const random = (below: number): number => {
-      state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
-      return Math.floor((state / 2 ** 32) * below);
-    };
+    const random = randomly(7);
     let list: readonly Doc[] = [];
     const source = new Subject<readonly Doc[]>();
     let patch: ListPatch<Doc> | undefined;

@@ -12,20 +12,13 @@ import {
 } from '../src/live/edit-state.ts';
 import type { EditData, SentEdit, ServerVersion } from '../src/live/edit-state.ts';
 import type { Document, Draft } from '../src/model/document.ts';
+import { randomly } from './helpers/random.ts';
 
 // The data of an editor, against random sequences of events.
 
 interface Note {
   mine?: number;
   theirs?: number;
-}
-
-function randomly(seed: number): (below: number) => number {
-  let state = seed;
-  return (below) => {
-    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
-    return Math.floor((state / 2 ** 32) * below);
-  };
 }
 
 /** A server with one document, whose revisions have any generation: leaves win and lose, purges forget. */

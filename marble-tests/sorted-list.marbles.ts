@@ -5,6 +5,7 @@ import { QueryIndex } from '../src/live/query-index.ts';
 import { SortedList } from '../src/live/sorted-list.ts';
 import type { ListRules } from '../src/live/sorted-list.ts';
 import type { Document } from '../src/model/document.ts';
+import { randomly } from './helpers/random.ts';
 
 // The engine of live queries, against a naive one: filter, sort and slice the whole database.
 
@@ -13,15 +14,6 @@ interface Fields {
   readonly rank: number;
 }
 type Doc = Document<Fields>;
-
-/** A seeded source of random numbers, so that a failure can be repeated. */
-function randomly(seed: number): (below: number) => number {
-  let state = seed;
-  return (below) => {
-    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
-    return Math.floor((state / 2 ** 32) * below);
-  };
-}
 
 interface Query {
   readonly group: number | null;
