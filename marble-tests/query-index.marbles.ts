@@ -52,4 +52,16 @@ describe('the index of queries', () => {
     // Otherwise the index would save nothing.
     expect(skipped).toBeGreaterThan(1000);
   });
+
+  it('leads no change to a query for no documents, and every change to one without constants', () => {
+    const index = new QueryIndex<string>();
+    index.add('no ids', { ids: [] });
+    index.add('one id', { ids: ['d1', 'd1'] });
+    index.add('no fields', { fields: new Map() });
+    const changes = [0, 1].map((i) => ({ before: undefined, after: entryOf({}, i) }));
+    expect([...index.affected(changes)].map(([query, { length }]) => [query, length])).toEqual([
+      ['one id', 1],
+      ['no fields', 2],
+    ]);
+  });
 });

@@ -32,7 +32,9 @@ export class QueryIndex<Query> {
       const place = map.get(key) ?? new Set<Query>();
       map.set(key, place.add(query));
     }
-    if (places.length === 0) this.#all.add(query);
+    // No ids mean no changes; no fields mean all of them.
+    const isByIds = interest !== 'all' && 'ids' in interest;
+    if (places.length === 0 && !isByIds) this.#all.add(query);
     return () => {
       this.#all.delete(query);
       for (const { map, key } of places) {
