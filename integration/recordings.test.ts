@@ -5,7 +5,7 @@ import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import { gunzipSync, gzipSync } from 'node:zlib';
 import { firstValueFrom } from 'rxjs';
-import { compareJson } from '../src/model/json.ts';
+import { compareJson } from '../src/model/collation.ts';
 import { compileSelector } from '../src/queries/matcher.ts';
 import { sampleDocuments, selector, value } from './helpers/selectors.ts';
 import { createDatabase, server } from './helpers/server.ts';

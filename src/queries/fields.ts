@@ -1,4 +1,4 @@
-import { compareJson } from '../model/json.ts';
+import { compareJson } from '../model/collation.ts';
 
 /** A missing field: only `{ $exists: false }` matches it. */
 export const MISSING: unique symbol = Symbol('missing');

@@ -1,5 +1,7 @@
 import type { AnyFields } from '../model/document.ts';
-import { compareJson, isAscii } from '../model/json.ts';
+import { collate, compareJson } from '../model/collation.ts';
+import { byId } from '../model/document.ts';
+import { isAscii } from '../model/json.ts';
 import { MISSING, UNREACHABLE, isPlainObject, readSteps, stepsOf, typeOf } from './fields.ts';
 
 /**
@@ -7,6 +9,31 @@ import { MISSING, UNREACHABLE, isPlainObject, readSteps, stepsOf, typeOf } from 
  * regular expressions, unknown operators, and the order of strings beyond ASCII.
  */
 export type Verdict = boolean | undefined;
+
+/** What depends on the libraries of the server: the collation (ICU), and regular expressions (PCRE). */
+interface Platform {
+  readonly compare: (a: unknown, b: unknown, byBytes: boolean) => number | undefined;
+  readonly beginsWith: (value: string, prefix: string) => Verdict;
+  readonly expression: (source: string) => RegExp | undefined;
+}
+
+/** Leaves to CouchDB what its libraries may decide in another way. */
+const CAREFUL: Platform = {
+  compare: compareJson,
+  // Beyond ASCII, the prefix may end within a character that is composed of several code points.
+  beginsWith: (value, prefix) => value.startsWith(prefix) && (isAscii(value) ? true : undefined),
+  // Only syntax with the same meaning in JavaScript and in PCRE.
+  expression: (source) =>
+    /^\^?[\w \-,:;@#/=~%&'"!<>]*$/.test(source) ? new RegExp(source) : undefined,
+};
+
+/** Decides everything with the libraries of JavaScript. */
+const DECIDED: Platform = {
+  compare: (a, b, byBytes) =>
+    byBytes && typeof a === 'string' && typeof b === 'string' ? byId(a, b) : collate(a, b),
+  beginsWith: (value, prefix) => value.startsWith(prefix),
+  expression: (source) => new RegExp(source),
+};
 
 /** Negates a verdict. */
 function not(verdict: Verdict): Verdict {
@@ -36,9 +63,12 @@ type Matcher = (value: unknown) => Verdict;
  * Compiles a Mango selector to a function that decides whether a document matches it.
  *
  * It moves negations inwards, as CouchDB does: a condition on a missing field fails, negated or not.
+ *
+ * @param decides - Whether JavaScript decides what depends on the libraries of the server.
  */
-export function compileSelector(selector: object): (doc: AnyFields) => Verdict {
-  return isBareEmpty(selector) ? neverMatches : compile(selector, [], false, true);
+export function compileSelector(selector: object, decides = false): (doc: AnyFields) => Verdict {
+  if (isBareEmpty(selector)) return neverMatches;
+  return compile(decides ? DECIDED : CAREFUL, selector, [], false, true);
 }
 
 /**
@@ -55,22 +85,28 @@ function isBareEmpty(condition: unknown): boolean {
 }
 
 function compile(
+  platform: Platform,
   condition: unknown,
   path: readonly string[],
   negated: boolean,
   root = false,
 ): Matcher {
-  if (!isPlainObject(condition)) return onField(path, compare('$eq', condition), negated);
+  if (!isPlainObject(condition)) return onField(path, compare(platform, '$eq', condition), negated);
   const entries = Object.entries(condition);
   if (entries.length === 0) {
     if (root) return () => true;
-    return path.length > 0 ? onField(path, compare('$eq', condition), negated) : undecided;
+    return path.length > 0
+      ? onField(path, compare(platform, '$eq', condition), negated)
+      : undecided;
   }
-  const parts = entries.map(([name, operand]) => compileEntry(name, operand, path, negated));
+  const parts = entries.map(([name, operand]) =>
+    compileEntry(platform, name, operand, path, negated),
+  );
   return parts.length === 1 ? (parts[0] as Matcher) : negated ? any(parts) : all(parts);
 }
 
 function compileEntry(
+  platform: Platform,
   name: string,
   operand: unknown,
   path: readonly string[],
@@ -79,10 +115,14 @@ function compileEntry(
   if (!name.startsWith('$')) {
     const steps = stepsOf(name);
     // CouchDB refuses a path with an empty step.
-    return steps.includes('') ? undecided : compile(operand, [...path, ...steps], negated);
+    return steps.includes('')
+      ? undecided
+      : compile(platform, operand, [...path, ...steps], negated);
   }
   const compileEach = (negate: boolean): Matcher[] | null =>
-    Array.isArray(operand) ? operand.map((part: unknown) => compile(part, path, negate)) : null;
+    Array.isArray(operand)
+      ? operand.map((part: unknown) => compile(platform, part, path, negate))
+      : null;
   switch (name) {
     case '$and': {
       const parts = compileEach(negated);
@@ -97,11 +137,11 @@ function compileEntry(
       return parts === null ? undecided : negated ? any(parts) : all(parts);
     }
     case '$not':
-      return isPlainObject(operand) ? compile(operand, path, !negated) : undecided;
+      return isPlainObject(operand) ? compile(platform, operand, path, !negated) : undecided;
     case '$exists':
       return exists(path, operand === negated);
     default:
-      return compileOperator(name, operand, path, negated);
+      return compileOperator(platform, name, operand, path, negated);
   }
 }
 
@@ -123,6 +163,7 @@ const OPPOSITE: Readonly<Record<string, string>> = {
 };
 
 function compileOperator(
+  platform: Platform,
   name: string,
   operand: unknown,
   path: readonly string[],
@@ -130,8 +171,8 @@ function compileOperator(
 ): Matcher {
   const opposite = OPPOSITE[name];
   if (opposite !== undefined)
-    return onField(path, compare(negated ? opposite : name, operand, path), false);
-  const condition = CONDITIONS[name]?.(operand);
+    return onField(path, compare(platform, negated ? opposite : name, operand, path), false);
+  const condition = CONDITIONS[name]?.(operand, platform);
   return condition === undefined ? undecided : onField(path, condition, negated);
 }
 
@@ -144,11 +185,16 @@ function onField(path: readonly string[], condition: Matcher, negated: boolean):
   };
 }
 
-function compare(name: string, operand: unknown, path: readonly string[] = []): Matcher {
+function compare(
+  platform: Platform,
+  name: string,
+  operand: unknown,
+  path: readonly string[] = [],
+): Matcher {
   // CouchDB compares ids by their bytes, and other strings by the collation of views.
   const byBytes = path.length === 1 && path[0] === '_id';
   return (value) => {
-    const order = compareJson(value, operand, byBytes);
+    const order = platform.compare(value, operand, byBytes);
     if (name === '$eq') return order === undefined ? undefined : order === 0;
     if (name === '$ne') return order === undefined ? undefined : order !== 0;
     if (order === undefined) return undefined;
@@ -159,37 +205,39 @@ function compare(name: string, operand: unknown, path: readonly string[] = []): 
   };
 }
 
-const CONDITIONS: Readonly<Record<string, (operand: unknown) => Matcher | undefined>> = {
-  $in: (operand) => (Array.isArray(operand) ? isIn(operand) : undefined),
-  $nin: (operand) => {
+const CONDITIONS: Readonly<
+  Record<string, (operand: unknown, platform: Platform) => Matcher | undefined>
+> = {
+  $in: (operand, platform) => (Array.isArray(operand) ? isIn(platform, operand) : undefined),
+  $nin: (operand, platform) => {
     if (!Array.isArray(operand)) return undefined;
-    const matchesIn = isIn(operand);
+    const matchesIn = isIn(platform, operand);
     return (value) => not(matchesIn(value));
   },
-  $all: (operand) => {
+  $all: (operand, platform) => {
     if (!Array.isArray(operand)) return undefined;
     const [only] = operand as unknown[];
     const isOnly =
-      Array.isArray(only) && operand.length === 1 ? compare('$eq', only) : neverMatches;
-    const members = operand.map((member: unknown) => compare('$eq', member));
+      Array.isArray(only) && operand.length === 1 ? compare(platform, '$eq', only) : neverMatches;
+    const members = operand.map((member: unknown) => compare(platform, '$eq', member));
     return (value) => {
       if (!Array.isArray(value) || operand.length === 0) return false;
       const hasAll = every(members, (member) => some(value, member));
       return hasAll === true ? true : some([hasAll, isOnly(value)], (verdict) => verdict);
     };
   },
-  $elemMatch: (operand) => {
-    const match = compileElement(operand);
+  $elemMatch: (operand, platform) => {
+    const match = compileElement(platform, operand);
     return match && ((value) => Array.isArray(value) && someElement(value, match));
   },
-  $allMatch: (operand) => {
-    const match = compileElement(operand);
+  $allMatch: (operand, platform) => {
+    const match = compileElement(platform, operand);
     return (
       match && ((value) => Array.isArray(value) && value.length > 0 && everyElement(value, match))
     );
   },
-  $keyMapMatch: (operand) => {
-    const match = compileElement(operand);
+  $keyMapMatch: (operand, platform) => {
+    const match = compileElement(platform, operand);
     return match && ((value) => isPlainObject(value) && someElement(Object.keys(value), match));
   },
   $size: (operand) => (value) => Array.isArray(value) && value.length === operand,
@@ -204,24 +252,19 @@ const CONDITIONS: Readonly<Record<string, (operand: unknown) => Matcher | undefi
         ? value % BigInt(divisor as number) === BigInt(remainder as number)
         : Number.isInteger(value) && (value as number) % (divisor as number) === remainder;
   },
-  $beginsWith: (operand) => (value) => {
-    if (typeof value !== 'string' || typeof operand !== 'string') return false;
-    if (!value.startsWith(operand)) return false;
-    // Beyond ASCII, the prefix may end within a character that is composed of several code points.
-    return isAscii(value) ? true : undefined;
-  },
-  $regex: (operand) => {
-    // Only syntax with the same meaning in JavaScript and in CouchDB's PCRE.
-    if (typeof operand !== 'string' || !/^\^?[\w \-,:;@#/=~%&'"!<>]*$/.test(operand))
-      return undefined;
-    const expression = new RegExp(operand);
-    return (value) => typeof value === 'string' && expression.test(value);
+  $beginsWith:
+    (operand, { beginsWith }) =>
+    (value) =>
+      typeof value === 'string' && typeof operand === 'string' && beginsWith(value, operand),
+  $regex: (operand, platform) => {
+    const expression = typeof operand === 'string' ? platform.expression(operand) : undefined;
+    return expression && ((value) => typeof value === 'string' && expression.test(value));
   },
 };
 
 /** Compiles the condition on an element: on its value, or on its fields. */
-function compileElement(operand: unknown): Matcher | undefined {
-  return isPlainObject(operand) ? compilePlain(operand, []) : undefined;
+function compileElement(platform: Platform, operand: unknown): Matcher | undefined {
+  return isPlainObject(operand) ? compilePlain(platform, operand, []) : undefined;
 }
 
 /** Thrown by an evaluated `$nor` in the condition on an element: CouchDB's operator fails then. */
@@ -231,15 +274,17 @@ const NOR_FAILED = new Error('$nor cannot be evaluated in a condition on an elem
  * Compiles the condition on an element. CouchDB moves no negations inwards there: a `$not` matches where its
  * condition fails, also because of a missing field.
  */
-function compilePlain(condition: unknown, path: readonly string[]): Matcher {
+function compilePlain(platform: Platform, condition: unknown, path: readonly string[]): Matcher {
   const entries = isPlainObject(condition) ? Object.entries(condition) : [];
-  if (entries.length === 0) return onField(path, compare('$eq', condition), false);
+  if (entries.length === 0) return onField(path, compare(platform, '$eq', condition), false);
   const parts = entries.map(([name, operand]): Matcher => {
     if (!name.startsWith('$')) {
       const steps = stepsOf(name);
-      return steps.includes('') ? undecided : compilePlain(operand, [...path, ...steps]);
+      return steps.includes('') ? undecided : compilePlain(platform, operand, [...path, ...steps]);
     }
-    const each = Array.isArray(operand) ? operand.map((part) => compilePlain(part, path)) : null;
+    const each = Array.isArray(operand)
+      ? operand.map((part) => compilePlain(platform, part, path))
+      : null;
     if (name === '$and') return each === null ? undecided : all(each);
     if (name === '$or') return each === null ? undecided : any(each);
     if (name === '$nor')
@@ -247,8 +292,8 @@ function compilePlain(condition: unknown, path: readonly string[]): Matcher {
         throw NOR_FAILED;
       };
     if (name === '$exists') return exists(path, operand === false);
-    if (name !== '$not') return compileOperator(name, operand, path, false);
-    const match = isPlainObject(operand) ? compilePlain(operand, path) : undecided;
+    if (name !== '$not') return compileOperator(platform, name, operand, path, false);
+    const match = isPlainObject(operand) ? compilePlain(platform, operand, path) : undecided;
     return (value) => not(match(value));
   });
   return parts.length === 1 ? (parts[0] as Matcher) : all(parts);
@@ -287,8 +332,8 @@ function evaluate(match: Matcher, element: unknown): Verdict | 'failed' {
 }
 
 /** Matches a value that is one of the operands, or an array that contains one of them. */
-function isIn(operands: readonly unknown[]): Matcher {
-  const members = operands.map((operand) => compare('$eq', operand));
+function isIn(platform: Platform, operands: readonly unknown[]): Matcher {
+  const members = operands.map((operand) => compare(platform, '$eq', operand));
   return (value) =>
     some(members, (member) => (Array.isArray(value) ? some(value, member) : member(value)));
 }

@@ -5,11 +5,11 @@ import { Couch } from '../couch.ts';
 import type { CouchOptions } from '../couch.ts';
 import type { Transport, TransportRequest, TransportResponse } from '../http/transport.ts';
 import { invalidArgument } from '../model/invalid-argument.ts';
-import { MemoryRouter } from './memory-router.ts';
-import { Refusal, STEADY } from './reply.ts';
+import { MemoryRouter } from './memory/router.ts';
+import { readMemoryRequest } from './memory/request.ts';
+import { STEADY } from './reply.ts';
 import { withoutBody } from './reply.ts';
-import type { Reply } from './reply.ts';
-import { readRequest, requestLine, requestLog } from './route.ts';
+import { requestLine, requestLog } from './route.ts';
 import type { ServerRequest } from './route.ts';
 
 /** The options of {@link memoryServer}. */
@@ -90,24 +90,20 @@ export class MemoryServer {
     return new Observable((subscriber) =>
       timer(this.#latency, this.#scheduler).subscribe({
         next: () => {
-          const received = readRequest(request, this.#codec);
-          this.#requests$.next(received);
-          const reply = this.#answer(received);
-          const { status, headers, body } = received.method === 'HEAD' ? withoutBody(reply) : reply;
-          const complete = (): void => subscriber.complete();
-          subscriber.next({ status, headers, body: body.pipe(finalize(complete)) });
+          const received = readMemoryRequest(request, this.#codec);
+          const { method, path, query, body: sent } = received;
+          this.#requests$.next({ method, path, query, body: sent });
+          subscriber.add(
+            this.#router.respond(received).subscribe((reply) => {
+              const { status, headers, body } =
+                received.method === 'HEAD' ? withoutBody(reply) : reply;
+              const complete = (): void => subscriber.complete();
+              subscriber.next({ status, headers, body: body.pipe(finalize(complete)) });
+            }),
+          );
         },
       }),
     );
-  }
-
-  #answer(request: ServerRequest): Reply {
-    try {
-      return this.#router.answer(request);
-    } catch (error) {
-      if (error instanceof Refusal) return error.reply();
-      throw error;
-    }
   }
 }
 

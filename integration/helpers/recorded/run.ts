@@ -1,0 +1,142 @@
+import type { Database } from 'corduroy';
+import { HTTPError } from 'corduroy';
+import { firstValueFrom } from 'rxjs';
+import type { Observable } from 'rxjs';
+import type { Operation } from './operations.ts';
+
+// Plays operations on a database, and notes the answers in a form that two servers have in common.
+
+/** What a run has seen: the values that later operations refer to. */
+interface Seen {
+  readonly revs: Map<string, string[]>;
+  readonly seqs: string[];
+  bookmark: string;
+}
+
+/** The answers to the operations, and the state at the end. */
+export interface Played {
+  readonly answers: readonly unknown[];
+  readonly state: unknown;
+}
+
+/** Plays the operations one after the other. A failure is an answer, too. */
+export async function play(db: Database, operations: readonly Operation[]): Promise<Played> {
+  const seen: Seen = { revs: new Map(), seqs: [], bookmark: 'nil' };
+  const answers: unknown[] = [];
+  for (const [method, ...args] of operations) answers.push(await answerOf(db, seen, method, args));
+  return { answers, state: await stateOf(db) };
+}
+
+async function answerOf(
+  db: Database,
+  seen: Seen,
+  method: string,
+  args: readonly unknown[],
+): Promise<unknown> {
+  try {
+    const resolved = args.map((one) => resolve(one, seen));
+    note(resolved, seen);
+    const answer = await firstValueFrom(invoke(db, method, resolved));
+    note(answer, seen);
+    return comparable(answer);
+  } catch (error) {
+    if (error instanceof HTTPError) {
+      const { status, error: code, reason } = error;
+      return comparable({ status, error: code, reason });
+    }
+    return { error: (error as Error).name };
+  }
+}
+
+function invoke(db: Database, method: string, args: readonly unknown[]): Observable<unknown> {
+  const path = method.split('.');
+  const last = path.pop() as string;
+  let owner = db as unknown as Readonly<Record<string, unknown>>;
+  for (const name of path) owner = owner[name] as Readonly<Record<string, unknown>>;
+  const call = owner[last] as (...all: readonly unknown[]) => Observable<unknown>;
+  return call.apply(owner, [...args]);
+}
+
+/** Puts what the run has seen in place of the references. Copies the arguments, which Corduroy may change. */
+function resolve(value: unknown, seen: Seen): unknown {
+  if (typeof value === 'string') {
+    if (value === '$bookmark') return seen.bookmark;
+    const [kind, name, nth] = value.split(' ');
+    if (kind === '$rev') {
+      const revs = seen.revs.get(name ?? '') ?? [];
+      return revs.at(-1 - Number(nth)) ?? '1-0000000000000000000000000000aaaa';
+    }
+    if (kind === '$seq') return seen.seqs.at(-1 - Number(name)) ?? 0;
+    return value;
+  }
+  if (Array.isArray(value)) return value.map((one) => resolve(one, seen));
+  if (typeof value !== 'object' || value === null) return value;
+  return Object.fromEntries(Object.entries(value).map(([name, one]) => [name, resolve(one, seen)]));
+}
+
+/** Notes the revisions, the sequences and the bookmark in a value. */
+function note(value: unknown, seen: Seen): void {
+  if (Array.isArray(value) || value instanceof Map) {
+    for (const one of value.values()) note(one, seen);
+    return;
+  }
+  if (typeof value !== 'object' || value === null || value instanceof Uint8Array) return;
+  const one = value as Record<string, unknown>;
+  const id = one['_id'] ?? one['id'];
+  const rev = one['_rev'] ?? one['rev'];
+  if (typeof id === 'string' && typeof rev === 'string') {
+    const revs = seen.revs.get(id) ?? [];
+    if (!revs.includes(rev)) seen.revs.set(id, [...revs, rev]);
+  }
+  const seq = one['lastSeq'] ?? one['last_seq'];
+  if (typeof seq === 'string') seen.seqs.push(seq);
+  if (typeof one['bookmark'] === 'string') seen.bookmark = one['bookmark'];
+  for (const [name, field] of Object.entries(one)) if (name !== '_attachments') note(field, seen);
+}
+
+/** The values that each server chooses, without a meaning for the client. */
+const PRIVATE = new Set([
+  'cluster',
+  'db_name',
+  'dbname',
+  'dbName',
+  'digest',
+  'disk_format_version',
+  'instance_start_time',
+  'instanceStartTime',
+  'props',
+  'sizes',
+  'uuid',
+]);
+
+/** Returns what two servers must have in common: sequences as their numbers, and no private values. */
+export function comparable(value: unknown, name = ''): unknown {
+  if (/^(?:seq|last_seq|lastSeq|update_seq|updateSeq|purge_seq|purgeSeq)$/.test(name))
+    return value === null ? null : Number.parseInt(String(value), 10);
+  if (name === 'bookmark') return value === 'nil' ? 'nil' : 'bookmark';
+  if (value instanceof Uint8Array) return `bytes ${Buffer.from(value).toString('base64')}`;
+  if (value instanceof Map) return comparable(Object.fromEntries(value));
+  if (Array.isArray(value)) return value.map((one) => comparable(one));
+  if (typeof value !== 'object' || value === null) return value;
+  if (value instanceof HTTPError)
+    return comparable({ status: value.status, error: value.error, reason: value.reason });
+  if (value instanceof Error) return { error: value.name };
+  const entries = Object.entries(value).filter(([field]) => !PRIVATE.has(field));
+  return Object.fromEntries(
+    entries.map(([field, one]) => [field, comparable(one, field)] as const),
+  );
+}
+
+/** Reads all changes, all documents with their leaves and histories, and the counts. */
+async function stateOf(db: Database): Promise<unknown> {
+  const read = (path: string): Promise<object> =>
+    firstValueFrom(db.request<object>({ path, headers: { accept: 'application/json' } }));
+  const changes = (await read('/_changes?style=all_docs')) as {
+    readonly results: readonly { readonly id: string }[];
+  };
+  const documents: unknown[] = [];
+  for (const { id } of changes.results)
+    documents.push(await firstValueFrom(db.revs.open(id, 'all', { revs: true })));
+  const info = await firstValueFrom(db.info());
+  return comparable({ changes, documents, docs: await read('/_all_docs'), info });
+}

@@ -1,0 +1,131 @@
+import { byId } from '../../model/document.ts';
+import { json, isRecord, missing, notImplemented } from '../reply.ts';
+import type { Reply } from '../reply.ts';
+import type { MemoryRequest } from './request.ts';
+import { sequenceOf } from './changes.ts';
+import type { MemoryDatabase } from './database.ts';
+import { toDocument } from './reads.ts';
+import { readRowOptions } from './rows.ts';
+import type { RowOptions } from './rows.ts';
+import { javascriptMap, mapRows, pageOf, reduceRows, selectRows, viewOf } from './views.ts';
+import type { ViewRow } from './views.ts';
+
+interface IdRow {
+  readonly id: string;
+  readonly key: string;
+  readonly value: { readonly rev: string };
+}
+
+/** Lists documents by id: `_all_docs`, `_design_docs` and `_local_docs`. */
+export function listDocuments(db: MemoryDatabase, name: string, request: MemoryRequest): Reply {
+  const options = readRowOptions(request, false);
+  const all = idRows(db, name);
+  const { keys } = options;
+  const total = name === '_local_docs' ? null : all.length;
+  const seq = options.updateSeq && {
+    update_seq: name === '_local_docs' || keys !== undefined ? null : sequenceOf(db.lastSeq),
+  };
+  if (keys !== undefined) {
+    const ordered = options.descending ? [...keys].reverse() : keys;
+    const rows = pageOf(ordered, options).map((key) => keyRow(db, name, key, options));
+    return json(200, { total_rows: total, offset: null, ...seq, rows });
+  }
+  const compare = (a: unknown, b: unknown): number => byId(String(a), String(b));
+  const { before, selected } = selectRows(all, options, compare);
+  const offset = total === null ? null : Math.min(total, before + options.skip);
+  const rows = pageOf(selected, options).map((row) => withDoc(db, row, options));
+  return json(200, { total_rows: total, offset, ...seq, rows });
+}
+
+function idRows(db: MemoryDatabase, name: string): readonly IdRow[] {
+  const row = (id: string, rev: string): IdRow => ({ id, key: id, value: { rev } });
+  if (name === '_local_docs')
+    return [...db.local].map(([id, { rev }]) => row(id, rev)).sort((a, b) => byId(a.id, b.id));
+  const rows = db.live.map(([id, { rev }]) => row(id, rev));
+  return name === '_design_docs' ? rows.filter(({ id }) => id.startsWith('_design/')) : rows;
+}
+
+function keyRow(db: MemoryDatabase, name: string, key: unknown, options: RowOptions): object {
+  const local = name === '_local_docs' ? db.local.get(String(key)) : undefined;
+  if (local !== undefined) return { id: key, key, value: { rev: local.rev } };
+  const winner = typeof key === 'string' ? db.tree(key)?.winner : undefined;
+  if (winner === undefined) return { key, error: 'not_found' };
+  const { rev, content } = winner;
+  if (content?.deleted !== true)
+    return withDoc(db, { id: key as string, key, value: { rev } }, options);
+  return {
+    id: key,
+    key,
+    value: { rev, deleted: true },
+    ...(options.includeDocs && { doc: null }),
+  };
+}
+
+function withDoc(
+  db: MemoryDatabase,
+  row: { readonly id: string; readonly key: unknown; readonly value: unknown },
+  { includeDocs, conflicts, attachments }: RowOptions,
+): object {
+  if (!includeDocs) return row;
+  const { value } = row;
+  const linked = isRecord(value) && typeof value['_id'] === 'string' ? value['_id'] : row.id;
+  const rev = isRecord(value) && typeof value['_rev'] === 'string' ? value['_rev'] : undefined;
+  const local = db.local.get(linked);
+  if (local !== undefined)
+    return { ...row, doc: { _id: linked, _rev: local.rev, ...local.fields } };
+  const found = rev === undefined ? db.find(linked) : db.tree(linked)?.find(rev);
+  const doc = found && toDocument(db, linked, found, { conflicts, attachments });
+  return { ...row, doc: doc ?? null };
+}
+
+/** Queries a view of a design document. */
+export function queryView(
+  db: MemoryDatabase,
+  ddoc: string,
+  name: string,
+  request: MemoryRequest,
+): Reply {
+  const winner = db.find(ddoc);
+  if (winner === undefined) throw missing(db.tree(ddoc) === undefined ? 'missing' : 'deleted');
+  const design = toDocument(db, ddoc, winner);
+  const { map, reduce } = viewOf(design, name);
+  const { language = 'javascript' } = design as { readonly language?: unknown };
+  if (language !== 'javascript' || typeof map !== 'string')
+    throw notImplemented(`run views in the language ${String(language)}`);
+  const options = readRowOptions(request, reduce !== undefined);
+  const isReduced = reduce !== undefined && options.reduce !== false;
+  const { options: viewOptions } = design as { readonly options?: { include_design?: boolean } };
+  const all = mapRows(db, map, javascriptMap(map), viewOptions?.include_design === true);
+  const { before, selected } = choose(all, options);
+  if (isReduced) {
+    const reduced =
+      options.keys === undefined
+        ? reduceRows(selected, reduce, options)
+        : options.keys.flatMap((key) =>
+            reduceRows(choose(all, { ...options, keys: [key] }).selected, reduce, options),
+          );
+    return json(200, { rows: pageOf(reduced, options) });
+  }
+  const rows = pageOf(selected, options).map((row) => withDoc(db, row, options));
+  const seq = options.updateSeq && { update_seq: sequenceOf(db.lastSeq) };
+  return json(200, {
+    total_rows: all.length,
+    offset: Math.min(all.length, before + options.skip),
+    ...seq,
+    rows,
+  });
+}
+
+/** Selects the rows of a range, or of each key. */
+function choose(
+  all: readonly ViewRow[],
+  options: RowOptions,
+): { readonly before: number; readonly selected: readonly ViewRow[] } {
+  const { keys, descending } = options;
+  if (keys === undefined) return selectRows(all, options);
+  const ordered = descending ? [...keys].reverse() : keys;
+  const selected = ordered.flatMap(
+    (key) => selectRows(all, { ...options, keys: undefined, startKey: key, endKey: key }).selected,
+  );
+  return { before: 0, selected };
+}

@@ -1,0 +1,21 @@
+import { compileSelector } from '../../queries/matcher.ts';
+import { stepsOf } from '../../queries/fields.ts';
+import { Refusal, notImplemented, toText } from '../reply.ts';
+import { fieldsOf, normalize } from './mango-selector.ts';
+
+/**
+ * Matches as `_find` does, with the matcher of live queries, which decides here what depends on the
+ * collation and the regular expressions of the server.
+ */
+export function matcherOf(selector: object): (doc: Readonly<Record<string, unknown>>) => boolean {
+  const wrong = fieldsOf(normalize(selector)).find((field) => stepsOf(field).includes(''));
+  const matches = compileSelector(selector, true);
+  return (doc) => {
+    // CouchDB splits a path when it reads a document.
+    if (wrong !== undefined && wrong !== '')
+      throw new Refusal(400, 'invalid_field_name', `Invalid field name: ${wrong}`);
+    const verdict = matches(doc);
+    if (verdict !== undefined) return verdict;
+    throw notImplemented(`evaluate the selector ${toText(selector)} for ${toText(doc)}`);
+  };
+}

@@ -1,0 +1,19 @@
+import type { JsonCodec } from '../../model/json.ts';
+import type { RequestBody, TransportRequest } from '../../http/transport.ts';
+import { readRequest } from '../route.ts';
+import type { ServerRequest } from '../route.ts';
+
+/** A request with the parts that tests rarely compare: its headers, and its body as sent. */
+export interface MemoryRequest extends ServerRequest {
+  /** The names are lower-case. */
+  readonly headers?: Readonly<Record<string, string>>;
+  readonly raw?: RequestBody | undefined;
+}
+
+/** Converts a request of a transport. */
+export function readMemoryRequest(request: TransportRequest, codec: JsonCodec): MemoryRequest {
+  const headers = Object.fromEntries(
+    Object.entries(request.headers).map(([name, value]) => [name.toLowerCase(), value]),
+  );
+  return { ...readRequest(request, codec), headers, raw: request.body };
+}
