@@ -177,9 +177,14 @@ export function secretsOfHeader(name: string, value: string): string[] {
   return /^basic$/i.test(scheme) ? [value, rest, passwordOf(rest)] : [value, rest];
 }
 
+/** Headers whose values are no secrets, and appear in many answers: `application/json`. */
+const PUBLIC = /^(?:accept|content-type)$/i;
+
 /** Returns the secrets in all headers of a request. */
 export function secretsOfHeaders(headers: Readonly<Record<string, string>>): string[] {
-  return Object.entries(headers).flatMap(([name, value]) => secretsOfHeader(name, value));
+  return Object.entries(headers)
+    .filter(([name]) => !PUBLIC.test(name))
+    .flatMap(([name, value]) => secretsOfHeader(name, value));
 }
 
 function cookieValues(header: string): string[] {

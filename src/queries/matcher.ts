@@ -64,10 +64,11 @@ type Matcher = (value: unknown) => Verdict;
  *
  * It moves negations inwards, as CouchDB does: a condition on a missing field fails, negated or not.
  *
- * @param decides - Whether JavaScript decides what depends on the libraries of the server.
+ * @param decides - Whether JavaScript decides what depends on the libraries of the server, and an empty
+ * combination matches every document, as in the filters of feeds.
  */
 export function compileSelector(selector: object, decides = false): (doc: AnyFields) => Verdict {
-  if (isBareEmpty(selector)) return neverMatches;
+  if (!decides && isBareEmpty(selector)) return neverMatches;
   return compile(decides ? DECIDED : CAREFUL, selector, [], false, true);
 }
 

@@ -42,7 +42,12 @@ async function answerOf(
   } catch (error) {
     if (error instanceof HTTPError) {
       const { status, error: code, reason } = error;
-      return comparable({ status, error: code, reason });
+      // Each JavaScript engine has its own words for a syntax error.
+      return comparable({
+        status,
+        error: code,
+        reason: reason.replace(/(view failed): .*/s, '$1'),
+      });
     }
     return { error: (error as Error).name };
   }
@@ -101,6 +106,7 @@ const PRIVATE = new Set([
   'dbname',
   'dbName',
   'digest',
+  'indexCandidates',
   'disk_format_version',
   'instance_start_time',
   'instanceStartTime',

@@ -67,9 +67,9 @@ function write(
 ): Reply {
   const based = rev === undefined ? undefined : parseRev(rev);
   const tree = db.tree(id);
-  const base = based === undefined ? undefined : tree?.leaves.find((leaf) => leaf.rev === based);
-  if (based !== undefined && base === undefined && (tree !== undefined || upload === undefined))
-    throw new Refusal(409, 'conflict', 'Document update conflict.');
+  const base = based === undefined ? undefined : tree?.find(based);
+  if (based !== undefined && (base === undefined || base.content === null))
+    throw new Refusal(409, 'not_found', 'missing_rev');
   const attachments = new Map<string, StoredAttachment>(base?.content?.attachments);
   if (upload === undefined) {
     if (base === undefined) throw new Refusal(409, 'conflict', 'Document update conflict.');

@@ -38,15 +38,23 @@ export function changes(
       .flatMap(([id, seq]) => rowOf(db, id, seq, query, passes))
       .reverse();
     const results = all.slice(0, limitOf(query));
-    return json(200, { results, last_seq: sequenceOf(0), pending: 0 });
+    const pending = all.length - results.length;
+    return json(200, { results, last_seq: results.at(-1)?.seq ?? sequenceOf(0), pending });
   }
+  // CouchDB reads the documents of these filters alone, and counts all others as pending.
+  const isFast = isFastFilter(request);
+  const countAfter = (since: string): number => {
+    const start = parseSequence(db, since);
+    return db.seqs.filter(([, seq]) => seq > start).length;
+  };
   const history: ChangesHistory = {
     read: (since, limit): ChangesPage => {
       const remaining = rows(since);
       const page = remaining.slice(0, limit);
-      const pending = remaining.length - page.length;
-      // Without pending rows, the next read also skips the changes that the filter excluded.
-      const end = pending === 0 ? sequenceOf(db.lastSeq) : (page.at(-1)?.seq ?? since);
+      const pending = (isFast ? countAfter(since) : remaining.length) - page.length;
+      // At the end, the next read also skips the changes that the filter excluded.
+      const isAtEnd = remaining.length === page.length;
+      const end = isAtEnd ? lastOf(db, since, isFast) : (page.at(-1)?.seq ?? since);
       return { rows: page, lastSeq: end, pending };
     },
     more$: db.changed$,
@@ -54,9 +62,23 @@ export function changes(
   return changesReply(history, query, scheduler);
 }
 
-/** CouchDB reads the limit as a whole number; one below 1 means one row. */
+/** The sequence after all changes: that of the last document, if there is one after `since`. */
+function lastOf(db: MemoryDatabase, since: string, isFast: boolean): string {
+  if (isFast) return sequenceOf(db.lastSeq);
+  const start = parseSequence(db, since);
+  return sequenceOf(Math.max(start, db.seqs.at(-1)?.[1] ?? 0));
+}
+
+function isFastFilter({ query, body }: MemoryRequest): boolean {
+  const { filter, feed = 'normal' } = query;
+  if (feed !== 'normal') return false;
+  if (filter === '_design') return true;
+  const ids = isRecord(body) ? body['doc_ids'] : undefined;
+  return filter === '_doc_ids' && (!Array.isArray(ids) || ids.length <= 100);
+}
+
 function limitOf({ limit }: Query): number {
-  return limit === undefined ? Infinity : Math.max(1, Number(limit));
+  return limit === undefined ? Infinity : Number(limit);
 }
 
 function checked(query: Query): Query {
@@ -72,12 +94,14 @@ function checked(query: Query): Query {
   if (interval !== undefined && !(Number(interval) > 0)) throw badRequest('invalid_seq_interval');
   if (feed !== undefined && !/^(?:normal|continuous|live|longpoll|eventsource)$/.test(feed))
     throw badRequest('Supported `feed` types: normal, continuous, live, longpoll, eventsource');
-  return feed === 'live' ? { ...query, feed: 'continuous' } : query;
+  const { limit: _limit, ...unlimited } = query;
+  const own = Number(limit) < 0 ? unlimited : query;
+  return feed === 'live' ? { ...own, feed: 'continuous' } : own;
 }
 
 /** CouchDB's answer where its code meets a value that it does not expect. */
 function badArgument(): Refusal {
-  return new Refusal(500, 'badarg', 'unknown_error');
+  return new Refusal(500, 'unknown_error', 'badarg');
 }
 
 /** Formats the number of a change as a sequence. */
@@ -144,7 +168,6 @@ function filterOf(db: MemoryDatabase, request: MemoryRequest, userContext: objec
     }
     case '_selector': {
       const { selector } = parameters;
-      if (selector === undefined) throw badRequest('Selector must be specified in POST payload');
       if (!isRecord(selector)) throw badRequest('Selector error: expected a JSON object');
       normalize(selector);
       return everyDocument(matcherOf(selector) as (doc: object) => boolean);
@@ -153,7 +176,7 @@ function filterOf(db: MemoryDatabase, request: MemoryRequest, userContext: objec
       return (id, revisions) => (id.startsWith('_design/') ? revisions : []);
     case '_view': {
       const [design, name] = split(query['view'] ?? '', 'view');
-      const { map } = viewOf(designOf(db, design), name);
+      const { map } = viewIn(designOf(db, design), name);
       const run = javascriptMap(String(map));
       return everyDocument((doc) => {
         let emitted = false;
@@ -178,6 +201,17 @@ function filterOf(db: MemoryDatabase, request: MemoryRequest, userContext: objec
   }
 }
 
+function viewIn(
+  design: Readonly<Record<string, unknown>>,
+  name: string,
+): { readonly map: unknown } {
+  try {
+    return viewOf(design, name);
+  } catch {
+    throw missing(`missing json key: ${isRecord(design['views']) ? name : 'views'}`);
+  }
+}
+
 /** A filter function that throws lets nothing pass. */
 function attempt(run: () => unknown): unknown {
   try {
@@ -193,7 +227,7 @@ function split(name: string, what: 'filter' | 'view'): readonly [design: string,
   if (design === undefined || own === undefined || more !== undefined || own === '')
     throw badRequest(
       what === 'filter'
-        ? 'filter parameter must be of the form `designname/filtername`'
+        ? '`filter` must be of the form `designname/filtername`'
         : '`view` filter parameter is not provided.',
     );
   return [`_design/${design}`, own];

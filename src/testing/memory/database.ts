@@ -17,8 +17,13 @@ export interface LocalDocument {
   readonly fields: Fields;
 }
 
-/** Decides whether a document may be written. Throws a `Refusal` if not. */
-export type Validate = (id: string, draft: Content, rev: string, old: Revision | undefined) => void;
+/** Decides whether documents may be written. */
+export interface Validate {
+  /** Throws a `Refusal` if a document may not be written. */
+  readonly run: (id: string, draft: Content, rev: string, old: Revision | undefined) => void;
+  /** Whether the database has functions that decide. */
+  readonly hasFunctions: (db: MemoryDatabase) => boolean;
+}
 
 interface Stored {
   readonly tree: RevisionTree;
@@ -40,6 +45,12 @@ export class MemoryDatabase {
   readonly #changed$ = new Subject<void>();
   #sorted: readonly (readonly [id: string, winner: Revision])[] | undefined;
   #lastSeq = 0;
+  /**
+   * Whether CouchDB knows that no document validates writes. It finds out with the first valid write, and
+   * again after each design document. Until then a revision of a document that never was is a conflict;
+   * from then on it is not.
+   */
+  #isUnguarded = false;
 
   constructor(name: string, instanceStartTime: string, partitioned: boolean) {
     this.name = name;
@@ -89,37 +100,81 @@ export class MemoryDatabase {
 
   /** Writes documents as editors do. Changes have the order of the ids, as in CouchDB with one shard. */
   edit(drafts: readonly Draft[], validate: Validate): readonly Written[] {
-    const prepared = drafts.map((draft) => capture(() => this.#prepareEdit(draft, validate)));
+    const isChecked = !this.#isUnguarded || drafts.some(needsCheck);
+    const prepared: (Prepared | Refusal)[] = [];
+    for (const [draft, i] of inOrder(drafts)) {
+      const edit = capture(() => this.#prepareEdit(draft, validate, isChecked));
+      if (edit instanceof Refusal && refusesAll(edit)) throw edit;
+      prepared[i] = edit;
+    }
     const results = prepared.map((one): Written => one as Written);
     this.#inOrder(drafts, (draft, i) => {
       const edit = prepared[i];
-      if (edit === undefined || edit instanceof Refusal) return;
-      results[i] = capture(() => ({ rev: this.#applyEdit(draft, edit) }));
+      if (edit === undefined || edit instanceof Refusal) return false;
+      const written = capture(() => ({ rev: this.#applyEdit(draft, edit) }));
+      results[i] = written;
+      return !(written instanceof Refusal);
     });
     return results;
   }
 
   /** Writes existing revisions as replication does (`new_edits=false`), without conflict detection. */
   replicate(drafts: readonly Draft[], validate: Validate): readonly Written[] {
-    const results: Written[] = [];
-    this.#inOrder(drafts, (draft, i) => {
-      const [rev = ''] = draft.history;
-      results[i] = capture(() => {
-        const tree = this.tree(draft.id);
-        const base = tree?.find(rev)?.content ?? tree?.find(draft.history[1] ?? '')?.content;
-        const content = contentOf(draft, base, generationOf(rev), missingStub);
-        validate(draft.id, content, rev, tree?.find(draft.history[1] ?? ''));
-        const leaves = tree?.leaves.length;
-        const known = tree?.find(rev);
-        const stored = this.#documents.get(draft.id) ?? { tree: new RevisionTree(), seq: 0 };
-        const added = stored.tree.add(draft.history, content);
-        stored.tree.stem(this.revsLimit);
-        if (added !== 'known' || known?.content === null || leaves !== stored.tree.leaves.length)
-          this.#touch(draft.id, stored);
-        return { rev };
-      });
+    const isChecked = !this.#isUnguarded || drafts.some(needsCheck);
+    const results: (Written | undefined)[] = [];
+    const contents: (Content | undefined)[] = [];
+    for (const [draft, i] of inOrder(drafts)) {
+      const prepared = capture(() => this.#prepareReplicated(draft, drafts, validate, isChecked));
+      if (prepared instanceof Refusal && refusesAll(prepared)) throw prepared;
+      results[i] = prepared instanceof Refusal ? prepared : { rev: draft.history[0] ?? '' };
+      contents[i] = prepared instanceof Refusal ? undefined : prepared;
+    }
+    this.#inOrder(drafts, ({ id, history }, i) => {
+      const content = contents[i];
+      if (content === undefined) return false;
+      const { tree } = this.#stored(id);
+      const known = tree.find(history[0] ?? '');
+      const added = tree.add(history, content);
+      tree.stem(this.revsLimit);
+      return added !== 'known' || known?.content === null;
     });
-    return results;
+    return results as readonly Written[];
+  }
+
+  /**
+   * Returns the content to add, or undefined if there is nothing to add: CouchDB checks only revisions that
+   * become leaves, and ignores the others then.
+   */
+  #prepareReplicated(
+    draft: Draft,
+    drafts: readonly Draft[],
+    validate: Validate,
+    isChecked: boolean,
+  ): Content | undefined {
+    const { id, history } = draft;
+    const [rev = ''] = history;
+    const generation = generationOf(rev);
+    const tree = this.tree(id);
+    if (!isChecked) return contentOf(draft, undefined, generation);
+    if (tree === undefined) {
+      const content = contentOf(draft, undefined, generation);
+      validate.run(id, content, rev, undefined);
+      this.#guard(id, validate);
+      return content;
+    }
+    if (tree.leaves.some((leaf) => leaf.rev === rev)) return undefined;
+    const merged = tree.copy();
+    for (const other of drafts) if (other.id === id) merged.add(other.history, NO_CONTENT);
+    const leaf = merged.leaves.find((one) => one.rev === rev);
+    if (leaf === undefined) return undefined;
+    const before = leaf.history
+      .slice(1)
+      .map((ancestor) => tree.find(ancestor))
+      .find((ancestor) => ancestor !== undefined && ancestor.content !== null);
+    const content = contentOf(draft, before?.content, generation);
+    validate.run(id, content, rev, before);
+    this.#guard(id, validate);
+    return content;
   }
 
   /** Forgets leaf revisions. Returns those that it had, for each document. */
@@ -130,15 +185,16 @@ export class MemoryDatabase {
       const stored = this.#documents.get(id);
       const gone = stored?.tree.purge(revs) ?? [];
       this.purgeSeq += 1;
-      if (stored !== undefined && gone.length > 0) {
-        if (stored.tree.winner === undefined) {
-          this.#documents.delete(id);
-          this.#sorted = undefined;
-          this.#lastSeq += 1;
-        } else this.#touch(id, stored);
+      if (stored === undefined || gone.length === 0) return gone;
+      if (stored.tree.winner !== undefined) this.#touch(id, stored);
+      else {
+        this.#documents.delete(id);
+        this.#sorted = undefined;
       }
       return gone;
     });
+    // A purge takes a sequence of its own if it changes no document.
+    this.#lastSeq += 1;
     this.#changed$.next();
     return purged;
   }
@@ -155,47 +211,73 @@ export class MemoryDatabase {
     return this.#sorted;
   }
 
-  /** Calls a function for each draft in the order of the ids, and tells the feeds once. */
-  #inOrder(drafts: readonly Draft[], apply: (draft: Draft, index: number) => void): void {
-    const before = this.#lastSeq;
-    const order = drafts.map((_, i) => i);
-    order.sort((a, b) => byId((drafts[a] as Draft).id, (drafts[b] as Draft).id) || a - b);
-    for (const i of order) apply(drafts[i] as Draft, i);
-    if (this.#lastSeq !== before) this.#changed$.next();
+  /**
+   * Calls a function for each draft in the order of the ids. Each document that it changes gets one
+   * sequence. Tells the feeds once.
+   */
+  #inOrder(drafts: readonly Draft[], changes: (draft: Draft, index: number) => boolean): void {
+    const changed = new Set<string>();
+    for (const [draft, i] of inOrder(drafts)) if (changes(draft, i)) changed.add(draft.id);
+    for (const id of changed) this.#touch(id, this.#stored(id));
+    if (changed.size > 0) this.#changed$.next();
   }
 
-  #prepareEdit(draft: Draft, validate: Validate): Prepared {
+  #stored(id: string): Stored {
+    const stored = this.#documents.get(id) ?? { tree: new RevisionTree(), seq: 0 };
+    this.#documents.set(id, stored);
+    return stored;
+  }
+
+  #guard(id: string, validate: Validate): void {
+    this.#isUnguarded = !id.startsWith('_design/') && !validate.hasFunctions(this);
+  }
+
+  #prepareEdit(draft: Draft, validate: Validate, isChecked: boolean): Prepared {
     const { id, history } = draft;
     const [rev] = history;
     const tree = this.tree(id);
     const generation = rev === undefined ? 1 : generationOf(rev) + 1;
     if (rev === undefined) {
+      if (
+        tree?.winner?.content?.deleted === true &&
+        draft.attachments.some(([, one]) => one === 'stub')
+      )
+        throw new Refusal(500, 'unknown_error', 'function_clause');
       if (tree?.winner !== undefined && tree.winner.content?.deleted !== true) throw conflict();
-      const content = contentOf(draft, undefined, generation, missingStub);
-      validate(id, content, '', undefined);
+      const content = contentOf(draft, undefined, generation);
+      validate.run(id, content, '', undefined);
+      this.#guard(id, validate);
       return { content, parent: undefined };
     }
     const parent = tree?.leaves.find((leaf) => leaf.rev === rev);
-    if (tree !== undefined && parent === undefined) throw conflict();
-    const content = contentOf(draft, parent?.content, generation, missingStub);
-    validate(id, content, rev, parent);
-    return { content, parent: parent?.history ?? history };
+    if (parent === undefined) {
+      if (tree === undefined) {
+        // CouchDB looks for the stubs of a document that it does not have first.
+        const content = contentOf(draft, undefined, generation);
+        if (!isChecked) return { content, parent: history };
+      }
+      throw conflict();
+    }
+    const content = contentOf(draft, parent.content, generation);
+    validate.run(id, content, rev, parent);
+    this.#guard(id, validate);
+    return { content, parent: parent.history };
   }
 
   #applyEdit({ id }: Draft, { content, parent }: Prepared): string {
-    const stored = this.#documents.get(id) ?? { tree: new RevisionTree(), seq: 0 };
-    const { winner } = stored.tree;
+    const { tree } = this.#stored(id);
+    const { winner } = tree;
     let base = parent;
     if (winner?.content?.deleted === true) {
       // A deleted document continues after its tombstone, and only if the writer does not know it.
       if (parent !== undefined || content.deleted) throw conflict();
       base = winner.history;
     } else if (winner !== undefined && base === undefined) throw conflict();
-    const rev = revisionOf(base?.[0], content);
-    const added = stored.tree.add([rev, ...(base ?? [])], content);
-    if (added !== 'leaf') throw conflict();
-    stored.tree.stem(this.revsLimit);
-    this.#touch(id, stored);
+    const rev = revisionOf(base?.[0], content, winner?.content?.deleted === true);
+    const continues = base === undefined ? false : tree.leaves.some((leaf) => leaf.rev === base[0]);
+    if (winner !== undefined && !continues) throw conflict();
+    tree.add([rev, ...(base ?? [])], content);
+    tree.stem(this.revsLimit);
     return rev;
   }
 
@@ -203,18 +285,33 @@ export class MemoryDatabase {
     this.#lastSeq += 1;
     this.#sorted = undefined;
     stored.seq = this.#lastSeq;
-    this.#documents.set(id, stored);
+    if (id.startsWith('_design/')) this.#isUnguarded = false;
   }
 }
+
+/** Returns drafts in the order in which CouchDB writes them, with their indexes. */
+function inOrder(drafts: readonly Draft[]): readonly (readonly [draft: Draft, index: number])[] {
+  const order = drafts.map((draft, i) => [draft, i] as const);
+  return order.sort(([a, i], [b, k]) => byId(a.id, b.id) || i - k);
+}
+
+/** Without the attachment of a stub, CouchDB writes none of the documents of a request. */
+function refusesAll({ error }: Refusal): boolean {
+  return error === 'missing_stub' || error === 'unknown_error';
+}
+
+/** Design documents and attachments are always checked. */
+function needsCheck({ id, attachments }: Draft): boolean {
+  return id.startsWith('_design/') || attachments.length > 0;
+}
+
+const NO_CONTENT: Content = { deleted: false, fields: {}, attachments: new Map() };
 
 interface Prepared {
   readonly content: Content;
   /** The history of the revision that the edit replaces. */
   readonly parent: readonly string[] | undefined;
 }
-
-const missingStub = (name: string): Refusal =>
-  new Refusal(412, 'missing_stub', `Invalid attachment stub in document for ${name}`);
 
 /** Returns what a function returns, or the refusal that it throws. */
 export function capture<T>(make: () => T): T | Refusal {

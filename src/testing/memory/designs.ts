@@ -17,38 +17,57 @@ const invalid = (reason: string): Refusal => new Refusal(400, 'invalid_design_do
 function requireDesign({ deleted, fields }: Content): void {
   if (deleted) return;
   const { language = 'javascript' } = fields;
-  for (const name of [
-    'views',
-    'filters',
-    'shows',
-    'lists',
-    'updates',
-    'options',
-    'rewrites',
-  ] as const) {
-    const value = fields[name];
-    if (
-      value !== undefined &&
-      !isRecord(value) &&
-      !(name === 'rewrites' && typeof value !== 'number')
-    )
-      throw invalid(`\`${name}\` field must be an object or null.`);
+  requireFunctions(fields, 'filters');
+  requireType(language, 'language', 'string');
+  requireFunctions(fields, 'lists');
+  if (requireType(fields['options'], 'options', 'object'))
+    for (const name of ['include_design', 'local_seq', 'partitioned'])
+      requireType((fields['options'] as Fields)[name], `options.${name}`, 'boolean');
+  requireFunctions(fields, 'shows');
+  requireFunctions(fields, 'updates');
+  requireType(fields['validate_doc_update'], 'validate_doc_update', 'string');
+  requireViews(fields, String(language));
+}
+
+type Fields = Readonly<Record<string, unknown>>;
+
+/** Returns whether a field is there. */
+function requireType(value: unknown, path: string, type: string): boolean {
+  if (value === undefined) return false;
+  const isValid = type === 'object' ? isRecord(value) : typeof value === type;
+  if (!isValid) throw invalid(`\`${path}\` field must have ${type} type`);
+  return true;
+}
+
+function requireFunctions(fields: Fields, name: string): void {
+  if (!requireType(fields[name], name, 'object')) return;
+  for (const [own, source] of Object.entries(fields[name] as Fields))
+    if (typeof source !== 'string' && !isRecord(source))
+      throw invalid(`\`${name}.${own}\` field must have object or string type`);
+}
+
+function requireViews(fields: Fields, language: string): void {
+  if (!requireType(fields['views'], 'views', 'object')) return;
+  const views = Object.entries(fields['views'] as Fields);
+  for (const [name, view] of views) {
+    requireType(view, `views.${name}`, 'object');
+    if (name === 'lib') continue;
+    const { map, reduce } = view as Fields;
+    requireType(map, `views.${name}.map`, language === 'query' ? 'object' : 'string');
+    requireType(reduce, `views.${name}.reduce`, 'string');
+    if (map === undefined) throw invalid(`View \`${name}\` must contain map function`);
   }
-  const { views = {} } = fields as { readonly views?: Readonly<Record<string, unknown>> };
-  for (const [name, view] of Object.entries(views)) {
-    if (!isRecord(view)) throw invalid(`\`${name}\` in views is not an object.`);
-    const { map, reduce } = view;
-    if (map === undefined) throw invalid('Missing map function.');
-    if (typeof map !== 'string' && language === 'javascript')
-      throw invalid('`map` in views must be a string.');
-    if (language === 'javascript') requireCompiles(map, 'map', name);
-    if (typeof reduce === 'string' && reduce.startsWith('_')) {
-      if (
-        !/^_(?:sum|count|stats|approx_count_distinct|first|last|top_\d+|bottom_\d+)$/.test(reduce)
-      )
-        throw invalid(`\`${reduce}\` is not a supported reduce function.`);
-    } else if (reduce !== undefined && language === 'javascript')
-      requireCompiles(reduce, 'reduce', name);
+  if (language !== 'javascript') return;
+  for (const [name, view] of views) {
+    const { map, reduce } = view as Fields;
+    if (name === 'lib') continue;
+    requireCompiles(map, 'map', name);
+    if (typeof reduce !== 'string') continue;
+    if (!reduce.startsWith('_')) requireCompiles(reduce, 'reduce', name);
+    else if (
+      !/^_(?:sum|count|stats|approx_count_distinct|first|last|top_\d+|bottom_\d+)$/.test(reduce)
+    )
+      throw invalid(`\`${reduce}\` is not a supported reduce function.`);
   }
 }
 
@@ -63,6 +82,14 @@ function requireCompiles(source: unknown, kind: string, name: string): void {
       `Compilation of the ${kind} function in the '${name}' view failed: ${reason}`,
     );
   }
+}
+
+/** Whether a database has `validate_doc_update` functions. */
+export function hasValidation(db: MemoryDatabase): boolean {
+  return db.live.some(
+    ([id, { content }]) =>
+      id.startsWith('_design/') && content?.fields['validate_doc_update'] !== undefined,
+  );
 }
 
 /** Decides on a write: by the `validate_doc_update` functions, and the rules for design documents. */

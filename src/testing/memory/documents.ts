@@ -7,7 +7,8 @@ import type { Draft } from './draft.ts';
 import { parseJson } from './parameters.ts';
 import { requirePartition, revisionAt, toDocument, treeOf, winnerOf } from './reads.ts';
 import type { ReadOptions } from './reads.ts';
-import type { Revision } from './revision-tree.ts';
+import { compareRevs, generationOf } from './revision-tree.ts';
+import type { Revision, RevisionTree } from './revision-tree.ts';
 
 type Query = MemoryRequest['query'];
 
@@ -35,6 +36,9 @@ export function documentReply(
     }
     case 'COPY':
       return copy(db, id, query, headers?.['destination'], validate);
+    case 'POST':
+      // It takes the forms of browsers alone.
+      throw badRequest('Referer header required.');
     default:
       throw new Refusal(405, 'method_not_allowed', 'Only DELETE,GET,HEAD,POST,PUT,COPY allowed');
   }
@@ -135,7 +139,7 @@ function openRevisions(db: MemoryDatabase, id: string, query: Query): Reply {
     if (tree === undefined) throw missing();
     return json(
       200,
-      tree.leaves.map((leaf) => ({ ok: toDocument(db, id, leaf, options) })),
+      byRev(tree.leaves).map((leaf) => ({ ok: toDocument(db, id, leaf, options) })),
     );
   }
   const answers = openRevs(db, id, parseRevs(parseJson(wanted)), query['latest'] === 'true');
@@ -155,18 +159,23 @@ function openRevs(
   latest: boolean,
 ): readonly (Revision | string)[] {
   const tree = db.tree(id);
-  const found = [...new Set(revs)].flatMap((rev): readonly (Revision | string)[] => {
+  const found = sortedRevs(revs).flatMap((rev): readonly (Revision | string)[] => {
     const known = tree?.find(rev);
-    if (tree === undefined || known === undefined || known.content === null) return [rev];
-    return latest ? tree.latest(rev) : [known];
+    if (tree === undefined || known === undefined) return [rev];
+    if (latest) return tree.latest(rev);
+    return known.content === null ? [rev] : [known];
   });
-  const seen = new Set<string>();
-  return found.filter((one) => {
-    const rev = typeof one === 'string' ? one : one.rev;
-    if (seen.has(rev)) return false;
-    seen.add(rev);
-    return true;
-  });
+  const known = found.filter((one): one is Revision => typeof one !== 'string');
+  return [...byRev(new Set(known)), ...found.filter((one) => typeof one === 'string')];
+}
+
+function byRev(revisions: Iterable<Revision>): readonly Revision[] {
+  return [...revisions].sort((a, b) => compareRevs(a.rev, b.rev));
+}
+
+/** CouchDB sorts the revisions of a request, and asks for each once. */
+function sortedRevs(revs: readonly string[]): readonly string[] {
+  return [...new Set(revs)].sort(compareRevs);
 }
 
 /** Answers a request for a local document. It has no history and no conflicts. */
@@ -302,14 +311,15 @@ export function bulkGet(db: MemoryDatabase, body: unknown, query: Query): Reply 
 /** Tells which revisions are missing: `_revs_diff`, or `_missing_revs`. */
 export function missingRevisions(db: MemoryDatabase, body: unknown, withAncestors: boolean): Reply {
   const entries = Object.entries(requireObject(body)).flatMap(([id, revs]) => {
+    if (!Array.isArray(revs)) throw new Refusal(500, 'unknown_error', 'function_clause');
     const wanted = parseRevs(revs);
     const tree = db.tree(id);
-    const absent = wanted.filter((rev) => tree?.find(rev) === undefined);
+    const absent = tree === undefined ? wanted : absentFrom(tree, wanted);
     if (absent.length === 0) return [];
-    const newest = Math.max(...absent.map((rev) => Number.parseInt(rev, 10)));
-    const ancestors = (tree?.leaves ?? [])
+    const newest = Math.max(...absent.map(generationOf));
+    const ancestors = (tree?.ranked ?? [])
       .map(({ rev }) => rev)
-      .filter((rev) => Number.parseInt(rev, 10) < newest);
+      .filter((rev) => generationOf(rev) < newest);
     const difference = {
       missing: absent,
       ...(ancestors.length > 0 && { possible_ancestors: ancestors }),
@@ -318,6 +328,16 @@ export function missingRevisions(db: MemoryDatabase, body: unknown, withAncestor
   });
   const found = Object.fromEntries(entries);
   return json(200, withAncestors ? found : { missing_revs: found });
+}
+
+/** CouchDB finds each revision once, even if the request names it twice. */
+function absentFrom(tree: RevisionTree, wanted: readonly string[]): readonly string[] {
+  const found = new Set<string>();
+  return [...wanted].sort(compareRevs).filter((rev) => {
+    if (tree.find(rev) === undefined || found.has(rev)) return true;
+    found.add(rev);
+    return false;
+  });
 }
 
 /** Forgets revisions: `_purge`. */

@@ -147,15 +147,15 @@ export function storeAttachment(data: Uint8Array, type: string, revpos: number):
  * Returns the content of a draft. Stubs stand for the attachments of the revision that it is based on.
  */
 export function contentOf(
-  { deleted, fields, attachments }: Draft,
+  { id, deleted, fields, attachments }: Draft,
   base: Content | null | undefined,
   generation: number,
-  refuseStub: (name: string) => Refusal,
 ): Content {
   const stored = attachments.map(([name, one]): readonly [string, StoredAttachment] => {
     if (one !== 'stub') return [name, one.revpos > 0 ? one : { ...one, revpos: generation }];
     const known = base?.attachments.get(name);
-    if (known === undefined) throw refuseStub(name);
+    if (known === undefined)
+      throw new Refusal(412, 'missing_stub', `Invalid attachment stub in ${id} for ${name}`);
     return [name, known];
   });
   return { deleted, fields, attachments: new Map(stored) };

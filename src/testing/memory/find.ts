@@ -162,7 +162,7 @@ function afterBookmark(
   rows: readonly IndexPosition[],
   bookmark: unknown,
 ): { readonly index: number; readonly isContinued: boolean } {
-  if (bookmark === undefined || bookmark === null || bookmark === '' || bookmark === 'nil')
+  if (bookmark === undefined || bookmark === null || bookmark === '')
     return { index: 0, isContinued: false };
   try {
     const [id] = JSON.parse(decodeURIComponent(atob(String(bookmark)))) as readonly unknown[];

@@ -20,7 +20,7 @@ interface IdRow {
 export function listDocuments(db: MemoryDatabase, name: string, request: MemoryRequest): Reply {
   const options = readRowOptions(request, false);
   const all = idRows(db, name);
-  const { keys } = options;
+  const { keys, startKey, endKey, startId, endId } = options;
   const total = name === '_local_docs' ? null : all.length;
   const seq = options.updateSeq && {
     update_seq: name === '_local_docs' || keys !== undefined ? null : sequenceOf(db.lastSeq),
@@ -30,9 +30,23 @@ export function listDocuments(db: MemoryDatabase, name: string, request: MemoryR
     const rows = pageOf(ordered, options).map((key) => keyRow(db, name, key, options));
     return json(200, { total_rows: total, offset: null, ...seq, rows });
   }
-  const compare = (a: unknown, b: unknown): number => byId(String(a), String(b));
-  const { before, selected } = selectRows(all, options, compare);
-  const offset = total === null ? null : Math.min(total, before + options.skip);
+  // CouchDB compares terms of Erlang, in which all other types come before strings.
+  const compare = (a: unknown, b: unknown): number =>
+    typeof b === 'string' ? byId(String(a), b) : 1;
+  const { before, selected } = selectRows(
+    all,
+    {
+      ...options,
+      startKey: startKey ?? startId,
+      endKey: endKey ?? endId,
+      startId: undefined,
+      endId: undefined,
+    },
+    compare,
+  );
+  // CouchDB counts the documents of other kinds before the first row, too.
+  const others = name === '_design_docs' ? db.live.filter(([id]) => id < '_design/').length : 0;
+  const offset = total === null ? null : Math.min(total, before + others + options.skip);
   const rows = pageOf(selected, options).map((row) => withDoc(db, row, options));
   return json(200, { total_rows: total, offset, ...seq, rows });
 }
@@ -74,7 +88,8 @@ function withDoc(
   if (local !== undefined)
     return { ...row, doc: { _id: linked, _rev: local.rev, ...local.fields } };
   const found = rev === undefined ? db.find(linked) : db.tree(linked)?.find(rev);
-  const doc = found && toDocument(db, linked, found, { conflicts, attachments });
+  const doc =
+    found && toDocument(db, linked, found, { conflicts: conflicts === true, attachments });
   return { ...row, doc: doc ?? null };
 }
 
@@ -97,6 +112,8 @@ export function queryView(
   const { options: viewOptions } = design as { readonly options?: { include_design?: boolean } };
   const all = mapRows(db, map, javascriptMap(map), viewOptions?.include_design === true);
   const { before, selected } = choose(all, options);
+  // An index knows the sequences of documents alone.
+  const seq = options.updateSeq && { update_seq: sequenceOf(db.seqs.at(-1)?.[1] ?? 0) };
   if (isReduced) {
     const reduced =
       options.keys === undefined
@@ -104,10 +121,9 @@ export function queryView(
         : options.keys.flatMap((key) =>
             reduceRows(choose(all, { ...options, keys: [key] }).selected, reduce, options),
           );
-    return json(200, { rows: pageOf(reduced, options) });
+    return json(200, { ...seq, rows: pageOf(reduced, options) });
   }
   const rows = pageOf(selected, options).map((row) => withDoc(db, row, options));
-  const seq = options.updateSeq && { update_seq: sequenceOf(db.lastSeq) };
   return json(200, {
     total_rows: all.length,
     offset: Math.min(all.length, before + options.skip),

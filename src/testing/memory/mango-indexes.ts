@@ -8,7 +8,7 @@ import type { MemoryDatabase, Validate } from './database.ts';
 import { matcherOf } from './mango-match.ts';
 import { EMPTY_RANGE } from './mango-ranges.ts';
 import type { FieldRange } from './mango-ranges.ts';
-import { isConstant, normalize, optionalFields } from './mango-selector.ts';
+import { indexableFields, isConstant, normalize, optionalFields } from './mango-selector.ts';
 import type { Normal } from './mango-selector.ts';
 import { readSort, validated } from './mango-options.ts';
 import type { SortKey } from './mango-options.ts';
@@ -41,7 +41,8 @@ export function indexesOf(db: MemoryDatabase): readonly MangoIndex[] {
     .filter(([id]) => id.startsWith('_design/'))
     .map(([id, winner]) => toDocument(db, id, winner))
     .filter((design) => design['language'] === 'query');
-  return [ALL_DOCS, ...designs.flatMap((design) => indexesIn(db, design))];
+  const byName = (a: MangoIndex, b: MangoIndex): number => byId(a.name, b.name);
+  return [ALL_DOCS, ...designs.flatMap((design) => [...indexesIn(db, design)].sort(byName))];
 }
 
 function indexesIn(db: MemoryDatabase, design: JsonDocument): readonly MangoIndex[] {
@@ -125,10 +126,10 @@ function createIndex(db: MemoryDatabase, body: unknown, validate: Validate): Rep
     );
   const { fields, partial_filter_selector: partial = {} } = validated(definition, 'definition');
   const sort = readSort(fields);
-  normalize(partial);
+  const normal = normalize(partial);
   const map = {
     fields: Object.fromEntries(sort),
-    ...(Object.keys(partial as object).length > 0 && { partial_filter_selector: partial }),
+    partial_filter_selector: normal,
   };
   const isPartitioned = options['partitioned'];
   const hash = hex(md5(new TextEncoder().encode(JSON.stringify([map, isPartitioned])))).slice(
@@ -146,7 +147,7 @@ function createIndex(db: MemoryDatabase, body: unknown, validate: Validate): Rep
       'invalid_ddoc_lang',
       `Existing design doc has an invalid language: ${String(language)}`,
     );
-  const view = { map, reduce: '_count', options: { def: { fields } } };
+  const view = { map, reduce: '_count', options: { def: definition } };
   const known = (views as Readonly<Record<string, unknown>>)[name];
   const exists = known !== undefined && JSON.stringify(known) === JSON.stringify(view);
   if (!exists) {
@@ -211,7 +212,7 @@ export function isUsable(index: MangoIndex, selector: Normal, sort: readonly str
   const columns = index.fields.map(([field]) => field);
   if (index.ddoc === null)
     return (
-      sort.length === 0 || (sort.join() === '_id' && optionalFields(selector, ['_id']).length === 0)
+      sort.length === 0 || (sort.join() === '_id' && indexableFields(selector).includes('_id'))
     );
   const required = columns.filter(
     (field) => !sort.includes(field) && field !== '_id' && field !== '_rev',

@@ -97,6 +97,13 @@ export class RevisionTree {
     return added;
   }
 
+  /** Returns a copy, to which revisions can be added without a change of this tree. */
+  copy(): RevisionTree {
+    const tree = new RevisionTree();
+    tree.#roots = this.#roots.map(({ start, node }) => ({ start, node: copyNode(node) }));
+    return tree;
+  }
+
   /** Removes leaves, with the ancestors that no other leaf has. Returns those that were leaves. */
   purge(revs: readonly string[]): readonly string[] {
     const { leaves } = this;
@@ -159,6 +166,10 @@ export class RevisionTree {
   #paths(): readonly Path[] {
     return [...this.#roots].reverse().flatMap(({ start, node }) => pathsOf(node, start, []));
   }
+}
+
+function copyNode({ hash, content, children }: Node): Node {
+  return { hash, content, children: children.map(copyNode) };
 }
 
 interface Path {

@@ -14,7 +14,7 @@ export interface RowOptions {
   readonly limit: number;
   readonly skip: number;
   readonly includeDocs: boolean;
-  readonly conflicts: boolean;
+  readonly conflicts: boolean | undefined;
   readonly attachments: boolean;
   readonly reduce: boolean | undefined;
   readonly groupLevel: number | 'exact';
@@ -44,7 +44,7 @@ export function readRowOptions({ query, body }: MemoryRequest, isReduce: boolean
     limit: Infinity,
     skip: 0,
     includeDocs: false,
-    conflicts: false,
+    conflicts: undefined,
     attachments: false,
     reduce: undefined,
     group: undefined,
@@ -162,7 +162,8 @@ function check(draft: Draft, isReduce: boolean): RowOptions {
     throw queryError('`keys` is incompatible with `key`, `start_key` and `end_key`');
   if (!reduces && groupLevel !== 0) throw queryError('Invalid use of grouping on a map view.');
   if (reduces && draft.includeDocs) throw queryError('`include_docs` is invalid for reduce');
-  if (reduces && draft.conflicts) throw queryError('`conflicts` is invalid for reduce views.');
+  if (reduces && draft.conflicts !== undefined)
+    throw queryError('`conflicts` is invalid for reduce views.');
   return { ...draft, groupLevel };
 }
 
