@@ -247,11 +247,13 @@ const CONDITIONS: Readonly<
     if (!Array.isArray(operand)) return undefined;
     const [divisor, remainder] = operand as readonly number[];
     if (!Number.isInteger(divisor) || !Number.isInteger(remainder)) return undefined;
+    // CouchDB fails to divide by 0, if a document has an integer there.
+    if (divisor === 0) return (value) => (isWhole(value) ? undefined : false);
     // JSON.parse reads 4.0 as 4, which matches. For CouchDB, 4.0 is not an integer.
     return (value) =>
       typeof value === 'bigint'
         ? value % BigInt(divisor as number) === BigInt(remainder as number)
-        : Number.isInteger(value) && (value as number) % (divisor as number) === remainder;
+        : isWhole(value) && value % (divisor as number) === remainder;
   },
   $beginsWith:
     (operand, { beginsWith }) =>
@@ -262,6 +264,11 @@ const CONDITIONS: Readonly<
     return expression && ((value) => typeof value === 'string' && expression.test(value));
   },
 };
+
+/** Tells whether CouchDB reads a number as an integer. JSON writes an exponent from 1e21 on. */
+function isWhole(value: unknown): value is number {
+  return Number.isInteger(value) && Math.abs(value as number) < 1e21;
+}
 
 /** Compiles the condition on an element: on its value, or on its fields. */
 function compileElement(platform: Platform, operand: unknown): Matcher | undefined {

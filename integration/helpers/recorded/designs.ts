@@ -49,5 +49,4 @@ export const VIEWS = [
   'v/many',
   'v/custom',
   'v/nope',
-  '_all_docs',
 ];

@@ -10,6 +10,7 @@ import type { Operation } from './operations.ts';
 interface Seen {
   readonly revs: Map<string, string[]>;
   readonly seqs: string[];
+  leaves: readonly string[];
   bookmark: string;
 }
 
@@ -21,7 +22,7 @@ export interface Played {
 
 /** Plays the operations one after the other. A failure is an answer, too. */
 export async function play(db: Database, operations: readonly Operation[]): Promise<Played> {
-  const seen: Seen = { revs: new Map(), seqs: [], bookmark: 'nil' };
+  const seen: Seen = { revs: new Map(), seqs: [], leaves: [], bookmark: 'nil' };
   const answers: unknown[] = [];
   for (const [method, ...args] of operations) answers.push(await answerOf(db, seen, method, args));
   return { answers, state: await stateOf(db) };
@@ -34,6 +35,7 @@ async function answerOf(
   args: readonly unknown[],
 ): Promise<unknown> {
   try {
+    await readLeaves(db, args, seen);
     const resolved = args.map((one) => resolve(one, seen));
     note(resolved, seen);
     const answer = await firstValueFrom(invoke(db, method, resolved));
@@ -51,6 +53,14 @@ async function answerOf(
     }
     return { error: (error as Error).name };
   }
+}
+
+/** Reads the leaves that arguments refer to. */
+async function readLeaves(db: Database, args: readonly unknown[], seen: Seen): Promise<void> {
+  const id = /"\$leaf (\S+) \d"/.exec(JSON.stringify(args))?.[1];
+  if (id === undefined) return;
+  const changes = await firstValueFrom(db.changes({ style: 'all_docs', docIds: [id] }));
+  seen.leaves = changes.results.flatMap((change) => change.changes.map(({ rev }) => rev));
 }
 
 function invoke(db: Database, method: string, args: readonly unknown[]): Observable<unknown> {
@@ -71,12 +81,19 @@ function resolve(value: unknown, seen: Seen): unknown {
       const revs = seen.revs.get(name ?? '') ?? [];
       return revs.at(-1 - Number(nth)) ?? '1-0000000000000000000000000000aaaa';
     }
+    if (kind === '$leaf')
+      return seen.leaves.at(Number(nth)) ?? '1-0000000000000000000000000000aaaa';
     if (kind === '$seq') return seen.seqs.at(-1 - Number(name)) ?? 0;
     return value;
   }
   if (Array.isArray(value)) return value.map((one) => resolve(one, seen));
   if (typeof value !== 'object' || value === null) return value;
   return Object.fromEntries(Object.entries(value).map(([name, one]) => [name, resolve(one, seen)]));
+}
+
+function isUnknown(value: unknown, seen: Seen): boolean {
+  const id = /^\$rev (\S+) \d$/.exec(String(value))?.[1];
+  return id !== undefined && !seen.revs.has(id);
 }
 
 /** Notes the revisions, the sequences and the bookmark in a value. */

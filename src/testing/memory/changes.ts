@@ -25,21 +25,23 @@ export function changes(
   const query = checked(request.query);
   const passes = filterOf(db, request, userContext);
   // Validate now: a malformed sequence must answer 400 instead of breaking the body.
-  const after = parseSequence(db, query['since'] ?? '0');
+  parseSequence(db, query['since'] ?? '0');
+  const times = repeats(request);
   const rows = (since: string): readonly ChangeRow[] => {
     const start = parseSequence(db, since);
     return db.seqs
       .filter(([, seq]) => seq > start)
-      .flatMap(([id, seq]) => rowOf(db, id, seq, query, passes));
+      .flatMap(([id, seq]) => {
+        const own = rowOf(db, id, seq, query, passes);
+        return Array.from({ length: times(id) }, () => own).flat();
+      });
   };
   if (query['descending'] === 'true' && (query['feed'] ?? 'normal') === 'normal') {
-    const all = db.seqs
-      .filter(([, seq]) => query['since'] === undefined || seq <= after || after === 0)
-      .flatMap(([id, seq]) => rowOf(db, id, seq, query, passes))
-      .reverse();
+    const all = db.seqs.flatMap(([id, seq]) => rowOf(db, id, seq, query, passes)).reverse();
     const results = all.slice(0, limitOf(query));
     const pending = all.length - results.length;
-    return json(200, { results, last_seq: results.at(-1)?.seq ?? sequenceOf(0), pending });
+    const lastSeq = results.at(-1)?.seq ?? sequenceOf(db.lastSeq);
+    return json(200, { results, last_seq: lastSeq, pending });
   }
   // CouchDB reads the documents of these filters alone, and counts all others as pending.
   const isFast = isFastFilter(request);
@@ -60,6 +62,13 @@ export function changes(
     more$: db.changed$,
   };
   return changesReply(history, query, scheduler);
+}
+
+/** CouchDB answers a document as often as the request names it. */
+function repeats({ query, body }: MemoryRequest): (id: string) => number {
+  const ids = isRecord(body) ? body['doc_ids'] : undefined;
+  if (query['filter'] !== '_doc_ids' || (query['feed'] ?? 'normal') !== 'normal') return () => 1;
+  return (id) => (Array.isArray(ids) ? ids.filter((one) => one === id).length : 1);
 }
 
 /** The sequence after all changes: that of the last document, if there is one after `since`. */
@@ -187,8 +196,9 @@ function filterOf(db: MemoryDatabase, request: MemoryRequest, userContext: objec
     default: {
       const [design, name] = split(filter, 'filter');
       const { filters } = designOf(db, design) as { readonly filters?: unknown };
-      const source = isRecord(filters) ? filters[name] : undefined;
-      if (source === undefined) throw missing('missing json key: filters');
+      if (!isRecord(filters)) throw missing('missing json key: filters');
+      const source = filters[name];
+      if (source === undefined) throw missing(`missing json key: ${name}`);
       const run = compileFunction(source);
       const asked = {
         query,

@@ -39,8 +39,8 @@ export class MemoryDatabase {
   /** The local documents, which are not replicated. */
   readonly local: Map<string, LocalDocument> = new Map();
   security: unknown = { members: { roles: ['_admin'] }, admins: { roles: ['_admin'] } };
-  revsLimit = 1000;
   purgeSeq = 0;
+  #revsLimit = 1000;
   readonly #documents = new Map<string, Stored>();
   readonly #changed$ = new Subject<void>();
   #sorted: readonly (readonly [id: string, winner: Revision])[] | undefined;
@@ -135,7 +135,7 @@ export class MemoryDatabase {
       const { tree } = this.#stored(id);
       const known = tree.find(history[0] ?? '');
       const added = tree.add(history, content);
-      tree.stem(this.revsLimit);
+      tree.stem(this.#revsLimit);
       return added !== 'known' || known?.content === null;
     });
     return results as readonly Written[];
@@ -177,24 +177,44 @@ export class MemoryDatabase {
     return content;
   }
 
+  get revsLimit(): number {
+    return this.#revsLimit;
+  }
+
+  /** Sets how many revisions of a branch the database keeps. Takes a sequence, as in CouchDB. */
+  setRevsLimit(limit: number): void {
+    this.#revsLimit = limit;
+    this.#lastSeq += 1;
+  }
+
+  /** Takes a sequence, as in CouchDB. */
+  setSecurity(security: unknown): void {
+    this.security = security;
+    this.#lastSeq += 1;
+  }
+
   /** Forgets leaf revisions. Returns those that it had, for each document. */
   purge(
     revsById: readonly (readonly [id: string, revs: readonly string[]])[],
   ): readonly (readonly string[])[] {
+    const before = this.#lastSeq;
     const purged = revsById.map(([id, revs]) => {
       const stored = this.#documents.get(id);
       const gone = stored?.tree.purge(revs) ?? [];
       this.purgeSeq += 1;
       if (stored === undefined || gone.length === 0) return gone;
-      if (stored.tree.winner !== undefined) this.#touch(id, stored);
-      else {
+      if (stored.tree.winner !== undefined) {
+        // CouchDB gives each remaining leaf a sequence.
+        this.#lastSeq += stored.tree.leaves.length - 1;
+        this.#touch(id, stored);
+      } else {
         this.#documents.delete(id);
         this.#sorted = undefined;
       }
       return gone;
     });
-    // A purge takes a sequence of its own if it changes no document.
-    this.#lastSeq += 1;
+    // A purge that changes no document takes a sequence, too.
+    this.#lastSeq = Math.max(this.#lastSeq, before + 1);
     this.#changed$.next();
     return purged;
   }
@@ -237,31 +257,29 @@ export class MemoryDatabase {
     const [rev] = history;
     const tree = this.tree(id);
     const generation = rev === undefined ? 1 : generationOf(rev) + 1;
-    if (rev === undefined) {
-      if (
-        tree?.winner?.content?.deleted === true &&
-        draft.attachments.some(([, one]) => one === 'stub')
-      )
-        throw new Refusal(500, 'unknown_error', 'function_clause');
-      if (tree?.winner !== undefined && tree.winner.content?.deleted !== true) throw conflict();
-      const content = contentOf(draft, undefined, generation);
-      validate.run(id, content, '', undefined);
-      this.#guard(id, validate);
-      return { content, parent: undefined };
-    }
     const parent = tree?.leaves.find((leaf) => leaf.rev === rev);
-    if (parent === undefined) {
-      if (tree === undefined) {
-        // CouchDB looks for the stubs of a document that it does not have first.
-        const content = contentOf(draft, undefined, generation);
-        if (!isChecked) return { content, parent: history };
-      }
+    if (!isChecked) {
+      // The write itself finds conflicts.
+      const content = contentOf(draft, parent?.content, generation);
+      return { content, parent: rev === undefined ? undefined : (parent?.history ?? history) };
+    }
+    if (rev === undefined) {
+      if (tree?.winner !== undefined && tree.winner.content?.deleted !== true) throw conflict();
+    } else if (parent === undefined) {
+      // CouchDB looks for the stubs of a document that it does not have first.
+      if (tree === undefined) contentOf(draft, undefined, generation);
       throw conflict();
     }
-    const content = contentOf(draft, parent.content, generation);
-    validate.run(id, content, rev, parent);
+    const isStubOfDeleted = parent === undefined && tree !== undefined && hasStub(draft);
+    const content = contentOf(
+      isStubOfDeleted ? withoutStubs(draft) : draft,
+      parent?.content,
+      generation,
+    );
+    validate.run(id, content, rev ?? '', parent);
     this.#guard(id, validate);
-    return { content, parent: parent.history };
+    if (isStubOfDeleted) throw new Refusal(500, 'unknown_error', 'function_clause');
+    return { content, parent: parent?.history };
   }
 
   #applyEdit({ id }: Draft, { content, parent }: Prepared): string {
@@ -277,7 +295,7 @@ export class MemoryDatabase {
     const continues = base === undefined ? false : tree.leaves.some((leaf) => leaf.rev === base[0]);
     if (winner !== undefined && !continues) throw conflict();
     tree.add([rev, ...(base ?? [])], content);
-    tree.stem(this.revsLimit);
+    tree.stem(this.#revsLimit);
     return rev;
   }
 
@@ -298,6 +316,14 @@ function inOrder(drafts: readonly Draft[]): readonly (readonly [draft: Draft, in
 /** Without the attachment of a stub, CouchDB writes none of the documents of a request. */
 function refusesAll({ error }: Refusal): boolean {
   return error === 'missing_stub' || error === 'unknown_error';
+}
+
+function hasStub({ attachments }: Draft): boolean {
+  return attachments.some(([, one]) => one === 'stub');
+}
+
+function withoutStubs(draft: Draft): Draft {
+  return { ...draft, attachments: draft.attachments.filter(([, one]) => one !== 'stub') };
 }
 
 /** Design documents and attachments are always checked. */

@@ -1,3 +1,5 @@
+import { collate } from '../../model/collation.ts';
+import { byId } from '../../model/document.ts';
 import { readField, stepsOf } from '../../queries/fields.ts';
 import { Refusal, isRecord, json } from '../reply.ts';
 import type { Reply } from '../reply.ts';
@@ -17,7 +19,7 @@ import { validated } from './mango-options.ts';
 import type { SortKey } from './mango-options.ts';
 import { EMPTY_RANGE, fieldRanges } from './mango-ranges.ts';
 import type { FieldRange } from './mango-ranges.ts';
-import { fieldsOf, indexableFields, normalize } from './mango-selector.ts';
+import { fieldsOf, indexableFields, normalize, requireCheckable } from './mango-selector.ts';
 import type { Normal } from './mango-selector.ts';
 import { toDocument } from './reads.ts';
 import type { JsonDocument } from './reads.ts';
@@ -48,16 +50,13 @@ function plan(db: MemoryDatabase, body: unknown, kind: 'find' | 'explain'): Plan
   const useIndex = wanted as readonly string[];
   const existing = indexesOf(db);
   const ofUser = useIndex.length === 0 ? [] : existing.filter((index) => isNamed(index, useIndex));
-  const usable = existing
+  const inScope = existing
     .filter((index) => index.partial === undefined || ofUser.includes(index))
-    .filter((index) => index.ddoc === null || index.partitioned === (partition !== undefined))
-    .filter((index) =>
-      isUsable(
-        index,
-        normal,
-        sortKeys.map(([field]) => field),
-      ),
-    );
+    .filter((index) => index.ddoc === null || index.partitioned === (partition !== undefined));
+  // CouchDB looks for a text search in the selector, for each index.
+  if (inScope.some(({ ddoc }) => ddoc !== null)) requireCheckable(normal);
+  const fields = sortKeys.map(([field]) => field);
+  const usable = inScope.filter((index) => isUsable(index, normal, fields));
   if (usable.length === 0 && kind === 'find')
     throw noIndex(!db.partitioned ? '' : partition === undefined ? 'global ' : 'partitioned ');
   const named = useIndex.length === 0 ? [] : usable.filter((index) => isNamed(index, useIndex));
@@ -104,8 +103,9 @@ export function find(db: MemoryDatabase, body: unknown): Reply {
   const rows = indexRows(db, index, prefix).filter(
     ({ id }) => partition === undefined || id.startsWith(`${String(partition)}:`),
   );
-  const ordered = sort[0]?.[1] === 'desc' ? [...rows].reverse() : rows;
-  const start = afterBookmark(ordered, bookmark);
+  const isReversed = sort[0]?.[1] === 'desc';
+  const ordered = isReversed ? [...rows].reverse() : rows;
+  const start = afterBookmark(ordered, bookmark, isReversed ? -1 : 1);
   const matches = matcherOf(selector);
   let toSkip = (skip as number) + (start.isContinued ? 1 : 0);
   let examined = 0;
@@ -157,16 +157,26 @@ function encode({ id, key }: IndexPosition): string {
   return btoa(encodeURIComponent(JSON.stringify([id, key])));
 }
 
+/** In Erlang, all other types come before strings. */
+function compareIds(id: string, key: unknown): number {
+  return typeof key === 'string' ? byId(id, key) : 1;
+}
+
 /** Returns where a page begins: at the last document of the one before, which is skipped. */
 function afterBookmark(
   rows: readonly IndexPosition[],
   bookmark: unknown,
+  sign: 1 | -1,
 ): { readonly index: number; readonly isContinued: boolean } {
   if (bookmark === undefined || bookmark === null || bookmark === '')
     return { index: 0, isContinued: false };
   try {
-    const [id] = JSON.parse(decodeURIComponent(atob(String(bookmark)))) as readonly unknown[];
-    const index = rows.findIndex((row) => row.id === id);
+    const [id, key] = JSON.parse(decodeURIComponent(atob(String(bookmark)))) as [string, unknown];
+    const index = rows.findIndex((row) => {
+      // A bookmark of another index has a key of another type.
+      const order = typeof row.key === 'string' ? compareIds(row.key, key) : collate(row.key, key);
+      return (order * sign || byId(row.id, id) * sign) >= 0;
+    });
     return { index: index === -1 ? rows.length : index, isContinued: true };
   } catch {
     throw new Refusal(
@@ -219,12 +229,65 @@ function setField(target: object, [name = '', ...rest]: readonly string[], value
   }
 }
 
+/** Describes the part of an index that a query reads, as `_explain` does. */
+function keyRange(
+  index: MangoIndex,
+  prefix: readonly FieldRange[],
+  sort: readonly SortKey[],
+  isEmpty: boolean,
+): object {
+  const isReversed = sort[0]?.[1] === 'desc';
+  const ranges = prefix.map(([, range]) => (range === EMPTY_RANGE ? undefined : range));
+  const [first] = ranges;
+  const low: unknown[] = [];
+  for (const range of ranges) {
+    if (range?.low === undefined) break;
+    low.push(range.low);
+  }
+  const high: unknown[] = [];
+  for (const range of ranges) {
+    if (range?.high === undefined) break;
+    high.push(range.high);
+  }
+  const isAll = index.ddoc === null;
+  const start = isEmpty
+    ? null
+    : isAll
+      ? first?.low === undefined
+        ? prefix.length === 0
+          ? null
+          : ''
+        : first.low
+      : low;
+  const isExact =
+    high.length === prefix.length && high.length > 0 && ranges.at(-1)?.includesHigh === true;
+  const end = isEmpty
+    ? null
+    : isAll
+      ? (first?.high ?? '<MAX>')
+      : isExact
+        ? [...high, '<MAX>']
+        : [...high, '<MAX>'];
+  return {
+    start_key: isReversed ? end : start,
+    end_key: isReversed ? start : end,
+    direction: isReversed ? 'rev' : 'fwd',
+  };
+}
+
 /** Tells how a query would be answered: `_explain`. */
 export function explain(db: MemoryDatabase, body: unknown): Reply {
-  const { normal, options, sort, index, useIndex } = plan(db, body, 'explain');
+  const { normal, options, sort, index, prefix, useIndex } = plan(db, body, 'explain');
   const { limit = 25, skip = 0, fields = [], bookmark, ...rest } = options;
   const indexable = new Set(indexableFields(normal));
   const unindexable = [...new Set(fieldsOf(normal))].filter((field) => !indexable.has(field));
+  const isCovering =
+    index !== undefined &&
+    index.ddoc !== null &&
+    (fields as readonly string[]).length > 0 &&
+    [...(fields as readonly string[]), ...fieldsOf(normal)].every(
+      (field) => field === '_id' || index.fields.some(([column]) => column === field),
+    );
   return json(200, {
     dbname: db.name,
     index: index === undefined ? null : describeIndex(index),
@@ -249,6 +312,19 @@ export function explain(db: MemoryDatabase, body: unknown): Reply {
     limit,
     skip,
     fields,
+    ...(index !== undefined && {
+      mrargs: {
+        include_docs: !isCovering && (rest['r'] ?? 1) === 1,
+        view_type: 'map',
+        reduce: false,
+        partition: rest['partition'] ?? null,
+        ...keyRange(index, prefix, sort, isNoQuery(normal, prefix)),
+        stable: rest['stable'] ?? false,
+        update: rest['update'] ?? true,
+        conflicts: rest['conflicts'] === true ? true : 'undefined',
+      },
+      covering: isCovering,
+    }),
     selector_hints: [
       {
         type: 'json',

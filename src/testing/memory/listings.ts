@@ -1,19 +1,45 @@
+import { collate } from '../../model/collation.ts';
 import { byId } from '../../model/document.ts';
-import { json, isRecord, missing, notImplemented } from '../reply.ts';
+import { canonical } from '../../model/json.ts';
+import { Refusal, isRecord, json, missing, notImplemented } from '../reply.ts';
 import type { Reply } from '../reply.ts';
 import type { MemoryRequest } from './request.ts';
 import { sequenceOf } from './changes.ts';
 import type { MemoryDatabase } from './database.ts';
 import { toDocument } from './reads.ts';
-import { readRowOptions } from './rows.ts';
+import { NO_KEY, readRowOptions } from './rows.ts';
 import type { RowOptions } from './rows.ts';
-import { javascriptMap, mapRows, pageOf, reduceRows, selectRows, viewOf } from './views.ts';
+import {
+  javascriptMap,
+  mapRows,
+  pageOf,
+  reduceRows,
+  reversed,
+  selectRows,
+  viewOf,
+} from './views.ts';
 import type { ViewRow } from './views.ts';
 
 interface IdRow {
   readonly id: string;
   readonly key: string;
   readonly value: { readonly rev: string };
+}
+
+/** Throws for a range in which no row can be. */
+function requireRange({ startKey, endKey, startId, endId, descending }: RowOptions): void {
+  if (startKey === NO_KEY || endKey === NO_KEY) return;
+  const order = collate(startKey, endKey);
+  if (order === 0 && canonical(startKey) === canonical(endKey)) return;
+  const [first, last] = descending ? ['\uffff', ''] : ['', '\uffff'];
+  const isBefore = order < 0 || (order === 0 && byId(startId ?? first, endId ?? last) < 0);
+  if (isBefore === !descending) return;
+  throw new Refusal(
+    400,
+    'query_parse_error',
+    'No rows can match your key range, reverse your start_key and end_key or set ' +
+      `descending=${String(!descending)}`,
+  );
 }
 
 /** Lists documents by id: `_all_docs`, `_design_docs` and `_local_docs`. */
@@ -107,13 +133,13 @@ export function queryView(
   const { language = 'javascript' } = design as { readonly language?: unknown };
   if (language !== 'javascript' || typeof map !== 'string')
     throw notImplemented(`run views in the language ${String(language)}`);
-  const options = readRowOptions(request, reduce !== undefined);
+  const options = readRowOptions(request, reduce !== undefined, true);
   const isReduced = reduce !== undefined && options.reduce !== false;
+  requireRange(options);
   const { options: viewOptions } = design as { readonly options?: { include_design?: boolean } };
   const all = mapRows(db, map, javascriptMap(map), viewOptions?.include_design === true);
   const { before, selected } = choose(all, options);
-  // An index knows the sequences of documents alone.
-  const seq = options.updateSeq && { update_seq: sequenceOf(db.seqs.at(-1)?.[1] ?? 0) };
+  const seq = options.updateSeq && { update_seq: sequenceOf(db.lastSeq) };
   if (isReduced) {
     const reduced =
       options.keys === undefined
@@ -139,9 +165,12 @@ function choose(
 ): { readonly before: number; readonly selected: readonly ViewRow[] } {
   const { keys, descending } = options;
   if (keys === undefined) return selectRows(all, options);
+  if (keys.length === 0) return { before: 0, selected: [] };
   const ordered = descending ? [...keys].reverse() : keys;
   const selected = ordered.flatMap(
     (key) => selectRows(all, { ...options, keys: undefined, startKey: key, endKey: key }).selected,
   );
-  return { before: 0, selected };
+  const [first] = selected;
+  const inDirection = descending ? reversed(all) : all;
+  return { before: first === undefined ? all.length : inDirection.indexOf(first), selected };
 }

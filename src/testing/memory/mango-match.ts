@@ -9,6 +9,7 @@ import { fieldsOf, normalize } from './mango-selector.ts';
  */
 export function matcherOf(selector: object): (doc: Readonly<Record<string, unknown>>) => boolean {
   const wrong = fieldsOf(normalize(selector)).find((field) => stepsOf(field).includes(''));
+  const text = toText(selector);
   const matches = compileSelector(selector, true);
   return (doc) => {
     // CouchDB splits a path when it reads a document.
@@ -16,6 +17,7 @@ export function matcherOf(selector: object): (doc: Readonly<Record<string, unkno
       throw new Refusal(400, 'invalid_field_name', `Invalid field name: ${wrong}`);
     const verdict = matches(doc);
     if (verdict !== undefined) return verdict;
-    throw notImplemented(`evaluate the selector ${toText(selector)} for ${toText(doc)}`);
+    if (text.includes('"$mod":[0,')) throw new Refusal(500, 'unknown_error', 'badarith');
+    throw notImplemented(`evaluate the selector ${text} for ${toText(doc)}`);
   };
 }

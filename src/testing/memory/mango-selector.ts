@@ -127,6 +127,21 @@ function negate(condition: Normal): Normal {
   return { [name]: negate(operand as Normal) };
 }
 
+/**
+ * Throws where CouchDB's search for `$text` does: at an operand that is an object with several fields, and at
+ * null or a list within a list.
+ */
+export function requireCheckable(value: unknown, isItem = false): void {
+  const entries = isRecord(value) ? Object.entries(value) : [];
+  const [entry] = entries;
+  if (entries.length > 1 || (isItem && (value === null || Array.isArray(value))))
+    throw new Refusal(500, 'unknown_error', 'function_clause');
+  if (entry === undefined) return;
+  const [, operand] = entry;
+  if (Array.isArray(operand)) for (const item of operand) requireCheckable(item, true);
+  else if (isRecord(operand)) requireCheckable(operand);
+}
+
 /** Returns the fields among these that a document may lack, and still match. */
 export function optionalFields(selector: Normal, fields: readonly string[]): readonly string[] {
   const [entry] = Object.entries(selector);

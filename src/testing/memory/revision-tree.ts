@@ -39,8 +39,11 @@ interface Root {
   readonly node: Node;
 }
 
-/** What an added revision became: the continuation of a leaf, a new branch, or a known revision. */
-export type Added = 'leaf' | 'branch' | 'known';
+/**
+ * What an added revision became: the continuation of a leaf, a new branch, one with more ancestors than before,
+ * or a known revision.
+ */
+export type Added = 'leaf' | 'branch' | 'longer' | 'known';
 
 /**
  * The revisions of a document: trees, because a replication may write a revision without its ancestors.
@@ -104,10 +107,11 @@ export class RevisionTree {
     return tree;
   }
 
-  /** Removes leaves, with the ancestors that no other leaf has. Returns those that were leaves. */
+  /** Removes leaves, with the ancestors that no other leaf has. Returns those that were leaves, the last first. */
   purge(revs: readonly string[]): readonly string[] {
     const { leaves } = this;
     const purged = leaves.filter(({ rev }) => revs.includes(rev)).map(({ rev }) => rev);
+    purged.reverse();
     if (purged.length > 0) this.#rebuild(leaves.filter(({ rev }) => !purged.includes(rev)));
     return purged;
   }
@@ -153,7 +157,7 @@ export class RevisionTree {
       node,
     );
     this.#setRoots([...this.#roots.filter((one) => one.node !== node), { start, node: root }]);
-    return added;
+    return added === 'known' ? 'longer' : added;
   }
 
   #setRoots(roots: readonly Root[]): void {

@@ -247,7 +247,7 @@ export class MemoryRouter {
     }
     const feature = DESIGN_FUNCTIONS.get(part);
     if (feature !== undefined) throw notImplemented(feature);
-    throw missing('missing');
+    return this.#documentReply(db, id, path, request, user);
   }
 
   #serverReply(name: string, { method, query, body }: MemoryRequest, user: UserContext): Reply {
@@ -394,13 +394,13 @@ export class MemoryRouter {
         if (method === 'GET') return json(200, db.security);
         requireAccess(db.security, user, 'admins');
         requireSecurity(body);
-        db.security = body;
+        db.setSecurity(body);
         return json(200, { ok: true });
       case '_revs_limit':
         if (method === 'GET') return json(200, db.revsLimit);
         if (!Number.isInteger(body) || (body as number) < 1)
           throw new Refusal(500, 'unknown_error', 'function_clause');
-        db.revsLimit = body as number;
+        db.setRevsLimit(body as number);
         return json(200, { ok: true });
       case '_ensure_full_commit':
         return json(201, { ok: true, instance_start_time: db.instanceStartTime });

@@ -32,7 +32,11 @@ type Draft = { -readonly [Name in keyof RowOptions]: RowOptions[Name] } & {
 const queryError = (reason: string): Refusal => new Refusal(400, 'query_parse_error', reason);
 
 /** Reads the options of a request for rows: first those of the body, then those of the query. */
-export function readRowOptions({ query, body }: MemoryRequest, isReduce: boolean): RowOptions {
+export function readRowOptions(
+  { query, body }: MemoryRequest,
+  isReduce: boolean,
+  isView = false,
+): RowOptions {
   const draft: Draft = {
     keys: undefined,
     startKey: NO_KEY,
@@ -54,6 +58,8 @@ export function readRowOptions({ query, body }: MemoryRequest, isReduce: boolean
   };
   if (isRecord(body))
     for (const [name, value] of Object.entries(body)) read(draft, name, value, true);
+  // A view takes one key as a range.
+  if (isView && draft.keys?.length === 1) draft.keys = undefined;
   for (const [name, value] of Object.entries(query)) read(draft, name, value, false);
   return check(draft, isReduce);
 }

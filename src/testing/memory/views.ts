@@ -84,7 +84,7 @@ export function selectRows<Row extends { readonly key: unknown; readonly id: str
   compare: Compare = collate,
 ): { readonly before: number; readonly selected: readonly Row[] } {
   const sign = descending ? -1 : 1;
-  const ordered = descending ? [...rows].reverse() : rows;
+  const ordered = descending ? reversed(rows) : rows;
   /** Whether a row comes before a position, in the direction of the request. */
   const isBefore = (row: Row, key: unknown, id: string | undefined, atKey: boolean): boolean => {
     const order = compare(row.key, key) * sign;
@@ -102,7 +102,22 @@ export function selectRows<Row extends { readonly key: unknown; readonly id: str
   };
   const first = ordered.findIndex(starts);
   const before = first === -1 ? ordered.length : first;
-  return { before, selected: ordered.slice(before).filter(ends) };
+  const selected = ordered.slice(before).filter(ends);
+  return { before, selected };
+}
+
+/** Reverses rows. Those that a document emitted with the same key keep their order, as in CouchDB. */
+export function reversed<Row extends { readonly key: unknown; readonly id: string }>(
+  rows: readonly Row[],
+): readonly Row[] {
+  const groups: Row[][] = [];
+  for (const row of rows) {
+    const group = groups.at(-1);
+    const [first] = group ?? [];
+    if (first?.id === row.id && collate(first.key, row.key) === 0) group?.push(row);
+    else groups.push([row]);
+  }
+  return groups.reverse().flat();
 }
 
 /** Returns the rows of a page. */
