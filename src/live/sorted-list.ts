@@ -1,5 +1,5 @@
 import { generation } from '../model/document.ts';
-import type { Verdict } from '../queries/matcher.ts';
+import type { Verdict } from '../queries/verdict.ts';
 import type { DocumentCache } from './document-cache.ts';
 import { wins } from './live-entry.ts';
 import type { LiveChange, LiveEntry } from './live-entry.ts';

@@ -1,63 +1,9 @@
 import type { AnyFields } from '../model/document.ts';
-import { collate, compareJson } from '../model/collation.ts';
-import { byId } from '../model/document.ts';
-import { isAscii } from '../model/json.ts';
 import { MISSING, UNREACHABLE, isPlainObject, readSteps, stepsOf, typeOf } from './fields.ts';
-
-/**
- * Whether a document matches. `undefined` means that only CouchDB can decide: for text searches, most
- * regular expressions, unknown operators, and the order of strings beyond ASCII.
- */
-export type Verdict = boolean | undefined;
-
-/** What depends on the libraries of the server: the collation (ICU), and regular expressions (PCRE). */
-interface Platform {
-  readonly compare: (a: unknown, b: unknown, byBytes: boolean) => number | undefined;
-  readonly beginsWith: (value: string, prefix: string) => Verdict;
-  readonly expression: (source: string) => RegExp | undefined;
-}
-
-/** Leaves to CouchDB what its libraries may decide in another way. */
-const CAREFUL: Platform = {
-  compare: compareJson,
-  // Beyond ASCII, the prefix may end within a character that is composed of several code points.
-  beginsWith: (value, prefix) => value.startsWith(prefix) && (isAscii(value) ? true : undefined),
-  // Only syntax with the same meaning in JavaScript and in PCRE.
-  expression: (source) =>
-    /^\^?[\w \-,:;@#/=~%&'"!<>]*$/.test(source) ? new RegExp(source) : undefined,
-};
-
-/** Decides everything with the libraries of JavaScript. */
-const DECIDED: Platform = {
-  compare: (a, b, byBytes) =>
-    byBytes && typeof a === 'string' && typeof b === 'string' ? byId(a, b) : collate(a, b),
-  beginsWith: (value, prefix) => value.startsWith(prefix),
-  expression: (source) => new RegExp(source),
-};
-
-/** Negates a verdict. */
-function not(verdict: Verdict): Verdict {
-  return verdict === undefined ? undefined : !verdict;
-}
-
-/** Returns whether all items match: false if one does not match, even if others are undecided. */
-function every<Item>(items: readonly Item[], match: (item: Item) => Verdict): Verdict {
-  return not(some(items, (item) => not(match(item))));
-}
-
-/** Returns whether at least one item matches: true if one matches, even if others are undecided. */
-function some<Item>(items: readonly Item[], match: (item: Item) => Verdict): Verdict {
-  let decided = true;
-  for (const item of items) {
-    const verdict = match(item);
-    if (verdict === true) return true;
-    if (verdict === undefined) decided = false;
-  }
-  return decided ? false : undefined;
-}
-
-/** Decides whether a value matches. */
-type Matcher = (value: unknown) => Verdict;
+import { CAREFUL, DECIDED, isWhole } from './platform.ts';
+import type { Platform } from './platform.ts';
+import { all, any, every, neverMatches, not, some, undecided } from './verdict.ts';
+import type { Matcher, Verdict } from './verdict.ts';
 
 /**
  * Compiles a Mango selector to a function that decides whether a document matches it.
@@ -265,11 +211,6 @@ const CONDITIONS: Readonly<
   },
 };
 
-/** Tells whether CouchDB reads a number as an integer. JSON writes an exponent from 1e21 on. */
-function isWhole(value: unknown): value is number {
-  return Number.isInteger(value) && Math.abs(value as number) < 1e21;
-}
-
 /** Compiles the condition on an element: on its value, or on its fields. */
 function compileElement(platform: Platform, operand: unknown): Matcher | undefined {
   return isPlainObject(operand) ? compilePlain(platform, operand, []) : undefined;
@@ -345,15 +286,3 @@ function isIn(platform: Platform, operands: readonly unknown[]): Matcher {
   return (value) =>
     some(members, (member) => (Array.isArray(value) ? some(value, member) : member(value)));
 }
-
-const undecided: Matcher = () => undefined;
-const neverMatches: Matcher = () => false;
-const all =
-  (parts: readonly Matcher[]): Matcher =>
-  (value) =>
-    every(parts, (part) => part(value));
-/** In CouchDB, every document matches an empty list. */
-const any =
-  (parts: readonly Matcher[]): Matcher =>
-  (value) =>
-    parts.length === 0 || some(parts, (part) => part(value));

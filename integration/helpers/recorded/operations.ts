@@ -42,7 +42,7 @@ function options<T>(shape: { [K in keyof T]: fc.Arbitrary<T[K]> }): fc.Arbitrary
   const names = Object.keys(shape) as (keyof T & string)[];
   return fc.subarray(names, { maxLength: Math.min(3, names.length) }).chain((chosen) => {
     const picked = Object.fromEntries(chosen.map((name) => [name, shape[name]]));
-    return fc.record(picked as never) as fc.Arbitrary<Partial<T>>;
+    return fc.record(picked as never);
   });
 }
 

@@ -88,7 +88,11 @@ function resolve(value: unknown, seen: Seen): unknown {
   }
   if (Array.isArray(value)) return value.map((one) => resolve(one, seen));
   if (typeof value !== 'object' || value === null) return value;
-  return Object.fromEntries(Object.entries(value).map(([name, one]) => [name, resolve(one, seen)]));
+  const entries = Object.entries(value)
+    // A document that the run has not seen has no revision.
+    .filter(([name, one]) => name !== '_rev' || !isUnknown(one, seen))
+    .map(([name, one]) => [name, resolve(one, seen)] as const);
+  return Object.fromEntries(entries);
 }
 
 function isUnknown(value: unknown, seen: Seen): boolean {
@@ -135,7 +139,7 @@ const PRIVATE = new Set([
 /** Returns what two servers must have in common: sequences as their numbers, and no private values. */
 export function comparable(value: unknown, name = ''): unknown {
   if (/^(?:seq|last_seq|lastSeq|update_seq|updateSeq|purge_seq|purgeSeq)$/.test(name))
-    return value === null ? null : Number.parseInt(String(value), 10);
+    return value === null ? null : Number.parseInt(value as string, 10);
   if (name === 'bookmark') return value === 'nil' ? 'nil' : 'bookmark';
   if (value instanceof Uint8Array) return `bytes ${Buffer.from(value).toString('base64')}`;
   if (value instanceof Map) return comparable(Object.fromEntries(value));

@@ -44,11 +44,11 @@ function read(db: MemoryDatabase, id: string, name: string, request: MemoryReque
     'content-md5': digest.slice('md5-'.length),
     'accept-ranges': 'bytes',
   };
-  const [, from = '', to = ''] = /^bytes=(\d*)-(\d*)$/.exec(headers['range'] ?? '') ?? [];
-  if (from === '' && to === '')
+  const [, first = '', last = ''] = /^bytes=(\d*)-(\d*)$/.exec(headers['range'] ?? '') ?? [];
+  if (first === '' && last === '')
     return new Reply(200, { ...common, 'content-length': String(data.length) }, of(data));
-  const start = from === '' ? Math.max(0, data.length - Number(to)) : Number(from);
-  const end = from === '' || to === '' ? data.length : Math.min(data.length, Number(to) + 1);
+  const start = first === '' ? Math.max(0, data.length - Number(last)) : Number(first);
+  const end = first === '' || last === '' ? data.length : Math.min(data.length, Number(last) + 1);
   if (start >= end)
     throw new Refusal(416, 'requested_range_not_satisfiable', 'Requested range not satisfiable');
   const part = data.slice(start, end);

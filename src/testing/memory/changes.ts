@@ -8,7 +8,7 @@ import type { MemoryDatabase } from './database.ts';
 import { compileFunction, throughJson } from './functions.ts';
 import { matcherOf } from './mango-match.ts';
 import { normalize } from './mango-selector.ts';
-import { parseJson } from './parameters.ts';
+import { backwards, parseJson } from './parameters.ts';
 import { toDocument, treeOf } from './reads.ts';
 import type { Revision } from './revision-tree.ts';
 import { javascriptMap, viewOf } from './views.ts';
@@ -37,7 +37,7 @@ export function changes(
       });
   };
   if (query['descending'] === 'true' && (query['feed'] ?? 'normal') === 'normal') {
-    const all = db.seqs.flatMap(([id, seq]) => rowOf(db, id, seq, query, passes)).reverse();
+    const all = backwards(db.seqs.flatMap(([id, seq]) => rowOf(db, id, seq, query, passes)));
     const results = all.slice(0, limitOf(query));
     const pending = all.length - results.length;
     const lastSeq = results.at(-1)?.seq ?? sequenceOf(db.lastSeq);

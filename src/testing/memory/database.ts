@@ -3,6 +3,7 @@ import type { Observable } from 'rxjs';
 import { byId } from '../../model/document.ts';
 import { Refusal, conflict } from '../reply.ts';
 import { contentOf } from './draft.ts';
+import { capture, hasStub, inOrder, needsCheck, refusesAll, withoutStubs } from './drafts.ts';
 import type { Draft } from './draft.ts';
 import { revisionOf } from './revision-hash.ts';
 import { RevisionTree, generationOf } from './revision-tree.ts';
@@ -307,44 +308,10 @@ export class MemoryDatabase {
   }
 }
 
-/** Returns drafts in the order in which CouchDB writes them, with their indexes. */
-function inOrder(drafts: readonly Draft[]): readonly (readonly [draft: Draft, index: number])[] {
-  const order = drafts.map((draft, i) => [draft, i] as const);
-  return order.sort(([a, i], [b, k]) => byId(a.id, b.id) || i - k);
-}
-
-/** Without the attachment of a stub, CouchDB writes none of the documents of a request. */
-function refusesAll({ error }: Refusal): boolean {
-  return error === 'missing_stub' || error === 'unknown_error';
-}
-
-function hasStub({ attachments }: Draft): boolean {
-  return attachments.some(([, one]) => one === 'stub');
-}
-
-function withoutStubs(draft: Draft): Draft {
-  return { ...draft, attachments: draft.attachments.filter(([, one]) => one !== 'stub') };
-}
-
-/** Design documents and attachments are always checked. */
-function needsCheck({ id, attachments }: Draft): boolean {
-  return id.startsWith('_design/') || attachments.length > 0;
-}
-
 const NO_CONTENT: Content = { deleted: false, fields: {}, attachments: new Map() };
 
 interface Prepared {
   readonly content: Content;
   /** The history of the revision that the edit replaces. */
   readonly parent: readonly string[] | undefined;
-}
-
-/** Returns what a function returns, or the refusal that it throws. */
-export function capture<T>(make: () => T): T | Refusal {
-  try {
-    return make();
-  } catch (error) {
-    if (error instanceof Refusal) return error;
-    throw error;
-  }
 }

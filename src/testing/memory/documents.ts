@@ -1,14 +1,14 @@
-import { Refusal, badRequest, isRecord, json, missing } from '../reply.ts';
+import { Refusal, badRequest, json, missing } from '../reply.ts';
 import type { Reply } from '../reply.ts';
 import type { MemoryRequest } from './request.ts';
-import type { MemoryDatabase, Validate, Written } from './database.ts';
+import type { MemoryDatabase, Validate } from './database.ts';
 import { parseRev, parseRevs, readDraft, requireId } from './draft.ts';
 import type { Draft } from './draft.ts';
 import { parseJson } from './parameters.ts';
-import { requirePartition, revisionAt, toDocument, treeOf, winnerOf } from './reads.ts';
+import { requirePartition, revisionAt, toDocument, winnerOf } from './reads.ts';
 import type { ReadOptions } from './reads.ts';
-import { compareRevs, generationOf } from './revision-tree.ts';
-import type { Revision, RevisionTree } from './revision-tree.ts';
+import { compareRevs } from './revision-tree.ts';
+import type { Revision } from './revision-tree.ts';
 
 type Query = MemoryRequest['query'];
 
@@ -68,7 +68,7 @@ export function writeOne(
   return json(status, { ok: true, id, rev: written?.rev }, { etag: `"${written?.rev}"` });
 }
 
-function requireHistory(draft: Draft): Draft {
+export function requireHistory(draft: Draft): Draft {
   if (draft.history.length > 0) return draft;
   throw badRequest('When `new_edits: false`, the document needs `_rev` or `_revisions` specified');
 }
@@ -152,7 +152,7 @@ function openRevisions(db: MemoryDatabase, id: string, query: Query): Reply {
 }
 
 /** Returns revisions, or for each that is not known its name. Each is answered once. */
-function openRevs(
+export function openRevs(
   db: MemoryDatabase,
   id: string,
   revs: readonly string[],
@@ -210,144 +210,8 @@ export function localReply(db: MemoryDatabase, id: string, request: MemoryReques
   }
 }
 
-function nextLocal(rev: string): number {
+export function nextLocal(rev: string): number {
   const number = Number(/^0-(\d+)$/.exec(rev)?.[1]);
   if (Number.isNaN(number)) throw badRequest('Invalid rev format');
   return number + 1;
 }
-
-/** Writes many documents: `_bulk_docs`. CouchDB reads all of them before it writes the first. */
-export function bulkDocs(
-  db: MemoryDatabase,
-  body: unknown,
-  newId: () => string,
-  validate: Validate,
-): Reply {
-  const { docs, new_edits: newEdits = true, all_or_nothing: allOrNothing } = requireObject(body);
-  if (docs === undefined) throw badRequest('POST body must include `docs` parameter.');
-  if (!Array.isArray(docs)) throw badRequest('`docs` parameter must be an array.');
-  const drafts = docs.map((doc: unknown) => {
-    const draft = readDraft(doc);
-    if (newEdits === false) requireHistory(draft);
-    const id = draft.id === '' ? newId() : draft.id;
-    requirePartition(db, id);
-    return { ...draft, id };
-  });
-  if (typeof newEdits !== 'boolean') throw badRequest('`new_edits` parameter must be a boolean.');
-  if (allOrNothing === true)
-    throw new Refusal(417, 'expectation_failed', '`all_or_nothing` is not supported');
-  const [local, stored] = [drafts.filter(isLocal), drafts.filter((draft) => !isLocal(draft))];
-  for (const { id, fields, history } of local)
-    db.local.set(id, { rev: `0-${nextLocal(history[0] ?? '0-0')}`, fields });
-  const written = newEdits ? db.edit(stored, validate) : db.replicate(stored, validate);
-  const results = drafts.map((draft) =>
-    bulkResult(draft, isLocal(draft) ? localResult(db, draft) : written[stored.indexOf(draft)]),
-  );
-  return json(201, newEdits ? results : results.filter((result) => 'error' in result));
-}
-
-function isLocal({ id }: Draft): boolean {
-  return id.startsWith('_local/');
-}
-
-function localResult(db: MemoryDatabase, { id }: Draft): Written {
-  return { rev: db.local.get(id)?.rev ?? '0-0' };
-}
-
-function bulkResult({ id, history }: Draft, written: Written | undefined): object {
-  if (written === undefined) return { id };
-  if (!(written instanceof Refusal)) return { ok: true, id, rev: written.rev };
-  const { error, message: reason } = written;
-  // CouchDB names the revision if it refuses one that a replication writes.
-  return { id, ...(error === 'conflict' ? {} : { rev: history[0] }), error, reason };
-}
-
-export function requireObject(body: unknown): Readonly<Record<string, unknown>> {
-  if (!isRecord(body)) throw badRequest('Request body must be a JSON object');
-  return body;
-}
-
-/** Reads many revisions: `_bulk_get`. Without a `rev` it returns all leaves. */
-export function bulkGet(db: MemoryDatabase, body: unknown, query: Query): Reply {
-  const { docs } = requireObject(body);
-  if (docs === undefined) throw badRequest("Missing JSON list of 'docs'.");
-  if (!Array.isArray(docs)) throw badRequest("Missing JSON list of 'docs'.");
-  const { revs, attachments } = readOptions(query);
-  const options = { revs, attachments } as ReadOptions;
-  const results = docs.map((one: unknown) => {
-    const failure = (id: unknown, rev: unknown, error: string, reason: string): object => ({
-      id,
-      docs: [{ error: { id, rev, error, reason } }],
-    });
-    if (!isRecord(one) || Object.keys(one).length === 0)
-      return failure(null, null, 'bad_request', 'document must be a JSON object');
-    const { id, rev } = one;
-    if (id === undefined) return failure(null, null, 'bad_request', 'document id missed');
-    try {
-      requireId(id);
-      if (rev !== undefined) parseRev(rev);
-    } catch (error) {
-      if (!(error instanceof Refusal)) throw error;
-      return failure(id, rev ?? null, error.error, error.message);
-    }
-    const tree = db.tree(id as string);
-    const answers =
-      rev === undefined
-        ? (tree?.leaves ?? [])
-        : openRevs(db, id as string, [parseRev(rev)], query['latest'] === 'true');
-    if (answers.length === 0) return failure(id, 'undefined', 'not_found', 'missing');
-    return {
-      id,
-      docs: answers.map((found) =>
-        typeof found === 'string'
-          ? { error: { id, rev: found, error: 'not_found', reason: 'missing' } }
-          : { ok: toDocument(db, id as string, found, options) },
-      ),
-    };
-  });
-  return json(200, { results });
-}
-
-/** Tells which revisions are missing: `_revs_diff`, or `_missing_revs`. */
-export function missingRevisions(db: MemoryDatabase, body: unknown, withAncestors: boolean): Reply {
-  const entries = Object.entries(requireObject(body)).flatMap(([id, revs]) => {
-    if (!Array.isArray(revs)) throw new Refusal(500, 'unknown_error', 'function_clause');
-    const wanted = parseRevs(revs);
-    const tree = db.tree(id);
-    const absent = tree === undefined ? wanted : absentFrom(tree, wanted);
-    if (absent.length === 0) return [];
-    const newest = Math.max(...absent.map(generationOf));
-    const ancestors = (tree?.ranked ?? [])
-      .map(({ rev }) => rev)
-      .filter((rev) => generationOf(rev) < newest);
-    const difference = {
-      missing: absent,
-      ...(ancestors.length > 0 && { possible_ancestors: ancestors }),
-    };
-    return [[id, withAncestors ? difference : absent] as const];
-  });
-  const found = Object.fromEntries(entries);
-  return json(200, withAncestors ? found : { missing_revs: found });
-}
-
-/** CouchDB finds each revision once, even if the request names it twice. */
-function absentFrom(tree: RevisionTree, wanted: readonly string[]): readonly string[] {
-  const found = new Set<string>();
-  return [...wanted].sort(compareRevs).filter((rev) => {
-    if (tree.find(rev) === undefined || found.has(rev)) return true;
-    found.add(rev);
-    return false;
-  });
-}
-
-/** Forgets revisions: `_purge`. */
-export function purge(db: MemoryDatabase, body: unknown): Reply {
-  const wanted = Object.entries(requireObject(body)).map(
-    ([id, revs]) => [id, parseRevs(revs)] as const,
-  );
-  const purged = db.purge(wanted);
-  const entries = wanted.map(([id], i) => [id, purged[i]] as const);
-  return json(201, { purge_seq: null, purged: Object.fromEntries(entries) });
-}
-
-export { treeOf };

@@ -41,8 +41,7 @@ export function readDraft(json: unknown): Draft {
     else if (name === '_deleted' && typeof value === 'boolean') deleted = value;
     else if (name === '_attachments' && isRecord(value)) attachments = readAttachments(value);
     else if (!name.startsWith('_') || STORED.test(name)) setOwn(fields, name, value);
-    else if (!IGNORED.has(name))
-      throw new Refusal(400, 'doc_validation', `Bad special document member: ${name}`);
+    else if (!IGNORED.has(name)) throw invalid(`Bad special document member: ${name}`);
   }
   requireUtf8(fields);
   if (new TextEncoder().encode(JSON.stringify(fields, bigintAsNumber)).length > MAX_BYTES)
@@ -73,14 +72,21 @@ function requireUtf8(value: unknown): void {
     }
 }
 
+function illegalId(reason: string): Refusal {
+  return new Refusal(400, 'illegal_docid', reason);
+}
+
+function invalid(reason: string): Refusal {
+  return new Refusal(400, 'doc_validation', reason);
+}
+
 /** Throws for an id that CouchDB refuses. */
 export function requireId(id: unknown): string {
-  const refuse = (reason: string): Refusal => new Refusal(400, 'illegal_docid', reason);
-  if (typeof id !== 'string') throw refuse('Document id must be a string');
-  if (id === '') throw refuse('Document id must not be empty');
-  if (id === '_design/' || id === '_local/') throw refuse(`Illegal document id \`${id}\``);
+  if (typeof id !== 'string') throw illegalId('Document id must be a string');
+  if (id === '') throw illegalId('Document id must not be empty');
+  if (id === '_design/' || id === '_local/') throw illegalId(`Illegal document id \`${id}\``);
   if (id.startsWith('_') && !/^_(?:design|local)\//.test(id))
-    throw refuse('Only reserved document ids may start with underscore.');
+    throw illegalId('Only reserved document ids may start with underscore.');
   return id;
 }
 
@@ -104,7 +110,6 @@ function normalHash(hash: string): string {
 }
 
 function readRevisions({ start, ids }: Readonly<Record<string, unknown>>): readonly string[] {
-  const invalid = (reason: string): Refusal => new Refusal(400, 'doc_validation', reason);
   if (!Number.isInteger(start)) throw invalid("_revisions.start isn't an integer.");
   if (!Array.isArray(ids)) throw invalid("_revisions.ids isn't a array.");
   return ids.map((hash: unknown, i) => {

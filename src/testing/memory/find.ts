@@ -5,94 +5,13 @@ import { Refusal, isRecord, json } from '../reply.ts';
 import type { Reply } from '../reply.ts';
 import type { MemoryDatabase } from './database.ts';
 import { setOwn } from './draft.ts';
-import {
-  bestIndex,
-  describeIndex,
-  indexRows,
-  indexesOf,
-  isUsable,
-  prefixOf,
-} from './mango-indexes.ts';
-import type { MangoIndex } from './mango-indexes.ts';
+import { indexRows } from './mango-choice.ts';
 import { matcherOf } from './mango-match.ts';
-import { validated } from './mango-options.ts';
-import type { SortKey } from './mango-options.ts';
-import { EMPTY_RANGE, fieldRanges } from './mango-ranges.ts';
-import type { FieldRange } from './mango-ranges.ts';
-import { fieldsOf, indexableFields, normalize, requireCheckable } from './mango-selector.ts';
-import type { Normal } from './mango-selector.ts';
+import { bareName, isNamed, isNoQuery, plan } from './mango-plan.ts';
+import type { Plan } from './mango-plan.ts';
+import { backwards } from './parameters.ts';
 import { toDocument } from './reads.ts';
 import type { JsonDocument } from './reads.ts';
-
-/** A query with the index that answers it. */
-interface Plan {
-  readonly selector: object;
-  readonly normal: Normal;
-  readonly options: Readonly<Record<string, unknown>>;
-  readonly sort: readonly SortKey[];
-  readonly useIndex: readonly string[];
-  readonly index: MangoIndex | undefined;
-  readonly prefix: readonly FieldRange[];
-}
-
-const noIndex = (where: string): Refusal =>
-  new Refusal(
-    400,
-    'no_usable_index',
-    `No ${where}index exists for this sort, try indexing by the sort fields.`,
-  );
-
-function plan(db: MemoryDatabase, body: unknown, kind: 'find' | 'explain'): Plan {
-  const options = validated(body, 'find');
-  const { selector, sort = [], use_index: wanted = [], partition } = options;
-  const normal = normalize(selector);
-  const sortKeys = sort as readonly SortKey[];
-  const useIndex = wanted as readonly string[];
-  const existing = indexesOf(db);
-  const ofUser = useIndex.length === 0 ? [] : existing.filter((index) => isNamed(index, useIndex));
-  const inScope = existing
-    .filter((index) => index.partial === undefined || ofUser.includes(index))
-    .filter((index) => index.ddoc === null || index.partitioned === (partition !== undefined));
-  // CouchDB looks for a text search in the selector, for each index.
-  if (inScope.some(({ ddoc }) => ddoc !== null)) requireCheckable(normal);
-  const fields = sortKeys.map(([field]) => field);
-  const usable = inScope.filter((index) => isUsable(index, normal, fields));
-  if (usable.length === 0 && kind === 'find')
-    throw noIndex(!db.partitioned ? '' : partition === undefined ? 'global ' : 'partitioned ');
-  const named = useIndex.length === 0 ? [] : usable.filter((index) => isNamed(index, useIndex));
-  const mayFallBack =
-    options['allow_fallback'] !== false || (useIndex.length === 0 && usable.length > 1);
-  if (named.length === 0 && !mayFallBack) throw invalidIndex(useIndex);
-  const candidates = named.length === 0 ? usable : named;
-  const ranges = fieldRanges(normal);
-  const index = bestIndex(candidates, ranges);
-  const prefix = index === undefined ? [] : prefixOf(index, ranges);
-  return { selector: selector as object, normal, options, sort: sortKeys, useIndex, index, prefix };
-}
-
-function isNamed(index: MangoIndex, [ddoc, name]: readonly string[]): boolean {
-  const id = ddoc?.startsWith('_design/') === true ? ddoc : `_design/${ddoc}`;
-  return index.ddoc === id && (name === undefined || index.name === name);
-}
-
-function bareName(ddoc: string | undefined): string {
-  return (ddoc ?? '').replace(/^_design\//, '');
-}
-
-function invalidIndex([ddoc, name]: readonly string[]): Refusal {
-  if (ddoc === undefined)
-    return new Refusal(
-      400,
-      'invalid_index',
-      'You must specify an index with the `use_index` parameter.',
-    );
-  const names = `_design/${bareName(ddoc)}${name === undefined ? '' : `, ${name}`}`;
-  return new Refusal(
-    400,
-    'invalid_index',
-    `${names} specified by \`use_index\` could not be found or it is not suitable.`,
-  );
-}
 
 /** Finds documents with a selector: `_find`. They have the order of the index that CouchDB would use. */
 export function find(db: MemoryDatabase, body: unknown): Reply {
@@ -101,13 +20,15 @@ export function find(db: MemoryDatabase, body: unknown): Reply {
   const { limit = 25, skip = 0, fields = [], bookmark, conflicts = false, partition } = options;
   if (index === undefined || isNoQuery(normal, prefix)) return json(200, { docs: [] });
   const rows = indexRows(db, index, prefix).filter(
-    ({ id }) => partition === undefined || id.startsWith(`${String(partition)}:`),
+    ({ id }) => partition === undefined || id.startsWith(`${partition as string}:`),
   );
   const isReversed = sort[0]?.[1] === 'desc';
-  const ordered = isReversed ? [...rows].reverse() : rows;
+  const ordered = isReversed ? backwards(rows) : rows;
   const start = afterBookmark(ordered, bookmark, isReversed ? -1 : 1);
   const matches = matcherOf(selector);
-  let toSkip = (skip as number) + (start.isContinued ? 1 : 0);
+  let toSkip = skip as number;
+  // The index skips the last document of the page before. It counts design documents, too.
+  let isBookmarked = start.isContinued;
   let examined = 0;
   let last: { readonly id: string; readonly key: unknown } | undefined;
   const docs: JsonDocument[] = [];
@@ -116,7 +37,12 @@ export function find(db: MemoryDatabase, body: unknown): Reply {
     if (winner === undefined) continue;
     examined += 1;
     const doc = toDocument(db, row.id, winner, { conflicts: conflicts === true });
-    if (!matches(doc) || row.id.startsWith('_design/')) continue;
+    if (!matches(doc)) continue;
+    if (isBookmarked) {
+      isBookmarked = false;
+      continue;
+    }
+    if (row.id.startsWith('_design/')) continue;
     if (docs.length >= (limit as number)) break;
     last = row;
     if (toSkip > 0) toSkip -= 1;
@@ -138,14 +64,6 @@ export function find(db: MemoryDatabase, body: unknown): Reply {
     }),
     ...(warning !== '' && { warning }),
   });
-}
-
-/** CouchDB asks no index if the conditions contradict each other, or if there is an empty combination. */
-function isNoQuery(normal: Normal, prefix: readonly FieldRange[]): boolean {
-  const [[operator, operand] = ['', undefined]] = Object.entries(normal);
-  const isEmptyList = Array.isArray(operand) && operand.length === 0;
-  if (['$all', '$and', '$or', '$in'].includes(operator) && isEmptyList) return true;
-  return prefix.length === 1 && prefix[0]?.[1] === EMPTY_RANGE;
 }
 
 interface IndexPosition {
@@ -171,7 +89,7 @@ function afterBookmark(
   if (bookmark === undefined || bookmark === null || bookmark === '')
     return { index: 0, isContinued: false };
   try {
-    const [id, key] = JSON.parse(decodeURIComponent(atob(String(bookmark)))) as [string, unknown];
+    const [id, key] = JSON.parse(decodeURIComponent(atob(bookmark as string))) as [string, unknown];
     const index = rows.findIndex((row) => {
       // A bookmark of another index has a key of another type.
       const order = typeof row.key === 'string' ? compareIds(row.key, key) : collate(row.key, key);
@@ -227,110 +145,4 @@ function setField(target: object, [name = '', ...rest]: readonly string[], value
     setField(nested, rest, value);
     setOwn(target, name, nested);
   }
-}
-
-/** Describes the part of an index that a query reads, as `_explain` does. */
-function keyRange(
-  index: MangoIndex,
-  prefix: readonly FieldRange[],
-  sort: readonly SortKey[],
-  isEmpty: boolean,
-): object {
-  const isReversed = sort[0]?.[1] === 'desc';
-  const ranges = prefix.map(([, range]) => (range === EMPTY_RANGE ? undefined : range));
-  const [first] = ranges;
-  const low: unknown[] = [];
-  for (const range of ranges) {
-    if (range?.low === undefined) break;
-    low.push(range.low);
-  }
-  const high: unknown[] = [];
-  for (const range of ranges) {
-    if (range?.high === undefined) break;
-    high.push(range.high);
-  }
-  const isAll = index.ddoc === null;
-  const start = isEmpty
-    ? null
-    : isAll
-      ? first?.low === undefined
-        ? prefix.length === 0
-          ? null
-          : ''
-        : first.low
-      : low;
-  const isExact =
-    high.length === prefix.length && high.length > 0 && ranges.at(-1)?.includesHigh === true;
-  const end = isEmpty
-    ? null
-    : isAll
-      ? (first?.high ?? '<MAX>')
-      : isExact
-        ? [...high, '<MAX>']
-        : [...high, '<MAX>'];
-  return {
-    start_key: isReversed ? end : start,
-    end_key: isReversed ? start : end,
-    direction: isReversed ? 'rev' : 'fwd',
-  };
-}
-
-/** Tells how a query would be answered: `_explain`. */
-export function explain(db: MemoryDatabase, body: unknown): Reply {
-  const { normal, options, sort, index, prefix, useIndex } = plan(db, body, 'explain');
-  const { limit = 25, skip = 0, fields = [], bookmark, ...rest } = options;
-  const indexable = new Set(indexableFields(normal));
-  const unindexable = [...new Set(fieldsOf(normal))].filter((field) => !indexable.has(field));
-  const isCovering =
-    index !== undefined &&
-    index.ddoc !== null &&
-    (fields as readonly string[]).length > 0 &&
-    [...(fields as readonly string[]), ...fieldsOf(normal)].every(
-      (field) => field === '_id' || index.fields.some(([column]) => column === field),
-    );
-  return json(200, {
-    dbname: db.name,
-    index: index === undefined ? null : describeIndex(index),
-    partitioned: db.partitioned,
-    selector: normal,
-    opts: {
-      use_index: useIndex,
-      bookmark: bookmark === undefined || bookmark === '' || bookmark === null ? 'nil' : bookmark,
-      limit,
-      skip,
-      sort: Object.fromEntries(sort),
-      fields,
-      partition: rest['partition'] ?? '',
-      r: rest['r'] ?? 1,
-      conflicts: rest['conflicts'] ?? false,
-      stale: rest['stale'] ?? false,
-      update: rest['update'] ?? true,
-      stable: rest['stable'] ?? false,
-      execution_stats: rest['execution_stats'] ?? false,
-      allow_fallback: rest['allow_fallback'] ?? true,
-    },
-    limit,
-    skip,
-    fields,
-    ...(index !== undefined && {
-      mrargs: {
-        include_docs: !isCovering && (rest['r'] ?? 1) === 1,
-        view_type: 'map',
-        reduce: false,
-        partition: rest['partition'] ?? null,
-        ...keyRange(index, prefix, sort, isNoQuery(normal, prefix)),
-        stable: rest['stable'] ?? false,
-        update: rest['update'] ?? true,
-        conflicts: rest['conflicts'] === true ? true : 'undefined',
-      },
-      covering: isCovering,
-    }),
-    selector_hints: [
-      {
-        type: 'json',
-        indexable_fields: [...indexable].sort(),
-        unindexable_fields: unindexable.sort(),
-      },
-    ],
-  });
 }

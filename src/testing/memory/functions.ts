@@ -18,7 +18,8 @@ export function compileFunction(
   if (typeof source !== 'string') throw new SyntaxError('the source is not a string');
   const body = source.trim().replace(/;+$/, '');
   const globals = [emit, log, sum, toJson, Array.isArray, notInThisFunction];
-  // eslint-disable-next-line no-new-func -- the source is the test's own design document
+  // The source is the test's own design document.
+  // oxlint-disable-next-line no-implied-eval
   const made: unknown = new Function(...GLOBALS, `return (${body}\n);`)(...globals);
   if (typeof made !== 'function') throw new SyntaxError('the source is not a function');
   return made as DesignFunction;

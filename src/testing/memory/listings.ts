@@ -6,6 +6,7 @@ import type { Reply } from '../reply.ts';
 import type { MemoryRequest } from './request.ts';
 import { sequenceOf } from './changes.ts';
 import type { MemoryDatabase } from './database.ts';
+import { backwards } from './parameters.ts';
 import { toDocument } from './reads.ts';
 import { NO_KEY, readRowOptions } from './rows.ts';
 import type { RowOptions } from './rows.ts';
@@ -24,6 +25,11 @@ interface IdRow {
   readonly id: string;
   readonly key: string;
   readonly value: { readonly rev: string };
+}
+
+/** CouchDB compares terms of Erlang, in which all other types come before strings. */
+function compareIds(a: unknown, b: unknown): number {
+  return typeof b === 'string' ? byId(String(a), b) : 1;
 }
 
 /** Throws for a range in which no row can be. */
@@ -52,13 +58,10 @@ export function listDocuments(db: MemoryDatabase, name: string, request: MemoryR
     update_seq: name === '_local_docs' || keys !== undefined ? null : sequenceOf(db.lastSeq),
   };
   if (keys !== undefined) {
-    const ordered = options.descending ? [...keys].reverse() : keys;
+    const ordered = options.descending ? backwards(keys) : keys;
     const rows = pageOf(ordered, options).map((key) => keyRow(db, name, key, options));
     return json(200, { total_rows: total, offset: null, ...seq, rows });
   }
-  // CouchDB compares terms of Erlang, in which all other types come before strings.
-  const compare = (a: unknown, b: unknown): number =>
-    typeof b === 'string' ? byId(String(a), b) : 1;
   const { before, selected } = selectRows(
     all,
     {
@@ -68,7 +71,7 @@ export function listDocuments(db: MemoryDatabase, name: string, request: MemoryR
       startId: undefined,
       endId: undefined,
     },
-    compare,
+    compareIds,
   );
   // CouchDB counts the documents of other kinds before the first row, too.
   const others = name === '_design_docs' ? db.live.filter(([id]) => id < '_design/').length : 0;
@@ -77,11 +80,14 @@ export function listDocuments(db: MemoryDatabase, name: string, request: MemoryR
   return json(200, { total_rows: total, offset, ...seq, rows });
 }
 
+function idRow(id: string, rev: string): IdRow {
+  return { id, key: id, value: { rev } };
+}
+
 function idRows(db: MemoryDatabase, name: string): readonly IdRow[] {
-  const row = (id: string, rev: string): IdRow => ({ id, key: id, value: { rev } });
   if (name === '_local_docs')
-    return [...db.local].map(([id, { rev }]) => row(id, rev)).sort((a, b) => byId(a.id, b.id));
-  const rows = db.live.map(([id, { rev }]) => row(id, rev));
+    return [...db.local].map(([id, { rev }]) => idRow(id, rev)).sort((a, b) => byId(a.id, b.id));
+  const rows = db.live.map(([id, { rev }]) => idRow(id, rev));
   return name === '_design_docs' ? rows.filter(({ id }) => id.startsWith('_design/')) : rows;
 }
 
@@ -166,7 +172,7 @@ function choose(
   const { keys, descending } = options;
   if (keys === undefined) return selectRows(all, options);
   if (keys.length === 0) return { before: 0, selected: [] };
-  const ordered = descending ? [...keys].reverse() : keys;
+  const ordered = descending ? backwards(keys) : keys;
   const selected = ordered.flatMap(
     (key) => selectRows(all, { ...options, keys: undefined, startKey: key, endKey: key }).selected,
   );

@@ -160,7 +160,7 @@ const OPTIONS = {
 function indexType(value: unknown, field: string): unknown {
   const type = text(value, field);
   if (type === 'text' || type === 'nouveau')
-    throw new Refusal(503, 'required index service unavailable', String(type));
+    throw new Refusal(503, 'required index service unavailable', type);
   if (type !== 'json') throw refuse('invalid_index', `Invalid type for index: ${String(type)}`);
   return type;
 }

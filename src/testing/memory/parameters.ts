@@ -9,6 +9,11 @@ export function parseJson(text: string): unknown {
   }
 }
 
+/** Returns a reversed copy. ES2022 has no `toReversed`. */
+export function backwards<T>(list: readonly T[]): T[] {
+  return list.map((_, i) => list[list.length - 1 - i] as T);
+}
+
 /** Formats a value as Erlang's `~w` does, which some reasons of CouchDB contain. */
 export function erlangTerm(value: unknown): string {
   if (typeof value === 'string') return `<<${[...new TextEncoder().encode(value)].join(',')}>>`;

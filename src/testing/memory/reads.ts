@@ -37,7 +37,7 @@ export function toDocument(
   return {
     _id: id,
     _rev: rev,
-    ...(content?.fields ?? {}),
+    ...content?.fields,
     ...(content?.deleted === true && { _deleted: true }),
     ...(options.revs === true && {
       _revisions: { start: generationOf(rev), ids: history.map(hashOf) },

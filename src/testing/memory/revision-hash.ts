@@ -1,3 +1,4 @@
+import { backwards } from './parameters.ts';
 import type { Content } from './revision-tree.ts';
 import { generationOf, hashOf } from './revision-tree.ts';
 
@@ -14,14 +15,13 @@ export function revisionOf(
   afterDeletion = false,
 ): string {
   const start = parent === undefined ? 0 : generationOf(parent);
-  const attachments = [...content.attachments.entries()]
-    .reverse()
-    .map(([name, { content_type: type, digest }]) =>
+  const attachments = backwards([...content.attachments]).map(
+    ([name, { content_type: type, digest }]) =>
       // CouchDB computes this revision late, when it can no longer read the attachments.
       afterDeletion
         ? tuple([UNDEFINED, UNDEFINED, UNDEFINED])
         : tuple([text(name), text(type), binary(fromBase64(digest.slice('md5-'.length)))]),
-    );
+  );
   const term = list([
     atom(String(content.deleted)),
     integer(start),

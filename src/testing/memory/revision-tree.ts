@@ -1,3 +1,5 @@
+import { backwards } from './parameters.ts';
+
 /** The fields of a document without those of CouchDB. */
 export type Fields = Readonly<Record<string, unknown>>;
 
@@ -26,6 +28,8 @@ export interface Revision {
   /** Null if only its place in the history is known. */
   readonly content: Content | null;
 }
+
+const NO_CONTENT: Content = { deleted: false, fields: {}, attachments: new Map() };
 
 interface Node {
   readonly hash: string;
@@ -87,8 +91,16 @@ export class RevisionTree {
 
   /** Adds a revision with its ancestors, the newest first. */
   add(history: readonly string[], content: Content): Added {
+    const added = this.#insert(history, content);
     this.#forget();
-    const path = [...history].reverse();
+    // Two trees with the same revision become one, as soon as its ancestors are known.
+    const revs = this.#roots.length > 1 ? this.#paths().map(({ rev }) => rev) : [];
+    if (new Set(revs).size < revs.length) this.#rebuild(this.leaves);
+    return added;
+  }
+
+  #insert(history: readonly string[], content: Content): Added {
+    const path = backwards(history);
     const start = generationOf(path[0] as string);
     const hashes = path.map(hashOf);
     for (const root of this.#roots) {
@@ -107,11 +119,11 @@ export class RevisionTree {
     return tree;
   }
 
-  /** Removes leaves, with the ancestors that no other leaf has. Returns those that were leaves, the last first. */
+  /** Removes leaves, with the ancestors that no other leaf has. Returns those that were leaves, in order. */
   purge(revs: readonly string[]): readonly string[] {
     const { leaves } = this;
     const purged = leaves.filter(({ rev }) => revs.includes(rev)).map(({ rev }) => rev);
-    purged.reverse();
+    purged.sort(compareRevs);
     if (purged.length > 0) this.#rebuild(leaves.filter(({ rev }) => !purged.includes(rev)));
     return purged;
   }
@@ -123,11 +135,15 @@ export class RevisionTree {
     this.#rebuild(leaves.map((one) => ({ ...one, history: one.history.slice(0, limit) })));
   }
 
+  /** Makes the trees anew from the histories of leaves, those with the oldest ancestors first. */
   #rebuild(leaves: readonly Revision[]): void {
-    const contents = new Map(this.#paths().map(({ rev, node }) => [rev, node.content]));
+    const contents = new Map<string, Content>();
+    for (const { rev, node } of this.#paths())
+      if (node.content !== null && !contents.has(rev)) contents.set(rev, node.content);
     this.#roots = [];
-    for (const { history, content } of leaves)
-      this.add(history, content ?? { deleted: false, fields: {}, attachments: new Map() });
+    const firstOf = ({ history }: Revision): number => generationOf(history.at(-1) ?? '0');
+    for (const { history } of [...leaves].sort((a, b) => firstOf(a) - firstOf(b)))
+      this.#insert(history, NO_CONTENT);
     for (const { rev, node } of this.#paths()) node.content = contents.get(rev) ?? null;
     this.#forget();
   }
@@ -168,7 +184,7 @@ export class RevisionTree {
 
   /** All revisions with their histories. CouchDB answers the trees that begin last first. */
   #paths(): readonly Path[] {
-    return [...this.#roots].reverse().flatMap(({ start, node }) => pathsOf(node, start, []));
+    return backwards(this.#roots).flatMap(({ start, node }) => pathsOf(node, start, []));
   }
 }
 

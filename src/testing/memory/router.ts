@@ -1,55 +1,31 @@
 import { catchError, defer, isObservable, of } from 'rxjs';
 import type { Observable, SchedulerLike } from 'rxjs';
 import { requireDatabaseName } from '../../http/url.ts';
-import { describeValue } from '../../model/invalid-argument.ts';
 import { byId } from '../../model/document.ts';
-import { assertJson } from '../../model/json.ts';
 import type { JsonCodec } from '../../model/json.ts';
 import { Refusal, badRequest, isRecord, json, missing, notImplemented } from '../reply.ts';
 import type { Reply } from '../reply.ts';
 import { segmentsOf } from '../route.ts';
-import type { MemoryRequest } from './request.ts';
-import { attachmentReply } from './attachments.ts';
-import { changes, sequenceOf } from './changes.ts';
+import { sequenceOf } from './changes.ts';
 import { MemoryDatabase } from './database.ts';
-import type { Validate } from './database.ts';
-import { hasValidation, validateWrite } from './designs.ts';
 import type { UserContext } from './designs.ts';
-import {
-  bulkDocs,
-  bulkGet,
-  documentReply,
-  localReply,
-  missingRevisions,
-  purge,
-  writeOne,
-} from './documents.ts';
-import { readDraft } from './draft.ts';
-import { explain, find } from './find.ts';
-import { listDocuments, queryView } from './listings.ts';
-import { indexReply } from './mango-indexes.ts';
+import { answerBelow, methodNotAllowed, postDocument } from './endpoints.ts';
+import type { Scope } from './endpoints.ts';
+import type { MemoryRequest } from './request.ts';
 import { hex, md5 } from './revision-hash.ts';
-import { MemoryUsers, protectPassword, requireAccess, requireServerAdmin } from './users.ts';
+import { fillDatabase, write } from './seed.ts';
+import type { DatabaseSeed } from './seed.ts';
+import { MemoryUsers, requireAccess, requireServerAdmin } from './users.ts';
 
 const NAME_RULE =
   'Only lowercase characters (a-z), digits (0-9), and any of the characters _, $, (, ), +, -, ' +
   'and / are allowed. Must begin with a letter.';
 const NAME = /^[a-z][a-z0-9_$()+/-]*$/;
 
-/** The initial content of a database: see `MemoryServerOptions.databases`. */
-export interface DatabaseSeed {
-  readonly docs?: readonly object[];
-  /** Mango indexes, as `db.indexes.create` takes them. */
-  readonly indexes?: readonly object[];
-  readonly local?: readonly object[];
-  readonly security?: object;
-  readonly partitioned?: boolean;
-}
-
 /** The databases of an in-memory server, and the routing of requests. */
 export class MemoryRouter {
   readonly #databases = new Map<string, MemoryDatabase>();
-  readonly #scheduler: SchedulerLike;
+  readonly #scope: Scope;
   readonly #codec: JsonCodec;
   readonly #users: MemoryUsers;
   #databaseCount = 0;
@@ -61,7 +37,7 @@ export class MemoryRouter {
     admins: Readonly<Record<string, string>> = {},
   ) {
     this.#codec = codec;
-    this.#scheduler = scheduler;
+    this.#scope = { scheduler, newId: () => this.#newId() };
     this.#users = new MemoryUsers(admins, () => this.#databases.get('_users'));
   }
 
@@ -71,35 +47,8 @@ export class MemoryRouter {
     const seed: DatabaseSeed = Array.isArray(content)
       ? { docs: content as object[] }
       : (content as DatabaseSeed);
-    const { docs = [], indexes = [], local = [], security, partitioned = false } = seed;
-    const db = this.#create(name, partitioned);
-    for (const doc of docs) this.#seed(db, this.#copy(doc, name));
-    for (const doc of local) {
-      const copy = this.#copy(doc, name);
-      const { _id: id = this.#newId() } = copy;
-      this.#seed(db, { ...copy, _id: `_local/${id.replace(/^_local\//, '')}` });
-    }
-    for (const definition of indexes) {
-      const {
-        fields,
-        partialFilterSelector: partial,
-        ...others
-      } = definition as {
-        readonly fields: unknown;
-        readonly partialFilterSelector?: unknown;
-      };
-      const index = { fields, ...(partial !== undefined && { partial_filter_selector: partial }) };
-      const body = { index, ...others };
-      seeding(name, `the index ${JSON.stringify(definition)}`, () =>
-        indexReply(
-          db,
-          [],
-          { method: 'POST', path: '', query: {}, body },
-          this.#validate(db, ADMIN),
-        ),
-      );
-    }
-    if (security !== undefined) db.security = security;
+    const db = this.#create(name, seed.partitioned ?? false);
+    fillDatabase(this.#scope, db, seed, this.#codec);
   }
 
   /** Deletes a database, and creates it again with its content. */
@@ -116,57 +65,9 @@ export class MemoryRouter {
     name: string,
     { password, roles = [] }: { readonly password: string; readonly roles?: readonly string[] },
   ): void {
-    if (!this.#databases.has('_users')) this.#create('_users', false);
-    const db = this.#databases.get('_users') as MemoryDatabase;
-    this.#seed(db, {
-      _id: `org.couchdb.user:${name}`,
-      name,
-      type: 'user',
-      roles,
-      password,
-    } as SeedDocument);
-  }
-
-  #copy(doc: object, name: string): SeedDocument {
-    assertJson(doc, `memoryServer: a document of ${name}`, this.#codec);
-    return this.#codec.parse(this.#codec.stringify(doc)) as SeedDocument;
-  }
-
-  #seed(db: MemoryDatabase, doc: SeedDocument): void {
-    const { _id: id = this.#newId(), _rev: rev } = doc;
-    const body = { docs: [{ ...doc, _id: id }], new_edits: rev === undefined };
-    seeding(db.name, `the document ${describeValue(id)}`, () => this.#bulk(db, body, ADMIN));
-  }
-
-  #bulk(db: MemoryDatabase, body: unknown, user: UserContext): Reply {
-    const reply = bulkDocs(
-      db,
-      this.#prepared(db, body),
-      () => this.#newId(),
-      this.#validate(db, user),
-    );
-    return reply;
-  }
-
-  /** Hides the passwords of users. */
-  #prepared(db: MemoryDatabase, body: unknown): unknown {
-    if (db.name !== '_users' || !isRecord(body)) return body;
-    const { docs } = body;
-    if (!Array.isArray(docs)) return protectPassword(body);
-    return {
-      ...body,
-      docs: docs.map((doc: unknown) => (isRecord(doc) ? protectPassword(doc) : doc)),
-    };
-  }
-
-  #validate(db: MemoryDatabase, user: UserContext): Validate {
-    return {
-      run: (id, content, rev, old) => {
-        if (id.startsWith('_design/')) requireAccess(db.security, user, 'admins');
-        validateWrite(db, user, id, content, rev, old);
-      },
-      hasFunctions: hasValidation,
-    };
+    const db = this.#databases.get('_users') ?? this.#create('_users', false);
+    const user = { name, type: 'user', roles, password };
+    write(this.#scope, db, { _id: `org.couchdb.user:${name}`, ...user });
   }
 
   /** Answers a request when it is subscribed to. Never errors: a mistake of this server is a 500. */
@@ -194,60 +95,7 @@ export class MemoryRouter {
     if (rest.length === 0) return this.#databaseReply(first, request, user);
     const db = this.#databases.get(first);
     if (db === undefined) throw missing('Database does not exist.');
-    requireAccess(db.security, user, 'members');
-    const [name = '', second, ...more] = rest;
-    if (name === '_design' && second !== undefined)
-      return this.#designReply(db, `_design/${second}`, more, request, user);
-    if (name === '_local' || name.startsWith('_local/')) {
-      const id = name === '_local' ? second : name.slice('_local/'.length);
-      if (id === undefined || id === '') throw badRequest('Invalid _local document id.');
-      if (more.length > 0) throw badRequest('_local documents do not accept attachments.');
-      return localReply(db, `_local/${id}`, request);
-    }
-    if (name.startsWith('_design/'))
-      return this.#designReply(db, name, rest.slice(1), request, user);
-    if (name.startsWith('_')) {
-      const reply = this.#collectionReply(db, name, rest.slice(1), request, user);
-      if (reply !== undefined) return reply;
-    }
-    return this.#documentReply(db, name, rest.slice(1), request, user);
-  }
-
-  #documentReply(
-    db: MemoryDatabase,
-    id: string,
-    path: readonly string[],
-    request: MemoryRequest,
-    user: UserContext,
-  ): Reply | Observable<Reply> {
-    const validate = this.#validate(db, user);
-    if (path.length > 0) return attachmentReply(db, id, path.join('/'), request, validate);
-    const body = request.method === 'PUT' ? this.#prepared(db, request.body) : request.body;
-    return documentReply(db, id, { ...request, body }, validate);
-  }
-
-  #designReply(
-    db: MemoryDatabase,
-    id: string,
-    path: readonly string[],
-    request: MemoryRequest,
-    user: UserContext,
-  ): Reply | Observable<Reply> {
-    const [part, name, ...more] = path;
-    if (part === undefined || !part.startsWith('_'))
-      return this.#documentReply(db, id, path, request, user);
-    if (part === '_view' && name !== undefined) {
-      if (more[0] === 'queries') throw notImplemented('run several queries of a view at once');
-      return queryView(db, id, name, request);
-    }
-    if (part === '_info') {
-      if (db.find(id) === undefined)
-        throw missing(db.tree(id) === undefined ? 'missing' : 'deleted');
-      return json(200, { name: id.replace('_design/', ''), view_index: VIEW_INDEX });
-    }
-    const feature = DESIGN_FUNCTIONS.get(part);
-    if (feature !== undefined) throw notImplemented(feature);
-    return this.#documentReply(db, id, path, request, user);
+    return answerBelow(this.#scope, db, rest, request, user);
   }
 
   #serverReply(name: string, { method, query, body }: MemoryRequest, user: UserContext): Reply {
@@ -308,7 +156,7 @@ export class MemoryRouter {
   }
 
   #databaseReply(name: string, request: MemoryRequest, user: UserContext): Reply {
-    const { method, body, query } = request;
+    const { method, query } = request;
     const db = this.#databases.get(name);
     if (method === 'PUT') {
       if (!NAME.test(name) && !name.startsWith('_'))
@@ -336,87 +184,10 @@ export class MemoryRouter {
         this.#databases.delete(name);
         db.close();
         return json(200, { ok: true });
-      case 'POST': {
-        requireAccess(db.security, user, 'members');
-        const draft = readDraft(this.#prepared(db, body));
-        const id = draft.id === '' ? this.#newId() : draft.id;
-        return writeOne(
-          db,
-          { ...draft, id },
-          { ...query, rev: undefined } as never,
-          this.#validate(db, user),
-        );
-      }
+      case 'POST':
+        return postDocument(this.#scope, db, request, user);
       default:
         throw methodNotAllowed('DELETE,GET,HEAD,POST');
-    }
-  }
-
-  /** Undefined for the id of a document. */
-  #collectionReply(
-    db: MemoryDatabase,
-    name: string,
-    path: readonly string[],
-    request: MemoryRequest,
-    user: UserContext,
-  ): Reply | undefined {
-    const { method, body } = request;
-    const validate = this.#validate(db, user);
-    const allowed = METHODS.get(name);
-    if (allowed !== undefined && !allowed.split(',').includes(method))
-      throw methodNotAllowed(allowed);
-    if (method === 'POST' && JSON_ONLY.has(name)) requireJson(request);
-    switch (name) {
-      case '_bulk_docs':
-        return this.#bulk(db, body, user);
-      case '_bulk_get':
-        return bulkGet(db, body, request.query);
-      case '_all_docs':
-      case '_design_docs':
-      case '_local_docs':
-        if (path[0] === 'queries') throw notImplemented(`run several queries of ${name} at once`);
-        return listDocuments(db, name, request);
-      case '_changes':
-        return changes(db, request, this.#scheduler, user);
-      case '_index':
-        return indexReply(db, path, request, validate);
-      case '_find':
-        return find(db, body);
-      case '_explain':
-        return explain(db, body);
-      case '_revs_diff':
-        return missingRevisions(db, body, true);
-      case '_missing_revs':
-        return missingRevisions(db, body, false);
-      case '_purge':
-        return purge(db, body);
-      case '_security':
-        if (method === 'GET') return json(200, db.security);
-        requireAccess(db.security, user, 'admins');
-        requireSecurity(body);
-        db.setSecurity(body);
-        return json(200, { ok: true });
-      case '_revs_limit':
-        if (method === 'GET') return json(200, db.revsLimit);
-        if (!Number.isInteger(body) || (body as number) < 1)
-          throw new Refusal(500, 'unknown_error', 'function_clause');
-        db.setRevsLimit(body as number);
-        return json(200, { ok: true });
-      case '_ensure_full_commit':
-        return json(201, { ok: true, instance_start_time: db.instanceStartTime });
-      case '_compact':
-      case '_view_cleanup':
-        return json(202, { ok: true });
-      case '_partition':
-      case '_shards':
-      case '_sync_shards':
-      case '_purged_infos':
-      case '_purged_infos_limit':
-      case '_nouveau_cleanup':
-      case '_search_cleanup':
-        throw notImplemented(`answer ${method} /{db}/${name}`);
-      default:
-        return undefined;
     }
   }
 
@@ -433,22 +204,6 @@ export class MemoryRouter {
   }
 }
 
-type SeedDocument = { readonly _id?: string; readonly _rev?: string } & Readonly<
-  Record<string, unknown>
->;
-
-const ADMIN: UserContext = { name: null, roles: ['_admin'] };
-
-/** Runs a step of the seeding. A refusal is a mistake in the options of the test. */
-function seeding(database: string, what: string, step: () => Reply): void {
-  try {
-    step();
-  } catch (error) {
-    const reason = error instanceof Refusal ? error.message : String(error);
-    throw new TypeError(`memoryServer: ${database}: ${what}: ${reason}`, { cause: error });
-  }
-}
-
 function pathOf(path: string): readonly string[] {
   try {
     return segmentsOf(path);
@@ -456,91 +211,6 @@ function pathOf(path: string): readonly string[] {
     throw badRequest('Invalid percent-encoding in the path');
   }
 }
-
-function methodNotAllowed(allowed: string): Refusal {
-  return new Refusal(405, 'method_not_allowed', `Only ${allowed} allowed`);
-}
-
-/** The methods of the endpoints of a database. */
-const METHODS: ReadonlyMap<string, string> = new Map(
-  Object.entries({
-    _bulk_docs: 'POST',
-    _bulk_get: 'POST',
-    _all_docs: 'GET,HEAD,POST',
-    _design_docs: 'GET,HEAD,POST',
-    _local_docs: 'GET,HEAD,POST',
-    _changes: 'GET,POST,HEAD',
-    _find: 'POST',
-    _explain: 'POST',
-    _revs_diff: 'POST',
-    _missing_revs: 'POST',
-    _purge: 'POST',
-    _security: 'PUT,GET',
-    _revs_limit: 'PUT,GET',
-    _ensure_full_commit: 'POST',
-    _compact: 'POST',
-    _view_cleanup: 'POST',
-  }),
-);
-
-const JSON_ONLY = new Set([
-  '_bulk_docs',
-  '_bulk_get',
-  '_all_docs',
-  '_changes',
-  '_find',
-  '_explain',
-  '_index',
-  '_revs_diff',
-  '_missing_revs',
-  '_purge',
-]);
-
-function requireJson({ headers = {}, body }: MemoryRequest): void {
-  const type = headers['content-type'] ?? '';
-  if (headers['content-type'] !== undefined && !/^application\/json/i.test(type))
-    throw new Refusal(415, 'bad_content_type', 'Content-Type must be application/json');
-  if (typeof body === 'string') throw badRequest('invalid UTF-8 JSON');
-}
-
-function requireSecurity(value: unknown): void {
-  // The shards of CouchDB refuse it, and no reason arrives.
-  const refusal = new Refusal(500, 'error', 'no_majority');
-  if (!isRecord(value)) throw refusal;
-  for (const level of ['admins', 'members'] as const) {
-    const entries = value[level];
-    if (entries === undefined) continue;
-    if (!isRecord(entries)) throw refusal;
-    for (const list of ['names', 'roles'] as const) {
-      const items = entries[list];
-      if (items !== undefined && !Array.isArray(items)) throw refusal;
-    }
-  }
-}
-
-const DESIGN_FUNCTIONS: ReadonlyMap<string, string> = new Map(
-  Object.entries({
-    _show: 'run show functions',
-    _list: 'run list functions',
-    _update: 'run update functions',
-    _rewrite: 'run rewrites',
-    _search: 'search text',
-    _search_info: 'search text',
-    _nouveau: 'search text',
-    _nouveau_info: 'search text',
-  }),
-);
-
-const VIEW_INDEX = {
-  updater_running: false,
-  compact_running: false,
-  waiting_commit: false,
-  waiting_clients: 0,
-  updates_pending: { minimum: 0, preferred: 0, total: 0 },
-  sizes: { file: 0, external: 0, active: 0 },
-  language: 'javascript',
-  signature: '0',
-};
 
 const KNOWN_ENDPOINTS =
   /^_(?:all_dbs|active_tasks|cluster_setup|db_updates|dbs_info|membership|node|nouveau_analyze|replicate|reshard|scheduler|search_analyze|session|stats|up|utils|uuids)$/;

@@ -54,7 +54,7 @@ export class MemoryUsers {
         ? body
         : Object.fromEntries(new URLSearchParams(typeof body === 'string' ? body : ''));
       const { name = '', username = name, password = '' } = fields as Record<string, string>;
-      const user = this.#authenticate(username, String(password));
+      const user = this.#authenticate(username, password);
       this.#sessionCount += 1;
       const token = `${user.name ?? ''}-${this.#sessionCount}`;
       this.#sessions.set(token, user.name ?? '');
@@ -183,4 +183,20 @@ export function requireAccess(
 export function requireServerAdmin(user: UserContext): void {
   if (!user.roles.includes('_admin'))
     throw new Refusal(401, 'unauthorized', 'You are not a server admin.');
+}
+
+/** Throws for a value that is no security object. */
+export function requireSecurity(value: unknown): void {
+  // The shards of CouchDB refuse it, and no reason arrives.
+  const refusal = new Refusal(500, 'error', 'no_majority');
+  if (!isRecord(value)) throw refusal;
+  for (const level of ['admins', 'members'] as const) {
+    const entries = value[level];
+    if (entries === undefined) continue;
+    if (!isRecord(entries)) throw refusal;
+    for (const list of ['names', 'roles'] as const) {
+      const items = entries[list];
+      if (items !== undefined && !Array.isArray(items)) throw refusal;
+    }
+  }
 }

@@ -4,6 +4,7 @@ import { Refusal, isRecord, missing } from '../reply.ts';
 import type { MemoryDatabase } from './database.ts';
 import { compileFunction, throughJson } from './functions.ts';
 import { toDocument } from './reads.ts';
+import { backwards } from './parameters.ts';
 import { NO_KEY } from './rows.ts';
 import type { RowOptions } from './rows.ts';
 
@@ -69,10 +70,10 @@ function rowsOf(
 export function javascriptMap(
   source: string,
 ): (doc: object, emit: (key: unknown, value: unknown) => void) => void {
-  let emitNow: (key: unknown, value: unknown) => void = () => undefined;
-  const map = compileFunction(source, (key, value) => emitNow(key, value));
+  const current: { emit?: (key: unknown, value: unknown) => void } = {};
+  const map = compileFunction(source, (key, value) => current.emit?.(key, value));
   return (doc, emit) => {
-    emitNow = emit;
+    current.emit = emit;
     map(doc);
   };
 }
@@ -117,7 +118,7 @@ export function reversed<Row extends { readonly key: unknown; readonly id: strin
     if (first?.id === row.id && collate(first.key, row.key) === 0) group?.push(row);
     else groups.push([row]);
   }
-  return groups.reverse().flat();
+  return backwards(groups).flat();
 }
 
 /** Returns the rows of a page. */

@@ -1,0 +1,34 @@
+import { collate, compareJson } from '../model/collation.ts';
+import { byId } from '../model/document.ts';
+import { isAscii } from '../model/json.ts';
+import type { Verdict } from './verdict.ts';
+
+/** What depends on the libraries of the server: the collation (ICU), and regular expressions (PCRE). */
+export interface Platform {
+  readonly compare: (a: unknown, b: unknown, byBytes: boolean) => number | undefined;
+  readonly beginsWith: (value: string, prefix: string) => Verdict;
+  readonly expression: (source: string) => RegExp | undefined;
+}
+
+/** Leaves to CouchDB what its libraries may decide in another way. */
+export const CAREFUL: Platform = {
+  compare: compareJson,
+  // Beyond ASCII, the prefix may end within a character that is composed of several code points.
+  beginsWith: (value, prefix) => value.startsWith(prefix) && (isAscii(value) ? true : undefined),
+  // Only syntax with the same meaning in JavaScript and in PCRE.
+  expression: (source) =>
+    /^\^?[\w \-,:;@#/=~%&'"!<>]*$/.test(source) ? new RegExp(source) : undefined,
+};
+
+/** Decides everything with the libraries of JavaScript. */
+export const DECIDED: Platform = {
+  compare: (a, b, byBytes) =>
+    byBytes && typeof a === 'string' && typeof b === 'string' ? byId(a, b) : collate(a, b),
+  beginsWith: (value, prefix) => value.startsWith(prefix),
+  expression: (source) => new RegExp(source),
+};
+
+/** Tells whether CouchDB reads a number as an integer. JSON writes an exponent from 1e21 on. */
+export function isWhole(value: unknown): value is number {
+  return Number.isInteger(value) && Math.abs(value as number) < 1e21;
+}
