@@ -4,7 +4,8 @@ import type { MemoryDatabase, Validate, Written } from './database.ts';
 import { nextLocal, openRevs, readOptions, requireHistory } from './documents.ts';
 import { parseRev, parseRevs, readDraft, requireId } from './draft.ts';
 import type { Draft } from './draft.ts';
-import { requirePartition, toDocument } from './reads.ts';
+import { requirePartition } from './partitions.ts';
+import { toDocument } from './reads.ts';
 import type { ReadOptions } from './reads.ts';
 import type { MemoryRequest } from './request.ts';
 import { compareRevs, generationOf } from './revision-tree.ts';
@@ -28,16 +29,32 @@ export function bulkDocs(
     return { ...draft, id };
   });
   if (typeof newEdits !== 'boolean') throw badRequest('`new_edits` parameter must be a boolean.');
-  if (allOrNothing === true)
-    throw new Refusal(417, 'expectation_failed', '`all_or_nothing` is not supported');
-  const [local, stored] = [drafts.filter(isLocal), drafts.filter((draft) => !isLocal(draft))];
-  for (const { id, fields, history } of local)
+  if (newEdits && allOrNothing === true) return json(417, drafts.map(notAtomic));
+  const written = writeDrafts(db, drafts, newEdits, validate);
+  const results = drafts.map((draft, i) => bulkResult(draft, written[i]));
+  return json(201, newEdits ? results : results.filter((result) => 'error' in result));
+}
+
+/** CouchDB has no transactions over several documents. */
+function notAtomic({ id, history }: Draft): object {
+  const [rev = '0-'] = history;
+  return { id, rev, error: 'not_implemented', reason: 'all_or_nothing is not supported' };
+}
+
+/** Writes drafts, local ones too. Returns an outcome for each. */
+export function writeDrafts(
+  db: MemoryDatabase,
+  drafts: readonly Draft[],
+  newEdits: boolean,
+  validate: Validate,
+): readonly (Written | undefined)[] {
+  const stored = drafts.filter((draft) => !isLocal(draft));
+  for (const { id, fields, history } of drafts.filter(isLocal))
     db.local.set(id, { rev: `0-${nextLocal(history[0] ?? '0-0')}`, fields });
   const written = newEdits ? db.edit(stored, validate) : db.replicate(stored, validate);
-  const results = drafts.map((draft) =>
-    bulkResult(draft, isLocal(draft) ? localResult(db, draft) : written[stored.indexOf(draft)]),
+  return drafts.map((draft) =>
+    isLocal(draft) ? localResult(db, draft) : written[stored.indexOf(draft)],
   );
-  return json(201, newEdits ? results : results.filter((result) => 'error' in result));
 }
 
 function isLocal({ id }: Draft): boolean {

@@ -78,7 +78,7 @@ export class MemoryDatabase {
 
   /** The documents that are not deleted, with their winners, by id. */
   get live(): readonly (readonly [id: string, winner: Revision])[] {
-    return this.#winners().filter(([, { content }]) => content?.deleted !== true);
+    return this.documents.filter(([, { content }]) => content?.deleted !== true);
   }
 
   get deletedCount(): number {
@@ -225,7 +225,8 @@ export class MemoryDatabase {
     this.#changed$.error(new Error('the database was deleted'));
   }
 
-  #winners(): readonly (readonly [id: string, winner: Revision])[] {
+  /** All documents, with their winners, by id. */
+  get documents(): readonly (readonly [id: string, winner: Revision])[] {
     this.#sorted ??= [...this.#documents]
       .flatMap(([id, { tree }]) => (tree.winner === undefined ? [] : [[id, tree.winner] as const]))
       .sort(([a], [b]) => byId(a, b));

@@ -13,6 +13,7 @@ import { explain } from './explain.ts';
 import { find } from './find.ts';
 import { listDocuments, queryView } from './listings.ts';
 import { indexReply } from './mango-indexes.ts';
+import { partitionReply } from './partitions.ts';
 import type { MemoryRequest } from './request.ts';
 import { protectPassword, requireAccess, requireSecurity } from './users.ts';
 
@@ -181,6 +182,7 @@ function endpoint(
     case '_view_cleanup':
       return json(202, { ok: true });
     case '_partition':
+      return partitionReply(db, path, request);
     case '_shards':
     case '_sync_shards':
     case '_purged_infos':

@@ -49,9 +49,14 @@ function requireRange({ startKey, endKey, startId, endId, descending }: RowOptio
 }
 
 /** Lists documents by id: `_all_docs`, `_design_docs` and `_local_docs`. */
-export function listDocuments(db: MemoryDatabase, name: string, request: MemoryRequest): Reply {
+export function listDocuments(
+  db: MemoryDatabase,
+  name: string,
+  request: MemoryRequest,
+  partition?: string,
+): Reply {
   const options = readRowOptions(request, false);
-  const all = idRows(db, name);
+  const all = inPartition(idRows(db, name), partition);
   const { keys, startKey, endKey, startId, endId } = options;
   const total = name === '_local_docs' ? null : all.length;
   const seq = options.updateSeq && {
@@ -131,6 +136,7 @@ export function queryView(
   ddoc: string,
   name: string,
   request: MemoryRequest,
+  partition?: string,
 ): Reply {
   const winner = db.find(ddoc);
   if (winner === undefined) throw missing(db.tree(ddoc) === undefined ? 'missing' : 'deleted');
@@ -139,11 +145,13 @@ export function queryView(
   const { language = 'javascript' } = design as { readonly language?: unknown };
   if (language !== 'javascript' || typeof map !== 'string')
     throw notImplemented(`run views in the language ${String(language)}`);
+  requireScope(db, design, partition);
   const options = readRowOptions(request, reduce !== undefined, true);
   const isReduced = reduce !== undefined && options.reduce !== false;
   requireRange(options);
   const { options: viewOptions } = design as { readonly options?: { include_design?: boolean } };
-  const all = mapRows(db, map, javascriptMap(map), viewOptions?.include_design === true);
+  const rowsOfAll = mapRows(db, map, javascriptMap(map), viewOptions?.include_design === true);
+  const all = inPartition(rowsOfAll, partition);
   const { before, selected } = choose(all, options);
   const seq = options.updateSeq && { update_seq: sequenceOf(db.lastSeq) };
   if (isReduced) {
@@ -162,6 +170,31 @@ export function queryView(
     ...seq,
     rows,
   });
+}
+
+function inPartition<Row extends { readonly id: string }>(
+  rows: readonly Row[],
+  partition: string | undefined,
+): readonly Row[] {
+  return partition === undefined ? rows : rows.filter(({ id }) => id.startsWith(`${partition}:`));
+}
+
+/** Throws unless a view is queried in a partition if it is partitioned, and over all else. */
+function requireScope(
+  db: MemoryDatabase,
+  { options }: Readonly<Record<string, unknown>>,
+  partition: string | undefined,
+): void {
+  const own = isRecord(options) ? options['partitioned'] : undefined;
+  const isPartitioned = typeof own === 'boolean' ? own : db.partitioned;
+  if (isPartitioned === (partition !== undefined)) return;
+  throw new Refusal(
+    400,
+    'query_parse_error',
+    isPartitioned
+      ? '`partition` parameter is mandatory for queries to this view.'
+      : '`partition` parameter is not supported in this design doc',
+  );
 }
 
 /** Selects the rows of a range, or of each key. */

@@ -1,4 +1,4 @@
-import { badRequest, missing } from '../reply.ts';
+import { missing } from '../reply.ts';
 import type { MemoryDatabase } from './database.ts';
 import type { Content, Revision, RevisionTree } from './revision-tree.ts';
 import { generationOf, hashOf } from './revision-tree.ts';
@@ -97,18 +97,4 @@ export function revisionAt(db: MemoryDatabase, id: string, rev: string): Revisio
   const found = treeOf(db, id).find(rev);
   if (found === undefined || found.content === null) throw missing();
   return found;
-}
-
-/** Throws unless a document of a partitioned database has a partition in its id. */
-export function requirePartition(db: MemoryDatabase, id: string): void {
-  if (!db.partitioned || id.startsWith('_')) return;
-  const [, partition, rest] = /^([^:]*):(.*)$/s.exec(id) ?? [];
-  if (partition === undefined) throw illegal('Doc id must be of form partition:id');
-  if (partition === '') throw illegal('Partition must not be empty');
-  if (partition.startsWith('_')) throw illegal('Partition must not start with an underscore');
-  if (rest === '') throw illegal('Document id must not be empty');
-}
-
-function illegal(reason: string): Error {
-  return badRequest(reason);
 }

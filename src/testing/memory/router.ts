@@ -126,7 +126,7 @@ export class MemoryRouter {
         return json(200, []);
       default:
         if (KNOWN_ENDPOINTS.test(name)) throw notImplemented(`answer ${method} /${name}`);
-        throw new Refusal(400, 'illegal_database_name', `Name: '${name}'. ${NAME_RULE}`);
+        throw missing('Database does not exist.');
     }
   }
 

@@ -2,12 +2,14 @@ import { describeValue } from '../../model/invalid-argument.ts';
 import { assertJson } from '../../model/json.ts';
 import type { JsonCodec } from '../../model/json.ts';
 import { Refusal } from '../reply.ts';
-import type { Reply } from '../reply.ts';
 import type { MemoryDatabase } from './database.ts';
 import type { UserContext } from './designs.ts';
-import { rulesFor, writeAll } from './endpoints.ts';
+import { readDraft } from './draft.ts';
+import { rulesFor } from './endpoints.ts';
 import type { Scope } from './endpoints.ts';
+import { writeDrafts } from './bulk.ts';
 import { indexReply } from './mango-indexes.ts';
+import { protectPassword } from './users.ts';
 
 /** The initial content of a database: see `MemoryServerOptions.databases`. */
 export interface DatabaseSeed {
@@ -55,8 +57,12 @@ export function fillDatabase(
 /** Writes a document of the seed. */
 export function write(scope: Scope, db: MemoryDatabase, doc: SeedDocument): void {
   const { _id: id = scope.newId(), _rev: rev } = doc;
-  const body = { docs: [{ ...doc, _id: id }], new_edits: rev === undefined };
-  seeding(db, `the document ${describeValue(id)}`, () => writeAll(scope, db, body, ADMIN));
+  const fields = db.name === '_users' ? protectPassword(doc) : doc;
+  seeding(db, `the document ${describeValue(id)}`, () => {
+    const draft = { ...readDraft(fields), id };
+    const [written] = writeDrafts(db, [draft], rev === undefined, rulesFor(db, ADMIN));
+    if (written instanceof Refusal) throw written;
+  });
 }
 
 function createIndex(db: MemoryDatabase, definition: object): void {
@@ -74,7 +80,7 @@ function createIndex(db: MemoryDatabase, definition: object): void {
 }
 
 /** Runs a step of the seeding. A refusal is a mistake in the options of the test. */
-function seeding(db: MemoryDatabase, what: string, step: () => Reply): void {
+function seeding(db: MemoryDatabase, what: string, step: () => void): void {
   try {
     step();
   } catch (error) {
