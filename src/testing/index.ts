@@ -14,4 +14,7 @@ export type { RawOptions, Reply } from './reply.ts';
 export type { ServerRequest } from './route.ts';
 export type { Answer, Answering, PathParameters, Route, RoutedRequest } from './route.ts';
 export { memoryServer } from './memory-server.ts';
-export type { MemoryServer, MemoryServerOptions } from './memory-server.ts';
+export type { MemoryServer, MemoryServerOptions, MemoryUser } from './memory-server.ts';
+export type { DatabaseSeed } from './memory/seed.ts';
+export type { TestServer } from './test-server.ts';
+export { errorOf } from './error-of.ts';

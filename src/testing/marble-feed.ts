@@ -128,15 +128,19 @@ export class MarbleFeed {
         this.#silence$.next();
         return;
       }
-      if (marble.kind === 'replaced') {
-        this.#instance += 1;
-        this.#rows.length = 0;
-      }
-      this.#drop();
+      if (marble.kind === 'replaced') this.replace();
+      else this.#drop();
       return;
     }
     this.#rows.push(toEntry(marble, this.#rows.length + 1));
     this.#arrived$.next();
+  }
+
+  /** Deletes the database, and creates it again. @internal */
+  replace(): void {
+    this.#instance += 1;
+    this.#rows.length = 0;
+    this.#drop();
   }
 
   /** Breaks the open connections. New connections are not affected. */

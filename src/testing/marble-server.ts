@@ -1,4 +1,5 @@
-import { Observable, defer, finalize, isObservable, map, of, take, throwIfEmpty } from 'rxjs';
+import { defer, isObservable, map, of, using } from 'rxjs';
+import type { Observable } from 'rxjs';
 import { TestScheduler } from 'rxjs/testing';
 import type { RunHelpers } from 'rxjs/testing';
 import { Couch } from '../couch.ts';
@@ -8,77 +9,21 @@ import { invalidArgument } from '../model/invalid-argument.ts';
 import { STEADY, fail } from './reply.ts';
 import { MarbleFeed } from './marble-feed.ts';
 import type { FeedMarble } from './marble-feed.ts';
-import { toReply, withoutBody } from './reply.ts';
-import type { Reply } from './reply.ts';
-import { readRequest, requestLine, requestLog } from './route.ts';
-import type { ServerRequest } from './route.ts';
-import { Route } from './route.ts';
-import type { Answer, Answering, ColdObservable } from './route.ts';
+import { Reply } from './reply.ts';
+import { readRequest, requestLine } from './route.ts';
+import type { ColdObservable, ServerRequest } from './route.ts';
+import { TestServer } from './test-server.ts';
 
 /** A server whose responses are marbles: the result of `marbleServer()`. */
-export class MarbleServer {
-  /** A transport that reaches this server, for `new Couch(url, { transport })`. */
-  readonly transport: Transport;
+export class MarbleServer extends TestServer {
   readonly #cold: RunHelpers['cold'];
   readonly #feeds: MarbleFeed[] = [];
-  readonly #requestList: ServerRequest[] = [];
-  readonly #requests$ = requestLog();
-  #routes: Route[] = [];
-  #once: Route[] = [];
-  #fallback: Transport | null = null;
+  #fallback: Fallback | null = null;
 
   /** @internal */
   constructor(cold: RunHelpers['cold']) {
+    super();
     this.#cold = cold;
-    this.transport = { send: (request) => this.#send(request) };
-  }
-
-  /**
-   * Emits the requests in virtual time, for example
-   * `{ method: 'GET', path: '/orders/17', query: {}, body: null }`. Hot. Completes never.
-   *
-   * It does not emit requests that a `feed` answers: see `MarbleFeed.requests$`.
-   */
-  get requests$(): Observable<ServerRequest> {
-    return this.#requests$.asObservable();
-  }
-
-  /** Emits the requests as lines, for example `'GET /orders/17?rev=1-a'`. Hot. Completes never. */
-  get requestLines$(): Observable<string> {
-    return this.#requests$.pipe(map(requestLine));
-  }
-
-  /** The requests so far. */
-  get requests(): readonly ServerRequest[] {
-    return this.#requestList;
-  }
-
-  /**
-   * Answers the requests of a route: `server.on('GET /orders/:id', cold('--a|', { a: order }))`.
-   *
-   * - **An Observable:** its first value is the whole response. A `status` or a `raw` is sent as it
-   *   is, any other value as JSON with status 200. An error (`#`) breaks the connection.
-   * - **Any other value** is sent at once, in the same way.
-   * - **A function** receives the parameters of the path and the request, and returns either.
-   *
-   * @param route - A method and a path. `:name` matches one segment that does not begin with an
-   * underscore. `*` at the end matches the rest of the path. A query lists parameters that the
-   * request must have. If several routes match, the one that you added last answers.
-   * @throws TypeError for an invalid route.
-   */
-  on<Pattern extends string>(route: Pattern, answer: Answer | Answering<Pattern>): Route {
-    const added = this.#route(route, answer);
-    this.#routes = [added, ...this.#routes];
-    return added;
-  }
-
-  /**
-   * Answers one request of a route, with priority over `on`. Several calls answer in their order.
-   */
-  once<Pattern extends string>(route: Pattern, answer: Answer | Answering<Pattern>): Route {
-    const added = this.#route(route, answer);
-    this.#once = [...this.#once, added];
-    return added;
   }
 
   /**
@@ -89,7 +34,10 @@ export class MarbleServer {
    *
    * The server also answers the feed's other requests (the current sequence, the database's
    * identity) and sends heartbeats. After a cut, a feed waits up to 100 ms, reconnects, and
-   * receives the changes that it missed.
+   * receives the changes that it missed. `requests$` does not emit these requests: see
+   * `MarbleFeed.requests$`.
+   *
+   * @throws TypeError for a database of the server of {@link otherwise}: its writes would never arrive.
    */
   feed(database: string, ...changes: readonly Observable<FeedMarble>[]): MarbleFeed {
     if (typeof database !== 'string' || database === '')
@@ -97,68 +45,101 @@ export class MarbleServer {
     for (const source of changes)
       if (!isObservable(source))
         throw invalidArgument('feed: changes', 'Observables, for example of hot()', source);
-    const feed = new MarbleFeed(database, changes, this.#log());
+    this.#requireOneFeed(database, this.#fallback);
+    const feed = new MarbleFeed(database, changes, this.log());
     this.#feeds.unshift(feed);
     return feed;
   }
 
-  /** Forwards requests without a route or feed to another server, usually a `memoryServer()`. */
+  /**
+   * Forwards requests without a route or feed to another server, usually a `memoryServer()`.
+   *
+   * @throws TypeError if it has a database whose `feed` is scripted: its writes would never arrive.
+   */
   otherwise(server: { readonly transport: Transport }): void {
-    this.#fallback = server.transport;
+    for (const { database } of this.#feeds) this.#requireOneFeed(database, server);
+    this.#fallback = server;
+  }
+
+  /**
+   * Deletes a database and creates it again, for its `feed`: as the marble `fault.replaced`. The feed loses
+   * its changes.
+   *
+   * @throws TypeError for a database without a `feed`.
+   */
+  replaceDatabase(database: string): void {
+    const feed = this.#feeds.find((one) => one.database === database);
+    if (feed === undefined)
+      throw new TypeError(`replaceDatabase: there is no feed of ${JSON.stringify(database)}`);
+    feed.replace();
   }
 
   /**
    * Returns a `Couch` that reaches this server. Retries and the limit of concurrency are off, because their
    * random delays have no fixed frames. Pass `retry` or `concurrency` for a test of them.
    */
-  couch(options: Omit<CouchOptions, 'transport'> = {}): Couch {
+  override couch(options: Omit<CouchOptions, 'transport'> = {}): Couch {
     return new Couch('http://couch.test', { ...STEADY, ...options, transport: this.transport });
   }
 
-  #route(pattern: string, answer: unknown): Route {
-    if (typeof answer !== 'function' && (typeof answer !== 'object' || answer === null))
-      throw invalidArgument(`${pattern}: answer`, 'an object, an Observable or a function', answer);
-    return new Route(pattern, answer, this.#log());
-  }
-
   /** Returns an Observable that never emits. The scheduler records its subscriptions. */
-  #log(): ColdObservable {
+  protected override log(): ColdObservable {
     return this.#cold('-');
   }
 
-  #send(request: TransportRequest): Observable<TransportResponse> {
+  protected override send(request: TransportRequest): Observable<TransportResponse> {
     return defer(() => {
       const received = readRequest(request);
+      const scripted = this.scripted(received, request);
       const feed = this.#feeds.find((one) => one.matches(received));
-      const route = this.#findRoute(received);
-      if (route === undefined && feed !== undefined) {
-        const log = feed.listens(received) ? feed.log : null;
-        return exchange(of(feed.answer(received)), received, log);
+      if (scripted === undefined && feed !== undefined) {
+        const log = feed.listens(received) ? feed.log : undefined;
+        return this.#open(received, of(feed.answer(received)), log);
       }
-      this.#requestList.push(received);
-      this.#requests$.next(received);
-      if (route !== undefined) {
-        const answer = route.answer(received);
-        const replies = isObservable(answer) ? answer.pipe(map(toReply)) : of(toReply(answer));
-        return exchange(replies, received, route.log);
-      }
-      if (this.#fallback !== null) return this.#fallback.send(request);
+      this.record(received);
+      if (scripted !== undefined) return this.#open(received, scripted.reply$, scripted.route?.log);
+      if (this.#fallback !== null) return this.#forward(received, this.#fallback, request);
       throw this.#failUnanswered(received);
     });
   }
 
-  #findRoute(request: ServerRequest): Route | undefined {
-    const once = this.#once.find((route) => route.matches(request));
-    if (once === undefined) return this.#routes.find((route) => route.matches(request));
-    this.#once = this.#once.filter((route) => route !== once);
-    return once;
+  #open(
+    request: ServerRequest,
+    reply$: Observable<Reply>,
+    log: ColdObservable | undefined,
+  ): Observable<TransportResponse> {
+    const exchange = this.exchanges.open(request, reply$);
+    if (log === undefined) return exchange;
+    return using(
+      () => log.subscribe(),
+      () => exchange,
+    );
+  }
+
+  /** A failure of this server breaks an exchange with the other one, too. */
+  #forward(
+    request: ServerRequest,
+    { transport }: Fallback,
+    sent: TransportRequest,
+  ): Observable<TransportResponse> {
+    const reply$ = transport
+      .send(sent)
+      .pipe(map(({ status, headers, body }) => new Reply(status, headers, body)));
+    return this.exchanges.open(request, reply$);
+  }
+
+  #requireOneFeed(database: string, server: Fallback | null): void {
+    if (server?.hasDatabase?.(database) !== true) return;
+    throw new TypeError(
+      `feed: the in-memory server of otherwise() has the database ${database}, whose writes this feed would ` +
+        'hide; use its own feed, with cut() and silence() for failures',
+    );
   }
 
   /** Fails the test itself, because the code under test may tolerate errors or retry for ever. */
   #failUnanswered(request: ServerRequest): Error {
     const routes = [
-      ...this.#once.map(({ pattern }) => `${pattern} (once)`),
-      ...this.#routes.map(({ pattern }) => pattern),
+      ...this.routes,
       ...this.#feeds.map(({ database }) => `the feed of ${database}`),
     ];
     const known =
@@ -172,6 +153,12 @@ export class MarbleServer {
     fail(error);
     return error;
   }
+}
+
+/** Another server, which may tell which databases it has. */
+interface Fallback {
+  readonly transport: Transport;
+  readonly hasDatabase?: (name: string) => boolean;
 }
 
 /**
@@ -246,32 +233,18 @@ export function marbleTests(
     scheduler.run((helpers) => {
       scheduler.maxFrames = duration;
       const server = marbleServer(helpers);
-      test({ ...helpers, scheduler, server, couch: server.couch() });
+      requireSynchronous(test({ ...helpers, scheduler, server, couch: server.couch() }));
     });
   };
 }
 
-/** Makes the exchange of a transport: it completes when the body is read, or on unsubscribe. */
-function exchange(
-  replies: Observable<Reply>,
-  { method }: ServerRequest,
-  log: ColdObservable | null,
-): Observable<TransportResponse> {
-  return new Observable((subscriber) => {
-    if (log !== null) subscriber.add(log.subscribe());
-    const complete = (): void => subscriber.complete();
-    const reply$ = replies.pipe(
-      take(1),
-      throwIfEmpty(() => new Error('the connection closed before a response')),
-    );
-    subscriber.add(
-      reply$.subscribe({
-        next: (reply) => {
-          const { status, headers, body } = method === 'HEAD' ? withoutBody(reply) : reply;
-          subscriber.next({ status, headers, body: body.pipe(finalize(complete)) });
-        },
-        error: (error: unknown) => subscriber.error(error),
-      }),
-    );
-  });
+/** Virtual time ends before a promise continues, so that its expectations would never be checked. */
+function requireSynchronous(result: unknown): void {
+  if (typeof result !== 'object' || result === null || !('then' in result)) return;
+  // The test fails anyway, so what happens to the promise does not matter.
+  Promise.resolve(result as PromiseLike<unknown>).catch(() => undefined);
+  throw new TypeError(
+    'marbles: the test returns a promise, and virtual time does not wait for it; expect Observables with ' +
+      'expectObservable, or test promises with memoryServer() in real time',
+  );
 }

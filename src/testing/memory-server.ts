@@ -1,25 +1,33 @@
-import type { JsonCodec } from '../model/json.ts';
-import { Observable, asyncScheduler, finalize, map, timer } from 'rxjs';
-import type { SchedulerLike } from 'rxjs';
+import { asyncScheduler, mergeMap, timer } from 'rxjs';
+import type { Observable, SchedulerLike } from 'rxjs';
 import { Couch } from '../couch.ts';
 import type { CouchOptions } from '../couch.ts';
-import type { Transport, TransportRequest, TransportResponse } from '../http/transport.ts';
+import type { TransportRequest, TransportResponse } from '../http/transport.ts';
 import { invalidArgument } from '../model/invalid-argument.ts';
-import { MemoryRouter } from './memory/router.ts';
+import type { JsonCodec } from '../model/json.ts';
 import { readMemoryRequest } from './memory/request.ts';
+import { MemoryRouter } from './memory/router.ts';
+import type { DatabaseSeed } from './memory/seed.ts';
 import { STEADY } from './reply.ts';
-import { withoutBody } from './reply.ts';
-import { requestLine, requestLog } from './route.ts';
-import type { ServerRequest } from './route.ts';
+import { readRequest } from './route.ts';
+import { TestServer } from './test-server.ts';
 
 /** The options of {@link memoryServer}. */
 export interface MemoryServerOptions {
+  /** The initial databases: their documents, or their documents, indexes, local documents and security. */
+  readonly databases?: Readonly<Record<string, readonly object[] | DatabaseSeed>>;
+  /** Users of the database `_users`, by name. */
+  readonly users?: Readonly<Record<string, MemoryUser>>;
   /**
-   * The initial databases, with their documents. A document keeps its `_rev`; without one it gets a
-   * new revision. Two documents with the same `_id` are in conflict.
+   * The passwords of the server's admins, by name. Without admins everybody is one, but a wrong password of a
+   * user fails.
    */
-  readonly databases?: Readonly<Record<string, readonly object[]>>;
-  /** The delay of each response, in milliseconds. @defaultValue 0 */
+  readonly admins?: Readonly<Record<string, string>>;
+  /**
+   * The delay of each response, in milliseconds, and of each change after its response. With 0, a change can
+   * arrive before the response of its write, in the same turn.
+   * @defaultValue 1
+   */
   readonly latency?: number;
   /**
    * The scheduler of latency, heartbeats and timeouts. `TestScheduler.run` makes the default virtual.
@@ -34,11 +42,15 @@ export interface MemoryServerOptions {
   readonly codec?: JsonCodec;
 }
 
+/** A user of an in-memory server. */
+export interface MemoryUser {
+  readonly password: string;
+  /** @defaultValue none */
+  readonly roles?: readonly string[];
+}
+
 /** A small CouchDB in memory: the result of `memoryServer()`. */
-export class MemoryServer {
-  /** A transport that reaches this server, for `new Couch(url, { transport })`. */
-  readonly transport: Transport;
-  readonly #requests$ = requestLog();
+export class MemoryServer extends TestServer {
   readonly #router: MemoryRouter;
   readonly #scheduler: SchedulerLike;
   readonly #latency: number;
@@ -46,7 +58,9 @@ export class MemoryServer {
 
   /** @internal */
   constructor(options: MemoryServerOptions) {
-    const { databases = {}, latency = 0, scheduler = asyncScheduler, codec = JSON } = options;
+    super();
+    const { databases = {}, users = {}, admins = {} } = options;
+    const { latency = 1, scheduler = asyncScheduler, codec = JSON } = options;
     if (typeof latency !== 'number' || !(latency >= 0 && latency < 2 ** 31))
       throw invalidArgument(
         'memoryServer: latency',
@@ -56,27 +70,33 @@ export class MemoryServer {
       );
     this.#latency = latency;
     this.#scheduler = scheduler;
-    this.#router = new MemoryRouter(scheduler, codec);
+    this.#router = new MemoryRouter({ scheduler, latency, codec, admins });
     this.#codec = codec;
-    for (const [name, docs] of Object.entries(databases)) this.#router.fill(name, docs);
-    this.transport = { send: (request) => this.#send(request) };
+    for (const [name, content] of Object.entries(databases)) this.#router.fill(name, content);
+    for (const [name, user] of Object.entries(users)) this.#router.addUser(name, user);
   }
 
-  /** Emits each request when the server answers it. Hot. Completes never. */
-  get requests$(): Observable<ServerRequest> {
-    return this.#requests$.asObservable();
+  /** Returns whether the server has a database. */
+  hasDatabase(name: string): boolean {
+    return this.#router.has(name);
   }
 
-  /** Emits the requests as lines, for example `'GET /orders/17?rev=1-a'`. Hot. Completes never. */
-  get requestLines$(): Observable<string> {
-    return this.#requests$.pipe(map(requestLine));
+  /**
+   * Deletes a database and creates it again, with another identity and new sequences. Its feeds end as those
+   * of CouchDB do.
+   *
+   * @param content - The new content. @defaultValue no documents
+   * @throws TypeError for an unknown database.
+   */
+  replaceDatabase(name: string, content: readonly object[] | DatabaseSeed = []): void {
+    this.#router.replace(name, content);
   }
 
   /**
    * Returns a `Couch` that reaches this server. Retries and the limit of concurrency are off, so that a
    * fault of the test is one failure. Pass `retry` or `concurrency` for a test of them.
    */
-  couch(options: Omit<CouchOptions, 'transport'> = {}): Couch {
+  override couch(options: Omit<CouchOptions, 'transport'> = {}): Couch {
     return new Couch('http://couch.test', {
       codec: this.#codec,
       ...STEADY,
@@ -85,36 +105,34 @@ export class MemoryServer {
     });
   }
 
+  protected override log(): undefined {
+    return undefined;
+  }
+
   /** Answers after the latency. A request that is aborted before changes nothing. */
-  #send(request: TransportRequest): Observable<TransportResponse> {
-    return new Observable((subscriber) =>
-      timer(this.#latency, this.#scheduler).subscribe({
-        next: () => {
-          const received = readMemoryRequest(request, this.#codec);
-          const { method, path, query, body: sent } = received;
-          this.#requests$.next({ method, path, query, body: sent });
-          subscriber.add(
-            this.#router.respond(received).subscribe((reply) => {
-              const { status, headers, body } =
-                received.method === 'HEAD' ? withoutBody(reply) : reply;
-              const complete = (): void => subscriber.complete();
-              subscriber.next({ status, headers, body: body.pipe(finalize(complete)) });
-            }),
-          );
-        },
+  protected override send(request: TransportRequest): Observable<TransportResponse> {
+    const received = readRequest(request, this.#codec);
+    const reply$ = timer(this.#latency, this.#scheduler).pipe(
+      mergeMap(() => {
+        this.record(received);
+        const scripted = this.scripted(received, request);
+        return scripted?.reply$ ?? this.#router.respond(readMemoryRequest(request, this.#codec));
       }),
     );
+    return this.exchanges.open(received, reply$);
   }
 }
 
 /**
  * Returns a small CouchDB in memory, for tests that need state instead of a script.
  *
- * It has databases, documents with revisions and conflicts, bulk requests, `_all_docs`, `_changes`
- * in every protocol, and `_find`. It has no views, attachments, design functions, replication or
- * access control. Unsupported endpoints return 501, with a `reason` that names the feature.
+ * It answers as CouchDB 3.5 does: documents with revisions, conflicts and attachments, bulk requests,
+ * `_all_docs`, views with JavaScript functions, `_find` with indexes, `_changes` in every protocol,
+ * `validate_doc_update`, users, sessions and security, purges and partitions. It has no show, list and update
+ * functions, no search, no replication and no cluster: these endpoints return 501, with a `reason` that names
+ * the feature.
  *
- * @throws TypeError for names and documents that CouchDB would refuse.
+ * @throws TypeError for names, documents and indexes that CouchDB would refuse.
  * @throws RangeError for an invalid latency.
  * @example
  * const server = memoryServer({ databases: { orders: [{ _id: '17', total: 3 }] } });

@@ -100,22 +100,31 @@ export type Answering<Pattern extends string> = (
 /** A route of a `MarbleServer`, and its requests. */
 export class Route {
   readonly pattern: string;
-  /** When its exchanges began and ended, for `expectSubscriptions`. */
-  readonly subscriptions: ColdObservable['subscriptions'];
   /** @internal */
-  readonly log: ColdObservable;
+  readonly log: ColdObservable | undefined;
   readonly #requests$ = requestLog();
   readonly #matches: (request: ServerRequest) => PathValues | null;
   readonly #answer: Answer;
   #requestCount = 0;
 
   /** @internal */
-  constructor(pattern: string, answer: Answer, log: ColdObservable) {
+  constructor(pattern: string, answer: Answer, log: ColdObservable | undefined) {
     this.pattern = pattern;
     this.log = log;
-    this.subscriptions = log.subscriptions;
     this.#matches = matcherOf(pattern);
     this.#answer = answer;
+  }
+
+  /**
+   * When its exchanges began and ended, for `expectSubscriptions`.
+   *
+   * @throws TypeError on a server that was made without the helpers of a marble test.
+   */
+  get subscriptions(): ColdObservable['subscriptions'] {
+    if (this.log !== undefined) return this.log.subscriptions;
+    throw new TypeError(
+      `${this.pattern}: only a marble test records subscriptions; use the server of marbleTests`,
+    );
   }
 
   /** Emits the requests of this route. Hot. */

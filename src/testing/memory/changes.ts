@@ -1,3 +1,4 @@
+import { delay } from 'rxjs';
 import type { SchedulerLike } from 'rxjs';
 import { changesReply } from '../changes-reply.ts';
 import type { ChangeRow, ChangesHistory, ChangesPage } from '../changes-reply.ts';
@@ -19,7 +20,7 @@ type Query = MemoryRequest['query'];
 export function changes(
   db: MemoryDatabase,
   request: MemoryRequest,
-  scheduler: SchedulerLike,
+  { scheduler, latency }: { readonly scheduler: SchedulerLike; readonly latency: number },
   userContext: object,
 ): Reply {
   const query = checked(request.query);
@@ -59,7 +60,8 @@ export function changes(
       const end = isAtEnd ? lastOf(db, since, isFast) : (page.at(-1)?.seq ?? since);
       return { rows: page, lastSeq: end, pending };
     },
-    more$: db.changed$,
+    // A change arrives after the response of its write, and a deletion of the database at once.
+    more$: latency === 0 ? db.changed$ : db.changed$.pipe(delay(latency, scheduler)),
   };
   return changesReply(history, query, scheduler);
 }

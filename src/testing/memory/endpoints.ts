@@ -20,6 +20,8 @@ import { protectPassword, requireAccess, requireSecurity } from './users.ts';
 /** What the endpoints of a database need of their server. */
 export interface Scope {
   readonly scheduler: SchedulerLike;
+  /** The time from the response of a write to its change, in milliseconds. */
+  readonly latency: number;
   readonly newId: () => string;
 }
 
@@ -151,7 +153,7 @@ function endpoint(
       if (path[0] === 'queries') throw notImplemented(`run several queries of ${name} at once`);
       return listDocuments(db, name, request);
     case '_changes':
-      return changes(db, request, scope.scheduler, user);
+      return changes(db, request, scope, user);
     case '_index':
       return indexReply(db, path, request, rulesFor(db, user));
     case '_find':

@@ -22,6 +22,14 @@ const NAME_RULE =
   'and / are allowed. Must begin with a letter.';
 const NAME = /^[a-z][a-z0-9_$()+/-]*$/;
 
+/** The options of a {@link MemoryRouter}. */
+export interface RouterOptions {
+  readonly scheduler: SchedulerLike;
+  readonly latency: number;
+  readonly codec: JsonCodec;
+  readonly admins: Readonly<Record<string, string>>;
+}
+
 /** The databases of an in-memory server, and the routing of requests. */
 export class MemoryRouter {
   readonly #databases = new Map<string, MemoryDatabase>();
@@ -31,14 +39,14 @@ export class MemoryRouter {
   #databaseCount = 0;
   #idCount = 0;
 
-  constructor(
-    scheduler: SchedulerLike,
-    codec: JsonCodec,
-    admins: Readonly<Record<string, string>> = {},
-  ) {
+  constructor({ scheduler, latency, codec, admins }: RouterOptions) {
     this.#codec = codec;
-    this.#scope = { scheduler, newId: () => this.#newId() };
+    this.#scope = { scheduler, latency, newId: () => this.#newId() };
     this.#users = new MemoryUsers(admins, () => this.#databases.get('_users'));
+  }
+
+  has(name: string): boolean {
+    return this.#databases.has(name);
   }
 
   /** Creates a database with its content. Documents with a `_rev` keep it, as after a replication. */
@@ -54,7 +62,8 @@ export class MemoryRouter {
   /** Deletes a database, and creates it again with its content. */
   replace(name: string, content: readonly object[] | DatabaseSeed = []): void {
     const old = this.#databases.get(name);
-    if (old === undefined) throw new TypeError(`replaceDatabase: there is no database ${name}`);
+    if (old === undefined)
+      throw new TypeError(`replaceDatabase: there is no database ${JSON.stringify(name)}`);
     this.#databases.delete(name);
     this.fill(name, content);
     old.close();
