@@ -7,11 +7,20 @@ import { gunzipSync, gzipSync } from 'node:zlib';
 import { firstValueFrom } from 'rxjs';
 import { compareJson } from '../src/model/collation.ts';
 import { compileSelector } from '../src/queries/matcher.ts';
+import {
+  differences,
+  playInMemory,
+  playOn,
+  readRecording,
+  record as recordOperations,
+} from './helpers/recorded/recording.ts';
+import type { Difference } from './helpers/recorded/recording.ts';
+import { sampleSequences } from './helpers/recorded/operations.ts';
 import { sampleDocuments, selector, value } from './helpers/selectors.ts';
-import { createDatabase, server } from './helpers/server.ts';
+import { createDatabase, needs, server } from './helpers/server.ts';
 
 // The verdicts and the order of a real CouchDB, recorded, so that CI compares them without one.
-// `npm run record:mango` records them; CORDUROY_RECORD=2 uses another seed.
+// `npm run record` records them; CORDUROY_RECORD=2 uses another seed.
 
 const file = fileURLToPath(new URL('recordings/mango.json.gz', import.meta.url));
 
@@ -105,4 +114,49 @@ describe('the recorded answers of CouchDB', () => {
     for (const pair of undecided) expect(JSON.stringify(pair)).toMatch(/[^\x20-\x7e]/);
     expect(sorted.length).toBeGreaterThan(400);
   });
+});
+
+describe('random operations', () => {
+  const recordSeed = process.env['CORDUROY_RECORD'];
+  if (recordSeed !== undefined)
+    it('are recorded', async () => {
+      const couch = new Couch(server.authenticatedUrl);
+      const count = Number(process.env['CORDUROY_SEQUENCES'] ?? 2100);
+      expect(await recordOperations(couch, count, Number(recordSeed) || 1)).toBeGreaterThan(0);
+    }, 3_600_000);
+
+  it('have the recorded answers of CouchDB on an in-memory server', async () => {
+    const { sequences } = await readRecording();
+    const found: Difference[] = [];
+    for (const [i, { operations, ...expected }] of sequences.entries()) {
+      const received = await playInMemory(operations);
+      found.push(...differences(i, operations, expected, received));
+    }
+    expect(found).toEqual([]);
+    expect(sequences.length).toBeGreaterThanOrEqual(2000);
+  }, 120_000);
+
+  // CORDUROY_OPERATIONS=20000 plays more; CORDUROY_SEED uses others.
+  needs('recorded-answers')(
+    'have the same answers on CouchDB and on an in-memory server',
+    async () => {
+      const couch = new Couch(server.authenticatedUrl);
+      const least = Number(process.env['CORDUROY_OPERATIONS'] ?? 400);
+      const seed = Number(process.env['CORDUROY_SEED'] ?? Date.now());
+      const found: Difference[] = [];
+      let played = 0;
+      for (const [i, operations] of sampleSequences(Math.ceil(least / 35), seed).entries()) {
+        const expected = await playOn(couch, operations);
+        const received = await playInMemory(operations);
+        const differing = differences(i, operations, expected, received);
+        // What CouchDB answers in another way the next time says nothing about the in-memory server.
+        const again = differing.length === 0 ? expected : await playOn(couch, operations);
+        if (differences(i, operations, expected, again).length === 0) found.push(...differing);
+        played += operations.length;
+      }
+      expect({ seed, found }).toEqual({ seed, found: [] });
+      expect(played).toBeGreaterThan(least / 2);
+    },
+    600_000,
+  );
 });

@@ -10,7 +10,7 @@ import { marbles } from './helpers/run.ts';
 /** A database with `total` changes, and the requests for them as `feed@since`. */
 function database(total: number): { readonly db: Database; readonly requests: string[] } {
   const orders = Array.from({ length: total }, (_, i) => ({ _id: `doc-${i + 1}` }));
-  const server = memoryServer({ databases: { orders } });
+  const server = memoryServer({ latency: 0, databases: { orders } });
   const requests: string[] = [];
   server.requests$.subscribe(({ path, query: { feed = 'normal', since = '' } }) => {
     if (path.endsWith('/_changes')) requests.push(`${feed}@${Number.parseInt(since, 10)}`);

@@ -261,7 +261,7 @@ describe('faults() tests retries', () => {
 
   it('of a save whose response is lost: it is written once', () => {
     marbles(({ expectObservable, flush }) => {
-      const memory = memoryServer({ databases: { orders: [] } });
+      const memory = memoryServer({ latency: 0, databases: { orders: [] } });
       const link = faults({ fail: 'lost', reads: false, times: 1 });
       const lines: string[] = [];
       memory.requestLines$.subscribe((line) => lines.push(line));

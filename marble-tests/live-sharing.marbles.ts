@@ -134,6 +134,7 @@ describe('the options of a live query', () => {
     'are copied at the call',
     marbles(({ flush }, scheduler) => {
       const server = memoryServer({
+        latency: 0,
         databases: {
           db: [
             { _id: 'a', type: 'd' },

@@ -13,7 +13,7 @@ import {
 import type { Observable } from 'rxjs';
 import { Couch, resolveConflicts } from 'corduroy';
 import type { ChangesBatch, ChangesFeedOptions, CorduroyError, FeedKind } from 'corduroy';
-import { fault, marbleTests, memoryServer, status } from 'corduroy/testing';
+import { marbleTests, memoryServer, status } from 'corduroy/testing';
 
 const marbles = marbleTests((actual, expected) => expect(actual).toEqual(expected));
 
@@ -56,7 +56,7 @@ describe('an in-memory server', () => {
     'computes revisions from the content of documents',
     marbles(({ expectObservable }) => {
       const revs = [1, 2].map(() => {
-        const db = memoryServer({ databases: { orders: [] } })
+        const db = memoryServer({ latency: 0, databases: { orders: [] } })
           .couch()
           .use<Order>('orders');
         const doc = { _id: 'a', total: 1 };
@@ -78,23 +78,28 @@ describe('an in-memory server', () => {
         { _id: 'a', _rev: '2-b', total: 1 },
         { _id: 'a', _rev: '2-c', total: 2 },
       ];
-      const db = memoryServer({ databases: { orders } }).couch().use<Order>('orders');
+      const db = memoryServer({ latency: 0, databases: { orders } }).couch().use<Order>('orders');
       expectObservable(db.get('a', { conflicts: true })).toBe('(a|)', {
         a: { _id: 'a', _rev: '2-c', total: 2, _conflicts: ['2-b'] },
       });
       const twice = { orders: [{ _id: 'a' }, { _id: 'a' }] };
-      expect(() => memoryServer({ databases: twice })).toThrow(
+      expect(() => memoryServer({ latency: 0, databases: twice })).toThrow(
         'memoryServer: orders: the document "a": Document update conflict.',
       );
       const strange = { orders: [{ n: NaN }] };
-      expect(() => memoryServer({ databases: strange })).toThrow(/cannot be written as JSON: NaN/);
+      expect(() => memoryServer({ latency: 0, databases: strange })).toThrow(
+        /cannot be written as JSON: NaN/,
+      );
     }),
   );
 
   it(
     'returns conflicts, which can be resolved',
     marbles(({ expectObservable }) => {
-      const server = memoryServer({ databases: { orders: [{ _id: 'a', total: 1, tags: ['x'] }] } });
+      const server = memoryServer({
+        latency: 0,
+        databases: { orders: [{ _id: 'a', total: 1, tags: ['x'] }] },
+      });
       const db = server.couch().use<Order>('orders');
       const mine = { _id: 'a', total: 2 };
       expectObservable(orError(db.save({ ...mine }))).toBe('(c|)', {
@@ -113,7 +118,10 @@ describe('an in-memory server', () => {
     'serves changes to %s feeds as they happen, and keeps waiting feeds open',
     (feed) =>
       marbles(({ cold, expectObservable }) => {
-        const server = memoryServer({ databases: { orders: [{ _id: 'o', total: 0 }] } });
+        const server = memoryServer({
+          latency: 0,
+          databases: { orders: [{ _id: 'o', total: 0 }] },
+        });
         const db = server.couch().use<Order>('orders');
         const writes = cold('-a--b 65s c', { a: 'a', b: 'b', c: 'c' }).pipe(
           concatMap((_id) => db.save({ _id, total: 1 })),
@@ -128,7 +136,7 @@ describe('an in-memory server', () => {
   it(
     'filters changes by ids and by a selector, and includes documents',
     marbles(({ cold, expectObservable }) => {
-      const db = memoryServer({ databases: { orders: [] } })
+      const db = memoryServer({ latency: 0, databases: { orders: [] } })
         .couch()
         .use<Order>('orders');
       cold('-a--b', { a: { _id: 'a', total: 1 }, b: { _id: 'b', total: 9 } })
@@ -146,7 +154,7 @@ describe('an in-memory server', () => {
   it(
     'ends feeds when the database is deleted or replaced',
     marbles(({ cold, expectObservable }) => {
-      const couch = memoryServer({ databases: { orders: [], events: [] } }).couch();
+      const couch = memoryServer({ latency: 0, databases: { orders: [], events: [] } }).couch();
       cold('--x')
         .pipe(
           mergeMap(() =>
@@ -171,7 +179,7 @@ describe('an in-memory server', () => {
     'stores checkpoints: a consumer resumes after its last one',
     marbles(({ cold, expectObservable }) => {
       const docs = ['a', 'b', 'c'].map((_id) => ({ _id }));
-      const db = memoryServer({ databases: { orders: docs } })
+      const db = memoryServer({ latency: 0, databases: { orders: docs } })
         .couch()
         .use('orders');
       const consumed = db.consume(() => cold('--|'), { name: 'test', since: 0, batchSize: 2 });
@@ -183,10 +191,11 @@ describe('an in-memory server', () => {
 
   it(
     'answers the requests for which a marble server has no route',
-    marbles(({ server, couch, hot, expectObservable }) => {
-      server.otherwise(memoryServer({ databases: { orders: [{ _id: 'a', total: 1 }] } }));
+    marbles(({ server, couch, expectObservable }) => {
+      server.otherwise(
+        memoryServer({ latency: 0, databases: { orders: [{ _id: 'a', total: 1 }] } }),
+      );
       server.once('GET /orders/a', status(503));
-      server.feed('orders', hot('-x', { x: fault.cut }));
       const total = couch
         .use<Order>('orders')
         .get('a')
@@ -207,7 +216,7 @@ describe('an in-memory server', () => {
     ['answer GET /{db}/_shards', (couch) => couch.use('orders').request({ path: '/_shards' })],
   ])('returns 501 because it does not %s', (feature, ask) => {
     marbles(({ expectObservable }) => {
-      const server = memoryServer({ databases: { orders: [{ _id: 'a' }] } });
+      const server = memoryServer({ latency: 0, databases: { orders: [{ _id: 'a' }] } });
       expectObservable(orError(ask(server.couch()))).toBe('(e|)', {
         e:
           `ServerError: the in-memory server of corduroy/testing does not ${feature}; ` +
@@ -217,7 +226,7 @@ describe('an in-memory server', () => {
   });
 
   it('works in real time', async () => {
-    const server = memoryServer({ databases: { orders: [] }, latency: 1 });
+    const server = memoryServer({ databases: { orders: [] } });
     const couch = new Couch('http://couch.test', { transport: server.transport });
     const db = couch.use<Order>('orders');
     const first = firstValueFrom(ids(db.changes$(options)).pipe(take(1)));

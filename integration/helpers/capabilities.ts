@@ -39,6 +39,7 @@ export const embeddedLacks = {
   'attachment-encoding': 'Attachments are never compressed: no encoding or encoded_length.',
   'filter-heartbeats': 'A filter function runs in its only thread, which sends nothing meanwhile.',
   'local-seq': 'local_seq is ignored.',
+  'recorded-answers': 'Its revisions, sequences and many refusals differ from those of CouchDB.',
   'design-names': 'It has no views in a design document whose name contains a slash.',
   'compaction-state': 'compact_running is never true and sizes are estimates.',
 } as const satisfies Record<string, string>;

@@ -72,8 +72,11 @@ function write(
     throw new Refusal(409, 'not_found', 'missing_rev');
   const attachments = new Map<string, StoredAttachment>(base?.content?.attachments);
   if (upload === undefined) {
-    if (base === undefined) throw new Refusal(409, 'conflict', 'Document update conflict.');
-    if (!attachments.delete(name)) throw missing('Document is missing attachment');
+    // Without a revision, CouchDB looks for the attachment first.
+    const owner = base ?? winnerOf(db, id);
+    if (owner.content?.attachments.has(name) !== true)
+      throw missing('Document is missing attachment');
+    attachments.delete(name);
   } else {
     const { bytes, request } = upload;
     const type = request.headers?.['content-type'] ?? 'application/octet-stream';

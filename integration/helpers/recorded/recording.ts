@@ -1,0 +1,98 @@
+import { Couch } from 'corduroy';
+import type { Database } from 'corduroy';
+import { memoryServer } from 'corduroy/testing';
+import { readFile, writeFile } from 'node:fs/promises';
+import { fileURLToPath } from 'node:url';
+import { isDeepStrictEqual } from 'node:util';
+import { brotliCompressSync, brotliDecompressSync, constants } from 'node:zlib';
+import { asapScheduler, firstValueFrom } from 'rxjs';
+import type { Operation } from './operations.ts';
+import { sampleSequences } from './operations.ts';
+import { play } from './run.ts';
+import type { Played } from './run.ts';
+
+const file = fileURLToPath(new URL('../../recordings/operations.json.br', import.meta.url));
+
+/** Random sequences of operations, with what a CouchDB answered. */
+export interface Recording {
+  readonly couchdb: string;
+  readonly seed: number;
+  readonly sequences: readonly (Played & { readonly operations: readonly Operation[] })[];
+}
+
+/** A difference between two servers. */
+export interface Difference {
+  /** The index of the sequence, and of the operation, or `'state'`. */
+  readonly at: string;
+  readonly operation: Operation | 'state';
+  readonly expected: unknown;
+  readonly received: unknown;
+}
+
+/** Plays sequences on a CouchDB, each on a database with one shard. */
+export async function playOn(couch: Couch, operations: readonly Operation[]): Promise<Played> {
+  const name = `recorded-${process.pid}-${Math.random().toString(36).slice(2)}`;
+  const db = await firstValueFrom(couch.create(name, { q: 1 }));
+  try {
+    return await play(db as Database, operations);
+  } finally {
+    await firstValueFrom(couch.delete(name));
+  }
+}
+
+/** Plays sequences on an in-memory server. */
+export async function playInMemory(operations: readonly Operation[]): Promise<Played> {
+  const server = memoryServer({ databases: { db: [] }, latency: 0, scheduler: asapScheduler });
+  return play(server.couch().use('db') as Database, operations);
+}
+
+/**
+ * Records sequences. CouchDB answers some of them in another way the next time, because it works in the
+ * background: those are left out.
+ */
+export async function record(couch: Couch, count: number, seed: number): Promise<number> {
+  const waiting = sampleSequences(count, seed).entries();
+  const sequences: Recording['sequences'][number][] = [];
+  const worker = async (): Promise<void> => {
+    for (const [i, operations] of waiting) {
+      const first = await playOn(couch, operations);
+      const second = await playOn(couch, operations);
+      if (isDeepStrictEqual(first, second)) sequences[i] = { operations, ...first };
+    }
+  };
+  await Promise.all([worker(), worker(), worker(), worker()]);
+  const kept = sequences.filter(() => true);
+  const couchdb = await firstValueFrom(couch.version());
+  const recording: Recording = { couchdb, seed, sequences: kept };
+  const params = { [constants.BROTLI_PARAM_LGWIN]: 24, [constants.BROTLI_PARAM_QUALITY]: 11 };
+  await writeFile(file, brotliCompressSync(JSON.stringify(recording), { params }));
+  return kept.length;
+}
+
+export async function readRecording(): Promise<Recording> {
+  return JSON.parse(brotliDecompressSync(await readFile(file)).toString()) as Recording;
+}
+
+/** Compares what two servers answered to the same operations. */
+export function differences(
+  sequence: number,
+  operations: readonly Operation[],
+  expected: Played,
+  received: Played,
+): readonly Difference[] {
+  const found = operations.flatMap((operation, i): Difference[] => {
+    const [one, other] = [expected.answers[i], asJson(received.answers[i])];
+    if (isDeepStrictEqual(one, other)) return [];
+    return [{ at: `${sequence}.${i}`, operation, expected: one, received: other }];
+  });
+  const [one, other] = [expected.state, asJson(received.state)];
+  if (isDeepStrictEqual(one, other)) return found;
+  return [
+    ...found,
+    { at: `${sequence}.state`, operation: 'state', expected: one, received: other },
+  ];
+}
+
+function asJson(value: unknown): unknown {
+  return value === undefined ? value : (JSON.parse(JSON.stringify(value)) as unknown);
+}
