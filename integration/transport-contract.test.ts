@@ -297,10 +297,15 @@ describe.each(transports)('%s', (kind, make) => {
       );
     });
 
-    it('keeps method and body on 307', async () => {
-      redirect('/to', 307);
+    it.each([301, 302, 307, 308])('keeps method and body of a PUT on %d', async (status) => {
+      redirect('/to', status);
       await exchange({ ...get('/from'), method: 'PUT', body: 'kept' });
-      expect(stub.requests[1]).toMatchObject({ method: 'PUT', body: Buffer.from('kept') });
+      expect(stub.requests).toHaveLength(2);
+      expect(stub.requests[1]).toMatchObject({
+        method: 'PUT',
+        url: '/to',
+        body: Buffer.from('kept'),
+      });
     });
   });
 

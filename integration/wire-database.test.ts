@@ -19,7 +19,7 @@ const row = { id: 'a', key: 'a', value: { rev: '1-x' }, doc: null, error: null }
 const written = { ok: true, id: '_design/d', rev: '2-y' };
 const hit = { id: 'a', order: [1], fields: { n: 1 } };
 const decodedHit = { id: 'a', order: [1], fields: { n: 1 }, doc: null };
-const saves = expect.objectContaining({ pending: new Map() });
+const saved = { pending: new Map() };
 
 const wire: WireTable = [
   // Documents
@@ -108,7 +108,29 @@ const wire: WireTable = [
     {
       sends: 'PUT /db/a?new_edits=false {"_id":"a","_rev":"2-y","n":1}',
       answers: [{ ok: true, id: 'a', rev: '2-y' }],
-      emits: saves,
+      contains: saved,
+    },
+  ],
+  [
+    'db.save of two revisions of a document with newEdits: false, of which one is refused',
+    (_, db) =>
+      db.save(
+        [
+          { _id: 'a', _rev: '2-x' },
+          { _id: 'a', _rev: '2-y' },
+        ],
+        { newEdits: false },
+      ),
+    {
+      sends:
+        'POST /db/_bulk_docs {"new_edits":false,"docs":[{"_id":"a","_rev":"2-x"},{"_id":"a","_rev":"2-y"}]}',
+      answers: [[{ id: 'a', rev: '2-y', error: 'forbidden', reason: 'no' }]],
+      contains: {
+        resolved: new Map([['a', { _id: 'a', _rev: '2-x' }]]),
+        pending: new Map([
+          ['a', { doc: { _id: 'a', _rev: '2-y' }, error: 'forbidden', reason: 'no' }],
+        ]),
+      },
     },
   ],
   [
@@ -125,12 +147,12 @@ const wire: WireTable = [
       sends:
         'POST /db/_bulk_docs {"new_edits":false,"docs":[{"_id":"a","_rev":"2-y"},{"_id":"b","_rev":"1-b"}]}',
       answers: [[{ id: 'b', rev: '1-b', error: 'forbidden', reason: 'no' }]],
-      emits: expect.objectContaining({
+      contains: {
         resolved: new Map([['a', { _id: 'a', _rev: '2-y' }]]),
         pending: new Map([
           ['b', { doc: { _id: 'b', _rev: '1-b' }, error: 'forbidden', reason: 'no' }],
         ]),
-      }),
+      },
     },
   ],
   [

@@ -139,6 +139,24 @@ describe('a cookie session', () => {
   );
 
   it(
+    'ignores the renewal of a cookie that has been replaced meanwhile',
+    marbles(({ cold, expectObservable, flush }, scheduler) => {
+      const late = { 'set-cookie': 'AuthSession=late; Version=1; Max-Age=10; Path=/' };
+      const { couch, sent } = couchOf(scheduler, {
+        login: (count) => of(loggedIn(`${count}`, 10)),
+        // The answer to a request with the first cookie arrives after the second login.
+        answer: () =>
+          scheduler.now() === 8_000 ? cold('2000ms v', { v: version(late) }) : of(version()),
+      });
+      expectObservable(requestsAt(couch, [0, 8_000, 9_000, 11_000], scheduler)).toBe(
+        'v 8999ms v 999ms v 999ms (v|)',
+      );
+      flush();
+      expect(sent).toEqual(['0 l', '0 1', '8000 1', '9000 l', '9000 2', '11000 2']);
+    }),
+  );
+
+  it(
     'logs in once after a 401 of several requests, and retries each once',
     marbles(({ cold, expectObservable, flush }, scheduler) => {
       const { couch, sent } = couchOf(scheduler, {

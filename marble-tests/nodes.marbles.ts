@@ -1,5 +1,5 @@
 import { describe, expect, it } from '@jest/globals';
-import { NEVER, catchError, map, merge, mergeMap, of, throwError, timer } from 'rxjs';
+import { NEVER, catchError, map, merge, mergeMap, of, throwError, timer, toArray } from 'rxjs';
 import type { Observable, SchedulerLike } from 'rxjs';
 import { Couch } from 'corduroy';
 import type { CorduroyError, TransportRequest, TransportResponse } from 'corduroy';
@@ -98,6 +98,40 @@ describe('a cluster of several nodes', () => {
         '5001 a',
         '5002 b',
       ]);
+    }),
+  );
+
+  it(
+    'excludes a node once for all requests in flight that fail with it',
+    marbles(({ cold, expectObservable, flush }, scheduler) => {
+      const reset = Object.assign(new Error('reset'), { code: 'ECONNRESET' });
+      const { couch, sent } = cluster(scheduler, (node) =>
+        node === 'a' && scheduler.now() === 0 ? cold('-#', {}, reset) : fine(),
+      );
+      // Three of the first nine requests fail at 1 ms, and exclude the node for 501 ms as one would.
+      const times = [...Array<number>(9).fill(0), 501, 501, 501, 502, 502, 502];
+      const answers = requestsAt(couch, times, scheduler).pipe(toArray(), map(String));
+      expectObservable(answers).toBe('502ms (x|)', { x: String(times.map(() => 'v')) });
+      flush();
+      expect(sent.filter((line) => line.endsWith('a'))).toEqual(['0 a', '0 a', '0 a', '502 a']);
+    }),
+  );
+
+  it(
+    'forgets the failures of a node that answers, with an error too',
+    marbles(({ expectObservable, flush }, scheduler) => {
+      const { couch, sent } = cluster(scheduler, (node) => {
+        if (node !== 'a') return fine();
+        return scheduler.now() === 600 ? answering(404) : down();
+      });
+      const times = [0, 600, 600, 600, 1200, 1200, 1200, 1800, 1800, 1800];
+      const answers = requestsAt(couch, times, scheduler).pipe(toArray(), map(String));
+      const failure = 'NotFound of http://a/';
+      expectObservable(answers).toBe('1800ms (x|)', { x: `v,v,${failure},v,v,v,v,v,v,v` });
+      flush();
+      const toA = sent.filter((line) => line.endsWith('a'));
+      // Each pause is a first one, of 501 ms. A second one in a row would last until 2201 ms.
+      expect(toA).toEqual(['0 a', '600 a', '1200 a', '1800 a']);
     }),
   );
 

@@ -15,6 +15,8 @@ export interface WireExchange {
   /** The headers of every response. */
   readonly headers?: Readonly<Record<string, string>>;
   readonly emits?: unknown;
+  /** Fields of the value. `expect.objectContaining` does not compare the entries of a Map. */
+  readonly contains?: object;
 }
 
 export type WireCall = (couch: Couch, db: Database) => Observable<unknown>;
@@ -28,7 +30,7 @@ export type WireTable = [name: string, call: WireCall, exchange: WireExchange][]
 export async function expectExchange(
   stub: StubServer,
   call: WireCall,
-  { sends, answers = [{}], headers: answered = {}, emits }: WireExchange,
+  { sends, answers = [{}], headers: answered = {}, emits, contains }: WireExchange,
 ): Promise<void> {
   let turn = 0;
   stub.requests.length = 0;
@@ -48,6 +50,7 @@ export async function expectExchange(
   });
   expect(seen.join('\n')).toBe(sends.replaceAll('{url}', stub.url));
   if (emits !== undefined) expect(value).toEqual(emits);
+  if (contains !== undefined) expect(value).toMatchObject(contains);
   for (const { headers } of stub.requests) {
     expect(headers).toMatchObject({ authorization: `Basic ${btoa('ada:secret')}` });
     expect(headers).not.toHaveProperty('x-couch-full-commit');

@@ -109,6 +109,15 @@ describe('an attachment', () => {
     expect((await value(db.get('owner')))['changed']).toBe(true);
   });
 
+  needsOnlyTheName('survives that another one is written, and the next save', async () => {
+    const { db, doc } = await begin();
+    await value(db.putAttachment(doc, 'one', 'one.txt'));
+    await value(db.putAttachment(doc, 'two', 'two.txt'));
+    await value(db.save(doc));
+    expect(utf8(await value(db.getAttachment('owner', 'one.txt')))).toBe('one');
+    expect(utf8(await value(db.getAttachment('owner', 'two.txt')))).toBe('two');
+  });
+
   it('survives a save of its document as it was read', async () => {
     const { db, doc } = await begin();
     await value(db.putAttachment(doc, 'text', 'file.txt'));
