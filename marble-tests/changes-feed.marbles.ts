@@ -241,7 +241,8 @@ describe('changes$', () => {
     'shares a connection only between equal parameters',
     marbles(({ server, couch, hot, expectObservable, expectSubscriptions }) => {
       const { subscriptions } = server.feed('orders', hot('-'));
-      for (const options of [{}, { latency: 5 }, { includeDocs: true }, { filter: 'a/b' }, {}]) {
+      const behaviours = [{ latency: 5 }, { linger: 5 }, { backoff: { initialDelay: 9 } }];
+      for (const options of [{}, ...behaviours, { includeDocs: true }, { filter: 'a/b' }, {}]) {
         const feed = couch.use('orders').changes$({ ...feedOptions, ...options });
         expectObservable(feed, '---!').toBe('-');
       }

@@ -2,10 +2,11 @@ import { afterAll, describe, expect, it } from '@jest/globals';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { EMPTY, NEVER, firstValueFrom, map, of } from 'rxjs';
-import type { Observable } from 'rxjs';
+import { EMPTY, NEVER, defer, firstValueFrom, map, of, throwError } from 'rxjs';
+import type { Observable, SchedulerLike } from 'rxjs';
 import {
   Couch,
+  TimeoutError,
   fileCheckpoint,
   isInvalidCheckpoint,
   localCheckpoint,
@@ -125,6 +126,75 @@ describe('the writes of a checkpoint', () => {
       );
       flush();
       expect(writes).toEqual(['1@0', '3@1000', '4@1021']);
+    }),
+  );
+
+  const row = (seq: number): Uint8Array => bytes(`{"seq":"${seq}","id":"${seq}","changes":[]}\n`);
+  const lost = new TimeoutError(5, { method: 'PUT', url: 'http://couch.test/store' });
+  const full = new Error('the disk is full');
+  /** A database with one change, and a store whose first write fails. */
+  const failing = (
+    feed: Observable<Uint8Array>,
+    scheduler: SchedulerLike,
+    error: Error,
+  ): { readonly db: Database; readonly checkpoint: CheckpointStore; readonly writes: string[] } => {
+    const writes: string[] = [];
+    const write = (seq: string): Observable<never> => {
+      writes.push(`${seq}@${scheduler.now()}`);
+      return writes.length === 1 ? throwError(() => error) : EMPTY;
+    };
+    const transport = marbleTransport(({ url }) =>
+      of(response(url.includes('_changes') ? feed : of(bytes('{}')))),
+    );
+    const db = new Couch(undefined, { transport, scheduler }).use('orders');
+    return { db, checkpoint: { read: () => '0', write }, writes };
+  };
+  const backoff = { initialDelay: 5, random: (): number => 0.8 };
+
+  it(
+    'are repeated after a transient error, and the feed goes on',
+    marbles(({ cold, expectObservable, flush }, scheduler) => {
+      const feed = cold('a--b--', { a: row(1), b: row(2) });
+      const { db, checkpoint, writes } = failing(feed, scheduler, lost);
+      const options = { latency: 0, checkpoint, checkpointInterval: 0, backoff };
+      const batches$ = db.changes$(options).pipe(map(({ seq }) => seq));
+      expectObservable(batches$, '----------!').toBe('1--2');
+      flush();
+      // With the sequence of the latest batch.
+      expect(writes).toEqual(['1@0', '2@5']);
+    }),
+  );
+
+  it(
+    'are repeated after a transient error, and the consumer goes on',
+    marbles(({ expectObservable, flush }, scheduler) => {
+      const page = '{"results":[{"seq":"1","id":"a","changes":[]}],"last_seq":"1"}';
+      let polls = 0;
+      const feed = defer(() => ((polls += 1) === 1 ? of(bytes(page)) : NEVER));
+      const { db, checkpoint, writes } = failing(feed, scheduler, lost);
+      const handled: string[] = [];
+      const consumer = db.consume(({ id }) => handled.push(id), {
+        name: 'test',
+        checkpoint,
+        checkpointInterval: 0,
+        backoff,
+      });
+      expectObservable(consumer.pipe(map(({ seq }) => seq)), '----------!').toBe('-----1');
+      flush();
+      expect([handled, writes]).toEqual([['a'], ['1@0', '1@5']]);
+    }),
+  );
+
+  it(
+    'end the feed with an error that a retry cannot repair',
+    marbles(({ cold, expectObservable, flush }, scheduler) => {
+      const feed = cold('a--b--', { a: row(1), b: row(2) });
+      const { db, checkpoint, writes } = failing(feed, scheduler, full);
+      const options = { latency: 0, checkpoint, checkpointInterval: 0, backoff };
+      const batches$ = db.changes$(options).pipe(map(({ seq }) => seq));
+      expectObservable(batches$, '----------!').toBe('(1#)', undefined, full);
+      flush();
+      expect(writes).toEqual(['1@0']);
     }),
   );
 });

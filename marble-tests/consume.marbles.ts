@@ -2,7 +2,13 @@ import { describe, expect, it } from '@jest/globals';
 import { NEVER, from, map, of, throwError } from 'rxjs';
 import type { Observable } from 'rxjs';
 import { Couch, memoryCheckpoint } from 'corduroy';
-import type { Change, ConsumeProgress, ConsumeOptions, Database } from 'corduroy';
+import type {
+  Change,
+  ConsumeProgress,
+  ConsumeOptions,
+  Database,
+  TransportResponse,
+} from 'corduroy';
 import { memoryServer } from 'corduroy/testing';
 import { bytes, marbleTransport, response } from './helpers/marble-transport.ts';
 import { marbles } from './helpers/run.ts';
@@ -162,6 +168,32 @@ describe('consume', () => {
       flush();
       expect(started).toEqual(['a1', 'b3']);
       expect(checkpoint.read()).toBe('1');
+    }),
+  );
+
+  it(
+    'polls again at once after polls that bring nothing, for as long as each one waits',
+    marbles(({ cold, expectObservable, flush }, scheduler) => {
+      const polls: number[] = [];
+      const row = '{"seq":"1","id":"a","changes":[]}';
+      const page = (rows: string, seq: string): TransportResponse =>
+        response(of(bytes(`{"results":[${rows}],"last_seq":"${seq}"}`)));
+      const transport = marbleTransport(({ url }) => {
+        if (!url.includes('_changes')) return of(response(of(bytes('{}'))));
+        polls.push(scheduler.now());
+        return cold('100ms (p|)', { p: polls.length < 6 ? page('', '0') : page(row, '1') });
+      });
+      const db = new Couch(undefined, { transport, scheduler }).use('orders');
+      const handled: string[] = [];
+      const consumer = db.consume(({ id }) => handled.push(`${id}@${scheduler.now()}`), {
+        ...options,
+        heartbeat: 100,
+        checkpoint: memoryCheckpoint('0'),
+      });
+      expectObservable(consumer.pipe(map(({ seq }) => seq)), '650ms !').toBe('600ms 1');
+      flush();
+      expect(handled).toEqual(['a@600']);
+      expect(polls).toEqual([0, 100, 200, 300, 400, 500, 600]);
     }),
   );
 

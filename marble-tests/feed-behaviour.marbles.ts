@@ -126,6 +126,25 @@ describe('a feed', () => {
   );
 
   it(
+    'polls again at once after polls that bring nothing, for as long as each one waits',
+    marbles(({ cold, expectObservable, flush }, scheduler) => {
+      const polls: number[] = [];
+      const { db } = stage(scheduler, (_, count) => {
+        polls.push(scheduler.now());
+        return cold('100ms (p|)', { p: count < 6 ? page('0') : page('1', [row('1')]) });
+      });
+      const feed = db.changes$({ ...options, feed: 'longpoll' });
+      expectObservable(feed.pipe(ids), '650ms !').toBe('600ms 1');
+      expectObservable(feed.state$.pipe(map(({ status }) => status)), '649ms !').toBe('c 99ms l', {
+        c: 'connecting',
+        l: 'live',
+      });
+      flush();
+      expect(polls).toEqual([0, 100, 200, 300, 400, 500, 600]);
+    }),
+  );
+
+  it(
     "completes with feed: 'normal' when nothing is pending",
     marbles(({ expectObservable, flush }, scheduler) => {
       const { db, requests } = stage(scheduler, (_, count) =>

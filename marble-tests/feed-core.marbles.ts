@@ -226,6 +226,43 @@ describe('the decisions of a feed that polls or streams', () => {
     expect(world.delivered).toBe(1);
   });
 
+  it.each(['continuous', 'eventsource'] as const)(
+    'reopen a stream only once for changes that the server reports and never sends: %s',
+    (kind) => {
+      const world = start({ kind });
+      world.open();
+      world.history = 1;
+      for (let n = 0; n < 20; n++) {
+        world.pass(500);
+        world.answerAll();
+        world.pass(100);
+        world.open();
+      }
+      expect([world.opens, world.delivered]).toEqual([[0, 600], 0]);
+      world.serve(kind);
+      // A change that arrives permits another look.
+      expect([world.delivered, world.core.reopened]).toEqual([1, 0]);
+      expect(world.problems).toEqual([]);
+    },
+  );
+
+  it('race a poll also if a later stream is late, as after a proxy has come between', () => {
+    const world = start({});
+    world.serve('continuous');
+    for (const connection of [2, 3]) {
+      world.cut();
+      world.pass(1000);
+      const opens = world.opens.length;
+      world.pass(1000);
+      expect(world.opens).toHaveLength(opens + 1);
+      expect(world.core.rival).toMatchObject({ protocol: 'longpoll' });
+      // The head of the stream arrives in the end.
+      world.serve('continuous');
+      expect([world.core.rival, world.core.connections]).toEqual([null, connection]);
+    }
+    expect(world.problems).toEqual([]);
+  });
+
   it('keep a stream whose change was under way while they looked', () => {
     const world = start({});
     world.serve('continuous');
