@@ -155,10 +155,12 @@ function mergeLosers<T extends object>(
   earlier: MergedLosers<T>,
 ): Observable<Draft<T>> {
   const { _id: id, _rev: rev } = winner;
+  const merged = new Map(earlier.losers.map((loser) => [loser._rev, loser]));
   const mergeInto = (local: Draft<T>, loser: Document<T>): Observable<Draft<T>> => {
-    const history = ancestry(loser);
-    // An earlier round has merged this leaf, or the one that it descends from.
-    const base = earlier.losers.find(({ _rev }) => history.includes(_rev));
+    // An earlier round has merged this leaf, or one that it descends from: the latest one counts.
+    const base = ancestry(loser)
+      .map((ancestor) => merged.get(ancestor))
+      .find((one) => one !== undefined);
     if (base?._rev === loser._rev) return of(local);
     const base$ = base === undefined ? commonAncestor(db, winner, loser, merge) : of(base);
     return base$.pipe(
@@ -174,12 +176,10 @@ function mergeLosers<T extends object>(
   };
   return losers
     .reduce(
-      (merged, loser) => merged.pipe(mergeMap((local) => mergeInto(local, loser))),
+      (local$, loser) => local$.pipe(mergeMap((local) => mergeInto(local, loser))),
       of<Draft<T>>(withoutHistory(winner)),
     )
-    .pipe(
-      mergeMap((merged) => withLosersBytes(db, { ...merged, _id: id, _rev: rev }, winner, losers)),
-    );
+    .pipe(mergeMap((doc) => withLosersBytes(db, { ...doc, _id: id, _rev: rev }, winner, losers)));
 }
 
 /** Replaces the stubs that only losers have by their bytes, which must be written again. */
