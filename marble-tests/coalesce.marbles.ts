@@ -87,11 +87,25 @@ describe('coalesced reads', () => {
       const head = cold('---h', { h: response(NEVER) });
       const transport = marbleTransport(() => head);
       const db = database(transport, scheduler, { maxWait: 2 });
-      expectObservable(db.get('a'), '-^-!      ').toBe('-----');
+      expectObservable(db.get('a'), '-^--!     ').toBe('-----');
       expectObservable(db.get('b'), '-^----!   ').toBe('-----');
       expectSubscriptions(head.subscriptions).toBe('---^--!');
       flush();
-      expect(transport.requests).toHaveLength(1);
+      expect(sent(transport.requests)).toEqual(['POST _bulk_get {"docs":[{"id":"a"},{"id":"b"}]}']);
+    }),
+  );
+
+  it(
+    'send a single request if all but one subscriber unsubscribe before, and abort it too',
+    marbles(({ cold, expectObservable, expectSubscriptions, flush }, scheduler) => {
+      const head = cold('---h', { h: response(NEVER) });
+      const transport = marbleTransport(() => head);
+      const db = database(transport, scheduler, { maxWait: 2 });
+      expectObservable(db.get('a'), '-^!       ').toBe('-----');
+      expectObservable(db.get('b'), '-^----!   ').toBe('-----');
+      expectSubscriptions(head.subscriptions).toBe('---^--!');
+      flush();
+      expect(sent(transport.requests)).toEqual(['GET b']);
     }),
   );
 

@@ -1,6 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
 import { map } from 'rxjs';
 import type { AnyFields } from 'corduroy';
+import { memoryServer } from 'corduroy/testing';
 import { liveServer } from './helpers/live-server.ts';
 import { marbles } from './helpers/run.ts';
 
@@ -182,6 +183,25 @@ describe('docs$', () => {
   );
 
   it(
+    'reads any number of documents, with at most 2,000 in one request',
+    marbles((_, scheduler) => {
+      const server = liveServer(scheduler);
+      const ids = Array.from({ length: 4500 }, (_unused, i) => `d${i}`);
+      ids.forEach((id, i) => server.put(id, { n: i }));
+      let missing: readonly string[] | undefined;
+      const subscription = server.db.docs$(ids).subscribe((docs) => {
+        expect(docs).toHaveLength(ids.length);
+        missing = ids.filter((_id, i) => n(docs[i] ?? null) !== i);
+      });
+      server.at(40, () => subscription.unsubscribe());
+      scheduler.flush();
+      expect(missing).toEqual([]);
+      const reads = server.requests.filter((request) => request.startsWith('read'));
+      expect(reads.map((request) => request.split(',').length)).toEqual([2000, 2000, 500]);
+    }),
+  );
+
+  it(
     'emits once for each block of changes',
     marbles(({ expectObservable }, scheduler) => {
       const server = liveServer(scheduler);
@@ -195,6 +215,39 @@ describe('docs$', () => {
         '---1----------------(23)',
         { 1: '-,-', 2: '1,-', 3: '1,2' },
       );
+    }),
+  );
+});
+
+describe('conflicts$', () => {
+  it(
+    'finds a conflict beyond the first page of changes',
+    marbles((_, scheduler) => {
+      const orders = Array.from({ length: 1200 }, (_unused, i) => ({ _id: `d${1000 + i}` }));
+      const server = memoryServer({ databases: { orders } });
+      const db = server.couch().use('orders');
+      const leaves = ['b', 'c'].map((hash) => ({
+        _id: 'z',
+        _rev: `2-${hash}`,
+        _revisions: { start: 2, ids: [hash, 'a'] },
+      }));
+      db.save(leaves, { newEdits: false }).subscribe();
+      const pages: string[] = [];
+      server.requests$.subscribe(({ path, query: { style, limit = '' } }) => {
+        if (path.endsWith('/_changes') && style === 'all_docs' && limit !== '') pages.push(limit);
+      });
+      const found: string[] = [];
+      const subscription = db
+        .conflicts$()
+        .subscribe((list) =>
+          found.push(
+            list.map(({ id, rev, conflicts }) => `${id} ${rev} ${conflicts.join()}`).join(),
+          ),
+        );
+      scheduler.schedule(() => subscription.unsubscribe(), 50);
+      scheduler.flush();
+      expect(found).toEqual(['z 2-c 2-b']);
+      expect(pages).toEqual(['1000', '1000']);
     }),
   );
 });

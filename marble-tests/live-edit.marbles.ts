@@ -107,6 +107,26 @@ describe('edit$', () => {
   );
 
   it(
+    'saves an edit that undoes another one whose save is under way',
+    marbles((_, scheduler) => {
+      const { server, edit, shown } = edited(scheduler);
+      const saved: unknown[] = [];
+      server.rejectReason = (_id, body) => {
+        saved.push(body['n']);
+        return null;
+      };
+      server.at(10, () => edit.patch({ n: 2 }));
+      server.at(21, () => edit.patch({ n: 1 }));
+      scheduler.flush();
+      expect(shown).toEqual(['n1 m1@3', 'n2 m1*@10', 'n1 m1*@21', 'n1 m1@32']);
+      expect([puts(server), saved]).toEqual([
+        ['put a@20', 'put a@31'],
+        [2, 1],
+      ]);
+    }),
+  );
+
+  it(
     'keeps refused edits, with the error, until the next edit, which clears the error',
     marbles((_, scheduler) => {
       const { server, edit, shown } = edited(scheduler);

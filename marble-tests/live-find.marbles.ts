@@ -239,6 +239,39 @@ describe('find$', () => {
     }),
   );
 
+  it.each<[name: string, index: readonly string[], sort: 'asc' | 'desc', found: string]>([
+    ['by descending ids under `desc`', ['n'], 'desc', 'cba'],
+    ['by ascending ids under `asc`', ['n'], 'asc', 'abc'],
+    ['by the further fields of the index, descending under `desc`', ['n', 'm'], 'desc', 'abc'],
+    ['by the further fields of the index, ascending under `asc`', ['n', 'm'], 'asc', 'cba'],
+  ])('inserts a document among ties as CouchDB sorts them: %s', (_, names, sort, found) =>
+    marbles((_context, scheduler) => {
+      const server = liveServer(scheduler);
+      const columns = names.map((name) => ({ [name]: 'asc' }));
+      server.answerOther = (path, _body, documents) => {
+        if (!path.endsWith('/_explain'))
+          return {
+            docs: Array.from(found, (id) => documents.find((doc) => doc._id === id)).filter(
+              Boolean,
+            ),
+          };
+        const index = { ddoc: '_design/i', name: 'i', type: 'json', def: { fields: columns } };
+        return { index, selector: {}, fields: [], opts: {} };
+      };
+      server.put('a', { n: 1, m: 3 });
+      server.put('c', { n: 1, m: 1 });
+      const shown: string[] = [];
+      const subscription = server.db
+        .find$({ selector: { n: 1 }, sort: [{ n: sort }] })
+        .subscribe((docs) => shown.push(docs.map(({ _id }) => _id).join('')));
+      server.at(20, () => server.put('b', { n: 1, m: 2 }));
+      server.at(40, () => subscription.unsubscribe());
+      scheduler.flush();
+      expect(shown).toEqual([found.replace('b', ''), found]);
+      expect(server.requests.filter((request) => request.startsWith('_find'))).toHaveLength(1);
+    })(),
+  );
+
   it(
     'is shared by equal queries, in whatever order their fields are',
     marbles(({ flush }, scheduler) => {

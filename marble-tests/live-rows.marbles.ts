@@ -228,6 +228,40 @@ describe('view$', () => {
   );
 
   it(
+    'keeps the identity of all rows of a document that has several, also under one key',
+    marbles(({ flush }, scheduler) => {
+      const server = liveServer(scheduler);
+      server.answerOther = (_path, _body, documents) => ({
+        total_rows: 3 * documents.length,
+        offset: 0,
+        rows: documents.flatMap(({ _id: id, n }) => [
+          { id, key: 'x', value: n },
+          { id, key: 'x', value: Number(n) + 1 },
+          { id, key: 'y', value: n },
+        ]),
+      });
+      server.put('b', { n: 1 });
+      server.at(20, () => server.put('a', { n: 5 }));
+      server.at(40, () => server.put('a', { n: 6 }));
+      const lists: Rows[] = [];
+      const subscription = server.db
+        .view$('d/v', { latency: 0 })
+        .subscribe((rows) => lists.push(rows));
+      server.at(60, () => subscription.unsubscribe());
+      flush();
+      expect(lists.map((rows) => rows.map(({ id, value }) => `${id}${String(value)}`))).toEqual([
+        ['b1', 'b2', 'b1'],
+        ['b1', 'b2', 'b1', 'a5', 'a6', 'a5'],
+        ['b1', 'b2', 'b1', 'a6', 'a7', 'a6'],
+      ]);
+      for (const rows of lists.slice(1))
+        for (const i of [0, 1, 2]) expect(rows[i]).toBe(lists[0]?.[i]);
+      // The second value of the first version is the first value of the next one, under the same key.
+      expect(lists[2]?.[3]).toBe(lists[1]?.[4]);
+    }),
+  );
+
+  it(
     'closes the feed when the last subscriber leaves',
     marbles(({ flush }, scheduler) => {
       const server = liveServer(scheduler);

@@ -143,6 +143,30 @@ describe('relax', () => {
     expect(message).toContain('lastOf');
   });
 
+  it(
+    'sends nothing after the generator has unsubscribed itself, and runs finally once',
+    marbles(({ cold, expectSubscriptions, flush }) => {
+      const events: string[] = [];
+      const first = cold(' --(a|)');
+      const second = cold('-----');
+      const subscription = relax(function* () {
+        try {
+          yield* lastOf(first);
+          subscription.unsubscribe();
+          events.push('unsubscribed');
+          yield* lastOf(second);
+          events.push('continued');
+        } finally {
+          events.push('finally');
+        }
+      }).subscribe();
+      expectSubscriptions(first.subscriptions).toBe('^-!');
+      expectSubscriptions(second.subscriptions).toBe('--(^!)');
+      flush();
+      expect(events).toEqual(['unsubscribed', 'finally']);
+    }),
+  );
+
   it('stops if the generator itself unsubscribes', () => {
     const events: string[] = [];
     const subscription = relax(function* () {

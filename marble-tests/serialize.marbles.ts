@@ -35,6 +35,9 @@ describe('serialize', () => {
       expectObservable(next.pipe(inOrder)).toBe('           -----c|');
       expectObservable(first.pipe(inOrder), '   ---------^-').toBe('------------a|');
       expectSubscriptions(skipped.subscriptions).toBe([]);
+      // Leaving the queue starts nothing.
+      expectSubscriptions(first.subscriptions).toBe(['^---!', '---------^---!']);
+      expectSubscriptions(next.subscriptions).toBe('     ----^-!');
     }),
   );
 

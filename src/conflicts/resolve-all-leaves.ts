@@ -75,13 +75,16 @@ export function resolveAllLeaves<T extends object = AnyFields>(
       // The leaves that each document had at its last attempt, and the merge: a list that shows only
       // these is a failure that would happen again, or the moment before the losers are deleted.
       const attempted = new Map<string, Set<string>>();
-      const forgetUnlisted = (list: readonly ConflictedDocument[]): void => {
-        const listed = new Set(list.map(({ id }) => id));
-        for (const id of attempted.keys())
-          if (!listed.has(id) && !inProgress.has(id)) attempted.delete(id);
+      let listed: ReadonlySet<string> = new Set();
+      /** A document that comes back to the list is tried again, whatever leaves it has. */
+      const forgetUnlisted = (ids: Iterable<string>): void => {
+        for (const id of ids) if (!listed.has(id) && !inProgress.has(id)) attempted.delete(id);
       };
       return source.pipe(
-        tap(forgetUnlisted),
+        tap((list) => {
+          listed = new Set(list.map(({ id }) => id));
+          forgetUnlisted(attempted.keys());
+        }),
         mergeMap((list) => from(list)),
         filter((doc) => !inProgress.has(doc.id) && !isKnown(doc, attempted.get(doc.id))),
         tap((doc) => {
@@ -94,7 +97,10 @@ export function resolveAllLeaves<T extends object = AnyFields>(
               tap(({ _rev }) => attempted.get(id)?.add(_rev)),
               map((doc): LeavesOutcome<T> => ({ ok: true, id, doc })),
               catchError((error: CorduroyError) => of<LeavesOutcome<T>>({ ok: false, id, error })),
-              tap(() => inProgress.delete(id)),
+              tap(() => {
+                inProgress.delete(id);
+                forgetUnlisted([id]);
+              }),
             ),
           concurrency,
         ),
