@@ -8,7 +8,8 @@ import { TestBed } from '@angular/core/testing';
 import type { Transport } from 'corduroy';
 import { databaseToken, deliverInZone, liveSignal, provideCorduroy } from 'corduroy/angular';
 import { memoryServer } from 'corduroy/testing';
-import { filter, firstValueFrom, take } from 'rxjs';
+import { Observable, filter, firstValueFrom, take } from 'rxjs';
+import type { Subscriber } from 'rxjs';
 import { component, render, testBed } from './helpers/angular.ts';
 
 interface Order {
@@ -95,4 +96,32 @@ describe('with zone.js', () => {
     });
     expect(inside).toBe(true);
   });
+
+  it.each(['next', 'error', 'complete'] as const)(
+    'deliverInZone subscribes and unsubscribes outside the zone, and passes %s on inside it',
+    (kind) => {
+      application();
+      const zone = TestBed.inject(NgZone);
+      const where: string[] = [];
+      const log = (event: string) => (): void => {
+        where.push(`${event} ${NgZone.isInAngularZone() ? 'inside' : 'outside'}`);
+      };
+      let source: Subscriber<number> | undefined;
+      const source$ = new Observable<number>((subscriber) => {
+        log('subscribe')();
+        source = subscriber;
+        return log('unsubscribe');
+      });
+      const subscription = zone.run(() =>
+        source$
+          .pipe(deliverInZone(zone))
+          .subscribe({ next: log('next'), error: log('error'), complete: log('complete') }),
+      );
+      zone.runOutsideAngular(() => source?.[kind](1));
+      zone.run(() => subscription.unsubscribe());
+      expect(where.sort()).toEqual(
+        ['subscribe outside', `${kind} inside`, 'unsubscribe outside'].sort(),
+      );
+    },
+  );
 });

@@ -232,6 +232,36 @@ describe('live queries', () => {
     await proxy.close();
   });
 
+  it.each([
+    ['asc', ['n']],
+    ['desc', ['n']],
+    ['asc', ['n', 'city']],
+    ['desc', ['n', 'city']],
+  ] as const)(
+    'insert a tie where the server sorts it: %s by an index of %j',
+    async (sort, fields) => {
+      const name = await createDatabase();
+      const db = new Couch(server.authenticatedUrl).use<Pick<Order, 'n' | 'city'>>(name);
+      await firstValueFrom(db.indexes.create({ fields: [...fields] }));
+      const ties = ['b', 'd', 'f'].map((_id, i) => ({ _id, n: 1, city: cities[i] as string }));
+      await firstValueFrom(db.save([...ties, { _id: 'last', n: 2, city: 'Oslo' }]));
+      const selector = { n: { $gt: 0 }, city: { $gt: null } };
+      const query = { selector, sort: [{ n: sort }] };
+      const found = last(db.find$(query));
+      await firstValueFrom(db.find$(query));
+      const added = ['a', 'c', 'e', 'g'].map((_id, i) => ({
+        _id,
+        n: 1,
+        city: cities[i] as string,
+      }));
+      for (const doc of added) await firstValueFrom(db.save(doc));
+      await firstValueFrom(db.find$(query).pipe(filter((docs) => docs.length === 8)));
+      const { docs } = await firstValueFrom(db.find({ ...query, limit: 99 }));
+      expect(found.value?.map(({ _id }) => _id)).toEqual(docs.map(({ _id }) => _id));
+      for (const subscription of subscriptions.splice(0)) subscription.unsubscribe();
+    },
+  );
+
   needs('purge')('follow the purges of their own Couch, which no feed reports', async () => {
     const { db, proxy } = await orders(10);
     const found = last(db.find$({ selector: { open: true }, sort: ['n'] }));
