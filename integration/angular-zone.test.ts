@@ -81,6 +81,34 @@ describe('with zone.js', () => {
     subscription.unsubscribe();
   });
 
+  it('the application stays unstable between two reads, of which the second starts a turn later', async () => {
+    const server = memoryServer({ databases: { orders: [{ _id: 'a', total: 1 }] } });
+    const log: string[] = [];
+    server.requests$.subscribe(({ path }) => {
+      if (path.endsWith('_all_docs')) log.push('read');
+    });
+    testBed(
+      provideZoneChangeDetection(),
+      provideCorduroy({ url: 'http://couch.test', transport: server.transport }),
+    );
+    const application$ = TestBed.inject(ApplicationRef);
+    const subscription = application$.isStable.subscribe((isStable) =>
+      log.push(isStable ? 'stable' : 'busy'),
+    );
+    // The document is read in the turn after the one in which the sequence was read.
+    const zone = TestBed.inject(NgZone);
+    zone.run(() =>
+      subscription.add(
+        TestBed.inject(ORDERS)
+          .doc$('a')
+          .subscribe(() => log.push('value')),
+      ),
+    );
+    await application$.whenStable();
+    subscription.unsubscribe();
+    expect(log).toEqual(['stable', 'busy', 'read', 'value', 'stable']);
+  });
+
   it('deliverInZone emits inside the zone', async () => {
     application();
     const zone = TestBed.inject(NgZone);
