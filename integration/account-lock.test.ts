@@ -148,7 +148,8 @@ describe('a locked account', () => {
     expect(waiting.status).toBe('waiting');
     expect(waiting.error).toBeInstanceOf(AccountLocked);
     guard.locked = false;
-    expect(await soon(feed.state$.pipe(filter(({ status }) => status === 'live')))).toBeDefined();
+    const live = await soon(feed.state$.pipe(filter(({ status }) => status === 'live')));
+    expect(live).toMatchObject({ status: 'live', connections: 1 });
   });
 
   it('is waited for by a live query', async () => {
@@ -160,8 +161,9 @@ describe('a locked account', () => {
     guard.locked = true;
     const live = { backoff: { maxDelay: 50 } };
     const couch = new Couch(guard.stub.url, { auth: user('right'), live });
-    const document = soon(couch.use('db').doc$('a'));
-    await pause(200);
+    const doc$ = couch.use('db').doc$('a');
+    const document = soon(doc$);
+    await soon(doc$.state$.pipe(filter(({ status }) => status === 'waiting')));
     guard.locked = false;
     expect(await document).toEqual({ _id: 'a' });
   });
@@ -170,24 +172,22 @@ describe('a locked account', () => {
     const guard = await startGuard();
     const couch = new Couch(guard.stub.url, { auth: user('right') });
     const errors: unknown[] = [];
-    const subscription = couch
-      .use('db')
-      .consume(() => undefined, {
-        name: 'c',
-        checkpoint: memoryCheckpoint('0'),
-        heartbeat: 100,
-        backoff: { maxDelay: 50 },
-      })
-      .subscribe({ error: (error: unknown) => errors.push(error) });
+    const consumer = couch.use('db').consume(() => undefined, {
+      name: 'c',
+      checkpoint: memoryCheckpoint('0'),
+      heartbeat: 100,
+      backoff: { maxDelay: 50 },
+    });
+    const subscription = consumer.subscribe({ error: (error: unknown) => errors.push(error) });
     cleanUps.push(() => subscription.unsubscribe());
-    await guard.stub.seen('/db');
+    const until = (status: FeedState['status']): Promise<FeedState> =>
+      soon(consumer.state$.pipe(filter((state) => state.status === status)));
+    await until('live');
     guard.locked = true;
-    await pause(300);
+    expect(await until('waiting')).toMatchObject({ error: { name: 'AccountLocked' } });
     guard.locked = false;
-    const before = guard.stub.requests.length;
-    await pause(300);
+    await until('live');
     expect(errors).toEqual([]);
-    expect(guard.stub.requests.length).toBeGreaterThan(before);
   });
 
   it('does not keep a session with an expired cookie from a new login after the lock', async () => {
@@ -384,8 +384,7 @@ describe('the identity of a database', () => {
     const errors: unknown[] = [];
     const subscription = consumed.subscribe({ error: (error: unknown) => errors.push(error) });
     cleanUps.push(() => subscription.unsubscribe());
-    await pause(600);
-    expect(count).toBeGreaterThan(3);
+    while (count < 6 && errors.length === 0) await new Promise(setImmediate);
     expect(errors).toEqual([]);
   });
 

@@ -364,29 +364,6 @@ describe('consume', () => {
     for (const { url } of proxy.requests.filter(isRead)) expect(url).toContain('limit=10');
   });
 
-  it('requests no more changes while a handler does not end', async () => {
-    const { db, proxy } = await throughProxy();
-    await write(db.name, 0, 50);
-    const begun = new Subject<void>();
-    const first = firstValueFrom(begun);
-    let count = 0;
-    const subscription = start(
-      db,
-      () => {
-        count++;
-        begun.next();
-        return NEVER;
-      },
-      { batchSize: 10, concurrency: 3 },
-    ).subscribe();
-    await first;
-    // 700 ms are more than two heartbeats.
-    await new Promise((resolve) => setTimeout(resolve, 700));
-    expect(count).toBe(3);
-    expect(proxy.requests.filter(isRead)).toHaveLength(1);
-    subscription.unsubscribe();
-  });
-
   it('errors when the database is deleted', async () => {
     const db = await database();
     await write(db.name, 0, 1);

@@ -90,7 +90,7 @@ describe('connections', () => {
     controller.abort();
     expect(await reading).toBe('aborted');
     await proxy.closed();
-    await new Promise((resolve) => setTimeout(resolve, 20));
+    while (upstreamOpen > 0) await new Promise(setImmediate);
     expect(upstreamOpen).toBe(0);
   });
 

@@ -5,7 +5,7 @@ import type { Auth, FeedOptions } from 'corduroy';
 import { undiciTransport } from 'corduroy/undici';
 import { filter, firstValueFrom, of, timeout, toArray } from 'rxjs';
 import type { Observable } from 'rxjs';
-import { type StubServer, startStub } from './helpers/stub-server.ts';
+import { type StubRequest, type StubServer, startStub } from './helpers/stub-server.ts';
 
 // The requests of feeds: their headers, their rate, and the size of their answers.
 
@@ -63,11 +63,11 @@ describe.each([
       const stub = await hasty();
       const couch = new Couch(stub.url, { transport: transport() });
       const subscription = couch.use('db').changes$({ since: 0, feed }).subscribe();
-      await pause(200);
+      const asked = (): StubRequest[] =>
+        stub.requests.filter(({ url }) => url.includes('_changes'));
+      while (asked().length < 3) await new Promise(setImmediate);
       subscription.unsubscribe();
-      const asked = stub.requests.filter(({ url }) => url.includes('_changes'));
-      expect(asked.length).toBeGreaterThan(0);
-      for (const { headers } of asked) expect(headers['accept-encoding']).toBe('identity');
+      for (const { headers } of asked()) expect(headers['accept-encoding']).toBe('identity');
     },
   );
 });

@@ -1,8 +1,9 @@
 import { afterAll, describe, expect, it } from '@jest/globals';
 import { Couch } from 'corduroy';
 import type { Database, LiveQuery } from 'corduroy';
-import { filter, firstValueFrom, map, merge, take, tap } from 'rxjs';
+import { filter, firstValueFrom, map, tap } from 'rxjs';
 import type { Observable, Subscription } from 'rxjs';
+import { isDeepStrictEqual as equal } from 'node:util';
 import { startFaultyProxy } from './helpers/faulty-proxy.ts';
 import { createDatabase, needs, rawFetch, server } from './helpers/server.ts';
 
@@ -175,10 +176,14 @@ describe('live queries', () => {
     const seen = firstValueFrom(db.doc$('o00007-last').pipe(filter((doc) => doc !== null)));
     await firstValueFrom(direct.save(marker));
     await seen;
-    // Waits for the reads that the last changes caused.
-    const present = merge(...queries.map(([stream]) => stream)).pipe(take(10));
-    await firstValueFrom(present);
-    await new Promise((resolve) => setTimeout(resolve, 1500));
+    // The last changes may have caused reads that are under way.
+    const isCurrent = async ([kept, fresh]: (typeof live)[number]): Promise<boolean> =>
+      equal(
+        plain(kept.value as object[]),
+        plain((await firstValueFrom(fresh(direct))) as object[]),
+      );
+    const deadline = Date.now() + 20_000;
+    while (Date.now() < deadline && !(await Promise.all(live.map(isCurrent))).every(Boolean));
 
     for (const [id, { value }] of documents) {
       const [fresh] = await firstValueFrom(direct.get([id]));

@@ -332,7 +332,7 @@ describe('attachments in a merge', () => {
     await firstValueFrom(
       db.upsert('u', (doc) => {
         const { a, ...rest } = doc?._attachments ?? {};
-        expect(a).toBeDefined();
+        expect(a).toMatchObject({ content_type: 'text/plain', stub: true });
         return { ...doc, _attachments: rest };
       }),
     );

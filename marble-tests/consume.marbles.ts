@@ -75,6 +75,23 @@ describe('consume', () => {
   );
 
   it(
+    'requests no more changes while a handler does not end',
+    marbles(({ expectObservable, flush }, scheduler) => {
+      const { db, requests } = database(50);
+      const started: string[] = [];
+      const handler = (change: Change): unknown => {
+        started.push(`${number(change)}@${scheduler.now()}`);
+        return NEVER;
+      };
+      const slow = { ...options, batchSize: 10, concurrency: 3, checkpoint: memoryCheckpoint() };
+      expectObservable(db.consume(handler, slow), '3600s !').toBe('-');
+      flush();
+      expect(started).toEqual(['1@0', '2@0', '3@0']);
+      expect(requests).toEqual(['longpoll@0']);
+    }),
+  );
+
+  it(
     'retries a failed handler with backoff, and then errors with its error',
     marbles(({ expectObservable, flush }, scheduler) => {
       const { db } = database(1);

@@ -98,17 +98,20 @@ describe('replication', () => {
 
   it('continuous, and cancel', async () => {
     const source = await filled();
-    const target = await emptyDatabase<Letter>();
+    const [target, other] = [await emptyDatabase<Letter>(), await emptyDatabase<Letter>()];
     const begun = await value(source.push(target, { continuous: true }));
     expect(begun.localId).toEqual(expect.any(String));
+    await value(source.push(other, { continuous: true }));
     await untilCount(target, 5);
     await value(source.save({ _id: 'letter-5', n: 5 }));
     await untilCount(target, 6);
     const ended = await value(source.push(target, { continuous: true, cancel: true }));
     expect(ended.ok).toBe(true);
     await value(source.save({ _id: 'letter-6', n: 6 }));
-    await new Promise((resolve) => setTimeout(resolve, 1_000));
+    // The replication that goes on shows that the cancelled one had its time.
+    await untilCount(other, 7);
     expect(await count(target)).toBe(6);
+    await value(source.push(other, { continuous: true, cancel: true }));
   }, 60_000);
 
   needs('active-tasks')(

@@ -3,6 +3,7 @@ import { BadRequest, Couch } from 'corduroy';
 import type { Database, View } from 'corduroy';
 import { server } from '../helpers/server.ts';
 import { startFaultyProxy } from '../helpers/faulty-proxy.ts';
+import type { SeenRequest } from '../helpers/faulty-proxy.ts';
 import { emptyDatabase, waitFor, failure, look, unlessEmbedded, value } from './steps.ts';
 
 interface Item {
@@ -91,41 +92,46 @@ describe('query', () => {
     expect((await value(query)).length).toBe(12);
   });
 
-  it.each([0, 2, 5, 10, 20, 40, 80])(
-    'unsubscribed from after %d ms leaves nothing behind',
-    async (milliseconds) => {
-      const subscription = db.query(MAP).subscribe();
-      await new Promise((resolve) => setTimeout(resolve, milliseconds));
-      subscription.unsubscribe();
-      // The answer to a write that was under way may still come.
-      await new Promise((resolve) => setTimeout(resolve, 200));
-    },
-  );
+  const isTemporary = ({ url }: SeenRequest): boolean => url.includes('corduroy-temporary');
+
+  it('unsubscribed from at once sends nothing', async () => {
+    const proxy = await startFaultyProxy(server.url);
+    const own = new Couch(proxy.url, { auth: [server.username, server.password] }).use(db.name);
+    own.query(MAP).subscribe().unsubscribe();
+    // A request that follows overtakes none.
+    expect(await value(own.query(MAP))).toHaveLength(12);
+    await proxy.close();
+    const sent = proxy.requests.filter(isTemporary).map(({ method }) => method);
+    expect(sent).toEqual(['PUT', 'GET', 'DELETE']);
+  });
 
   it.each(['PUT', 'GET', 'DELETE'])(
     'unsubscribed from while its %s is under way leaves nothing behind',
-    async (method) => {
+    async (name) => {
       const proxy = await startFaultyProxy(server.url);
-      const slow = new Couch(proxy.url, { auth: [server.username, server.password] });
-      const arrived = (): boolean =>
-        proxy.requests.some(
-          (request) => request.method === method && request.url.includes('corduroy-temporary'),
-        );
-      proxy.delay(150, {
-        match: (request) => request.method === method && request.url.includes('corduroy-temporary'),
-        times: 1,
-      });
-      const subscription = slow.use(db.name).query(MAP).subscribe();
-      await waitFor(async () => arrived() || undefined, `a ${method} at the proxy`, 50);
+      const own = new Couch(proxy.url, { auth: [server.username, server.password] }).use(db.name);
+      const isPart = (request: SeenRequest): boolean =>
+        request.method === name && isTemporary(request);
+      proxy.stall(isPart);
+      const underWay = proxy.nextRequest(isPart);
+      const removal = proxy.nextRequest(
+        (request) => request.method === 'DELETE' && isTemporary(request),
+      );
+      const values: unknown[] = [];
+      const subscription = own.query(MAP).subscribe((view) => values.push(view));
+      await underWay;
       subscription.unsubscribe();
-      await new Promise((resolve) => setTimeout(resolve, 400));
+      proxy.resume();
+      await removal;
       const left = await waitFor(
         async () => ((await designs()).length === 0 ? 'nothing' : undefined),
         'the removal of the temporary design document',
         20,
       ).catch(designs);
       await proxy.close();
-      expect(left).toBe('nothing');
+      expect([left, values]).toEqual(['nothing', []]);
+      const sent = proxy.requests.filter(isTemporary).map(({ method }) => method);
+      expect(sent.filter((method) => method !== 'GET')).toEqual(['PUT', 'DELETE']);
     },
   );
 });
