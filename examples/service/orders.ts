@@ -1,7 +1,6 @@
-import { isTombstone, resolveConflicts } from 'corduroy';
-import type { Change, Couch, Database, Document } from 'corduroy';
-import { Subject, catchError, defer, map, merge, scan, shareReplay } from 'rxjs';
-import type { Observable } from 'rxjs';
+import type { Consumer, Database, Document, LiveDocument, LiveEdit, LiveQuery } from 'corduroy';
+import { map } from 'rxjs';
+import type { Observable, ObservableInput } from 'rxjs';
 
 /** An order of a shop. */
 export interface Order {
@@ -11,60 +10,60 @@ export interface Order {
   note?: string;
 }
 
-type StoredOrder = Document<Order>;
-type OrdersById = ReadonlyMap<string, StoredOrder>;
-
-/** Provides the orders of a shop to its pages. */
+/** The orders of a shop: what its pages show, and its printer of receipts. */
 export class Orders {
-  /** Emits the open orders, and emits again when an order is added, changed or deleted. */
-  readonly open$: Observable<readonly StoredOrder[]>;
-  /** Emits whether the orders are up to date: false while the connection is down. */
-  readonly live$: Observable<boolean>;
+  /** The list: emits the open orders, and emits again when one is added, changed or paid. */
+  readonly open$: LiveQuery<readonly LiveDocument<Order>[]>;
+  /** Emits the ids of the orders that change, at most every 100 ms. */
+  readonly changed$: Observable<readonly string[]>;
   readonly #db: Database<Order>;
-  readonly #edits$ = new Subject<StoredOrder>();
 
-  constructor(couch: Couch) {
-    this.#db = couch.use<Order>('orders');
-    const feed = this.#db.changes$({ since: 0, includeDocs: true, latency: 50 });
-    const changes = feed.pipe(
-      map((batch) => (orders: OrdersById) => batch.changes.reduce(applyChange, orders)),
-    );
-    const edits = this.#edits$.pipe(
-      map((order) => (orders: OrdersById) => setOrder(orders, order)),
-    );
-    this.open$ = merge(changes, edits).pipe(
-      scan((orders, change) => change(orders), new Map() as OrdersById),
-      map((orders) => [...orders.values()].filter(({ status }) => status === 'open')),
-      shareReplay({ bufferSize: 1, refCount: true }),
-    );
-    this.live$ = feed.state$.pipe(map(({ status }) => status === 'live'));
+  constructor(db: Database<Order>) {
+    this.#db = db;
+    this.open$ = db.find$({ selector: { status: 'open' } });
+    this.changed$ = db
+      .changes$({ latency: 100 })
+      .pipe(map(({ changes }) => changes.map(({ id }) => id)));
+  }
+
+  /** Emits the total of an order, and completes. Errors with `NotFound` if there is no such order. */
+  total(id: string): Observable<number> {
+    return this.#db.get(id).pipe(map(({ total }) => total));
+  }
+
+  /** The detail page: emits an order, and emits again when it changes. Null means missing or deleted. */
+  order$(id: string): LiveQuery<LiveDocument<Order> | null> {
+    return this.#db.doc$(id);
+  }
+
+  /** The editor: shows an edit at once, and saves it when no edit has followed for 300 ms. */
+  edit(id: string): LiveEdit<Order> {
+    return this.#db.edit$(id, { debounce: 300 });
+  }
+
+  /** Adds an order. Errors with `Conflict` if another order has its id. */
+  add(order: Readonly<Order & { _id: string }>): Observable<unknown> {
+    return this.#db.save(order);
+  }
+
+  /** Marks an order as paid, and keeps what others change meanwhile. Emits null if it is missing. */
+  pay(id: string): Observable<Document<Order> | null> {
+    return this.#db.upsert(id, (order) => order && { ...order, status: 'paid' });
+  }
+
+  /** Deletes an order. Emits null. */
+  cancel(id: string): Observable<Document<Order> | null> {
+    return this.#db.upsert(id, (order) => order && { ...order, _deleted: true });
   }
 
   /**
-   * Marks an order as paid, and keeps concurrent changes of other users. `open$` emits the change at
-   * once, and emits the former order again if the server refuses the payment.
+   * Prints a receipt for each order that is paid, also after a restart: CouchDB stores the place.
+   * `print` runs again if it fails.
    */
-  pay(order: StoredOrder): Observable<unknown> {
-    return defer(() => {
-      const paid: StoredOrder = { ...order, status: 'paid' };
-      this.#edits$.next(paid);
-      return this.#db.save(paid).pipe(
-        resolveConflicts<Order>((_mine, theirs) => theirs && { ...theirs, status: 'paid' }),
-        map(() => 'paid'),
-        catchError((error: unknown) => {
-          this.#edits$.next(order);
-          throw error;
-        }),
-      );
-    });
+  printReceipts(print: (order: Document<Order>) => ObservableInput<unknown>): Consumer<Order> {
+    return this.#db.consume(
+      ({ doc }) => (doc && 'status' in doc && doc.status === 'paid' ? print(doc) : null),
+      { name: 'receipts', since: 0, includeDocs: true },
+    );
   }
-}
-
-function applyChange(orders: OrdersById, { id, doc }: Change<Order>): OrdersById {
-  if (doc && !isTombstone(doc)) return setOrder(orders, doc);
-  return new Map([...orders].filter(([other]) => other !== id));
-}
-
-function setOrder(orders: OrdersById, order: StoredOrder): OrdersById {
-  return new Map(orders).set(order._id, order);
 }
