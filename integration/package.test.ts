@@ -4,12 +4,10 @@ import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals';
 import { build } from 'esbuild';
 import { execFile } from 'node:child_process';
 import { existsSync } from 'node:fs';
-import { cp, mkdir, mkdtemp, readFile, readdir, realpath, rm, symlink } from 'node:fs/promises';
+import { readFile, readdir } from 'node:fs/promises';
 import { SourceMap } from 'node:module';
 import type { SourceMapPayload } from 'node:module';
-import { tmpdir } from 'node:os';
-import { basename, dirname, join, resolve } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { dirname, join, resolve } from 'node:path';
 import { promisify } from 'node:util';
 import * as angular from '../src/angular/index.ts';
 import * as tabs from '../src/changes/cross-tab.ts';
@@ -22,36 +20,22 @@ import * as testing from '../src/testing/index.ts';
 import * as undici from '../src/undici.ts';
 import { startLanguageServer } from './helpers/language-server.ts';
 import type { LanguageServer } from './helpers/language-server.ts';
+import { install, pack } from './helpers/packed.ts';
+import type { Packed } from './helpers/packed.ts';
 
 // The package as npm packs it, in a project that has installed it.
 
 jest.setTimeout(120_000);
 
-const root = fileURLToPath(new URL('../', import.meta.url));
 const run = promisify(execFile);
 
-let folder: string;
+let packed: Packed;
 /** A project with all dependencies of the package. */
 let project: string;
 let installed: string;
-let files: readonly string[];
 
 beforeAll(async () => {
-  folder = await realpath(await mkdtemp(join(tmpdir(), 'corduroy-package-')));
-  // The package is built in a copy, because other tests use the build in the project's folder.
-  const copy = join(folder, 'copy');
-  const ignored = new Set(['node_modules', 'dist', '.git', '.angular', 'coverage']);
-  await cp(root, copy, { recursive: true, filter: (path) => !ignored.has(basename(path)) });
-  await symlink(join(root, 'node_modules'), join(copy, 'node_modules'), 'junction');
-  const npm = process.env['npm_execpath'];
-  const [command, first] = npm === undefined ? ['npm', []] : [process.execPath, [npm]];
-  const { stdout } = await run(command, [...first, 'pack', '--json', '--silent'], {
-    cwd: copy,
-    shell: process.platform === 'win32' && npm === undefined,
-  });
-  const [packed] = JSON.parse(stdout) as [{ filename: string; files: { path: string }[] }];
-  files = packed.files.map(({ path }) => path);
-  await run('tar', ['-xzf', packed.filename], { cwd: copy });
+  packed = await pack();
   const modules = [
     'rxjs',
     'rxjs-for-await',
@@ -62,25 +46,11 @@ beforeAll(async () => {
     '@angular',
     '@opentelemetry',
   ];
-  project = await install('project', join(copy, 'package'), modules);
+  project = join(packed.folder, 'project');
+  await install(project, packed.unpacked, modules);
   installed = join(project, 'node_modules', 'corduroy');
 });
-afterAll(() => rm(folder, { recursive: true, force: true }));
-
-/** Makes a project that has the package and these modules. */
-async function install(name: string, from: string, modules: readonly string[]): Promise<string> {
-  const path = join(folder, name);
-  await mkdir(join(path, 'node_modules'), { recursive: true });
-  await cp(from, join(path, 'node_modules', 'corduroy'), { recursive: true });
-  for (const module of modules) {
-    await symlink(
-      join(root, 'node_modules', module),
-      join(path, 'node_modules', module),
-      'junction',
-    );
-  }
-  return path;
-}
+afterAll(() => packed.remove());
 
 /** Runs a module in a new process, and returns what it prints, decoded from JSON. */
 async function runIn(cwd: string, code: string, ...options: string[]): Promise<unknown> {
@@ -101,8 +71,8 @@ const entryPoints: Readonly<Record<string, object>> = {
 
 describe('the package', () => {
   it('has at most 150 files, all below dist and docs apart from five', () => {
-    expect(files.length).toBeLessThanOrEqual(150);
-    const others = files.filter((path) => !/^(?:dist|docs)\//.test(path));
+    expect(packed.files.length).toBeLessThanOrEqual(150);
+    const others = packed.files.filter((path) => !/^(?:dist|docs)\//.test(path));
     expect(others.sort()).toEqual([
       'CHANGELOG.md',
       'CONTRIBUTING.md',
@@ -180,7 +150,8 @@ describe('the package', () => {
     ['mime', "new Couch('http://127.0.0.1:1').use('a').putAttachment({ _id: 'a' }, 'x', 'a.x')"],
   ])('errors with a ConnectionError if %s is not installed', async (missing, request) => {
     const others = ['rxjs', 'rxjs-for-await', 'tslib', 'got', 'mime'].filter((x) => x !== missing);
-    const cwd = await install(`without-${missing}`, installed, others);
+    const cwd = join(packed.folder, `without-${missing}`);
+    await install(cwd, installed, others);
     const code = `
       import { Couch, ConnectionError } from 'corduroy';
       import { firstValueFrom } from 'rxjs';
@@ -207,7 +178,7 @@ async function importedAtStart(entry: string): Promise<readonly string[]> {
     format: 'esm',
     platform: 'node',
     packages: 'external',
-    outdir: folder,
+    outdir: packed.folder,
     metafile: true,
     write: false,
   });

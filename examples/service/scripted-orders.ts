@@ -1,4 +1,4 @@
-import type { Document } from 'corduroy';
+import type { Document, Draft } from 'corduroy';
 import { status } from 'corduroy/testing';
 import type { MarbleHelpers } from 'corduroy/testing';
 import { Subject, map, timer } from 'rxjs';
@@ -29,7 +29,7 @@ export function scriptOrders({ server, cold }: Pick<MarbleHelpers, 'server' | 'c
   server.on('PUT /orders/:id', ({ id }, { body }) =>
     timer(20).pipe(
       map(() => {
-        const { _rev = '0-x', ...order } = body as Document<Order> & { _deleted?: boolean };
+        const { _rev = '0-x', ...order } = body as Draft<Order>;
         if ((stored.get(id)?._rev ?? '0-x') !== _rev) return status(409);
         const rev = `${Number.parseInt(_rev, 10) + 1}-x`;
         const written = { ...order, _id: id, _rev: rev };
