@@ -31,6 +31,7 @@ const RUNNERS: readonly Runner[] = [
 ];
 
 interface Manifest {
+  readonly scripts: { readonly test: string };
   readonly dependencies: Readonly<Record<string, string>>;
   readonly devDependencies: Readonly<Record<string, string>>;
 }
@@ -103,5 +104,17 @@ describe.each(RUNNERS)('the project for $name', ({ name, tests, passed }) => {
       (await readText(examples, one, 'orders.test.ts')).split('the same for each test runner.')[1];
     expect(await testsOf(name)).toMatch(/leave the list when they are paid/);
     expect(await testsOf(name)).toBe(await testsOf('jest'));
+  });
+});
+
+describe('the guide', () => {
+  it('has the configuration of Jest, and the commands of each runner', async () => {
+    const guide = await readText(root, 'docs/guide/14-testing.md');
+    const [, configuration = ''] = /```json\n([^]*?)```/.exec(guide) ?? [];
+    expect(await readManifest(examples, 'jest')).toMatchObject(JSON.parse(configuration) as object);
+    for (const { name } of RUNNERS) {
+      const { scripts } = await readManifest(examples, name);
+      expect(guide).toContain(`\`${scripts.test}\``);
+    }
   });
 });

@@ -20,6 +20,7 @@ const program = flush(
   await all([
     'examples/service/orders.ts',
     'examples/service/orders.tests.ts',
+    'examples/testing/angular/orders.test.ts',
     'examples/testing/guide.marbles.ts',
     'examples/testing/service.marbles.ts',
   ]),

@@ -8,12 +8,15 @@ import {
   Subject,
   catchError,
   filter,
+  firstValueFrom,
+  lastValueFrom,
   map,
   merge,
   of,
   sample,
   scan,
   switchMap,
+  timeout,
   timer,
 } from 'rxjs';
 import { Orders } from '../service/orders.ts';
@@ -182,4 +185,13 @@ describe('the orders of a shop', () => {
       expectObservable(writes$.pipe(sample(hot('1s x'))), '1100ms !').toBe('1s n', { n: 3 });
     }),
   );
+
+  it('can be paid in real time', async () => {
+    const server = memoryServer({ databases: { orders: [ann] } });
+    const orders = new Orders(server.couch().use('orders'));
+
+    await lastValueFrom(orders.pay('ann'));
+    const page$ = orders.order$('ann').pipe(map((order) => order?.status));
+    expect(await firstValueFrom(page$.pipe(timeout(1000)))).toBe('paid');
+  });
 });
