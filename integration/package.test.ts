@@ -50,7 +50,7 @@ beforeAll(async () => {
   await install(project, packed.unpacked, modules);
   installed = join(project, 'node_modules', 'corduroy');
 });
-afterAll(() => packed.remove());
+afterAll(() => packed?.remove());
 
 /** Runs a module in a new process, and returns what it prints, decoded from JSON. */
 async function runIn(cwd: string, code: string, ...options: string[]): Promise<unknown> {

@@ -44,7 +44,7 @@ let packed: Packed;
 beforeAll(async () => {
   packed = await pack();
 });
-afterAll(() => packed.remove());
+afterAll(() => packed?.remove());
 
 /** Copies a project, and installs what its manifest lists, with the packed package. */
 async function installProject(name: string, folder = name): Promise<string> {

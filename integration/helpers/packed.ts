@@ -20,9 +20,20 @@ export interface Packed {
   remove(): Promise<void>;
 }
 
-/** Packs the package in a copy of the project, because other tests use the build in its folder. */
+/** Packs the package in a temporary folder. */
 export async function pack(): Promise<Packed> {
   const folder = await realpath(await mkdtemp(join(tmpdir(), 'corduroy-package-')));
+  const remove = (): Promise<void> => rm(folder, { recursive: true, force: true });
+  try {
+    return { folder, ...(await packInto(folder)), remove };
+  } catch (error) {
+    await remove();
+    throw error;
+  }
+}
+
+/** Packs in a copy of the project, because other tests use the build in the project's folder. */
+async function packInto(folder: string): Promise<Pick<Packed, 'unpacked' | 'files'>> {
   const copy = join(folder, 'copy');
   const ignored = new Set(['node_modules', 'dist', '.git', '.angular', 'coverage']);
   await cp(root, copy, { recursive: true, filter: (path) => !ignored.has(basename(path)) });
@@ -30,12 +41,7 @@ export async function pack(): Promise<Packed> {
   const { stdout } = await npm(copy, 'pack', '--json', '--silent');
   const [packed] = JSON.parse(stdout) as [{ filename: string; files: { path: string }[] }];
   await run('tar', ['-xzf', packed.filename], { cwd: copy });
-  return {
-    folder,
-    unpacked: join(copy, 'package'),
-    files: packed.files.map(({ path }) => path),
-    remove: () => rm(folder, { recursive: true, force: true }),
-  };
+  return { unpacked: join(copy, 'package'), files: packed.files.map(({ path }) => path) };
 }
 
 /** Runs npm in a folder. Rejects if it fails, or after a minute: the error has the output. */
