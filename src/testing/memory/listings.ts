@@ -211,5 +211,8 @@ function choose(
   );
   const [first] = selected;
   const inDirection = descending ? reversed(all) : all;
-  return { before: first === undefined ? all.length : inDirection.indexOf(first), selected };
+  if (first !== undefined) return { before: inDirection.indexOf(first), selected };
+  // Without a row, CouchDB counts those before the last key.
+  const { before } = selectRows(all, { ...options, startKey: ordered.at(-1), endKey: NO_KEY });
+  return { before, selected };
 }
