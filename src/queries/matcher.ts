@@ -1,6 +1,6 @@
 import type { AnyFields } from '../model/document.ts';
 import { MISSING, UNREACHABLE, isPlainObject, readSteps, stepsOf, typeOf } from './fields.ts';
-import { CAREFUL, DECIDED, isWhole } from './platform.ts';
+import { CAREFUL, isWhole } from './platform.ts';
 import type { Platform } from './platform.ts';
 import { all, any, every, neverMatches, not, some, undecided } from './verdict.ts';
 import type { Matcher, Verdict } from './verdict.ts';
@@ -10,12 +10,14 @@ import type { Matcher, Verdict } from './verdict.ts';
  *
  * It moves negations inwards, as CouchDB does: a condition on a missing field fails, negated or not.
  *
- * @param decides - Whether JavaScript decides what depends on the libraries of the server, and an empty
- * combination matches every document, as in the filters of feeds.
+ * @param platform - How strings are compared. Default: as CouchDB surely does, else undecided.
  */
-export function compileSelector(selector: object, decides = false): (doc: AnyFields) => Verdict {
-  if (!decides && isBareEmpty(selector)) return neverMatches;
-  return compile(decides ? DECIDED : CAREFUL, selector, [], false, true);
+export function compileSelector(
+  selector: object,
+  platform: Platform = CAREFUL,
+): (doc: AnyFields) => Verdict {
+  if (platform.refusesEmpty && isBareEmpty(selector)) return neverMatches;
+  return compile(platform, selector, [], false, true);
 }
 
 /**

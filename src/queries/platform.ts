@@ -1,13 +1,14 @@
-import { collate, compareJson } from '../model/collation.ts';
-import { byId } from '../model/document.ts';
+import { compareJson } from '../model/collation.ts';
 import { isAscii } from '../model/json.ts';
 import type { Verdict } from './verdict.ts';
 
-/** What depends on the libraries of the server: the collation (ICU), and regular expressions (PCRE). */
+/** The rules that depend on the libraries of the server: the collation (ICU), and regular expressions (PCRE). */
 export interface Platform {
   readonly compare: (a: unknown, b: unknown, byBytes: boolean) => number | undefined;
   readonly beginsWith: (value: string, prefix: string) => Verdict;
   readonly expression: (source: string) => RegExp | undefined;
+  /** Whether a selector that is nothing but an empty combination matches nothing, as in `_find`. */
+  readonly refusesEmpty: boolean;
 }
 
 /** Leaves to CouchDB what its libraries may decide in another way. */
@@ -18,14 +19,7 @@ export const CAREFUL: Platform = {
   // Only syntax with the same meaning in JavaScript and in PCRE.
   expression: (source) =>
     /^\^?[\w \-,:;@#/=~%&'"!<>]*$/.test(source) ? new RegExp(source) : undefined,
-};
-
-/** Decides everything with the libraries of JavaScript. */
-export const DECIDED: Platform = {
-  compare: (a, b, byBytes) =>
-    byBytes && typeof a === 'string' && typeof b === 'string' ? byId(a, b) : collate(a, b),
-  beginsWith: (value, prefix) => value.startsWith(prefix),
-  expression: (source) => new RegExp(source),
+  refusesEmpty: true,
 };
 
 /** Tells whether CouchDB reads a number as an integer. JSON writes an exponent from 1e21 on. */

@@ -9,7 +9,7 @@ import type { Reply } from './reply.ts';
 import { Route, requestLine, requestLog } from './route.ts';
 import type { Answer, Answering, ColdObservable, ServerRequest } from './route.ts';
 
-/** What the two test servers have in common: their requests, scripted answers, and failures. */
+/** The common parts of the two test servers: their requests, scripted answers, and failures. */
 export abstract class TestServer {
   /** A transport that reaches this server, for `new Couch(url, { transport })`. */
   readonly transport: Transport;

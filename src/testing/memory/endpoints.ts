@@ -17,7 +17,7 @@ import { partitionReply } from './partitions.ts';
 import type { MemoryRequest } from './request.ts';
 import { protectPassword, requireAccess, requireSecurity } from './users.ts';
 
-/** What the endpoints of a database need of their server. */
+/** The parts of the server that the endpoints of a database need. */
 export interface Scope {
   readonly scheduler: SchedulerLike;
   /** The time from the response of a write to its change, in milliseconds. */

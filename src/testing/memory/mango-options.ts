@@ -120,8 +120,11 @@ const selector: Check = (value) => {
   return value;
 };
 
+/** The requests whose options are checked. `definition` is the definition of an index. */
+type RequestKind = 'find' | 'index' | 'definition' | 'bulkDelete';
+
 /** The options of each request, in the order in which CouchDB checks them. */
-const OPTIONS = {
+const OPTIONS: Readonly<Record<RequestKind, Readonly<Record<string, Option>>>> = {
   find: {
     selector: { check: selector, required: true },
     use_index: { check: useIndex },
@@ -155,7 +158,7 @@ const OPTIONS = {
     docids: { check: ids, required: true },
     w: { check: whole(1) },
   },
-} satisfies Record<string, Record<string, Option>>;
+};
 
 function indexType(value: unknown, field: string): unknown {
   const type = text(value, field);
@@ -166,12 +169,9 @@ function indexType(value: unknown, field: string): unknown {
 }
 
 /** Returns the options of a request. Throws a `Refusal` for the first that CouchDB refuses. */
-export function validated(
-  body: unknown,
-  request: keyof typeof OPTIONS,
-): Readonly<Record<string, unknown>> {
+export function validated(body: unknown, request: RequestKind): Readonly<Record<string, unknown>> {
   if (!isRecord(body)) throw badRequest('Request body must be a JSON object');
-  const known: Readonly<Record<string, Option>> = OPTIONS[request];
+  const known = OPTIONS[request];
   const result: Record<string, unknown> = {};
   for (const [option, { check, required }] of Object.entries(known)) {
     if (Object.hasOwn(body, option)) result[option] = check(body[option], option);

@@ -4,7 +4,7 @@ import type { Content, Revision, RevisionTree } from './revision-tree.ts';
 import { generationOf, hashOf } from './revision-tree.ts';
 import { toBase64 } from './revision-hash.ts';
 
-/** What a read adds to a document. */
+/** The options of a read: what it adds to the document. */
 export interface ReadOptions {
   readonly revs?: boolean;
   readonly revsInfo?: boolean;

@@ -44,7 +44,7 @@ interface Root {
 }
 
 /**
- * What an added revision became: the continuation of a leaf, a new branch, one with more ancestors than before,
+ * The place of an added revision: the continuation of a leaf, a new branch, one with more ancestors than before,
  * or a known revision.
  */
 export type Added = 'leaf' | 'branch' | 'longer' | 'known';
@@ -135,7 +135,7 @@ export class RevisionTree {
     this.#rebuild(leaves.map((one) => ({ ...one, history: one.history.slice(0, limit) })));
   }
 
-  /** Makes the trees anew from the histories of leaves, those with the oldest ancestors first. */
+  /** Makes the trees again from the histories of leaves, those with the oldest ancestors first. */
   #rebuild(leaves: readonly Revision[]): void {
     const contents = new Map<string, Content>();
     for (const { rev, node } of this.#paths())

@@ -88,7 +88,7 @@ export class MemoryUsers {
     const user = this.#find(name);
     if (user === undefined) {
       if (this.hasAdmins) throw refusal;
-      // In an admin party nobody is known, and everybody is an admin.
+      // In an admin party everybody is an admin.
       return { name, roles: ['_admin'] };
     }
     if (user['derived_key'] !== deriveKey(password, String(user['salt']))) throw refusal;
