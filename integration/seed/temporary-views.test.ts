@@ -3,7 +3,7 @@ import { BadRequest, Couch } from 'corduroy';
 import type { Database, View } from 'corduroy';
 import { server } from '../helpers/server.ts';
 import { startFaultyProxy } from '../helpers/faulty-proxy.ts';
-import type { SeenRequest } from '../helpers/faulty-proxy.ts';
+import type { FaultyProxy, SeenRequest } from '../helpers/faulty-proxy.ts';
 import { emptyDatabase, waitFor, failure, look, unlessEmbedded, value } from './steps.ts';
 
 interface Item {
@@ -28,7 +28,9 @@ const designs = async (): Promise<string[]> => {
 
 describe('query', () => {
   // Whatever it was, no design document is left of it.
+  const proxies: FaultyProxy[] = [];
   afterEach(async () => {
+    await Promise.all(proxies.splice(0).map((proxy) => proxy.close()));
     await waitFor(
       async () => ((await designs()).length === 0 ? true : undefined),
       'the removal of the temporary design document',
@@ -92,15 +94,20 @@ describe('query', () => {
     expect((await value(query)).length).toBe(12);
   });
 
+  /** The database behind a proxy. */
+  async function proxied(): Promise<{ own: Database<Item>; proxy: FaultyProxy }> {
+    const proxy = await startFaultyProxy(server.url);
+    proxies.push(proxy);
+    const couch = new Couch(proxy.url, { auth: [server.username, server.password] });
+    return { own: couch.use<Item>(db.name), proxy };
+  }
   const isTemporary = ({ url }: SeenRequest): boolean => url.includes('corduroy-temporary');
 
   it('unsubscribed from at once sends nothing', async () => {
-    const proxy = await startFaultyProxy(server.url);
-    const own = new Couch(proxy.url, { auth: [server.username, server.password] }).use(db.name);
+    const { own, proxy } = await proxied();
     own.query(MAP).subscribe().unsubscribe();
     // A request that follows overtakes none.
     expect(await value(own.query(MAP))).toHaveLength(12);
-    await proxy.close();
     const sent = proxy.requests.filter(isTemporary).map(({ method }) => method);
     expect(sent).toEqual(['PUT', 'GET', 'DELETE']);
   });
@@ -108,8 +115,7 @@ describe('query', () => {
   it.each(['PUT', 'GET', 'DELETE'])(
     'unsubscribed from while its %s is under way leaves nothing behind',
     async (name) => {
-      const proxy = await startFaultyProxy(server.url);
-      const own = new Couch(proxy.url, { auth: [server.username, server.password] }).use(db.name);
+      const { own, proxy } = await proxied();
       const isPart = (request: SeenRequest): boolean =>
         request.method === name && isTemporary(request);
       proxy.stall(isPart);
@@ -128,7 +134,6 @@ describe('query', () => {
         'the removal of the temporary design document',
         20,
       ).catch(designs);
-      await proxy.close();
       expect([left, values]).toEqual(['nothing', []]);
       const sent = proxy.requests.filter(isTemporary).map(({ method }) => method);
       expect(sent.filter((method) => method !== 'GET')).toEqual(['PUT', 'DELETE']);
