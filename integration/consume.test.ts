@@ -512,7 +512,7 @@ describe('a feed with a checkpoint in the database', () => {
         ),
       );
       if (way === 'refuses') {
-        await Promise.race([done, new Promise((resolve) => setTimeout(resolve, 100))]);
+        await firstValueFrom(feed.state$.pipe(filter(({ status }) => status === 'waiting')));
         await proxy.accept();
       }
       await done;

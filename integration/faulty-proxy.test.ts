@@ -43,13 +43,19 @@ const get = async (path: string): Promise<string> => (await fetch(`${proxy.url}$
 /**
  * Sends a request over a socket. Returns every byte of the response, and whether it ended cleanly.
  */
-async function raw(path: string): Promise<{ text: string; error?: string }> {
+async function raw(
+  path: string,
+  began: () => void = () => {},
+): Promise<{ text: string; error?: string }> {
   const { port } = new URL(proxy.url);
   const socket = connect(Number(port), '127.0.0.1');
   socket.write(`GET ${path} HTTP/1.1\r\nHost: x\r\n\r\n`);
   let text = '';
   let failure: NodeJS.ErrnoException | undefined;
-  socket.on('data', (chunk) => (text += chunk.toString()));
+  socket.on('data', (chunk) => {
+    text += chunk.toString();
+    began();
+  });
   socket.on('error', (error) => (failure = error));
   await new Promise((resolve) => socket.on('close', resolve));
   return { text, ...(failure?.code && { error: failure.code }) };
@@ -95,9 +101,10 @@ describe('connections', () => {
   });
 
   it.each(['cut', 'reset', 'halfClose'] as const)('break on %s', async (fault) => {
-    const feed = raw('/feed');
-    await proxy.nextRequest();
-    await new Promise((resolve) => setTimeout(resolve, 50));
+    let begin = (): void => {};
+    const began = new Promise<void>((resolve) => (begin = resolve));
+    const feed = raw('/feed', begin);
+    await began;
     proxy[fault]();
     const { text, error } = await feed;
     expect(text).toContain('1\n');

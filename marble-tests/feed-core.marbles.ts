@@ -61,7 +61,7 @@ describe('the decisions of a feed', () => {
     expect(world.deliveries).toBeLessThan(world.history * 1.5);
   });
 
-  it.each(['longpoll', 'continuous', 'consume'] as const)(
+  it.each(['longpoll', 'continuous', 'eventsource', 'consume'] as const)(
     'request at most four connections a second of a server that ends each one at once: %s',
     (kind) => {
       const world = new FeedWorld(optionsOf(kind), randomNumbers(1), 0);
@@ -79,6 +79,32 @@ describe('the decisions of a feed', () => {
     },
   );
 });
+
+it.each(['longpoll', 'continuous', 'eventsource', 'consume'] as const)(
+  'the decisions of a feed do not wait between connections that bring many changes: %s',
+  (kind) => {
+    const options = optionsOf(kind);
+    const world = new FeedWorld(options, randomNumbers(1), 0);
+    const full = Math.min(100, options.pollLimit);
+    /** The server ends each connection after so many changes. Returns how many connections have opened. */
+    const follow = (connections: number, changes: number): number => {
+      const before = world.opens.length;
+      for (let n = 0; n < connections; n++) {
+        world.history += changes;
+        world.endAtOnce();
+        world.demand();
+      }
+      return world.opens.length - before;
+    };
+    // A small one after many full ones does not wait either.
+    expect([follow(30, full), follow(1, 1), world.now]).toEqual([30, 1, 0]);
+    // After a burst of small ones the next one waits, but not after a full one.
+    expect(follow(20, 1)).toBeLessThan(20);
+    world.pass(250);
+    expect(follow(1, full)).toBe(1);
+    expect(world.problems).toEqual([]);
+  },
+);
 
 it('the phases of a feed are those that docs/architecture.md lists', async () => {
   const moves = new Set<string>();
