@@ -96,7 +96,8 @@ describe('connections', () => {
     controller.abort();
     expect(await reading).toBe('aborted');
     await proxy.closed();
-    while (upstreamOpen > 0) await new Promise(setImmediate);
+    const isClosed = (): boolean => upstreamOpen === 0;
+    while (!isClosed()) await new Promise(setImmediate);
     expect(upstreamOpen).toBe(0);
   });
 
