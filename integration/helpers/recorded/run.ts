@@ -25,7 +25,10 @@ export async function play(db: Database, operations: readonly Operation[]): Prom
   const seen: Seen = { revs: new Map(), seqs: [], leaves: [], bookmark: 'nil' };
   const answers: unknown[] = [];
   for (const [method, ...args] of operations) answers.push(await answerOf(db, seen, method, args));
-  return { answers, state: await stateOf(db) };
+  const played = { answers, state: await stateOf(db) };
+  // Each run has a database of its own.
+  const text = JSON.stringify(played).replaceAll(JSON.stringify(db.name), '"db"');
+  return JSON.parse(text) as Played;
 }
 
 async function answerOf(
