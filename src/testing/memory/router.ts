@@ -43,6 +43,7 @@ export class MemoryRouter {
     this.#codec = codec;
     this.#scope = { scheduler, latency, newId: () => this.#newId() };
     this.#users = new MemoryUsers(admins, () => this.#databases.get('_users'));
+    if (this.#users.hasAdmins) this.#create('_users', false);
   }
 
   has(name: string): boolean {

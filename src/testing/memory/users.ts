@@ -172,11 +172,14 @@ export function requireAccess(
   level: 'members' | 'admins',
 ): void {
   if (hasAccess(security, user, level)) return;
-  if (level === 'admins')
-    throw new Refusal(401, 'unauthorized', 'You are not a db or server admin.');
-  throw user.name === null
-    ? new Refusal(401, 'unauthorized', 'You are not authorized to access this db.')
-    : new Refusal(403, 'forbidden', 'You are not allowed to access this db.');
+  const isAnonymous = user.name === null;
+  const reason =
+    level === 'admins'
+      ? 'You are not a db or server admin.'
+      : `You are not ${isAnonymous ? 'authorized' : 'allowed'} to access this db.`;
+  throw isAnonymous
+    ? new Refusal(401, 'unauthorized', reason)
+    : new Refusal(403, 'forbidden', reason);
 }
 
 /** Throws unless a user administers the server. */
