@@ -34,7 +34,7 @@ const write: fc.Arbitrary<Write> = fc.oneof(
     arbitrary: id.map(
       (_id): Write =>
         (db) =>
-          db.upsert(_id, (doc) => (doc === null ? null : ({ ...doc, _deleted: true } as never))),
+          db.upsert(_id, (doc) => (doc === null ? null : { ...doc, _deleted: true })),
     ),
   },
   {
@@ -95,10 +95,10 @@ describe('live queries', () => {
       let compared = 0;
       for (const [i, writes] of plans.entries()) {
         const name = `sessions-${process.pid}-${seed}-${i}`;
-        const real = (await firstValueFrom(couch.create(name, { q: 1 }))) as Database;
+        const real = await firstValueFrom(couch.create(name, { q: 1 }));
         const memory = memoryServer({ databases: { [name]: [] } })
           .couch()
-          .use(name) as Database;
+          .use(name);
         const open$ = [await open(real), await open(memory)] as const;
         for (const one of writes) {
           await firstValueFrom(one(real));

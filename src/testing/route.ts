@@ -44,7 +44,16 @@ export function segmentsOf(path: string): string[] {
   return path
     .split('/')
     .filter((segment) => segment !== '')
-    .map(decodeURIComponent);
+    .map(decode);
+}
+
+/** Decodes a segment. One that is not encoded properly stays as it is, as in CouchDB. */
+function decode(segment: string): string {
+  try {
+    return decodeURIComponent(segment);
+  } catch {
+    return segment;
+  }
 }
 
 /** Formats a request as a line: `GET /orders/17?rev=1-a`. */

@@ -1,5 +1,4 @@
-import { Couch } from 'corduroy';
-import type { Database } from 'corduroy';
+import type { Couch } from 'corduroy';
 import { memoryServer } from 'corduroy/testing';
 import { readFile, writeFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
@@ -34,7 +33,7 @@ export async function playOn(couch: Couch, operations: readonly Operation[]): Pr
   const name = `recorded-${process.pid}-${Math.random().toString(36).slice(2)}`;
   const db = await firstValueFrom(couch.create(name, { q: 1 }));
   try {
-    return await play(db as Database, operations);
+    return await play(db, operations);
   } finally {
     await firstValueFrom(couch.delete(name));
   }
@@ -43,7 +42,7 @@ export async function playOn(couch: Couch, operations: readonly Operation[]): Pr
 /** Plays sequences on an in-memory server. */
 export async function playInMemory(operations: readonly Operation[]): Promise<Played> {
   const server = memoryServer({ databases: { db: [] }, latency: 0, scheduler: asapScheduler });
-  return play(server.couch().use('db') as Database, operations);
+  return play(server.couch().use('db'), operations);
 }
 
 /**

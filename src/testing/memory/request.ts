@@ -8,6 +8,8 @@ export interface MemoryRequest extends ServerRequest {
   /** The names are lower-case. */
   readonly headers?: Readonly<Record<string, string>>;
   readonly raw?: RequestBody | undefined;
+  /** Whether the path is not encoded properly. */
+  readonly isMalformed?: boolean;
 }
 
 /** Converts a request of a transport. */
@@ -15,5 +17,15 @@ export function readMemoryRequest(request: TransportRequest, codec: JsonCodec): 
   const headers = Object.fromEntries(
     Object.entries(request.headers).map(([name, value]) => [name.toLowerCase(), value]),
   );
-  return { ...readRequest(request, codec), headers, raw: request.body };
+  const isMalformed = !isDecodable(new URL(request.url).pathname);
+  return { ...readRequest(request, codec), headers, raw: request.body, isMalformed };
+}
+
+function isDecodable(path: string): boolean {
+  try {
+    decodeURIComponent(path);
+    return true;
+  } catch {
+    return false;
+  }
 }

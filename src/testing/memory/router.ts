@@ -95,7 +95,8 @@ export class MemoryRouter {
   }
 
   #answer(request: MemoryRequest): Reply | Observable<Reply> {
-    const segments = pathOf(request.path);
+    if (request.isMalformed === true) throw badRequest('invalid_url_encoding');
+    const segments = segmentsOf(request.path);
     const [first, ...rest] = segments;
     if (first === undefined) return welcome();
     if (first === '_session') return this.#users.sessionReply(request);
@@ -211,14 +212,6 @@ export class MemoryRouter {
   #newId(): string {
     this.#idCount += 1;
     return hex(md5(new TextEncoder().encode(`id ${this.#idCount}`)));
-  }
-}
-
-function pathOf(path: string): readonly string[] {
-  try {
-    return segmentsOf(path);
-  } catch {
-    throw badRequest('Invalid percent-encoding in the path');
   }
 }
 
