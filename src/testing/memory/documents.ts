@@ -213,6 +213,7 @@ export function localReply(db: MemoryDatabase, id: string, request: MemoryReques
 
 export function nextLocal(rev: string): number {
   const number = Number(/^0-(\d+)$/.exec(rev)?.[1]);
-  if (Number.isNaN(number)) throw badRequest('Invalid rev format');
+  // CouchDB lets this error pass as it is thrown.
+  if (Number.isNaN(number)) throw new Refusal(500, 'error', 'Invalid rev format');
   return number + 1;
 }
