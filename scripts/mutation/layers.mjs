@@ -1,0 +1,72 @@
+/** The pure sources of each layer. */
+const files = (folder, names) => names.map((name) => `src/${folder}/${name}.ts`);
+
+export const layers = {
+  conflicts: files('conflicts', [
+    'leaves',
+    'merge',
+    'merge-attachments',
+    'resolution',
+    'resolve-all-leaves',
+    'save',
+    'upsert',
+  ]),
+  live: files('live', [
+    'confirmed-entries',
+    'document-cache',
+    'edit-state',
+    'keyed-list',
+    'live-entry',
+    'live-result',
+    'query-index',
+    'sorted-list',
+  ]),
+  feeds: files('changes', [
+    'feed-core',
+    'feed-draft',
+    'feed-model',
+    'feed-pace',
+    'changes-request',
+  ]),
+  model: files('model', ['change', 'collation', 'document', 'json', 'view']),
+  queries: files('queries', [
+    'equalities',
+    'field-path',
+    'fields',
+    'matcher',
+    'selector',
+    'verdict',
+  ]),
+  urls: files('http', ['decode', 'query', 'url']),
+  errors: files('errors', [
+    'connection-error',
+    'corduroy-error',
+    'from-response',
+    'http-error',
+    'redact',
+    'secret-forms',
+  ]),
+  parsers: files('http', ['row-stream', 'rows']),
+  links: files('http', [
+    'adaptive-limit',
+    'cookie-session',
+    'link',
+    'nodes',
+    'redirect',
+    'retry',
+    'retry-transient',
+  ]),
+};
+
+/** Tests that need what the bundle has not: Angular's compiler, and the guide's programs. */
+export const unusable = [
+  'provide-corduroy.marbles.ts',
+  'live-signal.marbles.ts',
+  'opentelemetry.marbles.ts',
+  'guide.marbles.ts',
+  'checkpoint.marbles.ts',
+  'live-requests.marbles.ts',
+];
+
+/** Mutants that change nothing that a caller can observe, each with the reason. */
+export const equivalent = [];
