@@ -57,7 +57,7 @@ async function instrument() {
   const options = { plugins: null, ignorers: [], excludedMutations: ['StringLiteral'] };
   const result = await createInstrumenter(injector).instrument(files, options);
   for (const { name, content } of result.files) await writeFile(`${sandbox}/${name}`, content);
-  return result.mutants;
+  return result.mutants.filter(({ status }) => status !== 'Ignored');
 }
 
 /** Bundles the marble tests with the instrumented sources. */

@@ -17,6 +17,7 @@ const out = process.argv[2];
 const { tests, declareIn, runTest } = await import(pathToFileURL(`${out}/jest-globals.js`).href);
 let stray = null;
 process.on('uncaughtException', (error) => (stray ??= error));
+process.on('disconnect', () => process.exit());
 process.on('unhandledRejection', (error) => (stray ??= error));
 console.log = console.warn = console.error = () => {};
 
