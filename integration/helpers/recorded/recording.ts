@@ -45,27 +45,36 @@ export async function playInMemory(operations: readonly Operation[]): Promise<Pl
   return play(server.couch().use('db'), operations);
 }
 
+/** Plays several sequences at a time. Returns what came of each, in the order of the sequences. */
+export async function atOnce<R>(
+  sequences: readonly (readonly Operation[])[],
+  play: (operations: readonly Operation[], index: number) => Promise<R>,
+): Promise<readonly R[]> {
+  const results: R[] = [];
+  const waiting = sequences.entries();
+  const worker = async (): Promise<void> => {
+    for (const [i, operations] of waiting) results[i] = await play(operations, i);
+  };
+  await Promise.all([worker(), worker(), worker(), worker()]);
+  return results;
+}
+
 /**
  * Records sequences. CouchDB answers some of them in another way the next time, because it works in the
  * background: those are left out.
  */
 export async function record(couch: Couch, count: number, seed: number): Promise<number> {
-  const waiting = sampleSequences(count, seed).entries();
-  const sequences: Recording['sequences'][number][] = [];
-  const worker = async (): Promise<void> => {
-    for (const [i, operations] of waiting) {
-      const first = await playOn(couch, operations);
-      const second = await playOn(couch, operations);
-      if (isDeepStrictEqual(first, second)) sequences[i] = { operations, ...first };
-    }
-  };
-  await Promise.all([worker(), worker(), worker(), worker()]);
-  const kept = sequences.filter(() => true);
+  const played = atOnce(sampleSequences(count, seed), async (operations) => {
+    const first = await playOn(couch, operations);
+    const second = await playOn(couch, operations);
+    return isDeepStrictEqual(first, second) ? [{ operations, ...first }] : [];
+  });
+  const sequences = (await played).flat();
   const couchdb = await firstValueFrom(couch.version());
-  const recording: Recording = { couchdb, seed, sequences: kept };
+  const recording: Recording = { couchdb, seed, sequences };
   const params = { [constants.BROTLI_PARAM_LGWIN]: 24, [constants.BROTLI_PARAM_QUALITY]: 11 };
   await writeFile(file, brotliCompressSync(JSON.stringify(recording), { params }));
-  return kept.length;
+  return sequences.length;
 }
 
 export async function readRecording(): Promise<Recording> {
