@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url';
 import { isDeepStrictEqual } from 'node:util';
 import { brotliCompressSync, brotliDecompressSync, constants } from 'node:zlib';
 import { asapScheduler, firstValueFrom } from 'rxjs';
-import type { Operation } from './operations.ts';
+import type { Operation, Sequence } from './operations.ts';
 import { sampleSequences } from './operations.ts';
 import { play } from './run.ts';
 import type { Played } from './run.ts';
@@ -16,7 +16,7 @@ const file = fileURLToPath(new URL('../../recordings/operations.json.br', import
 export interface Recording {
   readonly couchdb: string;
   readonly seed: number;
-  readonly sequences: readonly (Played & { readonly operations: readonly Operation[] })[];
+  readonly sequences: readonly (Played & Sequence)[];
 }
 
 /** A difference between two servers. */
@@ -28,32 +28,35 @@ export interface Difference {
   readonly received: unknown;
 }
 
-/** Plays sequences on a CouchDB, each on a database with one shard. */
-export async function playOn(couch: Couch, operations: readonly Operation[]): Promise<Played> {
+/** Plays a sequence on a CouchDB, on a database with one shard. */
+export async function playOn(couch: Couch, sequence: Sequence): Promise<Played> {
   const name = `recorded-${process.pid}-${Math.random().toString(36).slice(2)}`;
-  const db = await firstValueFrom(couch.create(name, { q: 1 }));
+  const db = await firstValueFrom(
+    couch.create(name, { q: 1, partitioned: sequence.partitioned ?? false }),
+  );
   try {
-    return await play(db, operations);
+    return await play(db, sequence.operations);
   } finally {
     await firstValueFrom(couch.delete(name));
   }
 }
 
-/** Plays sequences on an in-memory server. */
-export async function playInMemory(operations: readonly Operation[]): Promise<Played> {
-  const server = memoryServer({ databases: { db: [] }, latency: 0, scheduler: asapScheduler });
+/** Plays a sequence on an in-memory server. */
+export async function playInMemory({ partitioned = false, operations }: Sequence): Promise<Played> {
+  const databases = { db: { docs: [], partitioned } };
+  const server = memoryServer({ databases, latency: 0, scheduler: asapScheduler });
   return play(server.couch().use('db'), operations);
 }
 
 /** Plays several sequences at a time. Returns what came of each, in the order of the sequences. */
 export async function atOnce<R>(
-  sequences: readonly (readonly Operation[])[],
-  play: (operations: readonly Operation[], index: number) => Promise<R>,
+  sequences: readonly Sequence[],
+  act: (sequence: Sequence, index: number) => Promise<R>,
 ): Promise<readonly R[]> {
   const results: R[] = [];
   const waiting = sequences.entries();
   const worker = async (): Promise<void> => {
-    for (const [i, operations] of waiting) results[i] = await play(operations, i);
+    for (const [i, sequence] of waiting) results[i] = await act(sequence, i);
   };
   await Promise.all([worker(), worker(), worker(), worker()]);
   return results;
@@ -64,10 +67,10 @@ export async function atOnce<R>(
  * background: those are left out.
  */
 export async function record(couch: Couch, count: number, seed: number): Promise<number> {
-  const played = atOnce(sampleSequences(count, seed), async (operations) => {
-    const first = await playOn(couch, operations);
-    const second = await playOn(couch, operations);
-    return isDeepStrictEqual(first, second) ? [{ operations, ...first }] : [];
+  const played = atOnce(sampleSequences(count, seed), async (sequence) => {
+    const first = await playOn(couch, sequence);
+    const second = await playOn(couch, sequence);
+    return isDeepStrictEqual(first, second) ? [{ ...sequence, ...first }] : [];
   });
   const sequences = (await played).flat();
   const couchdb = await firstValueFrom(couch.version());
@@ -83,22 +86,19 @@ export async function readRecording(): Promise<Recording> {
 
 /** Compares what two servers answered to the same operations. */
 export function differences(
-  sequence: number,
-  operations: readonly Operation[],
+  at: number,
+  { operations }: Sequence,
   expected: Played,
   received: Played,
 ): readonly Difference[] {
   const found = operations.flatMap((operation, i): Difference[] => {
     const [one, other] = [expected.answers[i], asJson(received.answers[i])];
     if (isDeepStrictEqual(one, other)) return [];
-    return [{ at: `${sequence}.${i}`, operation, expected: one, received: other }];
+    return [{ at: `${at}.${i}`, operation, expected: one, received: other }];
   });
   const [one, other] = [expected.state, asJson(received.state)];
   if (isDeepStrictEqual(one, other)) return found;
-  return [
-    ...found,
-    { at: `${sequence}.state`, operation: 'state', expected: one, received: other },
-  ];
+  return [...found, { at: `${at}.state`, operation: 'state', expected: one, received: other }];
 }
 
 function asJson(value: unknown): unknown {

@@ -70,7 +70,12 @@ function invoke(db: Database, method: string, args: readonly unknown[]): Observa
   const path = method.split('.');
   const last = path.pop() as string;
   let owner = db as unknown as Readonly<Record<string, unknown>>;
-  for (const name of path) owner = owner[name] as Readonly<Record<string, unknown>>;
+  for (const name of path) {
+    const [part = '', key] = name.split(' ');
+    owner = (key === undefined ? owner[part] : db.partition(key)) as Readonly<
+      Record<string, unknown>
+    >;
+  }
   const call = owner[last] as (...all: readonly unknown[]) => Observable<unknown>;
   return call.apply(owner, [...args]);
 }

@@ -4,6 +4,7 @@ import { Refusal, Reply, json, missing } from '../reply.ts';
 import type { MemoryRequest } from './request.ts';
 import type { MemoryDatabase, Validate } from './database.ts';
 import { parseRev, storeAttachment } from './draft.ts';
+import { requirePartition, requireShard } from './ids.ts';
 import { treeOf, winnerOf } from './reads.ts';
 import type { StoredAttachment } from './revision-tree.ts';
 
@@ -16,6 +17,9 @@ export function attachmentReply(
   validate: Validate,
 ): Reply | Observable<Reply> {
   const { method, query } = request;
+  if (query['rev'] !== undefined) parseRev(query['rev']);
+  if (method === 'PUT') requirePartition(db, id);
+  else requireShard(db, id);
   switch (method) {
     case 'GET':
     case 'HEAD':

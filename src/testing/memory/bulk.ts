@@ -2,9 +2,9 @@ import { Refusal, badRequest, isRecord, json } from '../reply.ts';
 import type { Reply } from '../reply.ts';
 import type { MemoryDatabase, Validate, Written } from './database.ts';
 import { nextLocal, openRevs, readOptions, requireHistory } from './documents.ts';
-import { parseRev, parseRevs, readDraft, requireId } from './draft.ts';
+import { parseRev, parseRevs, readDraft } from './draft.ts';
 import type { Draft } from './draft.ts';
-import { requirePartition } from './partitions.ts';
+import { requireId, requirePartition, requireShard } from './ids.ts';
 import { toDocument } from './reads.ts';
 import type { ReadOptions } from './reads.ts';
 import type { MemoryRequest } from './request.ts';
@@ -23,9 +23,9 @@ export function bulkDocs(
   if (!Array.isArray(docs)) throw badRequest('`docs` parameter must be an array.');
   const drafts = docs.map((doc: unknown) => {
     const draft = readDraft(doc);
-    if (newEdits === false) requireHistory(draft);
     const id = draft.id === '' ? newId() : draft.id;
     requirePartition(db, id);
+    if (newEdits === false) requireHistory(draft);
     return { ...draft, id };
   });
   if (typeof newEdits !== 'boolean') throw badRequest('`new_edits` parameter must be a boolean.');
@@ -96,10 +96,12 @@ export function bulkGet(db: MemoryDatabase, body: unknown, query: MemoryRequest[
     if (id === undefined) return failure(null, null, 'bad_request', 'document id missed');
     try {
       requireId(id);
+      requirePartition(db, id as string);
       if (rev !== undefined) parseRev(rev);
     } catch (error) {
       if (!(error instanceof Refusal)) throw error;
-      return failure(id, rev ?? null, error.error, error.message);
+      const of = error.error === 'bad_request' ? rev : null;
+      return failure(id, of ?? null, error.error, error.message);
     }
     const tree = db.tree(id as string);
     const answers =
@@ -124,6 +126,7 @@ export function missingRevisions(db: MemoryDatabase, body: unknown, withAncestor
   const entries = Object.entries(requireObject(body)).flatMap(([id, revs]) => {
     if (!Array.isArray(revs)) throw new Refusal(500, 'unknown_error', 'function_clause');
     const wanted = parseRevs(revs);
+    requireShard(db, id);
     const tree = db.tree(id);
     const absent = tree === undefined ? wanted : absentFrom(tree, wanted);
     if (absent.length === 0) return [];
@@ -156,6 +159,7 @@ export function purge(db: MemoryDatabase, body: unknown): Reply {
   const wanted = Object.entries(requireObject(body)).map(
     ([id, revs]) => [id, parseRevs(revs)] as const,
   );
+  for (const [id] of wanted) requireShard(db, id);
   const purged = db.purge(wanted);
   const entries = wanted.map(([id], i) => [id, purged[i]] as const);
   return json(201, { purge_seq: null, purged: Object.fromEntries(entries) });

@@ -2,10 +2,10 @@ import { Refusal, badRequest, json, missing } from '../reply.ts';
 import type { Reply } from '../reply.ts';
 import type { MemoryRequest } from './request.ts';
 import type { MemoryDatabase, Validate } from './database.ts';
-import { parseRev, parseRevs, readDraft, requireId } from './draft.ts';
+import { parseRev, parseRevs, readDraft } from './draft.ts';
 import type { Draft } from './draft.ts';
+import { requireId, requirePartition, requireShard } from './ids.ts';
 import { parseJson } from './parameters.ts';
-import { requirePartition } from './partitions.ts';
 import { revisionAt, toDocument, winnerOf } from './reads.ts';
 import type { ReadOptions } from './reads.ts';
 import { compareRevs } from './revision-tree.ts';
@@ -27,9 +27,12 @@ export function documentReply(
       return 'open_revs' in query ? openRevisions(db, id, query) : read(db, id, query);
     case 'PUT': {
       requireId(id);
+      if (query['rev'] !== undefined) parseRev(query['rev']);
+      requirePartition(db, id);
       return writeOne(db, { ...readDraft(body), id }, query, validate);
     }
     case 'DELETE': {
+      requireShard(db, id);
       winnerOf(db, id);
       const { rev } = query;
       const draft = readDraft({ _deleted: true, ...(rev !== undefined && { _rev: rev }) });
@@ -58,7 +61,6 @@ export function writeOne(
   if (rev !== undefined && own !== undefined && rev !== own)
     throw badRequest('Document rev from request body and query string have different values');
   const history = own === undefined && rev !== undefined ? [rev] : draft.history;
-  requirePartition(db, id);
   const isReplicated = query['new_edits'] === 'false';
   const [written] = isReplicated
     ? db.replicate([requireHistory({ ...draft, history })], validate)
@@ -87,6 +89,8 @@ function copy(
   const targetRev = new URLSearchParams(parameters).get('rev');
   const history = targetRev === null ? [] : [parseRev(targetRev)];
   const rev = query['rev'];
+  requireShard(db, id);
+  requirePartition(db, targetId);
   const source = rev === undefined ? winnerOf(db, id) : revisionAt(db, id, parseRev(rev));
   const { fields = {}, attachments = new Map(), deleted = false } = source.content ?? {};
   const draft = { id: targetId, history, deleted, fields, attachments: [...attachments] };
@@ -100,6 +104,7 @@ function read(db: MemoryDatabase, id: string, query: Query): Reply {
   const { rev } = query;
   const options = readOptions(query);
   if (rev !== undefined) parseRev(rev);
+  requireShard(db, id);
   // With `latest`, CouchDB reads the winner, whatever the revision.
   if (rev === undefined || query['latest'] === 'true') {
     const winner = winnerOf(db, id);
@@ -133,17 +138,19 @@ export function readOptions(query: Query): ReadOptions {
 
 function openRevisions(db: MemoryDatabase, id: string, query: Query): Reply {
   const { open_revs: wanted = 'all' } = query;
-  const { revs, attachments, attsSince } = readOptions(query);
-  const options = { revs, attachments, attsSince } as ReadOptions;
+  const { revs: withRevs, attachments, attsSince } = readOptions(query);
+  const options = { revs: withRevs, attachments, attsSince } as ReadOptions;
+  const revs = wanted === 'all' ? undefined : parseRevs(parseJson(wanted));
+  requireShard(db, id);
   const tree = db.tree(id);
-  if (wanted === 'all') {
+  if (revs === undefined) {
     if (tree === undefined) throw missing();
     return json(
       200,
       byRev(tree.leaves).map((leaf) => ({ ok: toDocument(db, id, leaf, options) })),
     );
   }
-  const answers = openRevs(db, id, parseRevs(parseJson(wanted)), query['latest'] === 'true');
+  const answers = openRevs(db, id, revs, query['latest'] === 'true');
   return json(
     200,
     answers.map((one) =>

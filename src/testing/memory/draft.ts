@@ -1,5 +1,6 @@
 import { isWellFormed } from '../../model/json.ts';
 import { Refusal, badRequest, isRecord } from '../reply.ts';
+import { requireId } from './ids.ts';
 import { fromBase64, md5, toBase64 } from './revision-hash.ts';
 import type { Content, StoredAttachment } from './revision-tree.ts';
 
@@ -72,22 +73,8 @@ function requireUtf8(value: unknown): void {
     }
 }
 
-function illegalId(reason: string): Refusal {
-  return new Refusal(400, 'illegal_docid', reason);
-}
-
 function invalid(reason: string): Refusal {
   return new Refusal(400, 'doc_validation', reason);
-}
-
-/** Throws for an id that CouchDB refuses. */
-export function requireId(id: unknown): string {
-  if (typeof id !== 'string') throw illegalId('Document id must be a string');
-  if (id === '') throw illegalId('Document id must not be empty');
-  if (id === '_design/' || id === '_local/') throw illegalId(`Illegal document id \`${id}\``);
-  if (id.startsWith('_') && !/^_(?:design|local)\//.test(id))
-    throw illegalId('Only reserved document ids may start with underscore.');
-  return id;
 }
 
 /** Returns a revision in the form in which CouchDB answers it. */

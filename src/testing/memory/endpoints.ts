@@ -11,6 +11,7 @@ import { documentReply, localReply, writeOne } from './documents.ts';
 import { readDraft } from './draft.ts';
 import { explain } from './explain.ts';
 import { find } from './find.ts';
+import { requirePartition } from './ids.ts';
 import { listDocuments, queryView } from './listings.ts';
 import { indexReply } from './mango-indexes.ts';
 import { partitionReply } from './partitions.ts';
@@ -47,6 +48,7 @@ export function postDocument(
   const draft = readDraft(withHiddenPasswords(db, body));
   const id = draft.id === '' ? newId() : draft.id;
   const { rev: _rev, ...options } = query;
+  requirePartition(db, id);
   return writeOne(db, { ...draft, id }, options, rulesFor(db, user));
 }
 

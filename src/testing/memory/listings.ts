@@ -6,6 +6,7 @@ import type { Reply } from '../reply.ts';
 import type { MemoryRequest } from './request.ts';
 import { sequenceOf } from './changes.ts';
 import type { MemoryDatabase } from './database.ts';
+import { requireShard } from './ids.ts';
 import { backwards } from './parameters.ts';
 import { toDocument } from './reads.ts';
 import { NO_KEY, readRowOptions } from './rows.ts';
@@ -32,6 +33,24 @@ function compareIds(a: unknown, b: unknown): number {
   return typeof b === 'string' ? byId(String(a), b) : 1;
 }
 
+/** Narrows a range of ids to those of a partition. */
+function inPartitionRange(options: RowOptions, partition: string): RowOptions {
+  const [low, high] = [`${partition}:`, `${partition};`];
+  const clip = (key: unknown, isStart: boolean): unknown => {
+    const bound = isStart === options.descending ? high : low;
+    const isOutside =
+      bound === low
+        ? typeof key !== 'string' || byId(key, low) < 0
+        : typeof key === 'string' && byId(key, high) > 0;
+    return key === NO_KEY || isOutside ? bound : key;
+  };
+  return {
+    ...options,
+    startKey: clip(options.startKey, true),
+    endKey: clip(options.endKey, false),
+  };
+}
+
 /** Throws for a range in which no row can be. */
 function requireRange({ startKey, endKey, startId, endId, descending }: RowOptions): void {
   if (startKey === NO_KEY || endKey === NO_KEY) return;
@@ -56,31 +75,34 @@ export function listDocuments(
   partition?: string,
 ): Reply {
   const options = readRowOptions(request, false);
-  const all = inPartition(idRows(db, name), partition);
+  const all = idRows(db, name);
   const { keys, startKey, endKey, startId, endId } = options;
   const total = name === '_local_docs' ? null : all.length;
   const seq = options.updateSeq && {
     update_seq: name === '_local_docs' || keys !== undefined ? null : sequenceOf(db.lastSeq),
   };
   if (keys !== undefined) {
+    for (const key of keys) requireShard(db, key);
     const ordered = options.descending ? backwards(keys) : keys;
     const rows = pageOf(ordered, options).map((key) => keyRow(db, name, key, options));
     return json(200, { total_rows: total, offset: null, ...seq, rows });
   }
+  const range = {
+    ...options,
+    startKey: startKey ?? startId,
+    endKey: endKey ?? endId,
+    startId: undefined,
+    endId: undefined,
+  };
   const { before, selected } = selectRows(
     all,
-    {
-      ...options,
-      startKey: startKey ?? startId,
-      endKey: endKey ?? endId,
-      startId: undefined,
-      endId: undefined,
-    },
+    partition === undefined ? range : inPartitionRange(range, partition),
     compareIds,
   );
   // CouchDB counts the documents of other kinds before the first row, too.
   const others = name === '_design_docs' ? db.live.filter(([id]) => id < '_design/').length : 0;
-  const offset = total === null ? null : Math.min(total, before + others + options.skip);
+  const skipped = partition === undefined ? options.skip : Math.min(options.skip, selected.length);
+  const offset = total === null ? null : Math.min(total, before + others + skipped);
   const rows = pageOf(selected, options).map((row) => withDoc(db, row, options));
   return json(200, { total_rows: total, offset, ...seq, rows });
 }
@@ -145,13 +167,17 @@ export function queryView(
   const { language = 'javascript' } = design as { readonly language?: unknown };
   if (language !== 'javascript' || typeof map !== 'string')
     throw notImplemented(`run views in the language ${String(language)}`);
-  requireScope(db, design, partition);
   const options = readRowOptions(request, reduce !== undefined, true);
+  requireScope(db, design, partition);
   const isReduced = reduce !== undefined && options.reduce !== false;
-  requireRange(options);
+  // In a partition, CouchDB does not compare a `key` with the ends of the range.
+  if (partition === undefined || request.query['key'] === undefined) requireRange(options);
   const { options: viewOptions } = design as { readonly options?: { include_design?: boolean } };
   const rowsOfAll = mapRows(db, map, javascriptMap(map), viewOptions?.include_design === true);
-  const all = inPartition(rowsOfAll, partition);
+  const all =
+    partition === undefined
+      ? rowsOfAll
+      : rowsOfAll.filter(({ id }) => id.startsWith(`${partition}:`));
   const { before, selected } = choose(all, options);
   const seq = options.updateSeq && { update_seq: sequenceOf(db.lastSeq) };
   if (isReduced) {
@@ -164,19 +190,20 @@ export function queryView(
     return json(200, { ...seq, rows: pageOf(reduced, options) });
   }
   const rows = pageOf(selected, options).map((row) => withDoc(db, row, options));
-  return json(200, {
-    total_rows: all.length,
-    offset: Math.min(all.length, before + options.skip),
-    ...seq,
-    rows,
-  });
+  const { length: total } = rowsOfAll;
+  const offset =
+    partition === undefined
+      ? Math.min(total, before + options.skip)
+      : rowsBefore(rowsOfAll, partition, options.descending) +
+        before +
+        Math.min(options.skip, selected.length);
+  return json(200, { total_rows: total, offset, ...seq, rows });
 }
 
-function inPartition<Row extends { readonly id: string }>(
-  rows: readonly Row[],
-  partition: string | undefined,
-): readonly Row[] {
-  return partition === undefined ? rows : rows.filter(({ id }) => id.startsWith(`${partition}:`));
+/** Counts the rows of the partitions that come before a partition. */
+function rowsBefore(rows: readonly ViewRow[], partition: string, isDescending: boolean): number {
+  const sign = isDescending ? -1 : 1;
+  return rows.filter(({ id }) => byId(id.slice(0, id.indexOf(':')), partition) * sign < 0).length;
 }
 
 /** Throws unless a view is queried in a partition if it is partitioned, and over all else. */

@@ -66,12 +66,12 @@ function createIndex(db: MemoryDatabase, body: unknown, validate: Validate): Rep
   const name = (options['name'] as string | undefined) ?? hash;
   const winner = db.find(id);
   const { views = {}, ...rest } = (winner?.content?.fields ?? {}) as { readonly views?: object };
-  const { language = 'query' } = rest as { readonly language?: unknown };
-  if (language !== 'query')
+  const { language } = rest as { readonly language?: string };
+  if (winner !== undefined && language !== 'query')
     throw new Refusal(
       400,
       'invalid_ddoc_lang',
-      `Existing design doc has an invalid language: ${String(language)}`,
+      `Existing design doc has an invalid language: ${asErlang(language)}`,
     );
   const view = { map, reduce: '_count', options: { def: definition } };
   const known = (views as Readonly<Record<string, unknown>>)[name];
@@ -87,6 +87,15 @@ function createIndex(db: MemoryDatabase, body: unknown, validate: Validate): Rep
     save(db, id, written, false, validate);
   }
   return json(200, { result: exists ? 'exists' : 'created', id, name });
+}
+
+/** Writes the language of a design document as CouchDB prints it. */
+function asErlang(language: string | undefined): string {
+  if (language === undefined) return 'false';
+  const [name, value] = ['language', language].map(
+    (text) => `<<${new TextEncoder().encode(text).join(',')}>>`,
+  );
+  return `{${name},${value}}`;
 }
 
 function save(

@@ -1,8 +1,9 @@
-import { Refusal, badRequest, json, missing } from '../reply.ts';
+import { badRequest, json, missing } from '../reply.ts';
 import type { Reply } from '../reply.ts';
 import type { MemoryDatabase } from './database.ts';
 import { explain } from './explain.ts';
 import { find } from './find.ts';
+import { requirePartitionKey } from './ids.ts';
 import { listDocuments, queryView } from './listings.ts';
 import type { MemoryRequest } from './request.ts';
 
@@ -30,24 +31,4 @@ export function partitionReply(
   if (part === '_design' && kind === '_view' && view !== undefined)
     return queryView(db, `_design/${design}`, view, request, key);
   throw missing();
-}
-
-/** Throws unless a document of a partitioned database has a partition in its id. */
-export function requirePartition(db: MemoryDatabase, id: string): void {
-  if (!db.partitioned || id.startsWith('_')) return;
-  const [, partition, rest] = /^([^:]*):(.*)$/s.exec(id) ?? [];
-  if (partition === undefined)
-    throw new Refusal(400, 'illegal_docid', 'Doc id must be of form partition:id');
-  requirePartitionKey(partition);
-  if (rest === '') throw new Refusal(400, 'illegal_docid', 'Document id must not be empty');
-}
-
-/** Throws for a key that no partition can have. */
-function requirePartitionKey(key: string): void {
-  if (key === '') throw illegalPartition('Partition must not be empty');
-  if (key.startsWith('_')) throw illegalPartition('Partition must not start with an underscore');
-}
-
-function illegalPartition(reason: string): Refusal {
-  return new Refusal(400, 'illegal_partition', reason);
 }
