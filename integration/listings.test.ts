@@ -134,15 +134,15 @@ describe('local documents', () => {
   });
 
   needs('local-overwrite')('are overwritten and deleted without their revision', async () => {
-    await firstValueFrom(db.local.save({ _id: 'over', n: 1 } as { _id: string }));
-    await firstValueFrom(db.local.save({ _id: 'over', n: 2 } as { _id: string }));
+    await firstValueFrom(db.local.save({ _id: 'over', n: 1 }));
+    await firstValueFrom(db.local.save({ _id: 'over', n: 2 }));
     expect(await firstValueFrom(db.local.get('over'))).toMatchObject({ n: 2 });
     await firstValueFrom(db.local.delete('over'));
     await expect(firstValueFrom(db.local.get('over'))).rejects.toBeInstanceOf(NotFound);
   });
 
   it('are copied', async () => {
-    await firstValueFrom(db.local.save({ _id: 'c/y', n: 1 } as { _id: string }));
+    await firstValueFrom(db.local.save({ _id: 'c/y', n: 1 }));
     expect(await firstValueFrom(db.local.copy('c/y', 'c/z'))).toMatchObject({ id: '_local/c/z' });
     expect(await firstValueFrom(db.local.get('c/z'))).toMatchObject({ n: 1 });
   });

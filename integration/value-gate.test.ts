@@ -107,7 +107,7 @@ const calls: Readonly<Record<string, (f: unknown) => unknown>> = {
   changeRows: (f) => db.changeRows({ selector: { f } }),
   changes$: (f) => db.changes$({ selector: { f } }),
   consume: (f) => db.consume(() => {}, { name: 'x', selector: { f } }),
-  'local.save': (f) => db.local.save({ _id: 'a', f } as never),
+  'local.save': (f) => db.local.save({ _id: 'a', f }),
   'designs.save': (f) => db.designs.save({ _id: '_design/a', f }),
   'designs.deploy': (f) => db.designs.deploy({ _id: '_design/a', f }),
   'users.create': (f) => couch.users.create('ada', 'x', { fields: { f } }),

@@ -189,7 +189,7 @@ const wire: WireTable = [
   ],
   [
     'db.local.save',
-    (_, db) => db.local.save({ _id: 'a', _rev: '0-1', n: 1 } as { _id: string }),
+    (_, db) => db.local.save({ _id: 'a', _rev: '0-1', n: 1 }),
     {
       sends: 'PUT /db/_local/a {"_id":"_local/a","_rev":"0-1","n":1}',
       answers: [{ ok: true, id: '_local/a', rev: '0-2' }],

@@ -1,7 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
 import { map } from 'rxjs';
 import { withState } from 'corduroy';
-import type { CorduroyError, LiveQuery, WithState } from 'corduroy';
+import type { LiveQuery, WithState } from 'corduroy';
 import { liveServer } from './helpers/live-server.ts';
 import { marbles } from './helpers/run.ts';
 
@@ -23,7 +23,7 @@ const describeState = ({ loading, stale, error, since }: WithState<unknown>): st
   [
     loading ? 'loading' : 'value',
     stale ? `stale since ${since}` : '',
-    error === null ? '' : (error as CorduroyError).name,
+    error === null ? '' : error.name,
   ]
     .filter((part) => part !== '')
     .join(', ');

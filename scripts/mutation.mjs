@@ -22,6 +22,8 @@ const sandbox = `${cache}/sandbox`;
 const out = `${sandbox}/out`;
 /** A worker that is silent for so long (ms) runs a loop without an end. */
 const SILENCE = 20_000;
+/** The longest time (ms) in which a worker loads the tests. */
+const LOADING = 60_000;
 
 const chosen = process.argv.slice(2);
 for (const name of chosen)
@@ -114,8 +116,10 @@ const worker = (...coverage) =>
 const measure = () =>
   new Promise((resolve, reject) => {
     const child = worker();
+    const timer = setTimeout(() => child.kill('SIGKILL'), 10 * LOADING);
     child.once('exit', (code) => reject(new Error(`The tests ended with ${code}.`)));
     child.once('message', ({ coverage }) => {
+      clearTimeout(timer);
       child.removeAllListeners().kill();
       resolve(coverage);
     });
@@ -130,6 +134,7 @@ async function tryAll(queue, file) {
       let current;
       let timer;
       const child = worker(file);
+      timer = setTimeout(() => restart(), LOADING);
       const end = () => {
         clearTimeout(timer);
         child.removeAllListeners().kill('SIGKILL');

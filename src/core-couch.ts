@@ -11,7 +11,7 @@ import type { Answer } from './http/exchange.ts';
 import { Operation } from './http/operation.ts';
 import { request } from './http/request.ts';
 import type { RequestOptions } from './http/request.ts';
-import type { AnyFields } from './model/document.ts';
+import type { AnyFields, JsonFields } from './model/document.ts';
 import { allDbs, createDatabase, deleteDatabase, version } from './server/databases.ts';
 import type { AllDbsOptions, CreateOptions } from './server/databases.ts';
 import { isUp, serverInfo } from './server/server-info.ts';
@@ -94,9 +94,12 @@ export class CoreCouch {
    * and `priority` are those of its requests. Default: the options of the `Couch`.
    * @throws TypeError for an invalid database name or option.
    */
-  use<T extends object = AnyFields>(name: string, options: UseOptions = {}): CoreDatabase<T> {
+  use<T extends object = AnyFields, Out extends object = JsonFields<T>>(
+    name: string,
+    options: UseOptions = {},
+  ): CoreDatabase<T, Out> {
     const { coalesce, ...defaults } = options;
-    return new CoreDatabase<T>(name, this.#connection.with(defaults), coalesce);
+    return new CoreDatabase<T, Out>(name, this.#connection.with(defaults), coalesce);
   }
 
   /**
@@ -109,13 +112,16 @@ export class CoreCouch {
    * @throws TypeError for an invalid database name.
    * @see https://docs.couchdb.org/en/stable/api/database/common.html#get--db
    */
-  db<T extends object = AnyFields>(
+  db<T extends object = AnyFields, Out extends object = JsonFields<T>>(
     name: string,
     options: OpenOptions = {},
-  ): Operation<CoreDatabase<T>> {
+  ): Operation<CoreDatabase<T, Out>> {
     const { createIfMissing = false, ...layout } = options;
-    const database = this.use<T>(name);
-    const emit = (code: number, headers: Answer<unknown>['headers']): Answer<CoreDatabase<T>> => ({
+    const database = this.use<T, Out>(name);
+    const emit = (
+      code: number,
+      headers: Answer<unknown>['headers'],
+    ): Answer<CoreDatabase<T, Out>> => ({
       value: database,
       code,
       headers,
@@ -156,11 +162,11 @@ export class CoreCouch {
    * @throws TypeError for an invalid database name.
    * @see https://docs.couchdb.org/en/stable/api/database/common.html#put--db
    */
-  create<T extends object = AnyFields>(
+  create<T extends object = AnyFields, Out extends object = JsonFields<T>>(
     name: string,
     options: CreateOptions = {},
-  ): Operation<CoreDatabase<T>> {
-    const database = this.use<T>(name);
+  ): Operation<CoreDatabase<T, Out>> {
+    const database = this.use<T, Out>(name);
     return createDatabase(this.#connection, name, options).mapValue(() => database);
   }
 

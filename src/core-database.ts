@@ -34,12 +34,20 @@ import { databaseScope } from './http/scope.ts';
 import type { DatabaseScope } from './http/scope.ts';
 import { isUrl, parseDatabaseUrl, requireDatabaseName } from './http/url.ts';
 import type { ChangesResult } from './model/change.ts';
-import type { AnyFields, Document, DocumentRef, Draft, ReadonlyDeep } from './model/document.ts';
+import type {
+  AnyFields,
+  Document,
+  DocumentRef,
+  Draft,
+  JsonFields,
+  Saved,
+} from './model/document.ts';
 import type { Row, RowWithDoc, View } from './model/view.ts';
 import { listDocuments } from './queries/all-docs.ts';
 import type { AllDocsOptions, AllDocsRow, RevisionValue } from './queries/all-docs.ts';
 import { find } from './queries/find.ts';
 import type { FindQuery, FindResult, FoundDocument } from './queries/find.ts';
+import type { Matching, TagValue } from './queries/selector.ts';
 import type { FieldPath } from './queries/field-path.ts';
 import { queryView } from './queries/view.ts';
 import type { ViewOptions } from './queries/view.ts';
@@ -51,7 +59,9 @@ import type { DatabaseInfo } from './server/databases.ts';
  * Returns the scope of a database to the other modules of Corduroy. It is not a public member.
  * @internal
  */
-export let scopeOf: <T extends object>(db: CoreDatabase<T>) => DatabaseScope;
+export let scopeOf: <T extends object, Out extends object>(
+  db: CoreDatabase<T, Out>,
+) => DatabaseScope;
 
 /** The key of the method behind {@link withDefaults}. */
 export const WITH_DEFAULTS: unique symbol = Symbol('corduroy.withDefaults');
@@ -78,8 +88,8 @@ export function withDefaults<D extends { [WITH_DEFAULTS](defaults: RequestDefaul
  * Returns the `coalesce` option of a database, to derive others.
  * @internal
  */
-export let coalesceOf: <T extends object>(
-  db: CoreDatabase<T>,
+export let coalesceOf: <T extends object, Out extends object>(
+  db: CoreDatabase<T, Out>,
 ) => boolean | CoalesceOptions | undefined;
 
 /**
@@ -89,7 +99,7 @@ export let coalesceOf: <T extends object>(
  * `corduroy/core` exports it as `Database`. The `Database` of `corduroy` extends it, and documents
  * the conventions of all methods.
  */
-export class CoreDatabase<T extends object = AnyFields> {
+export class CoreDatabase<T extends object = AnyFields, Out extends object = JsonFields<T>> {
   readonly #scope: DatabaseScope;
   readonly #coalesce: boolean | CoalesceOptions | undefined;
 
@@ -137,9 +147,9 @@ export class CoreDatabase<T extends object = AnyFields> {
   }
 
   /** @internal */
-  [WITH_DEFAULTS](defaults: RequestDefaults): CoreDatabase<T> {
+  [WITH_DEFAULTS](defaults: RequestDefaults): CoreDatabase<T, Out> {
     const { connection, name } = this.#scope;
-    return new CoreDatabase<T>(name, connection.with(defaults), this.#coalesce);
+    return new CoreDatabase<T, Out>(name, connection.with(defaults), this.#coalesce);
   }
 
   /**
@@ -180,19 +190,19 @@ export class CoreDatabase<T extends object = AnyFields> {
    * @throws TypeError for an id that is not a string, is empty, or begins with an underscore.
    * @see https://docs.couchdb.org/en/stable/api/document/common.html#get--db-docid
    */
-  get(): Operation<Document<T>[]>;
-  get(id: string, options?: GetOptions): Operation<Document<T>>;
-  get(ids: readonly string[], options?: GetManyOptions): Operation<(Document<T> | null)[]>;
+  get(): Operation<Document<Out>[]>;
+  get(id: string, options?: GetOptions): Operation<Document<Out>>;
+  get(ids: readonly string[], options?: GetManyOptions): Operation<(Document<Out> | null)[]>;
   get(
     ...args:
       [] | [string, (GetOptions | undefined)?] | [readonly string[], (GetManyOptions | undefined)?]
-  ): Operation<Document<T>> | Operation<Document<T>[]> | Operation<(Document<T> | null)[]> {
+  ): Operation<Document<Out>> | Operation<Document<Out>[]> | Operation<(Document<Out> | null)[]> {
     // `get(undefined)` is a mistake and must throw, so the number of arguments decides.
-    if (args.length === 0) return getFirstDocuments<T>(this.#scope);
+    if (args.length === 0) return getFirstDocuments<Out>(this.#scope);
     const [which, options = {}] = args;
     return Array.isArray(which)
-      ? getDocuments<T>(this.#scope, which, options)
-      : getDocument<T>(this.#scope, which as string, options);
+      ? getDocuments<Out>(this.#scope, which, options)
+      : getDocument<Out>(this.#scope, which as string, options);
   }
 
   /**
@@ -213,20 +223,17 @@ export class CoreDatabase<T extends object = AnyFields> {
    * @see https://docs.couchdb.org/en/stable/api/document/common.html#put--db-docid
    */
   save(
-    doc: Draft<T> | ReadonlyDeep<Draft<T>>,
-    options?: SaveOptions<T>,
-  ): Operation<ConflictResolution<T>>;
+    docs: readonly Saved<T, Out>[],
+    options?: Omit<SaveOptions<T, Out>, 'batch'>,
+  ): Operation<ConflictResolution<T, Out>>;
+  save(doc: Saved<T, Out>, options?: SaveOptions<T, Out>): Operation<ConflictResolution<T, Out>>;
   save(
-    docs: readonly (Draft<T> | ReadonlyDeep<Draft<T>>)[],
-    options?: Omit<SaveOptions<T>, 'batch'>,
-  ): Operation<ConflictResolution<T>>;
-  save(
-    docs: Draft<T> | ReadonlyDeep<Draft<T>> | readonly (Draft<T> | ReadonlyDeep<Draft<T>>)[],
-    options: SaveOptions<T> = {},
-  ): Operation<ConflictResolution<T>> {
+    docs: Saved<T, Out> | readonly Saved<T, Out>[],
+    options: SaveOptions<T, Out> = {},
+  ): Operation<ConflictResolution<T, Out>> {
     return Array.isArray(docs)
-      ? saveMany<T>(this.#scope, docs as readonly Draft<T>[], options)
-      : saveOne<T>(this.#scope, docs as Draft<T>, options);
+      ? saveMany<T, Out>(this.#scope, docs as readonly Draft<T>[], options)
+      : saveOne<T, Out>(this.#scope, docs as Draft<T>, options);
   }
 
   /**
@@ -255,7 +262,7 @@ export class CoreDatabase<T extends object = AnyFields> {
   view<Key = unknown, Value = unknown>(
     name: string,
     options: ViewOptions & { readonly includeDocs: true },
-  ): Operation<View<RowWithDoc<Key, Value, T>, ViewOptions>>;
+  ): Operation<View<RowWithDoc<Key, Value, Out>, ViewOptions>>;
   view<Key = unknown, Value = unknown>(
     name: string,
     options?: ViewOptions,
@@ -275,13 +282,13 @@ export class CoreDatabase<T extends object = AnyFields> {
    */
   allDocs(
     options: AllDocsOptions & { readonly keys: readonly string[]; readonly includeDocs: true },
-  ): Operation<View<AllDocsRow<Document<T> | null, RevisionValue | null>, AllDocsOptions>>;
+  ): Operation<View<AllDocsRow<Document<Out> | null, RevisionValue | null>, AllDocsOptions>>;
   allDocs(
     options: AllDocsOptions & { readonly keys: readonly string[] },
   ): Operation<View<AllDocsRow<null, RevisionValue | null>, AllDocsOptions>>;
   allDocs(
     options: AllDocsOptions & { readonly includeDocs: true },
-  ): Operation<View<AllDocsRow<Document<T>>, AllDocsOptions>>;
+  ): Operation<View<AllDocsRow<Document<Out>>, AllDocsOptions>>;
   allDocs(options?: AllDocsOptions): Operation<View<AllDocsRow, AllDocsOptions>>;
   allDocs(options: AllDocsOptions = {}): Operation<View<AllDocsRow<never, never>>> {
     return listDocuments(this.#scope, '_all_docs', options, 'allDocs');
@@ -304,10 +311,10 @@ export class CoreDatabase<T extends object = AnyFields> {
    * @example
    * db.find({ selector: { total: { $gt: 100 } }, fields: ['_id', 'total'], limit: 1000 })
    */
-  find<const Field extends FieldPath<T> = never>(
-    query: FindQuery<T, Field>,
-  ): Operation<FindResult<FoundDocument<T, Field>>> {
-    return find<T, Field>(this.#scope, query);
+  find<const Field extends FieldPath<T> = never, const Tag extends TagValue<T> = TagValue<T>>(
+    query: FindQuery<T, Field, Tag>,
+  ): Operation<FindResult<FoundDocument<Matching<Out, Tag>, Field>>> {
+    return find<Matching<Out, Tag>, never>(this.#scope, query as never) as never;
   }
 
   /**
@@ -402,8 +409,8 @@ export class CoreDatabase<T extends object = AnyFields> {
    * @param options - `since` is the beginning by default.
    * @see https://docs.couchdb.org/en/stable/api/database/changes.html
    */
-  changes(options: ChangesOptions = {}): Operation<ChangesResult<T>> {
-    return readChanges<T>(this.#scope, options);
+  changes(options: ChangesOptions = {}): Operation<ChangesResult<Out>> {
+    return readChanges<Out>(this.#scope, options);
   }
 
   /**
@@ -416,8 +423,8 @@ export class CoreDatabase<T extends object = AnyFields> {
    * @throws TypeError or RangeError for invalid options, and for options that exclude each other.
    * @see https://docs.couchdb.org/en/stable/api/database/changes.html#continuous
    */
-  changes$(options: ChangesFeedOptions = {}): ChangesFeed<T> {
-    return new ChangesFeed<T>(this.#scope, options);
+  changes$(options: ChangesFeedOptions = {}): ChangesFeed<Out> {
+    return new ChangesFeed<Out>(this.#scope, options);
   }
 
   /**
@@ -447,8 +454,8 @@ export class CoreDatabase<T extends object = AnyFields> {
  * @param name - The consumer's name.
  * @see https://docs.couchdb.org/en/stable/api/local.html
  */
-export function localCheckpoint<T extends object>(
-  db: CoreDatabase<T>,
+export function localCheckpoint<T extends object, Out extends object>(
+  db: CoreDatabase<T, Out>,
   name: string,
 ): CheckpointStore {
   return documentCheckpoint(scopeOf(db), name);

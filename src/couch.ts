@@ -1,3 +1,4 @@
+import type { CoreDatabase } from './core-database.ts';
 import { CoreCouch, connectionOf } from './core-couch.ts';
 import type { OpenOptions, UseOptions } from './core-couch.ts';
 import type { Observable } from 'rxjs';
@@ -12,7 +13,7 @@ import type { ConnectionOptions } from './http/connection-options.ts';
 import type { Operation } from './http/operation.ts';
 import { readLiveOptions } from './live/live-database.ts';
 import type { LiveOptions } from './live/live-database.ts';
-import type { AnyFields } from './model/document.ts';
+import type { AnyFields, JsonFields } from './model/document.ts';
 import { Cluster } from './server/cluster.ts';
 import { configuration } from './server/configuration.ts';
 import type { ConfigOptions, ConfigSection, ConfigValue } from './server/configuration.ts';
@@ -85,9 +86,25 @@ export class Couch extends CoreCouch {
    * and `priority` are those of its requests. Default: the options of the `Couch`.
    * @throws TypeError for an invalid database name or option.
    */
-  override use<T extends object = AnyFields>(name: string, options: UseOptions = {}): Database<T> {
+  override use<T extends object = AnyFields, Out extends object = JsonFields<T>>(
+    name: string,
+    options?: UseOptions,
+  ): Database<T, Out>;
+  // The compiler compares this one with the base class. `ReturnType` takes the last one.
+  override use<T extends object = AnyFields, Out extends object = JsonFields<T>>(
+    name: string,
+    options?: UseOptions,
+  ): CoreDatabase<T, Out>;
+  override use<T extends object = AnyFields, Out extends object = JsonFields<T>>(
+    name: string,
+    options?: UseOptions,
+  ): Database<T, Out>;
+  override use<T extends object = AnyFields, Out extends object = JsonFields<T>>(
+    name: string,
+    options: UseOptions = {},
+  ): Database<T, Out> {
     const { coalesce, ...defaults } = options;
-    return new Database<T>(name, this.#connection.with(defaults), this.#live, coalesce);
+    return new Database<T, Out>(name, this.#connection.with(defaults), this.#live, coalesce);
   }
 
   /**
@@ -100,11 +117,24 @@ export class Couch extends CoreCouch {
    * @throws TypeError for an invalid database name.
    * @see https://docs.couchdb.org/en/stable/api/database/common.html#get--db
    */
-  override db<T extends object = AnyFields>(
+  override db<T extends object = AnyFields, Out extends object = JsonFields<T>>(
+    name: string,
+    options?: OpenOptions,
+  ): Operation<Database<T, Out>>;
+  // The compiler compares this one with the base class. `ReturnType` takes the last one.
+  override db<T extends object = AnyFields, Out extends object = JsonFields<T>>(
+    name: string,
+    options?: OpenOptions,
+  ): Operation<CoreDatabase<T, Out>>;
+  override db<T extends object = AnyFields, Out extends object = JsonFields<T>>(
+    name: string,
+    options?: OpenOptions,
+  ): Operation<Database<T, Out>>;
+  override db<T extends object = AnyFields, Out extends object = JsonFields<T>>(
     name: string,
     options: OpenOptions = {},
-  ): Operation<Database<T>> {
-    return super.db<T>(name, options) as Operation<Database<T>>;
+  ): Operation<Database<T, Out>> {
+    return super.db<T, Out>(name, options) as Operation<Database<T, Out>>;
   }
 
   /**
@@ -116,11 +146,24 @@ export class Couch extends CoreCouch {
    * @throws TypeError for an invalid database name.
    * @see https://docs.couchdb.org/en/stable/api/database/common.html#put--db
    */
-  override create<T extends object = AnyFields>(
+  override create<T extends object = AnyFields, Out extends object = JsonFields<T>>(
+    name: string,
+    options?: CreateOptions,
+  ): Operation<Database<T, Out>>;
+  // The compiler compares this one with the base class. `ReturnType` takes the last one.
+  override create<T extends object = AnyFields, Out extends object = JsonFields<T>>(
+    name: string,
+    options?: CreateOptions,
+  ): Operation<CoreDatabase<T, Out>>;
+  override create<T extends object = AnyFields, Out extends object = JsonFields<T>>(
+    name: string,
+    options?: CreateOptions,
+  ): Operation<Database<T, Out>>;
+  override create<T extends object = AnyFields, Out extends object = JsonFields<T>>(
     name: string,
     options: CreateOptions = {},
-  ): Operation<Database<T>> {
-    return super.create<T>(name, options) as Operation<Database<T>>;
+  ): Operation<Database<T, Out>> {
+    return super.create<T, Out>(name, options) as Operation<Database<T, Out>>;
   }
 
   /**

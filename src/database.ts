@@ -38,6 +38,7 @@ import type {
   AnyFields,
   Document,
   DocumentRef,
+  JsonFields,
   LiveDocument,
   ReadonlyDeep,
 } from './model/document.ts';
@@ -59,6 +60,7 @@ import type { LiveViewOptions } from './live/live-rows.ts';
 import { streamFound } from './queries/find.ts';
 import type { FindSummary } from './queries/find.ts';
 import type { FindQuery, FoundDocument } from './queries/find.ts';
+import type { Matching, TagValue } from './queries/selector.ts';
 import type { FieldPath } from './queries/field-path.ts';
 import { temporaryView } from './queries/temporary-view.ts';
 import type { ViewOptions } from './queries/view.ts';
@@ -96,13 +98,16 @@ export interface DatabaseOptions extends ConnectionOptions {
  * const orders = new Database<Order>('orders');
  * orders.get('2024-17').subscribe((order) => console.log(order.total));
  */
-export class Database<T extends object = AnyFields> extends CoreDatabase<T> {
+export class Database<
+  T extends object = AnyFields,
+  Out extends object = JsonFields<T>,
+> extends CoreDatabase<T, Out> {
   readonly #live: LiveOptions;
-  #revs: Revs<T> | undefined;
+  #revs: Revs<T, Out> | undefined;
   #local: LocalDocuments | undefined;
   #designs: Designs | undefined;
   #indexes: Indexes<T> | undefined;
-  #search: Search<T> | undefined;
+  #search: Search<Out> | undefined;
   #upkeep: Upkeep | undefined;
 
   /**
@@ -137,9 +142,9 @@ export class Database<T extends object = AnyFields> extends CoreDatabase<T> {
   }
 
   /** @internal */
-  override [WITH_DEFAULTS](defaults: RequestDefaults): Database<T> {
+  override [WITH_DEFAULTS](defaults: RequestDefaults): Database<T, Out> {
     const { connection, name } = this.#scope;
-    return new Database<T>(name, connection.with(defaults), this.#live, coalesceOf(this));
+    return new Database<T, Out>(name, connection.with(defaults), this.#live, coalesceOf(this));
   }
 
   /**
@@ -177,19 +182,19 @@ export class Database<T extends object = AnyFields> extends CoreDatabase<T> {
    */
   upsert(
     id: string,
-    change: DocumentChange<T>,
+    change: DocumentChange<T, Out>,
     options?: ResolveOptions,
-  ): Observable<Document<T> | null>;
+  ): Observable<Document<T | Out> | null>;
   upsert(
     ids: readonly string[],
-    change: DocumentChange<T>,
+    change: DocumentChange<T, Out>,
     options?: ResolveOptions,
-  ): Observable<ConflictResolution<T>>;
+  ): Observable<ConflictResolution<T, Out>>;
   upsert(
     which: string | readonly string[],
-    change: DocumentChange<T>,
+    change: DocumentChange<T, Out>,
     options: ResolveOptions = {},
-  ): Observable<Document<T> | null> | Observable<ConflictResolution<T>> {
+  ): Observable<Document<T | Out> | null> | Observable<ConflictResolution<T, Out>> {
     return Array.isArray(which)
       ? upsertMany(this.#scope, which, change, options)
       : upsertOne(this.#scope, which as string, change, options);
@@ -216,15 +221,15 @@ export class Database<T extends object = AnyFields> extends CoreDatabase<T> {
   viewQueries<Key = unknown, Value = unknown>(
     name: string,
     queries: readonly ViewOptions[],
-  ): Operation<View<RowWithDoc<Key, Value, T>, ViewOptions>[]> {
+  ): Operation<View<RowWithDoc<Key, Value, Out>, ViewOptions>[]> {
     return queryViews(this.#scope, name, queries);
   }
 
   /**
    * The revision trees: `current`, `leaves`, `resolveLeaves`, `open`, `bulkGet`, `diff`, `missing`.
    */
-  get revs(): Revs<T> {
-    return (this.#revs ??= new Revs<T>(this.#scope));
+  get revs(): Revs<T, Out> {
+    return (this.#revs ??= new Revs<T, Out>(this.#scope));
   }
 
   /** The design documents: `get`, `save`, `delete`, `copy`, `info`, `list`, `deploy`. */
@@ -239,8 +244,8 @@ export class Database<T extends object = AnyFields> extends CoreDatabase<T> {
    * @throws TypeError for an invalid partition key.
    * @see https://docs.couchdb.org/en/stable/partitioned-dbs/index.html
    */
-  partition(key: string): Partition<T> {
-    return new Partition<T>(this.#scope, key);
+  partition(key: string): Partition<T, Out> {
+    return new Partition<T, Out>(this.#scope, key);
   }
 
   /**
@@ -257,7 +262,7 @@ export class Database<T extends object = AnyFields> extends CoreDatabase<T> {
   viewRows<Key = unknown, Value = unknown>(
     name: string,
     options: ViewOptions & { readonly includeDocs: true },
-  ): RowStream<RowWithDoc<Key, Value, T>, ViewHead>;
+  ): RowStream<RowWithDoc<Key, Value, Out>, ViewHead>;
   viewRows<Key = unknown, Value = unknown>(
     name: string,
     options?: ViewOptions,
@@ -280,8 +285,8 @@ export class Database<T extends object = AnyFields> extends CoreDatabase<T> {
    */
   viewPages<Key = unknown, Value = unknown>(
     name: string,
-    options: PagesOptions<RowWithDoc<Key, Value, T>> & { readonly includeDocs: true },
-  ): Pages<RowWithDoc<Key, Value, T>>;
+    options: PagesOptions<RowWithDoc<Key, Value, Out>> & { readonly includeDocs: true },
+  ): Pages<RowWithDoc<Key, Value, Out>>;
   viewPages<Key = unknown, Value = unknown>(
     name: string,
     options?: PagesOptions<Row<Key, Value>>,
@@ -309,7 +314,7 @@ export class Database<T extends object = AnyFields> extends CoreDatabase<T> {
     map: string,
     reduce: string | undefined,
     options: ViewOptions & { readonly includeDocs: true },
-  ): Operation<View<RowWithDoc<Key, Value, T>, ViewOptions>>;
+  ): Operation<View<RowWithDoc<Key, Value, Out>, ViewOptions>>;
   query<Key = unknown, Value = unknown>(
     map: string,
     reduce?: string,
@@ -334,18 +339,18 @@ export class Database<T extends object = AnyFields> extends CoreDatabase<T> {
    *
    * @see https://docs.couchdb.org/en/stable/api/database/find.html
    */
-  findRows<const Field extends FieldPath<T> = never>(
-    query: FindQuery<T, Field>,
-  ): RowStream<FoundDocument<T, Field>, FindSummary> {
-    return streamFound<T, Field>(this.#scope, query);
+  findRows<const Field extends FieldPath<T> = never, const Tag extends TagValue<T> = TagValue<T>>(
+    query: FindQuery<T, Field, Tag>,
+  ): RowStream<FoundDocument<Matching<Out, Tag>, Field>, FindSummary> {
+    return streamFound<Matching<Out, Tag>, never>(this.#scope, query as never) as never;
   }
 
   /**
    * Full-text search: `db.search(name, query)` with Clouseau, `db.search.nouveau(name, query)` with
    * Nouveau.
    */
-  get search(): Search<T> {
-    return (this.#search ??= searchOf<T>(this.#scope));
+  get search(): Search<Out> {
+    return (this.#search ??= searchOf<Out>(this.#scope));
   }
 
   /** The Mango indexes: `list`, `create`, `delete`, `deleteMany`, `explain`. */
@@ -525,8 +530,8 @@ export class Database<T extends object = AnyFields> extends CoreDatabase<T> {
    *
    * @see https://docs.couchdb.org/en/stable/api/database/changes.html
    */
-  changeRows(options: ChangesOptions = {}): RowStream<Change<T>, ChangesSummary> {
-    return streamChanges<T>(this.#scope, options);
+  changeRows(options: ChangesOptions = {}): RowStream<Change<Out>, ChangesSummary> {
+    return streamChanges<Out>(this.#scope, options);
   }
 
   /**
@@ -547,8 +552,8 @@ export class Database<T extends object = AnyFields> extends CoreDatabase<T> {
    * Corduroy waits for the Promise or Observable that it returns.
    * @see https://docs.couchdb.org/en/stable/api/database/changes.html
    */
-  consume(handler: ChangeHandler<T>, options: ConsumeOptions<T>): Consumer<T> {
-    return new Consumer<T>(this.#scope, handler, options);
+  consume(handler: ChangeHandler<Out>, options: ConsumeOptions<Out>): Consumer<Out> {
+    return new Consumer<Out>(this.#scope, handler, options);
   }
 
   /**
@@ -562,8 +567,8 @@ export class Database<T extends object = AnyFields> extends CoreDatabase<T> {
    * orders.doc$('2024-17').subscribe((order) => console.log(order?.total));
    * @throws TypeError for an invalid id.
    */
-  doc$(id: string): LiveQuery<LiveDocument<T> | null> {
-    return liveDocument<T>(this.#liveDatabase(), id);
+  doc$(id: string): LiveQuery<LiveDocument<Out> | null> {
+    return liveDocument<Out>(this.#liveDatabase(), id);
   }
 
   /**
@@ -574,8 +579,8 @@ export class Database<T extends object = AnyFields> extends CoreDatabase<T> {
    *
    * @throws TypeError for an invalid id.
    */
-  docs$(ids: readonly string[]): LiveQuery<readonly (LiveDocument<T> | null)[]> {
-    return liveDocuments<T>(this.#liveDatabase(), ids);
+  docs$(ids: readonly string[]): LiveQuery<readonly (LiveDocument<Out> | null)[]> {
+    return liveDocuments<Out>(this.#liveDatabase(), ids);
   }
 
   /**
@@ -588,7 +593,7 @@ export class Database<T extends object = AnyFields> extends CoreDatabase<T> {
    */
   allDocs$(
     options: LiveAllDocsOptions & { readonly includeDocs: true },
-  ): LiveQuery<readonly Row<string, { readonly rev: string }, LiveDocument<T> | null>[]>;
+  ): LiveQuery<readonly Row<string, { readonly rev: string }, LiveDocument<Out> | null>[]>;
   allDocs$(
     options?: LiveAllDocsOptions,
   ): LiveQuery<readonly Row<string, { readonly rev: string }>[]>;
@@ -616,8 +621,10 @@ export class Database<T extends object = AnyFields> extends CoreDatabase<T> {
    * @throws TypeError or RangeError for an invalid query.
    * @see https://docs.couchdb.org/en/stable/api/database/find.html
    */
-  find$(query: LiveFindQuery<T>): LiveQuery<readonly LiveDocument<T>[]> {
-    return liveFind<T>(this.#liveDatabase(), query);
+  find$<const Tag extends TagValue<T> = TagValue<T>>(
+    query: LiveFindQuery<T, Tag>,
+  ): LiveQuery<readonly LiveDocument<Matching<Out, Tag>>[]> {
+    return liveFind<Matching<Out, Tag>>(this.#liveDatabase(), query);
   }
 
   /**
@@ -633,7 +640,7 @@ export class Database<T extends object = AnyFields> extends CoreDatabase<T> {
   view$<Key = unknown, Value = unknown>(
     name: string,
     options: LiveViewOptions & { readonly includeDocs: true },
-  ): LiveQuery<readonly Row<Key, ReadonlyDeep<Value>, LiveDocument<T> | null>[]>;
+  ): LiveQuery<readonly Row<Key, ReadonlyDeep<Value>, LiveDocument<Out> | null>[]>;
   view$<Key = unknown, Value = unknown>(
     name: string,
     options?: LiveViewOptions,
@@ -656,8 +663,8 @@ export class Database<T extends object = AnyFields> extends CoreDatabase<T> {
    * order.patch({ total: 12 });
    * @throws TypeError for an invalid id.
    */
-  edit$(id: string, options: EditOptions<T> = {}): LiveEdit<T> {
-    return new LiveEdit<T>(this.#liveDatabase(), id, options);
+  edit$(id: string, options: EditOptions<Out> = {}): LiveEdit<Out> {
+    return new LiveEdit<Out>(this.#liveDatabase(), id, options);
   }
 
   /**
@@ -671,8 +678,8 @@ export class Database<T extends object = AnyFields> extends CoreDatabase<T> {
    * db.conflicts$().pipe(resolveAllLeaves(db, fields())).subscribe();
    * @see https://docs.couchdb.org/en/stable/replication/conflicts.html
    */
-  conflicts$(): LiveQuery<readonly DocumentConflict<T>[]> {
-    return liveConflicts<T>(this.#liveDatabase());
+  conflicts$(): LiveQuery<readonly DocumentConflict<Out>[]> {
+    return liveConflicts<Out>(this.#liveDatabase());
   }
 
   #liveDatabase(): LiveDatabase {

@@ -21,14 +21,19 @@ export type { RelaxedMethod, RelaxGenerator } from './relax.ts';
 // Documents
 export type {
   AnyFields,
-  Attachments,
   AttachmentStub,
+  Attachments,
   Document,
   DocumentRef,
   Draft,
+  DraftAttachment,
+  DraftAttachments,
   InlineAttachment,
+  Json,
+  JsonFields,
   LiveDocument,
   ReadonlyDeep,
+  Saved,
   StoredFields,
   Tombstone,
 } from './model/document.ts';

@@ -8,6 +8,7 @@ import type {
   FindQuery,
   FindResult,
   IndexCreated,
+  JsonFields,
   Operation,
   Projected,
   Selector,
@@ -135,7 +136,7 @@ void ({ type: 'c' } satisfies Selector<Either>);
 // Queries
 declare const db: Database<Person>;
 expectTypeOf(db.find({ selector: { name: 'ada' } })).toEqualTypeOf<
-  Operation<FindResult<Document<Person>>>
+  Operation<FindResult<Document<JsonFields<Person>>>>
 >();
 db.find({ selector: {}, fields: ['_id', 'age', 'address.city'] }).subscribe(({ docs }) => {
   expectTypeOf(docs).toEqualTypeOf<
@@ -143,7 +144,8 @@ db.find({ selector: {}, fields: ['_id', 'age', 'address.city'] }).subscribe(({ d
   >();
 });
 const kept: FindQuery<Person> = { selector: {}, sort: ['name', { 'address.city': 'desc' }] };
-expectTypeOf(db.find(kept)).toEqualTypeOf<Operation<FindResult<Document<Person>>>>();
+expectTypeOf(db.find(kept)).toEqualTypeOf<Operation<FindResult<Document<JsonFields<Person>>>>>();
+expectTypeOf<JsonFields<Person>['born']>().toEqualTypeOf<string>();
 expectTypeOf(db.indexes.explain(kept)).toEqualTypeOf<Operation<Explanation>>();
 // @ts-expect-error -- a misspelled field in the selector
 db.find({ selector: { nmae: 'ada' } });

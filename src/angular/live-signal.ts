@@ -17,6 +17,7 @@ import type { ResourceRef, Signal } from '@angular/core';
 import { defer, distinctUntilChanged, filter, map, skip, tap } from 'rxjs';
 import type { Observable } from 'rxjs';
 import { isCorduroyError } from '../errors/corduroy-error.ts';
+import type { CorduroyError } from '../errors/corduroy-error.ts';
 import { withState } from '../live/live-query.ts';
 import type { WithState } from '../live/live-query.ts';
 import { firstState, renderLimit } from './render-timeout.ts';
@@ -120,7 +121,7 @@ export function liveSignal<T, I>(
       try {
         stream = source();
       } catch (error) {
-        state.set({ ...initial, error, stale: true, since: null });
+        state.set({ ...initial, error: error as CorduroyError, stale: true, since: null });
         return;
       }
       if (stream === null || stream === undefined) {

@@ -40,11 +40,11 @@ export type MergeResult<T extends object = AnyFields> =
  * Returns the merged document, or null to leave the document pending; or a Promise or Observable of
  * either. Corduroy takes the first value of an Observable; an Observable without a value means null.
  */
-export type Merge<T extends object = AnyFields> = (
+export type Merge<T extends object = AnyFields, Out extends object = T> = (
   local: Draft<T>,
-  server: Document<T> | null,
-  base: Document<T> | null,
-) => ValueOrAsync<MergeResult<T>>;
+  server: Document<Out> | null,
+  base: Document<Out> | null,
+) => ValueOrAsync<MergeResult<T | Out>>;
 
 /** The outcome of a merge: the document to write, or the reason why there is none. */
 export type MergeOutcome<T extends object> =
@@ -62,21 +62,21 @@ export type AttachmentRule =
   | 'exact';
 
 /** Merges one document. A merge that throws fails this document only. */
-export function mergeOne<T extends object>(
-  merge: Merge<T>,
+export function mergeOne<T extends object, Out extends object = T>(
+  merge: Merge<T, Out>,
   id: string,
   local: Draft<T>,
-  { server, base }: ServerCopy<T>,
+  copies: ServerCopy<Out>,
   rule: AttachmentRule = 'merge',
 ): Observable<MergeOutcome<T>> {
-  return toObservable(() => merge(local, server, base)).pipe(
+  return toObservable(() => merge(local, copies.server, copies.base)).pipe(
     take(1),
     defaultIfEmpty(null),
     map((result): MergeOutcome<T> => {
       if (result === null || result === undefined) return { type: 'given up' };
-      const merged = plainDraft(result, 'The merged document');
-      const attachments = completeAttachments(merged, local, { server, base }, rule);
-      return { type: 'merged', doc: asNextRevision(id, merged, attachments, server) };
+      const merged = plainDraft(result as NonNullable<MergeResult<T>>, 'The merged document');
+      const attachments = completeAttachments(merged, local, copies, rule);
+      return { type: 'merged', doc: asNextRevision(id, merged, attachments, copies.server) };
     }),
     catchError((error: unknown) =>
       of<MergeOutcome<T>>({
@@ -92,7 +92,7 @@ function asNextRevision<T extends object>(
   id: string,
   merged: NonNullable<MergeResult<T>>,
   attachments: Attachments,
-  server: Document<T> | null,
+  server: Document<object> | null,
 ): Draft<T> {
   const { _rev: _ignored, _attachments: _merged, ...rest } = merged;
   const doc = {
@@ -107,7 +107,7 @@ function asNextRevision<T extends object>(
 function completeAttachments<T extends object>(
   merged: NonNullable<MergeResult<T>>,
   local: Draft<T>,
-  { server, base }: ServerCopy<T>,
+  { server, base }: ServerCopy<object>,
   rule: AttachmentRule,
 ): Attachments {
   const onServer = server?._attachments;

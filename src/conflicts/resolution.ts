@@ -56,11 +56,11 @@ const BACKOFF = { initialDelay: 20, maxDelay: 2000 };
  *
  * Both maps are keyed by `_id`, in the order in which the documents were passed.
  */
-export class ConflictResolution<T extends object = AnyFields> {
+export class ConflictResolution<T extends object = AnyFields, Out extends object = T> {
   /** The documents that were not written. */
   readonly pending: ReadonlyMap<string, PendingWrite<T>>;
   /** The documents that were written, with their new `_rev`. */
-  readonly resolved: ReadonlyMap<string, Document<T>>;
+  readonly resolved: ReadonlyMap<string, Document<T | Out>>;
   readonly #db: DatabaseScope;
   /** Every outcome, in order. The maps cannot replace it: two documents of a save can share an id. */
   readonly #outcomes: readonly WriteOutcome<T>[];
@@ -103,7 +103,10 @@ export class ConflictResolution<T extends object = AnyFields> {
    * @throws TypeError if `merge` is not a function, RangeError for `attempts` below 1.
    * @see https://docs.couchdb.org/en/stable/replication/conflicts.html
    */
-  resolve(merge: Merge<T>, options: ResolveOptions = {}): Observable<ConflictResolution<T>> {
+  resolve(
+    merge: Merge<T, Out>,
+    options: ResolveOptions = {},
+  ): Observable<ConflictResolution<T, Out>> {
     if (typeof merge !== 'function') throw invalidArgument('resolve: merge', 'a function', merge);
     return this.#resolve(merge, options, 'merge');
   }
@@ -113,26 +116,26 @@ export class ConflictResolution<T extends object = AnyFields> {
    * @internal
    */
   apply(
-    change: (server: Document<T> | null) => ReturnType<Merge<T>>,
+    change: (server: Document<Out> | null) => ReturnType<Merge<T, Out>>,
     options: ResolveOptions,
-  ): Observable<ConflictResolution<T>> {
+  ): Observable<ConflictResolution<T, Out>> {
     return this.#resolve((_local, server) => change(server), options, 'exact');
   }
 
   #resolve(
-    merge: Merge<T>,
+    merge: Merge<T, Out>,
     options: ResolveOptions,
     rule: AttachmentRule,
-  ): Observable<ConflictResolution<T>> {
+  ): Observable<ConflictResolution<T, Out>> {
     const { attempts = 5, backoff: backoffOptions = BACKOFF } = options;
     requireBackoff(backoffOptions, 'resolve: backoff');
     if (!Number.isSafeInteger(attempts) || attempts < 1) {
       throw invalidArgument('resolve: attempts', 'a whole number from 1', attempts, RangeError);
     }
     const { connection } = this.#db;
-    const isFinished = ({ round, givenUp, resolution }: Round<T>): boolean =>
+    const isFinished = ({ round, givenUp, resolution }: Round<T, Out>): boolean =>
       round >= attempts || resolution.#conflictIndexes(givenUp).length === 0;
-    return of<Round<T>>({ round: 0, givenUp: new Set(), resolution: this }).pipe(
+    return of<Round<T, Out>>({ round: 0, givenUp: new Set(), resolution: this }).pipe(
       expand((previous) => {
         if (isFinished(previous)) return [];
         const next = defer(() => previous.resolution.#runRound(merge, previous, rule)).pipe(
@@ -158,7 +161,7 @@ export class ConflictResolution<T extends object = AnyFields> {
    *
    * Cold. It runs in rounds, emits and errors as {@link ConflictResolution.resolve} does.
    */
-  overwrite(options: ResolveOptions = {}): Observable<ConflictResolution<T>> {
+  overwrite(options: ResolveOptions = {}): Observable<ConflictResolution<T, Out>> {
     return this.resolve((local) => local, options);
   }
 
@@ -173,14 +176,18 @@ export class ConflictResolution<T extends object = AnyFields> {
     });
   }
 
-  #runRound(merge: Merge<T>, previous: Round<T>, rule: AttachmentRule): Observable<Round<T>> {
+  #runRound(
+    merge: Merge<T, Out>,
+    previous: Round<T, Out>,
+    rule: AttachmentRule,
+  ): Observable<Round<T, Out>> {
     const givenUp = new Set(previous.givenUp);
     const indexes = this.#conflictIndexes(givenUp);
     const conflicts = indexes.map((index) => {
       const { id, doc } = this.#outcomes[index] as WriteOutcome<T>;
       return { id, doc, base: doc._rev };
     });
-    return refetch<T>(this.#db, conflicts, merge.length > 2).pipe(
+    return refetch<Out>(this.#db, conflicts, merge.length > 2).pipe(
       mergeMap((copies) =>
         forkJoin(
           conflicts.map(({ id, doc }, i) =>
@@ -203,10 +210,10 @@ export class ConflictResolution<T extends object = AnyFields> {
           }
           return [];
         });
-        const finish = (): Round<T> => ({
+        const finish = (): Round<T, Out> => ({
           round: previous.round + 1,
           givenUp,
-          resolution: new ConflictResolution(this.#db, outcomes),
+          resolution: new ConflictResolution<T, Out>(this.#db, outcomes),
         });
         if (writes.length === 0) return of(finish());
         return writeMany<T>(this.#db, writes, {}).pipe(
@@ -237,11 +244,11 @@ export class ConflictResolution<T extends object = AnyFields> {
 /** The outcome of a document that `upsert` leaves as it is. */
 const UNCHANGED = { error: 'unchanged', reason: '`change` returned null' } as const;
 
-interface Round<T extends object> {
+interface Round<T extends object, Out extends object> {
   readonly round: number;
   /** The indexes of the outcomes that the merge gave up on: it is not called for them again. */
   readonly givenUp: ReadonlySet<number>;
-  readonly resolution: ConflictResolution<T>;
+  readonly resolution: ConflictResolution<T, Out>;
 }
 
 /**

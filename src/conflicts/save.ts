@@ -26,9 +26,12 @@ import type { Merge } from './merge.ts';
 import type { ResolveOptions } from './resolution.ts';
 
 /** Options for saving documents, and for resolving conflicts. */
-export interface SaveOptions<T extends object = AnyFields> extends WriteOptions {
+export interface SaveOptions<
+  T extends object = AnyFields,
+  Out extends object = T,
+> extends WriteOptions {
   /** Merges the local copy with the server's copy, for each document in conflict. */
-  readonly merge?: Merge<T>;
+  readonly merge?: Merge<T, Out>;
   /** With `merge` or `force`: the maximum number of rounds. @defaultValue 5 */
   readonly attempts?: number;
   /** Overwrites the server's copy. Prefer `merge`: `force` loses the changes of other clients. */
@@ -36,11 +39,11 @@ export interface SaveOptions<T extends object = AnyFields> extends WriteOptions 
 }
 
 /** Saves one document. A conflict that stays unresolved is an error. */
-export function saveOne<T extends object = AnyFields>(
+export function saveOne<T extends object = AnyFields, Out extends object = T>(
   db: DatabaseScope,
   doc: Draft<T>,
-  options: SaveOptions<T>,
-): Operation<ConflictResolution<T>> {
+  options: SaveOptions<T, Out>,
+): Operation<ConflictResolution<T, Out>> {
   requireDraft(doc, db.connection.codec);
   const { write, resolve } = parseOptions(options, 'one');
   if (write.newEdits === false) {
@@ -58,12 +61,14 @@ export function saveOne<T extends object = AnyFields>(
       return assignIds().pipe(
         mergeMap(([{ id } = { id: '' }]) =>
           writeOne<T>(db, { id, doc }, write).pipe(
-            map((answer) => toResolution(db, [answer.value], answer)),
+            map((answer) => toResolution<T, Out>(db, [answer.value], answer)),
             catchError((failure: unknown) => {
               if (!isConflict(failure)) throw unknownOutcome(db, failure, { id, doc });
               const { error, reason } = failure;
-              const pending = new ConflictResolution(db, [{ ok: false, id, error, reason, doc }]);
-              const conflict = (resolution: ConflictResolution<T>): Observable<never> =>
+              const pending = new ConflictResolution<T, Out>(db, [
+                { ok: false, id, error, reason, doc },
+              ]);
+              const conflict = (resolution: ConflictResolution<T, Out>): Observable<never> =>
                 throwError(() => new Conflict(failure, resolution));
               if (resolve === undefined) return conflict(pending);
               const { headers } = failure;
@@ -81,11 +86,11 @@ export function saveOne<T extends object = AnyFields>(
 }
 
 /** Saves several documents in one request. Conflicts that stay unresolved are in `pending`. */
-export function saveMany<T extends object = AnyFields>(
+export function saveMany<T extends object = AnyFields, Out extends object = T>(
   db: DatabaseScope,
   docs: readonly Draft<T>[],
-  options: SaveOptions<T>,
-): Operation<ConflictResolution<T>> {
+  options: SaveOptions<T, Out>,
+): Operation<ConflictResolution<T, Out>> {
   docs.forEach((doc, i) => requireDraft(doc, db.connection.codec, () => `docs[${i}]`));
   const { write, resolve } = parseOptions(options, 'many');
   if (write.newEdits === false) docs.forEach((doc, i) => requireRevision(doc, `docs[${i}]`));
@@ -96,7 +101,7 @@ export function saveMany<T extends object = AnyFields>(
       return assignIds().pipe(
         mergeMap((writes) => writeMany<T>(db, writes, write)),
         map((answer) => {
-          const resolution = toResolution(db, answer.value, answer);
+          const resolution = toResolution<T, Out>(db, answer.value, answer);
           if (answer.failure !== undefined) throw withResolution(answer.failure, resolution.value);
           return resolution;
         }),
@@ -121,14 +126,14 @@ function unknownOutcome<T extends object>(
   return withResolution(failure as CorduroyError, new ConflictResolution(db, [outcome]));
 }
 
-type Resolve<T extends object> = (
-  pending: ConflictResolution<T>,
-) => Observable<ConflictResolution<T>>;
+type Resolve<T extends object, Out extends object> = (
+  pending: ConflictResolution<T, Out>,
+) => Observable<ConflictResolution<T, Out>>;
 
-function parseOptions<T extends object>(
-  options: SaveOptions<T>,
+function parseOptions<T extends object, Out extends object>(
+  options: SaveOptions<T, Out>,
   which: 'one' | 'many',
-): { readonly write: WriteOptions; readonly resolve: Resolve<T> | undefined } {
+): { readonly write: WriteOptions; readonly resolve: Resolve<T, Out> | undefined } {
   const { merge, force = false, attempts = 5, ...write } = options;
   // Validate now: throws at the call.
   writeQuery(write, which);
@@ -139,7 +144,7 @@ function parseOptions<T extends object>(
   if (write.newEdits === false && (merge !== undefined || force))
     throw new TypeError('save: newEdits: false causes no conflicts; remove merge and force');
   const resolveOptions: ResolveOptions = { attempts };
-  const resolve: Resolve<T> | undefined =
+  const resolve: Resolve<T, Out> | undefined =
     merge !== undefined
       ? (resolution) => resolution.resolve(merge, resolveOptions)
       : force
@@ -172,11 +177,11 @@ function idAssigner<T extends object>(
 }
 
 /** Records the new revisions on the documents, and makes the resolution. */
-function toResolution<T extends object>(
+function toResolution<T extends object, Out extends object>(
   db: DatabaseScope,
   outcomes: readonly WriteOutcome<T>[],
   answer: Answer<unknown>,
-): Answer<ConflictResolution<T>> {
+): Answer<ConflictResolution<T, Out>> {
   for (const outcome of outcomes) {
     if (outcome.ok) recordRevision(outcome.doc, outcome.id, outcome.rev);
   }

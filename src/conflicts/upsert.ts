@@ -23,7 +23,7 @@ import { backoff } from '../operators/retry-policy.ts';
 import { toObservable } from '../operators/to-observable.ts';
 import type { ValueOrAsync } from '../operators/to-observable.ts';
 import { exactAttachments } from './merge.ts';
-import type { MergeResult } from './merge.ts';
+import type { Merge, MergeResult } from './merge.ts';
 import { ConflictResolution } from './resolution.ts';
 import type { ResolveOptions } from './resolution.ts';
 
@@ -35,24 +35,24 @@ import type { ResolveOptions } from './resolution.ts';
  * The attachments stay if the returned document has no `_attachments`. If it has, those are the
  * attachments to keep: leave a stub out to remove an attachment.
  */
-export type DocumentChange<T extends object = AnyFields> = (
-  doc: Document<T> | null,
-) => ValueOrAsync<MergeResult<T>>;
+export type DocumentChange<T extends object = AnyFields, Out extends object = T> = (
+  doc: Document<Out> | null,
+) => ValueOrAsync<MergeResult<string extends keyof T ? object : T | Out>>;
 
 const BACKOFF = { initialDelay: 10, maxDelay: 1000 };
 
 /** Reads a document, applies `change`, and saves it. Retries on conflict. */
-export function upsertOne<T extends object>(
+export function upsertOne<T extends object, Out extends object>(
   db: DatabaseScope,
   id: string,
-  change: DocumentChange<T>,
+  change: DocumentChange<T, Out>,
   options: ResolveOptions,
-): Observable<Document<T> | null> {
+): Observable<Document<T | Out> | null> {
   requireId(id);
   if (typeof change !== 'function') throw invalidArgument('upsert: change', 'a function', change);
   const { attempts = 100, backoff: backoffOptions = BACKOFF } = options;
   requireBackoff(backoffOptions, 'upsert: backoff');
-  const read = getDocument<T>(db, id, {}).pipe(
+  const read = getDocument<Out>(db, id, {}).pipe(
     catchError((error: unknown) => (isNotFound(error) ? of(null) : throwError(() => error))),
   );
   const attempt = defer(() => read).pipe(
@@ -60,13 +60,16 @@ export function upsertOne<T extends object>(
       toObservable(() => change(server)).pipe(
         take(1),
         defaultIfEmpty(null),
-        mergeMap((changed): Observable<Document<T> | null> => {
+        mergeMap((changed): Observable<Document<T | Out> | null> => {
           if (changed === null) return of(server);
-          const plain = plainDraft(changed);
+          const plain = plainDraft(changed as NonNullable<MergeResult<T | Out>>);
           requireDraft(plain, db.connection.codec);
           const doc = asNextRevision(plain, id, server);
-          return writeOne<T>(db, { id, doc }, {}).pipe(
-            map(({ value }) => ({ ...doc, _rev: value.ok ? value.rev : undefined }) as Document<T>),
+          return writeOne<T | Out>(db, { id, doc }, {}).pipe(
+            map(
+              ({ value }) =>
+                ({ ...doc, _rev: value.ok ? value.rev : undefined }) as Document<T | Out>,
+            ),
           );
         }),
       ),
@@ -84,18 +87,18 @@ export function upsertOne<T extends object>(
 }
 
 /** Reads documents, applies `change` to each, and saves them: two requests in each round. */
-export function upsertMany<T extends object>(
+export function upsertMany<T extends object, Out extends object>(
   db: DatabaseScope,
   ids: readonly string[],
-  change: DocumentChange<T>,
+  change: DocumentChange<T, Out>,
   options: ResolveOptions,
-): Observable<ConflictResolution<T>> {
+): Observable<ConflictResolution<T, Out>> {
   if (!Array.isArray(ids)) throw invalidArgument('upsert: ids', 'an array of ids', ids);
   ids.forEach((id, i) => requireId(id, `upsert: ids[${i}]`));
   if (typeof change !== 'function') throw invalidArgument('upsert: change', 'a function', change);
   const uniqueIds = [...new Set(ids)];
   return defer(() => {
-    if (uniqueIds.length === 0) return of(new ConflictResolution<T>(db, []));
+    if (uniqueIds.length === 0) return of(new ConflictResolution<T, Out>(db, []));
     // All start as conflicts: resolving refetches the documents, and `change` takes the place of a merge.
     const outcomes = uniqueIds.map((id): WriteOutcome<T> => ({
       ok: false,
@@ -104,14 +107,17 @@ export function upsertMany<T extends object>(
       error: 'conflict',
       reason: 'not read yet',
     }));
-    return new ConflictResolution<T>(db, outcomes).apply(change, options);
+    return new ConflictResolution<T, Out>(db, outcomes).apply(
+      change as (server: Document<Out> | null) => ReturnType<Merge<T, Out>>,
+      options,
+    );
   });
 }
 
 function asNextRevision<T extends object>(
   changed: NonNullable<MergeResult<T>>,
   id: string,
-  server: Document<T> | null,
+  server: Document<object> | null,
 ): Draft<T> {
   const { _rev: _ignored, _attachments: mentioned, ...fields } = changed;
   const attachments =

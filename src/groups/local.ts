@@ -21,7 +21,7 @@ export type LocalDocument<Fields extends object = AnyFields> = Fields & {
 };
 
 /** A local document to save. */
-export type LocalDraft = object & { readonly _id: string; readonly _rev?: string };
+export type LocalDraft = (object | AnyFields) & { readonly _id: string; readonly _rev?: string };
 
 /** Options for listing local documents. CouchDB lists their ids and revisions only. */
 export type LocalDocsOptions = Pick<

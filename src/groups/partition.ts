@@ -3,11 +3,12 @@ import { operation } from '../http/operation.ts';
 import type { Operation } from '../http/operation.ts';
 import type { DatabaseScope } from '../http/scope.ts';
 import { endpoint, segment } from '../http/url.ts';
-import type { AnyFields, Document } from '../model/document.ts';
+import type { AnyFields, Document, JsonFields } from '../model/document.ts';
 import { invalidArgument, describeValue } from '../model/invalid-argument.ts';
 import type { Row, RowWithDoc, View } from '../model/view.ts';
 import { listDocuments } from '../queries/all-docs.ts';
 import type { AllDocsOptions, AllDocsRow, RevisionValue } from '../queries/all-docs.ts';
+import type { Matching, TagValue } from '../queries/selector.ts';
 import type { FieldPath } from '../queries/field-path.ts';
 import { explain, find } from '../queries/find.ts';
 import type { Explanation, FindQuery, FindResult, FoundDocument } from '../queries/find.ts';
@@ -36,7 +37,7 @@ export interface PartitionInfo {
  *
  * @see https://docs.couchdb.org/en/stable/api/partitioned-dbs.html
  */
-export class Partition<T extends object = AnyFields> {
+export class Partition<T extends object = AnyFields, Out extends object = JsonFields<T>> {
   readonly key: string;
   readonly #db: DatabaseScope;
 
@@ -75,10 +76,16 @@ export class Partition<T extends object = AnyFields> {
 
   /** Lists the documents of the partition: see {@link Database.allDocs}. */
   allDocs(
+    options: AllDocsOptions & { readonly keys: readonly string[]; readonly includeDocs: true },
+  ): Operation<View<AllDocsRow<Document<Out> | null, RevisionValue | null>, AllDocsOptions>>;
+  allDocs(
+    options: AllDocsOptions & { readonly keys: readonly string[] },
+  ): Operation<View<AllDocsRow<null, RevisionValue | null>, AllDocsOptions>>;
+  allDocs(
     options: AllDocsOptions & { readonly includeDocs: true },
-  ): Operation<View<AllDocsRow<Document<T> | null>, AllDocsOptions>>;
+  ): Operation<View<AllDocsRow<Document<Out> | null>, AllDocsOptions>>;
   allDocs(options?: AllDocsOptions): Operation<View<AllDocsRow, AllDocsOptions>>;
-  allDocs(options: AllDocsOptions = {}): Operation<View<Row<string, RevisionValue>>> {
+  allDocs(options: AllDocsOptions = {}): Operation<View<AllDocsRow<never, never>>> {
     return listDocuments(this.#db, '_all_docs', options, 'allDocs');
   }
 
@@ -86,7 +93,7 @@ export class Partition<T extends object = AnyFields> {
   view<Key = unknown, Value = unknown>(
     name: string,
     options: ViewOptions & { readonly includeDocs: true },
-  ): Operation<View<RowWithDoc<Key, Value, T>, ViewOptions>>;
+  ): Operation<View<RowWithDoc<Key, Value, Out>, ViewOptions>>;
   view<Key = unknown, Value = unknown>(
     name: string,
     options?: ViewOptions,
@@ -96,10 +103,10 @@ export class Partition<T extends object = AnyFields> {
   }
 
   /** Finds documents of the partition, **up to 25 by default**: see {@link Database.find}. */
-  find<const Field extends FieldPath<T> = never>(
-    query: FindQuery<T, Field>,
-  ): Operation<FindResult<FoundDocument<T, Field>>> {
-    return find<T, Field>(this.#db, query);
+  find<const Field extends FieldPath<T> = never, const Tag extends TagValue<T> = TagValue<T>>(
+    query: FindQuery<T, Field, Tag>,
+  ): Operation<FindResult<FoundDocument<Matching<Out, Tag>, Field>>> {
+    return find<Matching<Out, Tag>, never>(this.#db, query as never) as never;
   }
 
   /** Explains how the server would answer a query: see {@link Indexes.explain}. */
@@ -111,16 +118,16 @@ export class Partition<T extends object = AnyFields> {
    * Searches the partition with Clouseau: see {@link Search}. `counts`, `ranges` and groups are not
    * available for a partition.
    */
-  search(name: string, query: SearchQuery): Operation<SearchResult<T>> {
-    return search<T>(this.#db, name, query);
+  search(name: string, query: SearchQuery): Operation<SearchResult<Out>> {
+    return search<Out>(this.#db, name, query);
   }
 
   /**
    * Searches the partition with Nouveau: see {@link NouveauSearch}. `counts` and `ranges` are not
    * available for a partition.
    */
-  nouveau(name: string, query: NouveauQuery): Operation<NouveauResult<T>> {
-    return nouveau<T>(this.#db, name, query);
+  nouveau(name: string, query: NouveauQuery): Operation<NouveauResult<Out>> {
+    return nouveau<Out>(this.#db, name, query);
   }
 }
 

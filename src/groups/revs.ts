@@ -15,7 +15,7 @@ import { currentRevision } from '../documents/revisions.ts';
 import type { Operation } from '../http/operation.ts';
 import type { DatabaseScope } from '../http/scope.ts';
 import { requireUrlId } from '../http/url.ts';
-import type { AnyFields, Document } from '../model/document.ts';
+import type { AnyFields, Document, JsonFields } from '../model/document.ts';
 
 /**
  * The revision trees of a database: `db.revs`. Every method returns a cold Observable.
@@ -24,7 +24,7 @@ import type { AnyFields, Document } from '../model/document.ts';
  *
  * @see https://docs.couchdb.org/en/stable/replication/conflicts.html
  */
-export class Revs<T extends object = AnyFields> {
+export class Revs<T extends object = AnyFields, Out extends object = JsonFields<T>> {
   readonly #db: DatabaseScope;
 
   /** @internal */
@@ -51,9 +51,9 @@ export class Revs<T extends object = AnyFields> {
    *
    * @see https://docs.couchdb.org/en/stable/replication/conflicts.html
    */
-  leaves(id: string): Operation<Document<T>[]> {
+  leaves(id: string): Operation<Document<Out>[]> {
     requireUrlId(id, 'revs.leaves: id');
-    return leaves<T>(this.#db, id);
+    return leaves<Out>(this.#db, id);
   }
 
   /**
@@ -72,9 +72,9 @@ export class Revs<T extends object = AnyFields> {
    */
   resolveLeaves(
     id: string,
-    merge: Merge<T>,
+    merge: Merge<Out, Out>,
     options: ResolveOptions = {},
-  ): Observable<Document<T>> {
+  ): Observable<Document<Out>> {
     requireUrlId(id, 'revs.resolveLeaves: id');
     return resolveLeaves(this.#db, id, merge, options);
   }
@@ -91,8 +91,8 @@ export class Revs<T extends object = AnyFields> {
     id: string,
     revs: readonly string[] | 'all',
     options: OpenRevsOptions = {},
-  ): Operation<RevisionOutcome<T>[]> {
-    return openRevs<T>(this.#db, id, revs, options);
+  ): Operation<RevisionOutcome<Out>[]> {
+    return openRevs<Out>(this.#db, id, revs, options);
   }
 
   /**
@@ -106,8 +106,8 @@ export class Revs<T extends object = AnyFields> {
   bulkGet(
     refs: readonly (string | BulkGetRef)[],
     options: OpenRevsOptions = {},
-  ): Operation<BulkGetResult<T>[]> {
-    return bulkGet<T>(this.#db, refs, options);
+  ): Operation<BulkGetResult<Out>[]> {
+    return bulkGet<Out>(this.#db, refs, options);
   }
 
   /**

@@ -7,7 +7,9 @@ import { invalidArgument } from '../model/invalid-argument.ts';
 import { plainCopy } from '../model/json.ts';
 import { duration } from '../operators/time.ts';
 import { explain, find } from '../queries/find.ts';
+import type { FieldPath } from '../queries/field-path.ts';
 import type { FindQuery } from '../queries/find.ts';
+import type { TagValue } from '../queries/selector.ts';
 import { equalities } from '../queries/equalities.ts';
 import { compilePath, compileSort, readColumn } from '../queries/fields.ts';
 import type { SortColumn } from '../queries/fields.ts';
@@ -20,8 +22,8 @@ import { SortedList } from './sorted-list.ts';
 import type { Comparison, ListRules } from './sorted-list.ts';
 
 /** The query of `db.find$()`. It finds whole documents, and all that match unless it has a `limit`. */
-export interface LiveFindQuery<T extends object = AnyFields> extends Pick<
-  FindQuery<T>,
+export interface LiveFindQuery<T extends object = AnyFields, Tag = TagValue<T>> extends Pick<
+  FindQuery<T, FieldPath<T>, Tag>,
   'selector' | 'sort' | 'skip' | 'useIndex' | 'allowFallback' | 'stable' | 'r'
 > {
   /** The maximum number of documents. @defaultValue all that match, unlike `find` */

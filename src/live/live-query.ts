@@ -1,5 +1,6 @@
 import { Observable } from 'rxjs';
 import type { OperatorFunction } from 'rxjs';
+import type { CorduroyError } from '../errors/corduroy-error.ts';
 import type { FeedState } from '../changes/feed-model.ts';
 import { canonical } from '../model/json.ts';
 import type { LiveDatabase } from './live-database.ts';
@@ -62,7 +63,7 @@ export interface WithState<V> {
    * The error that a retry waits out, or the error that ended the stream; null if there is none.
    * `stale` is true as long as there is an error.
    */
-  readonly error: unknown;
+  readonly error: CorduroyError | null;
   /** Since when the value may be out of date, in milliseconds since 1970; null if `stale` is false. */
   readonly since: number | null;
 }
@@ -106,7 +107,7 @@ export function withState<V>(): OperatorFunction<V, WithState<V>> {
       subscriber.add(
         source.subscribe({
           next: (value) => emit({ value, loading: false }),
-          error: (error: unknown) => {
+          error: (error: CorduroyError) => {
             emit({ loading: false, stale: true, error, since: last.since ?? now() });
             subscriber.complete();
           },

@@ -22,6 +22,77 @@ export interface InlineAttachment {
 /** The attachments of a document, by name. */
 export type Attachments = Readonly<Record<string, AttachmentStub | InlineAttachment>>;
 
+/** An attachment of a document to save. A stub keeps the attachment. */
+export type DraftAttachment = AttachmentStub | InlineAttachment | { readonly stub: true };
+
+/** The attachments of a document to save, by name. */
+export type DraftAttachments = Readonly<Record<string, DraftAttachment>>;
+
+/**
+ * A value as it arrives when it was written as JSON: a `Date` is a string, and functions are gone. A type
+ * that JSON does not change stays the same type.
+ */
+export type Json<V> =
+  IsAny<V> extends true
+    ? V
+    : V extends JsonScalar
+      ? V
+      : V extends { toJSON(...args: never): infer Written }
+        ? Json<Written>
+        : V extends readonly unknown[]
+          ? [IsJson<V>] extends [true]
+            ? V
+            : { [Index in keyof V]: Json<V[Index]> }
+          : V extends object
+            ? JsonFields<V>
+            : V;
+
+/** The fields of a document as they arrive: see {@link Json}. */
+export type JsonFields<T extends object> = [IsJson<T>] extends [true]
+  ? T
+  : T extends object
+    ? { [Field in keyof T as WrittenField<T, Field>]: Json<T[Field]> }
+    : never;
+
+type JsonScalar = string | number | bigint | boolean | null | undefined;
+
+/** Whether JSON leaves a type as it is. Looks at six levels, because a type may contain itself. */
+type IsJson<V, Depth extends readonly 0[] = [0, 0, 0, 0, 0, 0]> =
+  IsAny<V> extends true
+    ? true
+    : unknown extends V
+      ? true
+      : V extends JsonScalar
+        ? true
+        : V extends { toJSON(...args: never): unknown } | ((...args: never) => unknown) | symbol
+          ? false
+          : Depth extends readonly [0, ...infer Rest extends readonly 0[]]
+            ? V extends readonly (infer Element)[]
+              ? IsJson<Element, Rest>
+              : {
+                  [Field in keyof V]-?: Field extends symbol ? false : IsJson<V[Field], Rest>;
+                }[keyof V]
+            : true;
+
+/** The name of a field that JSON contains: none for a function or a symbol. */
+type WrittenField<T, Field extends keyof T> = Field extends symbol
+  ? never
+  : IsAny<T[Field]> extends true
+    ? Field
+    : [Exclude<T[Field], undefined>] extends [never]
+      ? Field
+      : [Exclude<T[Field], undefined>] extends [((...args: never) => unknown) | symbol]
+        ? never
+        : Field;
+
+type IsAny<V> = 0 extends 1 & V ? true : false;
+
+/**
+ * Whether the fields of a type are known. They are not for a type parameter, within generic code: the
+ * compiler then tries the case of false alone.
+ */
+export type IsKnown<T> = [...(T extends object ? [] : [0])] extends [] ? true : false;
+
 /** The fields of a document without a declared type. */
 export type AnyFields = Record<string, unknown>;
 
@@ -61,6 +132,21 @@ export type Draft<T extends object = AnyFields> = T & {
   _rev?: string;
   _deleted?: boolean;
   _attachments?: Attachments;
+};
+
+/**
+ * A document that a database takes: as its type says, as it was read, or read-only. A database without a
+ * declared type takes every object.
+ */
+export type Saved<T extends object, Out extends object = T> = string extends keyof T
+  ? WithMetadata<T> | WithMetadata<object>
+  : WithMetadata<T> | WithMetadata<Out> | ReadonlyDeep<Draft<T>> | ReadonlyDeep<Draft<Out>>;
+
+type WithMetadata<T> = T & {
+  readonly _id?: string;
+  readonly _rev?: string;
+  readonly _deleted?: boolean;
+  readonly _attachments?: DraftAttachments;
 };
 
 /** A deleted document: its last revision, without the fields of its type. */

@@ -5,7 +5,8 @@ export interface DesignDocument {
   _id: `_design/${string}`;
   _rev?: string;
   language?: string;
-  views?: Record<string, { readonly map: string; readonly reduce?: string }>;
+  /** The views; `lib` contains modules for their functions. */
+  views?: Record<string, StoredView | Readonly<Record<string, unknown>>>;
   filters?: Record<string, string>;
   updates?: Record<string, string>;
   shows?: Record<string, string>;
@@ -18,6 +19,13 @@ export interface DesignDocument {
   options?: Readonly<Record<string, unknown>>;
   autoupdate?: boolean;
   [field: string]: unknown;
+}
+
+/** A view as CouchDB stores it. The `map` of a Mango index is an object. */
+interface StoredView {
+  readonly map: string | Readonly<Record<string, unknown>>;
+  readonly reduce?: string;
+  readonly options?: Readonly<Record<string, unknown>>;
 }
 
 /** Adds a row to a view: `emit(key, value)`. */

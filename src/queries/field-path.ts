@@ -1,4 +1,4 @@
-import type { AnyFields, StoredFields } from '../model/document.ts';
+import type { AnyFields, IsKnown, JsonFields, StoredFields } from '../model/document.ts';
 
 /**
  * The path of a field, or of a nested field: `'address.city'`, `'tags.0'`. A dot in a name is escaped:
@@ -7,9 +7,13 @@ import type { AnyFields, StoredFields } from '../model/document.ts';
  * The type knows paths of up to four names. For deeper fields, nest the selector. If `T` has no known
  * fields, a path is any string.
  */
-export type FieldPath<T extends object = AnyFields> = string extends keyof T
-  ? string
-  : Escaped<keyof Queried<T> & string> | NestedPath<Queried<T>>;
+export type FieldPath<T extends object = AnyFields> =
+  IsKnown<T> extends true ? (string extends keyof T ? string : MemberPath<JsonFields<T>>) : string;
+
+/** The paths of the fields of any member of a union. */
+type MemberPath<T> = T extends object
+  ? Escaped<`${keyof Queried<T> & (string | number)}`> | NestedPath<Queried<T>>
+  : never;
 
 /** A document as a query reads it: with `_conflicts` if requested, but without other metadata. */
 export type Queried<T extends object> = T &

@@ -11,15 +11,16 @@ import { invalidArgument } from '../model/invalid-argument.ts';
 import type { FieldPath, Projected, Queried } from './field-path.ts';
 import { decodeIndex } from './indexes.ts';
 import type { MangoIndex } from './indexes.ts';
-import type { Selector } from './selector.ts';
+import type { Selector, TagValue, Tagged } from './selector.ts';
 
 /** A Mango query: which documents to find, which of their fields to read, and in which order. */
 export interface FindQuery<
   T extends object = AnyFields,
   Field extends FieldPath<T> = FieldPath<T>,
+  Tag = TagValue<T>,
 > {
   /** The condition that the documents must match; `{}` matches all documents. */
-  readonly selector: Selector<T>;
+  readonly selector: Selector<T> & Tagged<T, Tag>;
   /** The fields to read. Name `_id` and `_rev` too if you need them. Default: all fields. */
   readonly fields?: readonly Field[];
   /** The order, which needs an index. All fields have the same direction. */

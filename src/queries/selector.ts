@@ -1,4 +1,4 @@
-import type { AnyFields } from '../model/document.ts';
+import type { AnyFields, IsKnown, JsonFields } from '../model/document.ts';
 import type { Escaped, NestedPath, Opaque, Queried, ValueAt } from './field-path.ts';
 
 /**
@@ -15,9 +15,60 @@ import type { Escaped, NestedPath, Opaque, Queried, ValueAt } from './field-path
  *
  * @see https://docs.couchdb.org/en/stable/api/database/find.html#selector-syntax
  */
-export type Selector<T extends object = AnyFields> = string extends keyof T
-  ? AnySelector
-  : FieldConditions<Queried<T>> & Combinations<Selector<T>> & FullText;
+export type Selector<T extends object = AnyFields> =
+  IsKnown<T> extends true
+    ? string extends keyof T
+      ? AnySelector
+      : MemberConditions<JsonFields<T>> & Combinations<Selector<T>> & FullText
+    : AnySelector;
+
+/** The conditions for the fields of any member of a union. */
+type MemberConditions<T> = T extends object ? FieldConditions<Queried<T>> : never;
+
+/**
+ * The part of a selector from which the compiler learns the wanted members of a union: a condition of
+ * equality for a field that tells them apart, such as `{ type: 'dog' }`.
+ */
+export type Tagged<T extends object, Tag> =
+  IsKnown<T> extends true
+    ? [TagField<T>] extends [never]
+      ? unknown
+      : { readonly [Field in TagField<T>]?: Tag | TagOperators<Tag> }
+    : unknown;
+
+type TagOperators<Tag> = { readonly $eq?: Tag; readonly $in?: readonly Tag[] } & {
+  readonly [
+    Operator in Exclude<
+      keyof (AnyOperators<unknown> & TextOperators & NumberOperators & Combinations<unknown>),
+      '$eq' | '$in'
+    >
+  ]?: unknown;
+};
+
+/** The fields of all members of a union that have known values. */
+export type TagField<T> = {
+  [Field in keyof T]-?: IsTag<T[Field]> extends true ? Field : never;
+}[keyof T];
+
+type IsTag<Value> = [Value] extends [string | number]
+  ? string extends Value
+    ? false
+    : number extends Value
+      ? false
+      : true
+  : false;
+
+/** The values of the fields that tell the members of a union apart. */
+export type TagValue<T> = T[TagField<T> & keyof T];
+
+/** The members of a union that can have one of these values. */
+export type Matching<T extends object, Tag, Field = TagField<T>> = T extends object
+  ? [Field] extends [never]
+    ? T
+    : [Extract<T[Field & keyof T], Tag>] extends [never]
+      ? never
+      : T
+  : never;
 
 /** A selector for documents without known fields. */
 export interface AnySelector extends Combinations<AnySelector>, FullText {
@@ -108,10 +159,17 @@ export interface ObjectOperators {
 type FieldConditions<Doc> = string extends keyof Doc
   ? { readonly [field: string]: unknown }
   : {
-      readonly [Field in keyof Doc as Escaped<Field & string>]?: Condition<Doc[Field]>;
+      readonly [Field in keyof Doc as EscapedKey<Field>]?: Condition<Doc[Field]>;
     } & {
       readonly [Path in NestedPath<Doc>]?: Condition<ValueAt<Doc, Path>>;
     };
+
+/** The name of a field in a selector: a dollar at its beginning would be an operator. */
+type EscapedKey<Field> = Field extends `$${string}`
+  ? `\\${Escaped<Field>}`
+  : Field extends string | number
+    ? Escaped<`${Field}`>
+    : never;
 
 /** CouchDB accepts operators for elements, but no plain values. */
 type ElementCondition<Element> = unknown extends Element ? unknown : Operators<Element>;
