@@ -40,6 +40,12 @@ export function memoryCheckpoint(initial: Sequence | null = null): CheckpointSto
   };
 }
 
+/** The part of `localStorage` that a checkpoint needs. Declared here, because Node's types have no DOM. */
+interface WebStorage {
+  getItem(key: string): string | null;
+  setItem(key: string, value: string): void;
+}
+
 /**
  * Returns a checkpoint in Web Storage.
  *
@@ -49,7 +55,7 @@ export function memoryCheckpoint(initial: Sequence | null = null): CheckpointSto
  * orders.changes$({ checkpoint: storageCheckpoint(localStorage, 'orders') }).subscribe(show);
  */
 export function storageCheckpoint(
-  storage: Pick<Storage, 'getItem' | 'setItem'>,
+  storage: WebStorage,
   key: string,
 ): CheckpointStore {
   return {

@@ -82,11 +82,12 @@ export class MarbleServer extends TestServer {
     return new Couch('http://couch.test', { ...STEADY, ...options, transport: this.transport });
   }
 
-  /** Returns an Observable that never emits. The scheduler records its subscriptions. */
+  /** Returns an Observable that never emits. The scheduler records its subscriptions. @internal */
   protected override log(): ColdObservable {
     return this.#cold('-');
   }
 
+  /** @internal */
   protected override send(request: TransportRequest): Observable<TransportResponse> {
     return defer(() => {
       const received = readRequest(request);

@@ -105,11 +105,12 @@ export class MemoryServer extends TestServer {
     });
   }
 
+  /** @internal */
   protected override log(): undefined {
     return undefined;
   }
 
-  /** Answers after the latency. A request that is aborted before changes nothing. */
+  /** Answers after the latency. A request that is aborted before changes nothing. @internal */
   protected override send(request: TransportRequest): Observable<TransportResponse> {
     const received = readRequest(request, this.#codec);
     const reply$ = timer(this.#latency, this.#scheduler).pipe(
