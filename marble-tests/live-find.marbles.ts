@@ -67,7 +67,7 @@ describe('find$', () => {
       name,
       marbles(({ expectObservable, flush }, scheduler) => {
         const { db, finds, write } = orders(scheduler);
-        for (const [frame, doc] of Object.entries(writes)) write(Number(frame), doc);
+        for (const [frame, doc] of Object.entries(writes)) write(Number(frame), { ...doc });
         const [diagram, lists, times] = expected;
         // The index on `total` exists at that time.
         expectObservable(db.find$(query).pipe(map(ids)), '5ms ^ 120ms !').toBe(diagram, lists);

@@ -1,7 +1,7 @@
 /**
  * Mutation tests: changes the pure parts of the sources in small ways, one at a time, and counts how many of the
- * changes a marble test notices. All mutants are in one bundle, behind switches, so that a process tries many of
- * them without loading anything again. Prints the score of each layer, and the survivors.
+ * changes a test without a CouchDB notices. All mutants are in one bundle, behind switches, so that a process tries
+ * many of them without loading anything again. Prints the score of each layer, and the survivors.
  *
  *     npm run test:mutation                 # all layers
  *     npm run test:mutation -- live model   # some of them
@@ -14,16 +14,16 @@ import { availableParallelism } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { createInstrumenter } from '@stryker-mutator/instrumenter';
 import { build } from 'esbuild';
-import { equivalent, layers, unusable } from './mutation/layers.mjs';
+import { environment, equivalent, layers, serverless, unusable } from './mutation/layers.mjs';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const cache = `${root}node_modules/.cache/mutation`;
 const sandbox = `${cache}/sandbox`;
 const out = `${sandbox}/out`;
-/** A worker that is silent for so long (ms) runs a loop without an end. */
+/** A worker that is silent for so long (ms) runs a loop without an end. It reports each test. */
 const SILENCE = 20_000;
-/** The longest time (ms) in which a worker loads the tests. */
-const LOADING = 60_000;
+/** The time (ms) in which a worker loads the tests. */
+const LOADING = 120_000;
 
 const chosen = process.argv.slice(2);
 for (const name of chosen)
@@ -62,14 +62,14 @@ async function instrument() {
   return result.mutants.filter(({ status }) => status !== 'Ignored');
 }
 
-/** Bundles the marble tests with the instrumented sources. */
+/** Bundles the marble tests, and the integration tests without a CouchDB, with the instrumented sources. */
 async function bundle() {
-  const entries = (await readdir(`${sandbox}/marble-tests`))
+  const marbles = (await readdir(`${sandbox}/marble-tests`))
     .filter((name) => name.endsWith('.marbles.ts') && !unusable.includes(name))
-    .map((name) => ({
-      in: `${sandbox}/marble-tests/${name}`,
-      out: `marble-tests/${name.slice(0, -3)}`,
-    }));
+    .map((name) => `marble-tests/${name}`);
+  const entries = [...marbles, ...serverless.map((name) => `integration/${name}.test.ts`)].map(
+    (path) => ({ in: `${sandbox}/${path}`, out: `tests/${path.replace('/', '-').slice(0, -3)}` }),
+  );
   const own = {
     'fast-check': `${root}scripts/mutation/fast-check.mjs`,
     '@jest/globals': `${root}scripts/mutation/jest-globals.mjs`,
@@ -105,72 +105,104 @@ async function bundle() {
   });
 }
 
-/** Starts a worker, which sends the coverage first. */
-const worker = (...coverage) =>
-  fork(`${root}scripts/mutation/worker.mjs`, [out, ...coverage], {
+/** Starts a worker, which sends the coverage first. `abandoned` is called if it ends or falls silent. */
+function worker(coverage, onMessage, abandoned) {
+  const child = fork(`${root}scripts/mutation/worker.mjs`, [out, ...coverage], {
     cwd: sandbox,
-    stdio: 'inherit',
+    stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
+    env: { ...process.env, ...environment },
   });
+  let timer;
+  let last = '';
+  const end = () => {
+    clearTimeout(timer);
+    child
+      .removeAllListeners()
+      .on('error', () => {})
+      .kill('SIGKILL');
+  };
+  const arm = (time) => {
+    clearTimeout(timer);
+    timer = setTimeout(() => {
+      end();
+      abandoned(`a loop without an end in ${last}`);
+    }, time);
+  };
+  arm(LOADING);
+  child.on('exit', (code, signal) => {
+    end();
+    abandoned(`the process ended with ${code ?? signal}`);
+  });
+  child.on('message', (message) => {
+    arm(SILENCE);
+    if (message.test === undefined) onMessage(message);
+    else last = message.test;
+  });
+  return { end, send: (id) => child.send(id) };
+}
 
 /** Runs the tests without a mutant, and returns the coverage. */
 const measure = () =>
   new Promise((resolve, reject) => {
-    const child = worker();
-    const timer = setTimeout(() => child.kill('SIGKILL'), 10 * LOADING);
-    child.once('exit', (code) => reject(new Error(`The tests ended with ${code}.`)));
-    child.once('message', ({ coverage }) => {
-      clearTimeout(timer);
-      child.removeAllListeners().kill();
-      resolve(coverage);
-    });
+    const { end } = worker(
+      [],
+      ({ coverage }) => {
+        end();
+        resolve(coverage);
+      },
+      (reason) => reject(new Error(`The tests without a mutant: ${reason}`)),
+    );
   });
 
 /** Tries the mutants on all processors. Returns the name of the test that noticed each, null if none did. */
 async function tryAll(queue, file) {
   const killers = new Map();
   const doubtful = new Set();
+  const counts = { restarts: 0, loops: 0, unsound: [] };
   const work = () =>
     new Promise((resolve) => {
       let current;
-      let timer;
-      const child = worker(file);
-      timer = setTimeout(() => restart(), LOADING);
-      const end = () => {
-        clearTimeout(timer);
-        child.removeAllListeners().kill('SIGKILL');
-      };
       const restart = () => {
-        end();
+        counts.restarts += 1;
+        one.end();
         resolve(work());
       };
-      const abandon = (reason) => {
-        if (current !== undefined) killers.set(current, reason);
-        restart();
-      };
-      child.on('exit', () => abandon('(the process ended)'));
-      child.on('message', (answer) => {
-        clearTimeout(timer);
-        if (answer.sound === false && !doubtful.has(answer.id)) {
-          // An earlier mutant may have left a state that fails this test: a new process decides.
-          doubtful.add(answer.id);
-          queue.unshift(answer.id);
-          return restart();
-        }
+      const answered = (answer) => {
         if (answer.id !== undefined) {
+          if (!answer.sound) {
+            counts.unsound.push(answer);
+            if (process.env.MUTATION_LOG !== undefined) console.log(answer);
+            // An earlier mutant may have left a state that fails this test: a new process decides.
+            if (!answer.fresh && !doubtful.has(answer.id)) {
+              doubtful.add(answer.id);
+              queue.unshift(answer.id);
+              return restart();
+            }
+          }
           killers.set(answer.id, answer.killer);
           if (killers.size % 500 === 0) process.stdout.write(`${killers.size} tried\n`);
+          if (!answer.sound) return restart();
         }
-        if (answer.sound === false) return restart();
         current = queue.shift();
-        if (current === undefined) {
-          end();
-          return resolve();
-        }
-        timer = setTimeout(() => abandon('(a loop without an end)'), SILENCE);
-        return child.send(current);
+        if (current !== undefined) return one.send(current);
+        one.end();
+        return resolve();
+      };
+      const one = worker([file], answered, (reason) => {
+        counts.loops += 1;
+        if (current !== undefined) killers.set(current, `(${reason})`);
+        restart();
       });
     });
   await Promise.all(Array.from({ length: availableParallelism() }, work));
+  process.stdout.write(
+    `${counts.restarts} restarts: ${counts.loops} loops, ${counts.unsound.length} states left behind\n`,
+  );
+  if (process.env.MUTATION_LOG !== undefined)
+    await writeFile(
+      process.env.MUTATION_LOG,
+      JSON.stringify({ unsound: counts.unsound, killers: [...killers] }, null, 1),
+    );
   return killers;
 }
 
@@ -179,6 +211,7 @@ const mutants = await instrument();
 await bundle();
 const coverage = await measure();
 for (const name of coverage.broken) process.stderr.write(`fails without a mutant: ${name}\n`);
+for (const [time, name] of coverage.slowest) process.stdout.write(`${time} ms: ${name}\n`);
 const reached = Object.keys(coverage.reaching);
 process.stdout.write(
   `${coverage.tests} tests reach ${reached.length} of ${mutants.length} mutants\n`,

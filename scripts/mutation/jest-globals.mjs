@@ -1,12 +1,16 @@
-/** The part of Jest's globals that the marble tests use. `tests` lists what they declared. */
+/** The part of Jest's globals that the tests use. `tests` lists what they declared. */
 export { expect } from 'expect';
+
+/** The worker limits the time of each test. */
+export const jest = { setTimeout() {} };
 
 export const tests = [];
 let scope = { name: '', parent: null, before: [], after: [], beforeAll: [], afterAll: [] };
 
 const each = (declare) => (table) => (name, body) => {
+  const isTable = table.every((row) => Array.isArray(row));
   for (const [index, row] of table.entries()) {
-    const values = Array.isArray(row) ? row : [row];
+    const values = isTable ? row : [row];
     declare(`${name} ${index}`, () => body(...values));
   }
 };
@@ -30,6 +34,7 @@ export function it(name, body) {
   tests.push({ name: `${scope.name} > ${name}`, scope, body });
 }
 it.each = each(it);
+it.skip = () => {};
 export const test = it;
 
 export const beforeEach = (hook) => scope.before.push(hook);

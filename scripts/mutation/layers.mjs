@@ -71,5 +71,40 @@ export const unusable = [
   'live-requests.marbles.ts',
 ];
 
+/** Integration tests that need no CouchDB, or only in some of their tests, which then fail without a mutant. */
+export const serverless = [
+  'attachments',
+  'json',
+  'proxy-paths',
+  'redaction',
+  'request',
+  'retry',
+  'secrets-and-limits',
+  'test-failures',
+  'truncation',
+  'urls',
+  'value-gate',
+  'wire',
+  'wire-coalesce',
+  'wire-conflicts',
+  'wire-database',
+  'wire-mango',
+  'wire-rows',
+  'wire-server',
+  'wire-sessions',
+];
+
+/** Fewer random sequences, and a server that refuses all connections. */
+export const environment = {
+  CORDUROY_SEQUENCES: '2000',
+  CORDUROY_TEST_SERVER: JSON.stringify({
+    kind: 'embedded',
+    url: 'http://127.0.0.1:1',
+    username: 'admin',
+    password: 'secret',
+    version: '3.5.0',
+  }),
+};
+
 /** Mutants that change nothing that a caller can observe, each with the reason. */
 export const equivalent = [];
