@@ -83,7 +83,6 @@ export const serverless = [
   'test-failures',
   'truncation',
   'urls',
-  'value-gate',
   'wire',
   'wire-coalesce',
   'wire-conflicts',

@@ -10,7 +10,9 @@ import { pathToFileURL } from 'node:url';
 /** A test that takes longer (ms) has been stopped by the mutant. */
 const LONGEST_TEST = 5_000;
 /** The processor time (µs) of the tests of one mutant. The fastest tests come first. */
-const LONGEST_TRIAL = 5_000_000;
+const LONGEST_TRIAL = 3_000_000;
+/** An integration test that takes longer (ms) waits for a time-out, and tries no mutants. */
+const LONGEST_WAIT = 300;
 
 globalThis.__stryker__ = {};
 const stryker = globalThis.__stryker__;
@@ -76,9 +78,11 @@ async function measure() {
     const failure = await failureOf(test);
     times.push(performance.now() - started);
     stryker.currentTestId = undefined;
-    if (failure === null) usable.add(index);
+    const waits = test.name.startsWith('integration') && times[index] > LONGEST_WAIT;
+    if (failure === null && !waits) usable.add(index);
     // Some tests of `serverless` need a CouchDB.
-    else if (failure.message !== 'fetch failed') broken.push(shown(test, failure));
+    else if (failure !== null && failure.message !== 'fetch failed')
+      broken.push(shown(test, failure));
   }
   for (const index of usable) {
     stryker.currentTestId = String(index);
