@@ -100,6 +100,18 @@ describe('a value that JSON holds', () => {
     expect(() => assertJson({ deep: [value] }, 'doc')).toThrow(/ at deep\[0\]/);
   });
 
+  it('is asked for its replacement with the name of its field, as JSON does', () => {
+    const named = { toJSON: (name: string): string => (name === 'a' || name === '' ? 'x' : LONE) };
+    expect(() => assertJson(named, 'doc')).not.toThrow();
+    expect(() => assertJson({ a: named }, 'doc')).not.toThrow();
+    expect(() => assertJson({ b: named }, 'doc')).toThrow('a lone surrogate');
+  });
+
+  it('has the whole path of a problem in its error, or none', () => {
+    expect(() => assertJson(NaN, 'doc')).toThrow(/JSON: NaN$/);
+    expect(() => assertJson({ a: { b: NaN } }, 'doc')).toThrow(/JSON: NaN at a\.b$/);
+  });
+
   it('has no undefined field if it restricts a query', () => {
     expect(() => assertQuery({ a: [{ b: 1 }] }, 'selector')).not.toThrow();
     expect(() => assertQuery({ a: [{ b: undefined }] }, 'selector')).toThrow(

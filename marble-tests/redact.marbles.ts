@@ -1,6 +1,13 @@
 import { describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
 import {
+  ConnectionError,
+  DatabaseReplaced,
+  RedirectRefused,
+  TimeoutError,
+  isDatabaseReplaced,
+} from 'corduroy';
+import {
   isCorduroyError,
   isKind,
   isTransient,
@@ -151,6 +158,13 @@ describe('a mask', () => {
     'pass&9;word',
     'pass&eacuteword',
     'pass%25%43%33word',
+    'pass&lt;#233;word',
+    'pass%41e9word',
+    'pass\\uzzzzword',
+    'pass\\xword',
+    'pass%dpword',
+    'pass%f)word',
+    'pass%e@word',
   ])('does not cover %j for passéword', (text) => {
     expect(redactor(['passéword'])(`(${text})`)).toBe(`(${text})`);
   });
@@ -189,6 +203,9 @@ describe('a mask', () => {
 
   it('covers a secret without its blanks', () => {
     expect(redactor(['se cr\tet'])('(secret) (se cr et)')).toBe('(***) (***)');
+    expect(redactor(['ab cd'])('(abcd)')).toBe('(***)');
+    expect(redactor(['ab cd ef'])('xabcdefx')).toBe('x***x');
+    expect(redactor(['pass word'])('(pass\\xword)')).toBe('(pass\\xword)');
     // Without them it is too short.
     expect(redactor(['a b c'])('(abc) (a b c)')).toBe('(abc) (***)');
   });
@@ -202,6 +219,10 @@ describe('a mask', () => {
     expect(redactor(['pass', 'password'])('(password) (pass)')).toBe('(***) (***)');
     expect(redactor(['password', 'pass'])('(password)')).toBe('(***)');
     expect(redactor(['abcd', 'wxyz'])('abcdwxyz')).toBe('******');
+    // In any order, within each other, and over the end of each other.
+    expect(redactor(['password'])('http://u:p@a password')).toBe('http://***@a ***');
+    expect(redactor(['password'])('http://u:passwordX@a')).toBe('http://***@a');
+    expect(redactor(['p@abc'])('http://u:p@abc.d')).toBe('http://***.d');
     expect(redactor(['user:pass'])('http://user:pass@a')).toBe('http://***@a');
   });
 
@@ -323,6 +344,7 @@ describe('the secrets of a connection', () => {
     ],
     ['Cookie', 'a=1; b="2"', ['a=1; b="2"', '1', '1', '"2"', '2']],
     ['cookie', 'a = x=1 ', ['a = x=1 ', 'x=1', 'x=1']],
+    ['cookie', 'a=1"2"3', ['a=1"2"3', '1"2"3', '1"2"3']],
   ])('in the header %s: %s', (name, value, secrets) => {
     expect(secretsOfHeader(name, value)).toEqual(secrets);
   });
@@ -529,6 +551,40 @@ describe('the error of an answer', () => {
       withMayBeWritten(error).mayBeWritten,
       Object.keys(error).includes('mayBeWritten'),
     ]).toEqual([true, true]);
+  });
+
+  it('is told from other values', () => {
+    for (const other of [null, undefined, 'transient', 7, {}, { transient: false }]) {
+      expect([isTransient(other), isCorduroyError(other), isWrongPassword(other)]).toEqual([
+        false,
+        false,
+        false,
+      ]);
+    }
+    expect(isTransient({ transient: true })).toBe(true);
+  });
+
+  it('has a cause if the platform failed, and a hint and a code if they are known', () => {
+    const cause = new Error('platform');
+    const plain = new ConnectionError('a');
+    expect(plain).toMatchObject({ code: null, hint: null, reusedSocket: false, request: null });
+    expect(['cause' in plain, new ConnectionError('a', { cause }).cause]).toEqual([false, cause]);
+    const details = { code: 'E', hint: 'h', reusedSocket: true };
+    expect(new ConnectionError('a', details)).toMatchObject(details);
+    expect([
+      new TimeoutError(5, request).mayBeWritten,
+      new TimeoutError(5, request, true).mayBeWritten,
+    ]).toEqual([false, true]);
+    expect(isDatabaseReplaced(new DatabaseReplaced(request))).toBe(true);
+    expect(new DatabaseReplaced(request).request).toEqual(request);
+  });
+
+  it.each([
+    ['http://b', 'GET http://a/db: redirect from http://a to http://b refused: why'],
+    [null, 'GET http://a/db: redirect from http://a refused: why'],
+  ])('of a redirect names its target, %p, if it is known', (to, message) => {
+    const refused = new RedirectRefused({ from: 'http://a', to, problem: 'why' }, request);
+    expect([refused.message, refused.request]).toEqual([message, request]);
   });
 
   it('is known across copies of the package', () => {

@@ -66,6 +66,12 @@ describe('the rows of a response', () => {
     ['with signs of life', [[''], ['', '{"rows":[', '', '1', '', ']}', '']], [1], [{}]],
     ['in one line', [['{"rows":[1,2],"a":1}']], [1, 2], [{ a: 1 }]],
     ['indented', [['{', ' "rows": [', ' 1', ' ]', '}']], [1], [{}]],
+    [
+      'indented, with a line as in the usual layout',
+      [['{', ' "rows":[', ' 1', ' ]', '}']],
+      [1],
+      [{}],
+    ],
     ['that are null or texts', [['{"rows":[', 'null,', '"]"', ']}']], [null, ']'], [{}]],
   ])('%s are decoded', (_, blocks, expected, infos) => {
     expect(read(blocks)).toEqual({ rows: expected, infos, end: 'complete' });
