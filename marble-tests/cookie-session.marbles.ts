@@ -258,4 +258,37 @@ describe('a cookie session', () => {
       expect(sent).toEqual(['0 l', '0 +', '539999 +', '540000 l', '540000 +']);
     }),
   );
+
+  it.each<[header: string | undefined, cookie: string, lifetime: number]>([
+    ['AuthSession=abc', 'abc', 600],
+    ['AuthSession=abc; Max-Age=100', 'abc', 100],
+    ['AuthSession=abc;max-age=100; Path=/', 'abc', 100],
+    ['other=1; Max-Age=50, AuthSession=abc; Max-Age=100', 'abc', 100],
+    ['AuthSession=abc; Expires=Tue, 24-Nov-2026 06:00:00 GMT; Max-Age=100', 'abc', 100],
+    ['AuthSession=abc, other=1; Max-Age=50', 'abc', 600],
+    ['AuthSession=abc,  other-name=1; Max-Age=50', 'abc', 600],
+    ['other="x, AuthSession=no; Max-Age=5", AuthSession=abc', 'abc', 600],
+    ['XAuthSession=no, AuthSession=abc', 'abc', 600],
+    ['AuthSession=, other=1', '+', 600],
+    ['XAuthSession=no', '+', 600],
+    [undefined, '+', 600],
+  ])('reads the cookie and its lifetime in %p', (header, cookie, lifetime) => {
+    marbles(({ flush }, scheduler) => {
+      const headers = header === undefined ? {} : { 'set-cookie': header };
+      const login = (): Observable<TransportResponse> =>
+        of(response(body('{"ok":true,"name":"ada","roles":[]}'), 200, headers));
+      const { couch, sent } = couchOf(scheduler, { login });
+      // A cookie is renewed after nine tenths of its lifetime.
+      const renewal = lifetime * 900;
+      requestsAt(couch, [0, renewal - 1, renewal], scheduler).subscribe();
+      flush();
+      expect(sent).toEqual([
+        '0 l',
+        `0 ${cookie}`,
+        `${renewal - 1} ${cookie}`,
+        `${renewal} l`,
+        `${renewal} ${cookie}`,
+      ]);
+    })();
+  });
 });
