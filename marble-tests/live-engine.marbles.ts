@@ -9,6 +9,7 @@ import {
 } from '../src/live/live-entry.ts';
 import type { LiveEntry } from '../src/live/live-entry.ts';
 import { keepEqual } from '../src/live/live-result.ts';
+import { KeyedList } from '../src/live/keyed-list.ts';
 import { QueryIndex } from '../src/live/query-index.ts';
 import type { Interest } from '../src/live/query-index.ts';
 import { SortedList } from '../src/live/sorted-list.ts';
@@ -467,5 +468,74 @@ describe('a sorted list', () => {
     expect(ids()).toBe('a2');
     list.clear();
     expect(ids()).toBe('');
+  });
+});
+
+describe('a list of certain documents', () => {
+  const start = (ids: string[], holds = true) => {
+    const cache = new DocumentCache();
+    const list = new KeyedList<LiveEntry>(
+      { ids, holds, itemOf: (one) => one, entryOf: (one) => one },
+      cache,
+    );
+    return { cache, list };
+  };
+  const [a, b] = [entry(doc('a', '1-a')), entry(doc('b', '2-b'))];
+
+  it('has an item for each id, also for one that occurs twice', () => {
+    const { cache, list } = start(['a', 'b', 'a']);
+    expect(list.value).toEqual([]);
+    expect(list.answer([a, b, a], new Map())).toEqual({
+      changed: true,
+      reread: false,
+      refetch: [],
+    });
+    expect([list.value, cache.size]).toEqual([[a, b, a], 2]);
+    const newer = entry(doc('a', '2-a'));
+    expect(list.apply([cache.update(newer)])).toEqual({
+      changed: true,
+      reread: false,
+      refetch: [],
+    });
+    expect(list.value).toEqual([newer, b, newer]);
+    // Neither another document nor the same revision is a change.
+    const { value } = list;
+    expect(
+      list.apply([
+        { before: undefined, after: newer },
+        { before: undefined, after: entry(doc('x', '1-x')) },
+      ]).changed,
+    ).toBe(false);
+    expect(list.value).toBe(value);
+    list.clear();
+    list.clear();
+    expect([list.value, cache.size]).toEqual([[], 0]);
+  });
+
+  it('keeps what the queries hold, or have heard of, and fetches what may be newer', () => {
+    const { cache, list } = start(['a', 'b', 'c']);
+    cache.retain(b);
+    cache.record('c', '5-c');
+    const same = entry(doc('b', '2-b'));
+    const c = entry(doc('c', '1-c'));
+    expect(list.answer([a, same, c], new Map()).refetch).toEqual(['c']);
+    expect(list.value[1]).toBe(b);
+    const newer = entry(doc('a', '2-a'));
+    const other = start(['a', 'b']);
+    expect(other.list.answer([a, b], new Map([['a', newer]])).refetch).toEqual([]);
+    expect(other.list.value).toEqual([newer, b]);
+    const loses = entry(doc('b', '1-b'));
+    expect(start(['b']).list.answer([b], new Map([['b', loses]])).refetch).toEqual(['b']);
+  });
+
+  it('records revisions alone if its items contain no documents', () => {
+    const { cache, list } = start(['a', 'b'], false);
+    cache.retain(b);
+    const same = entry(doc('b', '2-b'));
+    list.answer([a, same], new Map());
+    expect([cache.size, cache.revOf('a'), list.value[1]]).toEqual([1, '1-a', same]);
+    expect(list.value[1]).toBe(same);
+    list.clear();
+    expect(cache.get('b')).toBe(b);
   });
 });
