@@ -54,10 +54,7 @@ interface WebStorage {
  * @example
  * orders.changes$({ checkpoint: storageCheckpoint(localStorage, 'orders') }).subscribe(show);
  */
-export function storageCheckpoint(
-  storage: WebStorage,
-  key: string,
-): CheckpointStore {
+export function storageCheckpoint(storage: WebStorage, key: string): CheckpointStore {
   return {
     read: () => storage.getItem(key),
     write: (seq) => storage.setItem(key, seq),

@@ -35,6 +35,11 @@ export function find(db: MemoryDatabase, body: unknown): Reply {
   for (const row of ordered.slice(start.index)) {
     const winner = db.find(row.id);
     if (winner === undefined) continue;
+    // In a partition, it skips the first document, also one that does not match.
+    if (isBookmarked && partition !== undefined) {
+      isBookmarked = false;
+      continue;
+    }
     examined += 1;
     const doc = toDocument(db, row.id, winner, { conflicts: conflicts === true });
     if (!matches(doc)) continue;

@@ -74,7 +74,7 @@ export function listDocuments(
   request: MemoryRequest,
   partition?: string,
 ): Reply {
-  const options = readRowOptions(request, false);
+  const options = readRowOptions(request, { inPartition: partition !== undefined });
   const all = idRows(db, name);
   const { keys, startKey, endKey, startId, endId } = options;
   const total = name === '_local_docs' ? null : all.length;
@@ -167,11 +167,14 @@ export function queryView(
   const { language = 'javascript' } = design as { readonly language?: unknown };
   if (language !== 'javascript' || typeof map !== 'string')
     throw notImplemented(`run views in the language ${String(language)}`);
-  const options = readRowOptions(request, reduce !== undefined, true);
+  const options = readRowOptions(request, {
+    isReduce: reduce !== undefined,
+    isView: true,
+    inPartition: partition !== undefined,
+  });
   requireScope(db, design, partition);
   const isReduced = reduce !== undefined && options.reduce !== false;
-  // In a partition, CouchDB does not compare a `key` with the ends of the range.
-  if (partition === undefined || request.query['key'] === undefined) requireRange(options);
+  requireRange(options);
   const { options: viewOptions } = design as { readonly options?: { include_design?: boolean } };
   const rowsOfAll = mapRows(db, map, javascriptMap(map), viewOptions?.include_design === true);
   const all =

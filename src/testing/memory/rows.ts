@@ -1,3 +1,4 @@
+import { byId } from '../../model/document.ts';
 import { Refusal, badRequest, isRecord } from '../reply.ts';
 import type { MemoryRequest } from './request.ts';
 import { parseJson } from './parameters.ts';
@@ -31,11 +32,13 @@ type Draft = { -readonly [Name in keyof RowOptions]: RowOptions[Name] } & {
 
 const queryError = (reason: string): Refusal => new Refusal(400, 'query_parse_error', reason);
 
-/** Reads the options of a request for rows: first those of the body, then those of the query. */
+/**
+ * Reads the options of a request for rows: first those of the body, then those of the query. For a
+ * partition, CouchDB reads the query in the order of the names.
+ */
 export function readRowOptions(
   { query, body }: MemoryRequest,
-  isReduce: boolean,
-  isView = false,
+  { isReduce = false, isView = false, inPartition = false },
 ): RowOptions {
   const draft: Draft = {
     keys: undefined,
@@ -60,7 +63,9 @@ export function readRowOptions(
     for (const [name, value] of Object.entries(body)) read(draft, name, value, true);
   // A view takes one key as a range.
   if (isView && draft.keys?.length === 1) draft.keys = undefined;
-  for (const [name, value] of Object.entries(query)) read(draft, name, value, false);
+  const options = Object.entries(query);
+  if (inPartition) options.sort(([a], [b]) => byId(a, b));
+  for (const [name, value] of options) read(draft, name, value, false);
   return check(draft, isReduce);
 }
 
