@@ -32,13 +32,19 @@ type Draft = { -readonly [Name in keyof RowOptions]: RowOptions[Name] } & {
 
 const queryError = (reason: string): Refusal => new Refusal(400, 'query_parse_error', reason);
 
+interface RowKind {
+  readonly isReduce?: boolean;
+  readonly isView?: boolean;
+  readonly inPartition?: boolean;
+}
+
 /**
  * Reads the options of a request for rows: first those of the body, then those of the query. For a
  * partition, CouchDB reads the query in the order of the names.
  */
 export function readRowOptions(
   { query, body }: MemoryRequest,
-  { isReduce = false, isView = false, inPartition = false },
+  { isReduce = false, isView = false, inPartition = false }: RowKind,
 ): RowOptions {
   const draft: Draft = {
     keys: undefined,
