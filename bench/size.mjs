@@ -17,8 +17,8 @@ const core = 'core';
 
 /** Budgets in bytes, 2 % above the measured size; `without` matches paths that must not be bundled. */
 const imports = [
-  { name: 'everything', code: `export * from '${browser}'`, budget: 75_200 },
-  { name: 'Couch', code: `export { Couch } from '${browser}'`, budget: 71_600 },
+  { name: 'everything', code: `export * from '${browser}'`, budget: 75_600 },
+  { name: 'Couch', code: `export { Couch } from '${browser}'`, budget: 72_000 },
   {
     name: 'Couch of corduroy/core',
     code: `export { Couch } from '${core}'`,
@@ -28,12 +28,12 @@ const imports = [
   {
     name: 'a live document',
     code: `import { Database } from '${browser}'; new Database('a').doc$('b').subscribe()`,
-    budget: 67_300,
+    budget: 67_700,
   },
   {
     name: 'openTelemetry',
     code: `export { openTelemetry } from 'opentelemetry'`,
-    budget: 4_380,
+    budget: 4_600,
     without: /^src.(changes|live|documents|queries)/,
   },
   {
@@ -45,7 +45,7 @@ const imports = [
   {
     name: 'an in-memory server',
     code: `export { memoryServer } from 'testing'`,
-    budget: 96_000,
+    budget: 96_500,
   },
 ];
 

@@ -1,4 +1,5 @@
 import { map, mergeMap, throwError } from 'rxjs';
+import type { ServerUrl } from './http/url.ts';
 import type { Observable } from 'rxjs';
 import { CoreDatabase } from './core-database.ts';
 import { isNotFound, isPreconditionFailed } from './errors/http-error.ts';
@@ -54,7 +55,10 @@ export class CoreCouch {
    * @param options - Credentials, transport, timeouts and retries.
    * @throws TypeError for an invalid URL, and for incomplete credentials.
    */
-  constructor(url: string | readonly string[] = DEFAULT_URL, options: ConnectionOptions = {}) {
+  constructor(
+    url: ServerUrl | readonly ServerUrl[] = DEFAULT_URL,
+    options: ConnectionOptions = {},
+  ) {
     this.#connection = Connection.open(url, options);
   }
 

@@ -1,3 +1,4 @@
+import type { ServerUrl } from './http/url.ts';
 import type { CoreDatabase } from './core-database.ts';
 import { CoreCouch, connectionOf } from './core-couch.ts';
 import type { OpenOptions, UseOptions } from './core-couch.ts';
@@ -66,7 +67,7 @@ export class Couch extends CoreCouch {
    * @param options - Credentials, transport, timeouts and retries.
    * @throws TypeError for an invalid URL, for incomplete credentials, and for unknown `live` options.
    */
-  constructor(url: string | readonly string[] = DEFAULT_URL, options: CouchOptions = {}) {
+  constructor(url: ServerUrl | readonly ServerUrl[] = DEFAULT_URL, options: CouchOptions = {}) {
     super(url, options);
     if (options.live !== undefined) readLiveOptions(options.live);
     this.#live = options.live;

@@ -1,7 +1,7 @@
 import { Observable } from 'rxjs';
 import type { Observer, SchedulerLike, Subscriber, Subscription, Unsubscribable } from 'rxjs';
 import { isHTTPError, rawAnswer } from '../errors/http-error.ts';
-import { invalidArgument } from '../model/invalid-argument.ts';
+import { invalidArgument, unknownOption } from '../model/invalid-argument.ts';
 import { retryAfter } from '../operators/retry-policy.ts';
 import { guarded } from '../operators/to-observable.ts';
 import { AdaptiveLimit, FixedLimit } from './adaptive-limit.ts';
@@ -102,7 +102,7 @@ function parseLimit(option: unknown, scheduler: SchedulerLike, random: () => num
     throw invalidArgument('concurrency', "a whole number from 1, 'adaptive', or options", option);
   const { limit, max = DEFAULT_MAX, ...unknown } = option as Partial<AdaptiveConcurrency>;
   const [name] = Object.keys(unknown);
-  if (name !== undefined) throw new TypeError(`concurrency: unknown option '${name}'`);
+  if (name !== undefined) throw unknownOption('concurrency', name, ['limit', 'max']);
   if (limit !== 'adaptive') throw invalidArgument('concurrency: limit', "'adaptive'", limit);
   requireWhole(max, 'concurrency: max');
   return new AdaptiveLimit(max, scheduler, random);

@@ -2,7 +2,7 @@ import { asapScheduler, asyncScheduler } from 'rxjs';
 import type { SchedulerLike } from 'rxjs';
 import type { Auth } from './auth.ts';
 import type { Transport } from './transport.ts';
-import { invalidArgument } from '../model/invalid-argument.ts';
+import { invalidArgument, unknownOption } from '../model/invalid-argument.ts';
 import type { JsonCodec } from '../model/json.ts';
 import type { BackoffOptions, RetryOptions } from '../operators/retry-policy.ts';
 import type { Concurrency } from './concurrency.ts';
@@ -44,6 +44,40 @@ export interface Coalescing {
   readonly scheduler: SchedulerLike;
 }
 
+const OPTIONS = [
+  'auth',
+  'transport',
+  'fullCommit',
+  'headers',
+  'timeout',
+  'retry',
+  'concurrency',
+  'priority',
+  'links',
+  'networkLinks',
+  'maxBodySize',
+  'nodeBackoff',
+  'coalesce',
+  'codec',
+  'scheduler',
+  'live',
+];
+
+/**
+ * Throws for an option that no `Couch` and no `Database` has.
+ *
+ * @throws TypeError with the option that was meant, if one is similar.
+ */
+export function requireKnownOptions(options: unknown): void {
+  if (typeof options !== 'object' || options === null)
+    throw invalidArgument('The options of a Couch', 'an object', options);
+  const name = Object.keys(options).find((one) => !OPTIONS.includes(one));
+  if (name === undefined) return;
+  if (/^(?:user|username|name|password)$/i.test(name))
+    throw new TypeError(`Couch: unknown option '${name}'; pass auth: { username, password }`);
+  throw unknownOption('Couch', name, OPTIONS);
+}
+
 /**
  * Validates the option. Returns null if it is `false`.
  *
@@ -64,7 +98,8 @@ export function coalescing(
     ...unknown
   } = option === true ? {} : option;
   const [name] = Object.keys(unknown);
-  if (name !== undefined) throw new TypeError(`coalesce: unknown option '${name}'`);
+  if (name !== undefined)
+    throw unknownOption('coalesce', name, ['reads', 'writes', 'maxWait', 'maxSize']);
   if (typeof reads !== 'boolean') throw invalidArgument('coalesce: reads', 'true or false', reads);
   if (typeof writes !== 'boolean')
     throw invalidArgument('coalesce: writes', 'true or false', writes);

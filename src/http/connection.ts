@@ -11,7 +11,7 @@ import { Authenticator } from './authenticator.ts';
 import { classifyLink, classifyOwnLink } from './classify.ts';
 import type { Concurrency } from './concurrency.ts';
 import type { ConnectionBudget } from './connection-budget.ts';
-import { coalescing } from './connection-options.ts';
+import { coalescing, requireKnownOptions } from './connection-options.ts';
 import type { Coalescing, ConnectionOptions, JsonCodec } from './connection-options.ts';
 import { eventsLink } from './events.ts';
 import type { RequestEvent } from './events.ts';
@@ -27,6 +27,7 @@ import type { Defaults, RequestDefaults } from './prepare-request.ts';
 import { redirectLink } from './redirect.ts';
 import { retryLink } from './retry.ts';
 import { databasePath, parseAddresses } from './url.ts';
+import type { ServerUrl } from './url.ts';
 
 /** The part that all connections of one server share. {@link Connection.with} derives connections. */
 interface Shared {
@@ -61,7 +62,8 @@ export class Connection {
    *
    * @throws TypeError or RangeError for an invalid URL or option.
    */
-  static open(url: string | readonly string[], options: ConnectionOptions = {}): Connection {
+  static open(url: ServerUrl | readonly ServerUrl[], options: ConnectionOptions = {}): Connection {
+    requireKnownOptions(options);
     const { timeout, retry, priority } = options;
     const defaults = readDefaults({ timeout, retry, priority });
     return new Connection(share(url, options, defaults), defaults);
@@ -194,7 +196,7 @@ export class Connection {
 
 /** Composes the links, and opens what the requests share. */
 function share(
-  url: string | readonly string[],
+  url: ServerUrl | readonly ServerUrl[],
   options: ConnectionOptions,
   defaults: Defaults,
 ): Shared {

@@ -1,6 +1,6 @@
 import { assertJson, assertQuery } from '../model/json.ts';
 import type { JsonCodec } from '../model/json.ts';
-import { invalidArgument } from '../model/invalid-argument.ts';
+import { invalidArgument, unknownOption } from '../model/invalid-argument.ts';
 import { encodeText } from './url.ts';
 
 /** Validates the value of an option and encodes it for a query string. `name` is for its errors. */
@@ -170,18 +170,9 @@ export function toBody(
 
 function encoder(parameters: Parameters, name: string, what: string): Parameter {
   const encode = Object.hasOwn(parameters, name) ? parameters[name] : undefined;
-  if (encode === undefined) throw unknownOption(parameters, name, what);
+  if (encode === undefined) throw unknownOption(what, name, Object.keys(parameters));
   return encode;
 }
-
-function unknownOption(parameters: Parameters, name: string, what: string): TypeError {
-  const similar = Object.keys(parameters).find((known) => normalize(known) === normalize(name));
-  return new TypeError(
-    `${what}: unknown option '${name}'${similar ? `; did you mean '${similar}'?` : ''}`,
-  );
-}
-
-const normalize = (name: string): string => name.replaceAll('_', '').toLowerCase();
 
 const delay: Parameter = (value, name) => {
   if (typeof value === 'number' && value >= 0) return '';

@@ -55,15 +55,22 @@ function advice(text: string): string {
     : '';
 }
 
+/** The URL of a server. */
+export type ServerUrl = string | URL;
+
 /**
  * Parses the URL of a server, or the URLs of its nodes. The first URL with credentials supplies them.
  *
  * @throws TypeError if there is no URL, or an invalid one.
  */
 export function parseAddresses(
-  urls: string | readonly string[],
+  urls: ServerUrl | readonly ServerUrl[],
 ): Address & { readonly urls: readonly string[] } {
-  const addresses = (typeof urls === 'string' ? [urls] : urls).map(parseAddress);
+  const list: readonly unknown[] = Array.isArray(urls) ? urls : [urls];
+  const addresses = list.map((url) => {
+    if (typeof url === 'string' || url instanceof URL) return parseAddress(String(url));
+    throw invalidArgument('The URL of a server', 'a string, a URL, or a list of these', url);
+  });
   const [first] = addresses;
   if (first === undefined) throw new TypeError('The list of node URLs must not be empty');
   const { authorization } =

@@ -1,4 +1,4 @@
-import { invalidArgument, describeValue } from '../model/invalid-argument.ts';
+import { describeValue, invalidArgument, unknownOption } from '../model/invalid-argument.ts';
 
 /** A design document as CouchDB stores it: plain JSON, with functions as text. */
 export interface DesignDocument {
@@ -137,6 +137,22 @@ export interface DesignDefinition<T = Readonly<Record<string, unknown>>> {
   readonly autoupdate?: boolean;
 }
 
+const DEFINITION = [
+  'name',
+  'views',
+  'filters',
+  'updates',
+  'shows',
+  'lists',
+  'indexes',
+  'nouveau',
+  'validateDocUpdate',
+  'partitioned',
+  'includeDesign',
+  'localSeq',
+  'autoupdate',
+];
+
 /**
  * Makes a design document from functions, for `db.designs.deploy`.
  *
@@ -168,8 +184,7 @@ export function designDocument<T = Readonly<Record<string, unknown>>>(
   const { name, views, filters, updates, shows, lists, indexes, nouveau, ...rest } = definition;
   const { validateDocUpdate, partitioned, includeDesign, localSeq, autoupdate, ...unknown } = rest;
   const [unknownName] = Object.keys(unknown);
-  if (unknownName !== undefined)
-    throw new TypeError(`designDocument: unknown option '${unknownName}'`);
+  if (unknownName !== undefined) throw unknownOption('designDocument', unknownName, DEFINITION);
   const bareName = typeof name === 'string' ? name.replace(/^_design\//, '') : '';
   if (bareName === '')
     throw invalidArgument('designDocument: name', 'a string that is not empty', name);

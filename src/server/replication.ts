@@ -21,7 +21,7 @@ import {
 import type { Endpoint } from '../http/url.ts';
 import { assertJson, assertQuery } from '../model/json.ts';
 import { isRestriction, requireRestrictions } from '../http/query.ts';
-import { invalidArgument } from '../model/invalid-argument.ts';
+import { invalidArgument, unknownOption } from '../model/invalid-argument.ts';
 
 /** The options of a replication. The server's configuration sets the defaults. */
 export interface ReplicateOptions {
@@ -139,7 +139,7 @@ export function replicate(
   requireRestrictions(rest, 'replicate');
   const body: Record<string, unknown> = {};
   for (const [name, value] of Object.entries(rest)) {
-    if (!OPTIONS.has(name)) throw new TypeError(`replicate: unknown option '${name}'`);
+    if (!OPTIONS.has(name)) throw unknownOption('replicate', name, ['_id', 'cancel', ...OPTIONS]);
     if (value === undefined) continue;
     const validate = isRestriction(name) ? assertQuery : assertJson;
     validate(value, `replicate: ${name}`, connection.codec);
