@@ -1,5 +1,5 @@
 import { describe, expect, it } from '@jest/globals';
-import { Couch, Database, designDocument } from 'corduroy';
+import { Couch, Database, designDocument, relax } from 'corduroy';
 import { memoryServer } from 'corduroy/testing';
 import { unknownOption } from '../src/model/invalid-argument.ts';
 
@@ -74,6 +74,24 @@ describe('an unknown option', () => {
         name,
         `call: unknown option '${name}'${meant === undefined ? '' : `; did you mean '${meant}'?`}`,
       ]);
+  });
+});
+
+describe('a call without what it needs', () => {
+  it('names the options of a consumer', () => {
+    expect(() => db.consume(() => undefined, undefined as never)).toThrow(
+      'consume: options must be an object with the name of the consumer (received undefined)',
+    );
+  });
+
+  it('asks for a generator', () => {
+    const errors: unknown[] = [];
+    relax((() => 1) as never).subscribe({ error: (error: unknown) => errors.push(error) });
+    expect(errors).toEqual([
+      new TypeError(
+        'relax: body must be a generator function: write function* instead of a function',
+      ),
+    ]);
   });
 });
 

@@ -75,6 +75,10 @@ interface Outcome<R> {
 function run<R>(generate: () => RelaxGenerator<R>, outcome: Outcome<R>): () => void {
   type Step = () => IteratorResult<unknown, R>;
   const generator = generate();
+  if (typeof generator?.next !== 'function')
+    throw new TypeError(
+      'relax: body must be a generator function: write function* instead of a function',
+    );
   let subscription: Subscription | undefined;
   let running = false;
   let finished = false;

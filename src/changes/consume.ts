@@ -111,6 +111,8 @@ function readOptions<T extends object>(
   handler: ChangeHandler<T>,
   options: ConsumeOptions<T>,
 ): Settings<T> {
+  if (typeof options !== 'object' || options === null)
+    throw invalidArgument('consume: options', 'an object with the name of the consumer', options);
   const { name, batchSize = 100, concurrency = 1, attempts = 5, deadLetter, ...rest } = options;
   const { checkpointInterval = 1000, checkpoint, ...feedOptions } = rest;
   if (typeof handler !== 'function')
