@@ -431,3 +431,36 @@ describe('unknown and invalid options of transports', () => {
     );
   });
 });
+
+describe('https:// at a port without TLS', () => {
+  let stub: StubServer;
+  beforeAll(async () => {
+    stub = await startStub(json({ version: '3.5.0' }));
+  });
+  afterAll(() => stub.close());
+
+  it.each<[string, () => Transport]>([...transports, ['fetchTransport', fetchTransport]])(
+    'fails at once over %s, and says so',
+    async (_, makeTransport) => {
+      const url = stub.url.replace('http://', 'https://');
+      const couch = new Couch(url, { transport: makeTransport() });
+      // Without `retry: false`: a transient error would be repeated until the time-out of the test.
+      const failures = [couch.version(), couch.use('a').save({ _id: 'b' })].map((call) =>
+        firstValueFrom<unknown>(call).catch((error: CorduroyError) => error),
+      );
+      const [read, write] = (await Promise.all(failures)) as [CorduroyError, CorduroyError];
+      const cause =
+        'no connection: the server did not answer with TLS. ' +
+        'The server has no TLS at this port: begin its URL with http://';
+      expect(read).toMatchObject({
+        name: 'ConnectionError',
+        code: 'ERR_SSL_WRONG_VERSION_NUMBER',
+        transient: false,
+        message: `GET ${url}/: ${cause}`,
+      });
+      // Nothing was sent, so nothing can have been written.
+      expect(write).toMatchObject({ message: `PUT ${url}/a/b: ${cause}`, resolution: null });
+      expect(stub.requests).toEqual([]);
+    },
+  );
+});

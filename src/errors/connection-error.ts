@@ -169,6 +169,7 @@ const UNSENT_CODES = new Set([
   'EAI_AGAIN',
   'EHOSTUNREACH',
   'ENETUNREACH',
+  'ERR_SSL_WRONG_VERSION_NUMBER',
 ]);
 
 /** Tells whether a platform gives this code to a connection that failed before it sent a byte. */

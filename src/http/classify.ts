@@ -157,17 +157,25 @@ function hasReusedSocket(error: unknown): boolean {
   );
 }
 
+/** How OpenSSL calls an answer that is not TLS. */
+const PLAIN_HTTP = /WRONG_VERSION_NUMBER|wrong version number|packet length too long/;
+
 /** Makes the error of a request without a response. */
 function noResponseError(
   cause: PlatformError,
   request: RequestSummary,
   reads: boolean,
 ): ConnectionError {
-  const { code = null, reusedSocket = false } = cause;
-  // A bad certificate stays bad.
-  const transient = !/CERT|VERIFY/.test(code ?? '');
-  const hint = corsHint(request.url, globalThis.location?.origin);
-  const failure = `${request.method} ${request.url}: no connection: ${cause.message}`;
+  const { reusedSocket = false } = cause;
+  const isPlain = PLAIN_HTTP.test(`${cause.code} ${cause.message}`);
+  const code = isPlain ? 'ERR_SSL_WRONG_VERSION_NUMBER' : (cause.code ?? null);
+  // A bad certificate stays bad, and so does a port without TLS.
+  const transient = !isPlain && !/CERT|VERIFY/.test(code ?? '');
+  const hint = isPlain
+    ? 'The server has no TLS at this port: begin its URL with http://'
+    : corsHint(request.url, globalThis.location?.origin);
+  const reason = isPlain ? 'the server did not answer with TLS' : cause.message;
+  const failure = `${request.method} ${request.url}: no connection: ${reason}`;
   const note = reads || isUnsentCode(code) ? null : MAY_BE_WRITTEN;
   const message = [failure, hint, note].filter((part) => part !== null).join('. ');
   return new ConnectionError(message, { request, code, cause, transient, hint, reusedSocket });
