@@ -55,7 +55,8 @@ describe('compileSelector', () => {
   );
 
   it('is undecided if only CouchDB can decide', () => {
-    const only = { name: 'é', text: 'abc' };
+    // Versions of ICU order ideographs in different ways.
+    const only = { name: '漢', text: 'abc' };
     for (const wanted of [
       { $text: 'words' },
       { text: { $regex: '(?i)ABC' } },

@@ -31,13 +31,13 @@ function stage(
   scheduler: SchedulerLike,
   answers: readonly ((request: TransportRequest) => Observable<TransportResponse>)[] = [],
   options: OpenTelemetryOptions = {},
-  { links = [], ...more }: CouchOptions & { readonly url?: string } = {},
+  { links = [], url = 'http://couch.test:5984', ...more }: CouchOptions & { readonly url?: string } = {},
 ): Stage {
   const recorder = new Recorder();
   const { tracerProvider, meterProvider } = recorder;
   const transport = marbleTransport((request, count) => (answers[count - 1] ?? fine)(request));
   const link = openTelemetry({ tracerProvider, meterProvider, scheduler, ...options });
-  const couch = new Couch(more.url ?? 'http://couch.test:5984', {
+  const couch = new Couch(url, {
     transport,
     scheduler,
     retry: { random: () => 0.5 },
@@ -590,7 +590,7 @@ describe('the options', () => {
   });
 
   it.each<[object | null, RegExp]>([
-    [{ trace_provider: 1 }, /^openTelemetry: unknown option 'trace_provider'$/],
+    [{ trace_provider: 1 }, /^openTelemetry: unknown option 'trace_provider'; did you mean 'tracerProvider'\?$/],
     [{ TracerProvider: 1 }, /unknown option 'TracerProvider'; did you mean 'tracerProvider'\?/],
     [{ tracerProvider: {} }, /^openTelemetry: tracerProvider must be a TracerProvider/],
     [{ meterProvider: 1 }, /^openTelemetry: meterProvider must be a MeterProvider/],

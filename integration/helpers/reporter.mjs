@@ -18,5 +18,18 @@ export default class SkipReporter {
     lines.push(`${numPassedTests} passed, ${failed} failed, ${skips} skipped`);
     // Jest prints its summary after its reporters, so print on exit to be last.
     process.once('exit', () => process.stdout.write(`${lines.join('\n')}\n`));
+    setTimeout(endRun, 30_000).unref();
   }
+}
+
+/** Names what keeps the process alive after the last test, and ends it with Jest's exit code. */
+function endRun() {
+  const open = process.getActiveResourcesInfo().join(', ');
+  process.stdout.write(`The tests have left open, 30 seconds after the last one: ${open}\n`);
+  for (const handle of process._getActiveHandles()) {
+    const { spawnfile, spawnargs, remoteAddress, remotePort, localPort } = handle;
+    const what = spawnfile ? spawnargs.join(' ') : `${remoteAddress}:${remotePort} ${localPort}`;
+    process.stdout.write(`  ${handle.constructor.name} ${what}\n`);
+  }
+  process.exit();
 }
