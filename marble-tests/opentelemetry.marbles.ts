@@ -31,7 +31,11 @@ function stage(
   scheduler: SchedulerLike,
   answers: readonly ((request: TransportRequest) => Observable<TransportResponse>)[] = [],
   options: OpenTelemetryOptions = {},
-  { links = [], url = 'http://couch.test:5984', ...more }: CouchOptions & { readonly url?: string } = {},
+  {
+    links = [],
+    url = 'http://couch.test:5984',
+    ...more
+  }: CouchOptions & { readonly url?: string } = {},
 ): Stage {
   const recorder = new Recorder();
   const { tracerProvider, meterProvider } = recorder;
@@ -590,7 +594,10 @@ describe('the options', () => {
   });
 
   it.each<[object | null, RegExp]>([
-    [{ trace_provider: 1 }, /^openTelemetry: unknown option 'trace_provider'; did you mean 'tracerProvider'\?$/],
+    [
+      { trace_provider: 1 },
+      /^openTelemetry: unknown option 'trace_provider'; did you mean 'tracerProvider'\?$/,
+    ],
     [{ TracerProvider: 1 }, /unknown option 'TracerProvider'; did you mean 'tracerProvider'\?/],
     [{ tracerProvider: {} }, /^openTelemetry: tracerProvider must be a TracerProvider/],
     [{ meterProvider: 1 }, /^openTelemetry: meterProvider must be a MeterProvider/],
