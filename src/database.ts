@@ -7,6 +7,9 @@ import { streamChanges } from './changes/changes-request.ts';
 import type { ChangesSummary } from './changes/changes-request.ts';
 import type { ConflictResolution, ResolveOptions } from './conflicts/resolution.ts';
 import type { CoalesceOptions } from './http/connection-options.ts';
+import type { DocumentSource } from './conflicts/batch-reader.ts';
+import { saveAll } from './conflicts/save-all.ts';
+import type { SaveAllOptions, SaveItemsOptions, SaveProgress } from './conflicts/save-all.ts';
 import { upsertMany, upsertOne } from './conflicts/upsert.ts';
 import type { DocumentChange } from './conflicts/upsert.ts';
 import { copyDocument, purge, revisions } from './documents/revisions.ts';
@@ -41,6 +44,7 @@ import type {
   JsonFields,
   LiveDocument,
   ReadonlyDeep,
+  Saved,
 } from './model/document.ts';
 import type { Row, RowWithDoc, View, ViewHead } from './model/view.ts';
 import { liveAllDocs } from './live/live-rows.ts';
@@ -198,6 +202,54 @@ export class Database<
     return Array.isArray(which)
       ? upsertMany(this.#scope, which, change, options)
       : upsertOne(this.#scope, which as string, change, options);
+  }
+
+  /**
+   * Saves any number of documents, in batches: an import, a copy of a database. Reads the source only as
+   * fast as CouchDB writes (back-pressure).
+   *
+   * ```ts
+   * // A copy of a database, deletions and conflicts aside.
+   * const pages = pets.viewPages('_all_docs', { includeDocs: true, attachments: true, pageSize: 500 });
+   * copy.saveAll(pages, { documents: (page) => page.rows.map(({ doc }) => doc), newEdits: false })
+   *   .subscribe(({ written, perSecond }) => console.log(written, Math.round(perSecond)));
+   * ```
+   *
+   * - **Temperature:** cold. Each subscription reads the source from its beginning.
+   * - **Emits** the progress after each request: `written`, `refused`, `bytes`, `perSecond`, and the
+   *   `outcome` of each document of that request. A document that CouchDB refuses, as in a conflict, is in
+   *   `outcome.pending`; the others are written. A document that the database holds already, with the same
+   *   content, counts as written.
+   * - **Completes** when all documents are written or refused.
+   * - **Errors** with the error of a request or of the source, and with a TypeError for a value that is no
+   *   document. Requests in flight end first and are emitted. `resumeAfter` of the last progress tells
+   *   where to continue: pass it as an option, with the same source.
+   * - **On unsubscribe** it aborts the requests in flight and closes the source.
+   *
+   * An array, a generator, a Node stream of objects, `db.viewPages()` and other iterables are read when a
+   * request is free. An Observable cannot wait: what it emits faster than CouchDB writes waits in memory.
+   * Documents without `_id` receive one, but cannot be resumed by it.
+   *
+   * @param source - An Iterable, an AsyncIterable or an Observable of documents; with `documents`, of any
+   * values.
+   * @param options - `batchSize` (500), `concurrency` (2), `resumeAfter`, `documents`, and those of `save`:
+   * `merge`, `force`, `newEdits: false`.
+   * @throws TypeError or RangeError for an invalid source or option.
+   * @see https://docs.couchdb.org/en/stable/api/database/bulk-api.html#db-bulk-docs
+   */
+  saveAll<Item>(
+    source: DocumentSource<Item>,
+    options: SaveItemsOptions<Item, T, Saved<T, Out>, Out>,
+  ): Observable<SaveProgress<T, Out>>;
+  saveAll(
+    source: DocumentSource<Saved<T, Out>>,
+    options?: SaveAllOptions<T, Out>,
+  ): Observable<SaveProgress<T, Out>>;
+  saveAll(
+    source: DocumentSource<unknown>,
+    options: SaveAllOptions<T, Out> = {},
+  ): Observable<SaveProgress<T, Out>> {
+    return saveAll<T, Out>(this.#scope, source, options);
   }
 
   /**

@@ -40,6 +40,8 @@ export type {
 export { isTombstone } from './model/document.ts';
 export type { GetManyOptions, GetOptions } from './documents/read.ts';
 export type { SaveOptions } from './conflicts/save.ts';
+export type { DocumentSource } from './conflicts/batch-reader.ts';
+export type { SaveAllOptions, SaveItemsOptions, SaveProgress } from './conflicts/save-all.ts';
 export type { WriteOptions } from './documents/write.ts';
 export { AttachmentRead } from './documents/attachment-read.ts';
 export type {

@@ -85,11 +85,16 @@ export function saveOne<T extends object = AnyFields, Out extends object = T>(
   );
 }
 
-/** Saves several documents in one request. Conflicts that stay unresolved are in `pending`. */
+/**
+ * Saves several documents in one request. Conflicts that stay unresolved are in `pending`.
+ *
+ * @param isRepeated - Whether an earlier attempt may have written some: they count as written then.
+ */
 export function saveMany<T extends object = AnyFields, Out extends object = T>(
   db: DatabaseScope,
   docs: readonly Draft<T>[],
   options: SaveOptions<T, Out>,
+  isRepeated = false,
 ): Operation<ConflictResolution<T, Out>> {
   docs.forEach((doc, i) => requireDraft(doc, db.connection.codec, () => `docs[${i}]`));
   const { write, resolve } = parseOptions(options, 'many');
@@ -99,7 +104,7 @@ export function saveMany<T extends object = AnyFields, Out extends object = T>(
     defer(() => {
       docs.forEach((doc, i) => requireShape(doc, () => `docs[${i}]`));
       return assignIds().pipe(
-        mergeMap((writes) => writeMany<T>(db, writes, write)),
+        mergeMap((writes) => writeMany<T>(db, writes, write, isRepeated)),
         map((answer) => {
           const resolution = toResolution<T, Out>(db, answer.value, answer);
           if (answer.failure !== undefined) throw withResolution(answer.failure, resolution.value);

@@ -28,13 +28,19 @@ export interface BulkAnswer<T extends object> extends Answer<WriteOutcome<T>[]> 
  *   error `'unknown'`, and `failure` holds the error of the request.
  *
  * Errors if nothing was written.
+ *
+ * @param isRepeated - Whether an earlier attempt may have written some: a conflict with the same content
+ * is a success then.
  */
 export function writeMany<T extends object>(
   db: DatabaseScope,
   writes: readonly Write<T>[],
   options: WriteOptions,
+  isRepeated = false,
 ): Observable<BulkAnswer<T>> {
-  return writeBatch(db, writes, options, null);
+  const written = writeBatch(db, writes, options, null);
+  if (!isRepeated) return written;
+  return written.pipe(mergeMap((answer) => recogniseOwnWrites(db, writes, answer, null)));
 }
 
 /** @param refusal - The error of an earlier request, which may have written some of them; or null. */
@@ -163,12 +169,17 @@ function writePart<T extends object>(
   );
 }
 
-/** A conflict with what the refused request has written itself is a success. */
+/**
+ * A conflict with what an earlier request has written itself is a success.
+ *
+ * @param refusal - The error of that request, for the documents of which nothing tells; null: those are in
+ * conflict.
+ */
 function recogniseOwnWrites<T extends object>(
   db: DatabaseScope,
   writes: readonly Write<T>[],
   answer: BulkAnswer<T>,
-  refusal: CorduroyError,
+  refusal: CorduroyError | null,
 ): Observable<BulkAnswer<T>> {
   const indexes = answer.value.flatMap((outcome, i) =>
     outcome.ok || outcome.error !== 'conflict' ? [] : [i],
@@ -183,10 +194,11 @@ function recogniseOwnWrites<T extends object>(
         const { id, doc } = writes[i] as Write<T>;
         const rev = revs[n] ?? null;
         if (rev !== null) value[i] = { ok: true, id, doc, rev };
-        else if (unclear.has(conflicts[n] as SentWrite))
+        else if (refusal !== null && unclear.has(conflicts[n] as SentWrite))
           value[i] = { ok: false, id, doc, error: 'unknown', reason: UNKNOWN };
       });
-      return unclear.size > 0 ? { ...answer, value, failure: refusal } : { ...answer, value };
+      const isUnclear = refusal !== null && unclear.size > 0;
+      return isUnclear ? { ...answer, value, failure: refusal } : { ...answer, value };
     }),
     catchError((error: unknown) => {
       const value = [...answer.value];
