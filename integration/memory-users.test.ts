@@ -4,9 +4,9 @@ import type { HTTPError, Session } from 'corduroy';
 import { memoryServer } from 'corduroy/testing';
 import { firstValueFrom, map } from 'rxjs';
 import type { Observable } from 'rxjs';
-import { deleteAtEnd, server, uniqueName } from './helpers/server.ts';
+import { deleteAtEnd, needs, server, uniqueName } from './helpers/server.ts';
 
-// Users, sessions and permissions: the in-memory server and the server of this run answer alike.
+// Users, sessions and permissions: the in-memory server and CouchDB answer alike.
 
 type Connect = (auth?: { readonly username: string; readonly password: string }) => Couch;
 
@@ -72,7 +72,7 @@ async function scenario(connect: Connect, names: readonly [ann: string, bob: str
 }
 
 describe('the users of an in-memory server', () => {
-  it('have the rights, and get the refusals, of those of this server', async () => {
+  needs('recorded-answers')('have the rights, and get the refusals, of CouchDB', async () => {
     const suffix = uniqueName('user');
     const names = [`ann-${suffix}`, `bob-${suffix}`, deleteAtEnd(uniqueName())] as const;
     const onServer = await scenario((auth) => new Couch(server.url, auth && { auth }), names);
