@@ -1,9 +1,9 @@
 import { afterEach, beforeAll, beforeEach, describe, expect, it, jest } from '@jest/globals';
-import { Conflict, Couch, Forbidden, NotFound, designDocument } from 'corduroy';
+import { Conflict, Couch, Forbidden, NotFound, defineDesign, designDocument } from 'corduroy';
 import type { Database, Emit, UserContext } from 'corduroy';
 import { transform } from 'esbuild';
 import { runInNewContext } from 'node:vm';
-import { firstValueFrom } from 'rxjs';
+import { firstValueFrom, lastValueFrom, toArray } from 'rxjs';
 import { call, put } from './helpers/call.ts';
 import { startFaultyProxy } from './helpers/faulty-proxy.ts';
 import type { FaultyProxy, Match } from './helpers/faulty-proxy.ts';
@@ -64,6 +64,49 @@ describe('functions', () => {
     expect(await keys('old', { reduce: false })).toEqual([30, 36]);
     const { rows } = await firstValueFrom(db.view('emits/sum'));
     expect(rows[0]?.value).toBe(66);
+  });
+
+  it('give typed views their rows, in every kind of query', async () => {
+    const people = defineDesign('typed', {
+      views: {
+        byAge: {
+          map: (doc: Person, emit) => (doc.age ? emit(doc.age, doc.name) : undefined),
+          reduce: '_count',
+        },
+      },
+    });
+    const missing = await firstValueFrom(db.designs.drift(people));
+    expect(missing).toEqual({ differences: ['language', 'views'], rev: null });
+    const { deployed, rev } = await firstValueFrom(db.designs.deploy(people));
+    expect(deployed).toBe(true);
+    expect(await firstValueFrom(db.designs.drift(people))).toEqual({ differences: [], rev });
+    const changed = defineDesign('typed', {
+      views: {
+        byAge: { map: (doc: Person, emit) => emit(doc.name), reduce: '_count' },
+        byName: { map: (doc: Person, emit) => emit(doc.name) },
+      },
+    });
+    expect(await firstValueFrom(db.designs.drift(changed))).toEqual({
+      differences: ['views.byAge.map', 'views.byName'],
+      rev,
+    });
+    expect((await firstValueFrom(db.designs.deploy(people))).deployed).toBe(false);
+
+    const { rows } = await firstValueFrom(db.view(people.byAge, { reduce: false, startKey: 31 }));
+    expect(rows.map(({ key, value }) => `${key + 1} ${value.toUpperCase()}`)).toEqual(['37 ADA']);
+    const counts = await firstValueFrom(db.view(people.byAge, { group: true }));
+    expect(counts.rows.map(({ key, value }) => [key, value])).toEqual([
+      [30, 1],
+      [36, 1],
+    ]);
+    const streamed = await lastValueFrom(
+      db.viewRows(people.byAge, { reduce: false }).pipe(toArray()),
+    );
+    expect(streamed.map(({ key }) => key)).toEqual([30, 36]);
+    const page = await firstValueFrom(db.viewPages(people.byAge, { reduce: false, pageSize: 1 }));
+    expect(page.rows.map(({ value }) => value)).toEqual(['Bob']);
+    const live = await firstValueFrom(db.view$(people.byAge, { reduce: false }));
+    expect(live.map(({ value }) => value)).toEqual(['Bob', 'Ada']);
   });
 
   it('run in the server after minification', async () => {

@@ -50,6 +50,13 @@ import type { FindQuery, FindResult, FoundDocument } from './queries/find.ts';
 import type { Matching, TagValue } from './queries/selector.ts';
 import type { FieldPath } from './queries/field-path.ts';
 import { queryView } from './queries/view.ts';
+import type {
+  AnyViewName,
+  GroupLevel,
+  TypedOptions,
+  TypedRow,
+  ViewName,
+} from './queries/typed-view.ts';
 import type { ViewOptions } from './queries/view.ts';
 import { REPLICATION_ENDPOINT } from './server/replication.ts';
 import { databaseExists, databaseInfo } from './server/databases.ts';
@@ -259,16 +266,28 @@ export class CoreDatabase<T extends object = AnyFields, Out extends object = Jso
    * because the name of a design document may contain slashes.
    * @see https://docs.couchdb.org/en/stable/api/ddoc/views.html
    */
+  view<
+    Key,
+    Value,
+    Reduced,
+    Reduce extends boolean = true,
+    Docs extends boolean = false,
+    Group extends boolean = false,
+    Level extends GroupLevel = never,
+  >(
+    name: ViewName<Key, Value, Reduced>,
+    options?: TypedOptions<Key, ViewOptions, Reduce, Docs, Group, Level>,
+  ): Operation<View<TypedRow<Key, Value, Reduced, Out, Reduce, Docs, Group, Level>, ViewOptions>>;
   view<Key = unknown, Value = unknown>(
-    name: string,
+    name: AnyViewName,
     options: ViewOptions & { readonly includeDocs: true },
   ): Operation<View<RowWithDoc<Key, Value, Out>, ViewOptions>>;
   view<Key = unknown, Value = unknown>(
-    name: string,
+    name: AnyViewName,
     options?: ViewOptions,
   ): Operation<View<Row<Key, Value>, ViewOptions>>;
-  view(name: string, options: ViewOptions = {}): Operation<View<Row, ViewOptions>> {
-    return queryView(this.#scope, name, options);
+  view(name: string, options: ViewOptions = {}): Operation<View<never, ViewOptions>> {
+    return queryView(this.#scope, name, options) as never;
   }
 
   /**

@@ -67,6 +67,13 @@ import type { FindQuery, FoundDocument } from './queries/find.ts';
 import type { Matching, TagValue } from './queries/selector.ts';
 import type { FieldPath } from './queries/field-path.ts';
 import { temporaryView } from './queries/temporary-view.ts';
+import type {
+  AnyViewName,
+  GroupLevel,
+  TypedOptions,
+  TypedRow,
+  ViewName,
+} from './queries/typed-view.ts';
 import type { ViewOptions } from './queries/view.ts';
 import { queryViews } from './queries/view.ts';
 import { Pages } from './queries/pages.ts';
@@ -311,16 +318,28 @@ export class Database<
    * @example
    * db.viewRows('orders/byDay', { startKey: '2024' }).pipe(take(10)).subscribe((row) => …);
    */
+  viewRows<
+    Key,
+    Value,
+    Reduced,
+    Reduce extends boolean = true,
+    Docs extends boolean = false,
+    Group extends boolean = false,
+    Level extends GroupLevel = never,
+  >(
+    name: ViewName<Key, Value, Reduced>,
+    options?: TypedOptions<Key, ViewOptions, Reduce, Docs, Group, Level>,
+  ): RowStream<TypedRow<Key, Value, Reduced, Out, Reduce, Docs, Group, Level>, ViewHead>;
   viewRows<Key = unknown, Value = unknown>(
-    name: string,
+    name: AnyViewName,
     options: ViewOptions & { readonly includeDocs: true },
   ): RowStream<RowWithDoc<Key, Value, Out>, ViewHead>;
   viewRows<Key = unknown, Value = unknown>(
-    name: string,
+    name: AnyViewName,
     options?: ViewOptions,
   ): RowStream<Row<Key, Value>, ViewHead>;
-  viewRows(name: string, options: ViewOptions = {}): RowStream<Row, ViewHead> {
-    return streamView(this.#scope, name, options);
+  viewRows(name: string, options: ViewOptions = {}): RowStream<never, ViewHead> {
+    return streamView(this.#scope, name, options) as never;
   }
 
   /**
@@ -335,16 +354,28 @@ export class Database<
    * @throws TypeError for options that cannot be paginated: `keys`, and `sorted: false`.
    * @see https://docs.couchdb.org/en/stable/ddocs/views/pagination.html
    */
+  viewPages<
+    Key,
+    Value,
+    Reduced,
+    Reduce extends boolean = true,
+    Docs extends boolean = false,
+    Group extends boolean = false,
+    Level extends GroupLevel = never,
+  >(
+    name: ViewName<Key, Value, Reduced>,
+    options?: TypedOptions<Key, PagesOptions, Reduce, Docs, Group, Level>,
+  ): Pages<TypedRow<Key, Value, Reduced, Out, Reduce, Docs, Group, Level>>;
   viewPages<Key = unknown, Value = unknown>(
-    name: string,
+    name: AnyViewName,
     options: PagesOptions<RowWithDoc<Key, Value, Out>> & { readonly includeDocs: true },
   ): Pages<RowWithDoc<Key, Value, Out>>;
   viewPages<Key = unknown, Value = unknown>(
-    name: string,
+    name: AnyViewName,
     options?: PagesOptions<Row<Key, Value>>,
   ): Pages<Row<Key, Value>>;
-  viewPages(name: string, options: PagesOptions = {}): Pages<Row> {
-    return new Pages(this.#scope, name, options);
+  viewPages(name: string, options: PagesOptions = {}): Pages<never> {
+    return new Pages(this.#scope, name, options) as never;
   }
 
   /**
@@ -689,15 +720,38 @@ export class Database<
    * @param name - `'design-document/view'`, separated at the last slash.
    * @see https://docs.couchdb.org/en/stable/api/ddoc/views.html
    */
+  view$<
+    Key,
+    Value,
+    Reduced,
+    Reduce extends boolean = true,
+    Docs extends boolean = false,
+    Group extends boolean = false,
+    Level extends GroupLevel = never,
+  >(
+    name: ViewName<Key, Value, Reduced>,
+    options?: TypedOptions<Key, LiveViewOptions, Reduce, Docs, Group, Level>,
+  ): LiveQuery<
+    readonly TypedRow<
+      Key,
+      ReadonlyDeep<Value>,
+      ReadonlyDeep<Reduced>,
+      LiveDocument<Out>,
+      Reduce,
+      Docs,
+      Group,
+      Level
+    >[]
+  >;
   view$<Key = unknown, Value = unknown>(
-    name: string,
+    name: AnyViewName,
     options: LiveViewOptions & { readonly includeDocs: true },
   ): LiveQuery<readonly Row<Key, ReadonlyDeep<Value>, LiveDocument<Out> | null>[]>;
   view$<Key = unknown, Value = unknown>(
-    name: string,
+    name: AnyViewName,
     options?: LiveViewOptions,
   ): LiveQuery<readonly Row<Key, ReadonlyDeep<Value>>[]>;
-  view$(name: string, options: LiveViewOptions = {}): LiveQuery<readonly Row[]> {
+  view$(name: string, options: LiveViewOptions = {}): LiveQuery<readonly never[]> {
     return liveView(this.#liveDatabase(), name, options);
   }
 

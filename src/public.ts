@@ -111,7 +111,6 @@ export type {
   BuiltInReduce,
   DesignDefinition,
   DesignDocument,
-  Emit,
   FunctionRequest,
   IndexField,
   MapFunction,
@@ -121,7 +120,26 @@ export type {
 } from './queries/design-document.ts';
 export type { DesignRef, Designs } from './groups/designs.ts';
 export type { DeployResult, DeployOptions } from './queries/deploy.ts';
-export type { ServerFunction } from './queries/design-document.ts';
+export type { DesignDrift } from './queries/drift.ts';
+export type { ServerFunction } from './queries/server-function.ts';
+export { defineDesign } from './queries/define-design.ts';
+export type {
+  AnyDesign,
+  Design,
+  TypedDesignDefinition,
+  ViewDefinitions,
+} from './queries/define-design.ts';
+export type {
+  AnyViewName,
+  Emit,
+  Emitted,
+  InferringEmit,
+  Stats,
+  TypedOptions,
+  TypedRow,
+  ViewName,
+  ViewNameOf,
+} from './queries/typed-view.ts';
 
 // Search
 export type { NouveauSearch, Search } from './groups/search.ts';

@@ -13,8 +13,12 @@ import type { View } from '../model/view.ts';
 import { listDocuments } from '../queries/all-docs.ts';
 import type { AllDocsOptions, AllDocsRow } from '../queries/all-docs.ts';
 import { invalidArgument } from '../model/invalid-argument.ts';
-import { deploy, requireDesign } from '../queries/deploy.ts';
+import { documentOf } from '../queries/define-design.ts';
+import type { AnyDesign } from '../queries/define-design.ts';
+import { deploy } from '../queries/deploy.ts';
 import type { DeployOptions, DeployResult } from '../queries/deploy.ts';
+import { drift, requireDesign } from '../queries/drift.ts';
+import type { DesignDrift } from '../queries/drift.ts';
 import type { DesignDocument } from '../queries/design-document.ts';
 import { designInfo } from '../queries/design-functions.ts';
 import type { DesignInfo } from '../queries/design-functions.ts';
@@ -144,13 +148,30 @@ export class Designs {
    * Errors with `Unauthorized` or `Forbidden` if the user may not write design documents. If the attempts
    * run out, it errors with the last `Conflict`, or with the last error of building the views.
    *
-   * @param design - The result of `designDocument`, or a design document as JSON.
+   * @param design - The result of `defineDesign` or `designDocument`, or a design document as JSON.
    * @param options - `warmUp`, `attempts`, and the `backoff` between them.
    * @throws TypeError for an invalid design document, RangeError for `attempts` below 1.
    * @see https://docs.couchdb.org/en/stable/ddocs/ddocs.html
    */
-  deploy(design: DesignDocument, options: DeployOptions = {}): Operation<DeployResult> {
-    return deploy(this.#db, design, options);
+  deploy(design: DesignDocument | AnyDesign, options: DeployOptions = {}): Operation<DeployResult> {
+    return deploy(this.#db, documentOf(design) as DesignDocument, options);
+  }
+
+  /**
+   * Compares a design document with the server's, and writes nothing. Emits what differs, and the current
+   * revision.
+   *
+   * Cold. Emits once, and completes. Errors as reading a document does, but not if it is missing: then
+   * `rev` is null, and each field differs.
+   *
+   * @param design - The result of `defineDesign` or `designDocument`, or a design document as JSON.
+   * @throws TypeError for an invalid design document.
+   * @see https://docs.couchdb.org/en/stable/api/ddoc/common.html#get--db-_design-ddoc
+   * @example
+   * db.designs.drift(design).subscribe(({ differences }) => console.log(differences)); // ['views.byLegs.map']
+   */
+  drift(design: DesignDocument | AnyDesign): Operation<DesignDrift> {
+    return drift(this.#db, documentOf(design) as DesignDocument);
   }
 }
 

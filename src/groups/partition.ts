@@ -17,6 +17,13 @@ import type { NouveauQuery, NouveauResult } from '../queries/nouveau.ts';
 import { search } from '../queries/search.ts';
 import type { SearchQuery, SearchResult } from '../queries/search.ts';
 import { queryView } from '../queries/view.ts';
+import type {
+  AnyViewName,
+  GroupLevel,
+  TypedOptions,
+  TypedRow,
+  ViewName,
+} from '../queries/typed-view.ts';
 import type { ViewOptions } from '../queries/view.ts';
 
 /** The state of a partition. */
@@ -90,16 +97,28 @@ export class Partition<T extends object = AnyFields, Out extends object = JsonFi
   }
 
   /** Queries a view of a partitioned design document: see {@link Database.view}. */
+  view<
+    Key,
+    Value,
+    Reduced,
+    Reduce extends boolean = true,
+    Docs extends boolean = false,
+    Group extends boolean = false,
+    Level extends GroupLevel = never,
+  >(
+    name: ViewName<Key, Value, Reduced>,
+    options?: TypedOptions<Key, ViewOptions, Reduce, Docs, Group, Level>,
+  ): Operation<View<TypedRow<Key, Value, Reduced, Out, Reduce, Docs, Group, Level>, ViewOptions>>;
   view<Key = unknown, Value = unknown>(
-    name: string,
+    name: AnyViewName,
     options: ViewOptions & { readonly includeDocs: true },
   ): Operation<View<RowWithDoc<Key, Value, Out>, ViewOptions>>;
   view<Key = unknown, Value = unknown>(
-    name: string,
+    name: AnyViewName,
     options?: ViewOptions,
   ): Operation<View<Row<Key, Value>, ViewOptions>>;
-  view(name: string, options: ViewOptions = {}): Operation<View<Row, ViewOptions>> {
-    return queryView(this.#db, name, options);
+  view(name: string, options: ViewOptions = {}): Operation<View<never, ViewOptions>> {
+    return queryView(this.#db, name, options) as never;
   }
 
   /** Finds documents of the partition, **up to 25 by default**: see {@link Database.find}. */

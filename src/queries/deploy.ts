@@ -8,14 +8,13 @@ import { Operation } from '../http/operation.ts';
 import type { DatabaseScope } from '../http/scope.ts';
 import { orVerified } from '../http/verify-writes.ts';
 import { requireBackoff } from '../http/query.ts';
-import { documentAt, isDotSegment, requireId, revQuery, segment } from '../http/url.ts';
-import { assertJson, canonical } from '../model/json.ts';
-import type { JsonCodec } from '../model/json.ts';
+import { documentAt, isDotSegment, revQuery, segment } from '../http/url.ts';
 import { invalidArgument } from '../model/invalid-argument.ts';
 import { backoff } from '../operators/retry-policy.ts';
 import type { BackoffOptions } from '../operators/retry-policy.ts';
 import { designInfo } from './design-functions.ts';
 import type { DesignDocument } from './design-document.ts';
+import { contentOf, isSameJson, readDesign, requireDesign } from './drift.ts';
 import { withTemporary } from './temporary-view.ts';
 import { viewAt } from './view.ts';
 
@@ -71,7 +70,7 @@ export function deploy(
     defer(() => {
       requireDesign(design, 'deploy', codec);
       const content = contentOf(design);
-      return read(db, design._id).pipe(
+      return readDesign(db, design._id).pipe(
         mergeMap((existing): Observable<Answer<DeployResult>> => {
           const { value: current } = existing;
           if (current !== null && isSameJson(contentOf(current), content)) {
@@ -115,21 +114,6 @@ export function deploy(
   );
 }
 
-/** Throws a TypeError for a value that is not a design document. */
-export function requireDesign(
-  design: unknown,
-  what: string,
-  codec: JsonCodec,
-): asserts design is DesignDocument {
-  if (typeof design !== 'object' || design === null)
-    throw invalidArgument(`${what}: design`, 'a design document', design);
-  const { _id: id } = design as { _id?: unknown };
-  if (typeof id !== 'string' || !/^_design\/./.test(id))
-    throw invalidArgument(`${what}: the _id of the design document`, "'_design/…'", id);
-  requireId(id, `${what}: the _id of the design document`);
-  assertJson(design, `The design document ${JSON.stringify(id)}`, codec);
-}
-
 /**
  * Writes the views under a temporary name, and removes that document after its use. The name is fixed:
  * interrupted deployments leave at most one such document.
@@ -141,7 +125,7 @@ function withTemporaryDesign<R>(
 ): Observable<R> {
   const id = `${design._id}-deploying`;
   const { language, views, options } = design;
-  const create = read(db, id).pipe(
+  const create = readDesign(db, id).pipe(
     mergeMap(({ value }) =>
       put(db, {
         _id: id,
@@ -204,26 +188,6 @@ function indexOnDisk(db: DatabaseScope, id: string, signature: unknown): Observa
   );
 }
 
-function read(db: DatabaseScope, id: string): Observable<Answer<DesignDocument | null>> {
-  const address = documentAt(db, id);
-  return db.connection
-    .json(
-      () => address,
-      (body) => {
-        const design = asObject(body) as DesignDocument;
-        requireSameId(id, design._id);
-        return design;
-      },
-    )
-    .pipe(
-      catchError((error: unknown) =>
-        isNotFound(error)
-          ? of({ value: null, code: error.status, headers: error.headers })
-          : throwError(() => error),
-      ),
-    );
-}
-
 function put(
   db: DatabaseScope,
   doc: object & { readonly _id: string },
@@ -262,11 +226,6 @@ function remove(db: DatabaseScope, id: string, rev: string): Observable<unknown>
     );
 }
 
-/** Returns the content of a design document, without the fields that the server adds. */
-function contentOf({ _rev: _1, _attachments: _2, ...content }: DesignDocument): DesignDocument {
-  return content;
-}
-
 /** Returns the fields of the stored document that its replacement needs. */
 function storedFields(current: DesignDocument | null): object {
   if (current === null) return {};
@@ -285,9 +244,4 @@ function indexSource({
   options = {},
 }: DesignDocument): object {
   return { language, views, options };
-}
-
-/** Compares JSON values, and ignores the order of their fields. */
-function isSameJson(a: unknown, b: unknown): boolean {
-  return canonical(a) === canonical(b);
 }

@@ -1,4 +1,7 @@
-import { describeValue, invalidArgument, unknownOption } from '../model/invalid-argument.ts';
+import { invalidArgument, unknownOption } from '../model/invalid-argument.ts';
+import { functionSource } from './server-function.ts';
+import type { ServerFunction } from './server-function.ts';
+import type { Emit } from './typed-view.ts';
 
 /** A design document as CouchDB stores it: plain JSON, with functions as text. */
 export interface DesignDocument {
@@ -27,9 +30,6 @@ interface StoredView {
   readonly reduce?: string;
   readonly options?: Readonly<Record<string, unknown>>;
 }
-
-/** Adds a row to a view: `emit(key, value)`. */
-export type Emit = (key: unknown, value?: unknown) => void;
 
 /** Adds a field to a search index: `index(name, value, options)`; for Nouveau, the type comes first. */
 export type IndexField = (...args: readonly unknown[]) => void;
@@ -159,15 +159,17 @@ const DEFINITION = [
  * CouchDB runs the functions, and receives them as source text. A function sees its arguments and the
  * globals of CouchDB, **but nothing of its module: no constant, no import, no other function**.
  *
- * The text is the compiled code, after TypeScript and a bundler. Tools that add calls to each function,
- * such as coverage instrumentation, break it. CouchDB 3.5 runs modern syntax, such as arrow functions,
+ * The text is the compiled code, after TypeScript and a bundler. A function that uses what CouchDB does not
+ * have is refused, also if a compiler or coverage instrumentation has put that in. CouchDB 3.5 runs modern syntax, such as arrow functions,
  * `const` and destructuring. It runs no async functions and no generators.
  *
  * A map function can declare `emit` as its second parameter, which a minifier may rename. Or it uses the
  * global `emit` of CouchDB: declare it with `declare const emit: Emit;` in the same file.
  *
+ * {@link defineDesign} makes the same document, and knows the rows of its views.
+ *
  * @throws TypeError for a function that CouchDB cannot run: an async function, a generator, a method
- * (`map(doc) {…}`), a class, a bound function.
+ * (`map(doc) {…}`), a class, a bound function, a function that uses a constant of its module.
  * @example
  * const people = designDocument<Person>({
  *   name: 'people',
@@ -179,15 +181,24 @@ const DEFINITION = [
 export function designDocument<T = Readonly<Record<string, unknown>>>(
   definition: DesignDefinition<T>,
 ): DesignDocument {
+  return encodeDesign(definition, 'designDocument');
+}
+
+/**
+ * Encodes the definition of a design document.
+ *
+ * @param what - The function that was called, for errors.
+ */
+export function encodeDesign<T>(definition: DesignDefinition<T>, what: string): DesignDocument {
   if (typeof definition !== 'object' || definition === null)
-    throw invalidArgument('designDocument: definition', 'an object with a name', definition);
+    throw invalidArgument(`${what}: definition`, 'an object with a name', definition);
+  const encodeEach = encoderOf(what);
   const { name, views, filters, updates, shows, lists, indexes, nouveau, ...rest } = definition;
   const { validateDocUpdate, partitioned, includeDesign, localSeq, autoupdate, ...unknown } = rest;
   const [unknownName] = Object.keys(unknown);
-  if (unknownName !== undefined) throw unknownOption('designDocument', unknownName, DEFINITION);
+  if (unknownName !== undefined) throw unknownOption(what, unknownName, DEFINITION);
   const bareName = typeof name === 'string' ? name.replace(/^_design\//, '') : '';
-  if (bareName === '')
-    throw invalidArgument('designDocument: name', 'a string that is not empty', name);
+  if (bareName === '') throw invalidArgument(`${what}: name`, 'a string that is not empty', name);
   const options = {
     ...(partitioned !== undefined && { partitioned }),
     ...(includeDesign !== undefined && { include_design: includeDesign }),
@@ -207,7 +218,7 @@ export function designDocument<T = Readonly<Record<string, unknown>>>(
     ...encodeEach('shows', shows, (fn, label) => functionSource(fn, label, ['doc', 'req'])),
     ...encodeEach('lists', lists, (fn, label) => functionSource(fn, label, ['head', 'req'])),
     ...(validateDocUpdate !== undefined && {
-      validate_doc_update: functionSource(validateDocUpdate, 'designDocument: validateDocUpdate', [
+      validate_doc_update: functionSource(validateDocUpdate, `${what}: validateDocUpdate`, [
         'newDoc',
         'oldDoc',
         'userCtx',
@@ -228,70 +239,27 @@ export function designDocument<T = Readonly<Record<string, unknown>>>(
   };
 }
 
-/** Encodes each entry of a field of the definition. Leaves the field out if it is undefined. */
-function encodeEach<Name extends string, Entry, Encoded>(
+type EncodeEach = <Name extends string, Entry, Encoded>(
   field: Name,
   entries: Readonly<Record<string, Entry>> | undefined,
   encode: (entry: Entry, label: string) => Encoded,
-): { readonly [_ in Name]?: Record<string, Encoded> } {
-  if (entries === undefined) return {};
-  if (typeof entries !== 'object' || entries === null)
-    throw invalidArgument(`designDocument: ${field}`, 'an object', entries);
-  const encoded = Object.entries(entries).map(([name, entry]) => {
-    const label = `designDocument: ${field}.${name}`;
-    if (entry === null || entry === undefined)
-      throw invalidArgument(label, 'an object or a function', entry);
-    return [name, encode(entry, label)];
-  });
-  return { [field]: Object.fromEntries(encoded) as Record<string, Encoded> } as {
-    [_ in Name]?: Record<string, Encoded>;
-  };
-}
-
-/** A function that the server runs: a function, or its source text. */
-export type ServerFunction<F extends (...args: never) => unknown> = F | string;
+) => { readonly [_ in Name]?: Record<string, Encoded> };
 
 /**
- * Returns the source text of a function for the server's JavaScript engine.
- *
- * @param parameters - The parameters that the server passes.
- * @param globals - The globals of the server (`emit`). A wrapper passes them as further arguments if the
- * function declares more parameters than the server passes: a minifier may then rename them.
- * @throws TypeError for a function that the engine cannot run: an async function, a generator, a method,
- * a class, a function without source text.
+ * Returns a function that encodes each entry of a field of the definition. It leaves the field out if it is
+ * undefined.
  */
-export function functionSource(
-  fn: unknown,
-  name: string,
-  parameters: readonly string[],
-  globals: readonly string[] = [],
-): string {
-  if (typeof fn === 'string') {
-    if (fn.trim() === '') throw invalidArgument(name, 'a function or its source text', fn);
-    return fn;
-  }
-  if (typeof fn !== 'function') throw invalidArgument(name, 'a function or its source text', fn);
-  const source = Function.prototype.toString.call(fn);
-  const problem = unsupportedReason(source);
-  if (problem !== undefined) throw new TypeError(`${name}: ${problem}`);
-  if (fn.length <= parameters.length || globals.length === 0) return source;
-  const all = [...parameters, ...globals].join(', ');
-  return `function (${parameters.join(', ')}) { return (${source})(${all}); }`;
-}
-
-function unsupportedReason(source: string): string | undefined {
-  if (/^class\b/.test(source)) return 'the server cannot call a class; pass a function';
-  if (/\{\s*\[native code\]\s*\}$/.test(source))
-    return 'a bound or built-in function has no source text; write the function out';
-  if (/^async\b(?!\s*=>)/.test(source)) return 'the server runs no async functions';
-  if (/^(?:function\s*)?\*/.test(source)) return 'the server runs no generators';
-  if (/^function\b/.test(source) || isArrow(source)) return undefined;
-  return `write \`name: (doc) => …\` or \`name: function (doc) { … }\`, not a method: ${describeValue(source)}`;
-}
-
-/** Returns whether a source is an arrow function: only those begin with their parameters. */
-function isArrow(source: string): boolean {
-  return (
-    source.startsWith('(') || /^[\p{ID_Start}$_][\p{ID_Continue}$\u200c\u200d]*\s*=>/u.test(source)
-  );
+function encoderOf(what: string): EncodeEach {
+  return (field, entries, encode) => {
+    if (entries === undefined) return {};
+    if (typeof entries !== 'object' || entries === null)
+      throw invalidArgument(`${what}: ${field}`, 'an object', entries);
+    const encoded = Object.entries(entries).map(([name, entry]) => {
+      const label = `${what}: ${field}.${name}`;
+      if (entry === null || entry === undefined)
+        throw invalidArgument(label, 'an object or a function', entry);
+      return [name, encode(entry, label)] as const;
+    });
+    return { [field]: Object.fromEntries(encoded) } as ReturnType<EncodeEach> as never;
+  };
 }
