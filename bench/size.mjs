@@ -17,18 +17,18 @@ const core = 'core';
 
 /** Budgets in bytes, 2 % above the measured size; `without` matches paths that must not be bundled. */
 const imports = [
-  { name: 'everything', code: `export * from '${browser}'`, budget: 75_600 },
-  { name: 'Couch', code: `export { Couch } from '${browser}'`, budget: 72_000 },
+  { name: 'everything', code: `export * from '${browser}'`, budget: 82_500 },
+  { name: 'Couch', code: `export { Couch } from '${browser}'`, budget: 75_500 },
   {
     name: 'Couch of corduroy/core',
     code: `export { Couch } from '${core}'`,
-    budget: 45_300,
+    budget: 46_500,
     without: /^src.live|strategies|upsert|leaves|matcher|deploy|resharding|tab-/,
   },
   {
     name: 'a live document',
     code: `import { Database } from '${browser}'; new Database('a').doc$('b').subscribe()`,
-    budget: 67_700,
+    budget: 70_400,
   },
   {
     name: 'openTelemetry',
@@ -45,7 +45,7 @@ const imports = [
   {
     name: 'an in-memory server',
     code: `export { memoryServer } from 'testing'`,
-    budget: 96_500,
+    budget: 100_000,
   },
 ];
 

@@ -70,6 +70,7 @@ const byName: Readonly<Record<string, Call>> = {
   'Designs.get': (name) => db.designs.get(name),
   'Designs.save': (name) => db.designs.save({ _id: `_design/${name}` }),
   'Designs.deploy': (name) => db.designs.deploy({ _id: `_design/${name}` }),
+  'Designs.drift': (name) => db.designs.drift({ _id: `_design/${name}` }),
   'Designs.delete': (name) => db.designs.delete({ _id: `_design/${name}`, _rev: rev }),
   'Designs.copy': (name) => db.designs.copy(name, 'b'),
   'Designs.copy to': (name) => db.designs.copy('a', { _id: `_design/${name}` }),
@@ -135,7 +136,7 @@ const WITHOUT_PATH = new Set(
     'Database.query Database.findRows Database.find Database.allDocs Database.allDocs$ Database.find$ ' +
     'Database.conflicts$ Database.changes Database.changes$ Database.changeRows Database.consume ' +
     'Database.cleanup Database.commit Database.exists Database.pull Database.push Database.request ' +
-    'Database.attachmentUrl Database.toString ' +
+    'Database.attachmentUrl Database.saveAll Database.toString ' +
     'Designs.list LocalDocuments.list Indexes.list Indexes.create Indexes.deleteMany Indexes.explain ' +
     'Upkeep.revsLimit Upkeep.purgedInfosLimit Upkeep.purgedInfos Upkeep.autoPurge Upkeep.syncShards ' +
     'Upkeep.security Upkeep.grant Upkeep.revoke ' +

@@ -85,7 +85,7 @@ describe('an in-memory server in real time', () => {
     const db = server.couch().use('orders');
     const ids$ = db.changes$({ latency: 0, since: 0 }).pipe(
       scan((all: string[], { changes }) => [...all, ...changes.map(({ id }) => id)], []),
-      shareReplay(1),
+      shareReplay({ bufferSize: 1, refCount: true }),
     );
     const has = (id: string) =>
       firstValueFrom(

@@ -102,8 +102,8 @@ export class CoreCouch {
     name: string,
     options: UseOptions = {},
   ): CoreDatabase<T, Out> {
-    const { coalesce, ...defaults } = options;
-    return new CoreDatabase<T, Out>(name, this.#connection.with(defaults), coalesce);
+    const connection = this.#connection.with(options, 'use', ['coalesce']);
+    return new CoreDatabase<T, Out>(name, connection, options.coalesce);
   }
 
   /**

@@ -31,7 +31,7 @@ import type { Operation } from './http/operation.ts';
 import { request } from './http/request.ts';
 import type { RequestOptions } from './http/request.ts';
 import { databaseScope } from './http/scope.ts';
-import type { DatabaseScope } from './http/scope.ts';
+import type { DatabaseScope, DocumentRules } from './http/scope.ts';
 import { isUrl, parseDatabaseUrl, requireDatabaseName } from './http/url.ts';
 import type { ChangesResult } from './model/change.ts';
 import type {
@@ -123,18 +123,20 @@ export class CoreDatabase<T extends object = AnyFields, Out extends object = Jso
     nameOrUrl: string,
     options?: ConnectionOptions | Connection,
     coalesce?: boolean | CoalesceOptions,
+    rules?: DocumentRules | null,
   );
   constructor(
     nameOrUrl: string,
     options: ConnectionOptions | Connection = {},
     coalesce?: boolean | CoalesceOptions,
+    rules: DocumentRules | null = null,
   ) {
     if (options instanceof Connection) requireDatabaseName(nameOrUrl);
     const { server, name } = isUrl(nameOrUrl)
       ? parseDatabaseUrl(nameOrUrl)
       : { server: DEFAULT_URL, name: nameOrUrl };
     const connection = options instanceof Connection ? options : Connection.open(server, options);
-    this.#scope = databaseScope(connection, name, coalesce);
+    this.#scope = databaseScope(connection, name, coalesce, rules);
     this.#coalesce = coalesce;
   }
 

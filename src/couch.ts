@@ -1,3 +1,6 @@
+import type { StandardSchemaV1 } from '@standard-schema/spec';
+import { rulesOf } from './documents/document-rules.ts';
+import type { DocumentSchema, SchemaOptions } from './documents/document-rules.ts';
 import type { ServerUrl } from './http/url.ts';
 import type { CoreDatabase } from './core-database.ts';
 import { CoreCouch, connectionOf } from './core-couch.ts';
@@ -41,6 +44,9 @@ export interface CouchOptions extends ConnectionOptions {
   readonly live?: LiveOptions | undefined;
 }
 
+/** The options of `couch.use()` that do not concern single requests. */
+const OWN_OPTIONS = ['coalesce', 'schema', 'validate', 'onInvalid'];
+
 /**
  * A CouchDB server: its databases, users, configuration, replications and cluster.
  *
@@ -83,10 +89,22 @@ export class Couch extends CoreCouch {
    *
    * All databases of a `Couch` share one pool of sockets, and their feeds share connections.
    *
+   * With a `schema`, documents are checked before they are written, and decoded when they are read: see
+   * {@link SchemaOptions}. The types of the database are those of the schema. `revs`, `local`, `query`
+   * with `fields` and the `merge` of a live edit have documents as they are stored.
+   *
    * @param options - `coalesce` batches single reads and writes of this database. `timeout`, `retry`
    * and `priority` are those of its requests. Default: the options of the `Couch`.
    * @throws TypeError for an invalid database name or option.
+   * @example
+   * const Pet = z.object({ name: z.string(), born: z.coerce.date() });
+   * const pets = couch.use('pets', { schema: Pet });
+   * pets.get('ada').subscribe(({ born }) => console.log(born.getFullYear()));
    */
+  override use<Schema extends DocumentSchema>(
+    name: string,
+    options: UseOptions & SchemaOptions<Schema>,
+  ): Database<StandardSchemaV1.InferInput<Schema>, StandardSchemaV1.InferOutput<Schema>>;
   override use<T extends object = AnyFields, Out extends object = JsonFields<T>>(
     name: string,
     options?: UseOptions,
@@ -102,10 +120,12 @@ export class Couch extends CoreCouch {
   ): Database<T, Out>;
   override use<T extends object = AnyFields, Out extends object = JsonFields<T>>(
     name: string,
-    options: UseOptions = {},
+    options: UseOptions & Partial<SchemaOptions> = {},
   ): Database<T, Out> {
-    const { coalesce, ...defaults } = options;
-    return new Database<T, Out>(name, this.#connection.with(defaults), this.#live, coalesce);
+    const connection = this.#connection.with(options, 'use', OWN_OPTIONS);
+    const { coalesce, schema, validate, onInvalid } = options;
+    const rules = rulesOf({ schema, validate, onInvalid }, connection.codec);
+    return new Database<T, Out>(name, connection, this.#live, coalesce, rules);
   }
 
   /**

@@ -35,7 +35,7 @@ import type { RequestDefaults } from './http/prepare-request.ts';
 import type { ConnectionOptions } from './http/connection-options.ts';
 import type { Operation } from './http/operation.ts';
 import type { RowStream } from './http/row-stream.ts';
-import type { DatabaseScope } from './http/scope.ts';
+import type { DatabaseScope, DocumentRules } from './http/scope.ts';
 import type { Change } from './model/change.ts';
 import type {
   AnyFields,
@@ -51,6 +51,7 @@ import { liveAllDocs } from './live/live-rows.ts';
 import type { LiveAllDocsOptions } from './live/live-rows.ts';
 import { liveConflicts } from './live/live-documents.ts';
 import type { DocumentConflict } from './live/live-documents.ts';
+import { decodeLive } from './live/decode-live.ts';
 import { liveDatabase, readLiveOptions } from './live/live-database.ts';
 import type { LiveDatabase, LiveOptions } from './live/live-database.ts';
 import { liveDocument, liveDocuments } from './live/live-documents.ts';
@@ -136,14 +137,16 @@ export class Database<
     connection: Connection,
     live: LiveOptions | undefined,
     coalesce?: boolean | CoalesceOptions,
+    rules?: DocumentRules | null,
   );
   constructor(
     nameOrUrl: string,
     options: DatabaseOptions | Connection = {},
     live: LiveOptions | undefined = options instanceof Connection ? undefined : options.live,
     coalesce?: boolean | CoalesceOptions,
+    rules: DocumentRules | null = null,
   ) {
-    super(nameOrUrl, options, coalesce);
+    super(nameOrUrl, options, coalesce, rules);
     this.#live = live ?? {};
     if (!(options instanceof Connection)) readLiveOptions(this.#live);
   }
@@ -154,8 +157,9 @@ export class Database<
 
   /** @internal */
   override [WITH_DEFAULTS](defaults: RequestDefaults): Database<T, Out> {
-    const { connection, name } = this.#scope;
-    return new Database<T, Out>(name, connection.with(defaults), this.#live, coalesceOf(this));
+    const { connection, name, rules } = this.#scope;
+    const own = connection.with(defaults);
+    return new Database<T, Out>(name, own, this.#live, coalesceOf(this), rules);
   }
 
   /**
@@ -651,7 +655,7 @@ export class Database<
    * @throws TypeError for an invalid id.
    */
   doc$(id: string): LiveQuery<LiveDocument<Out> | null> {
-    return liveDocument<Out>(this.#liveDatabase(), id);
+    return decodeLive(this.#scope.rules, liveDocument<Out>(this.#liveDatabase(), id));
   }
 
   /**
@@ -663,7 +667,7 @@ export class Database<
    * @throws TypeError for an invalid id.
    */
   docs$(ids: readonly string[]): LiveQuery<readonly (LiveDocument<Out> | null)[]> {
-    return liveDocuments<Out>(this.#liveDatabase(), ids);
+    return decodeLive(this.#scope.rules, liveDocuments<Out>(this.#liveDatabase(), ids), true);
   }
 
   /**
@@ -681,9 +685,8 @@ export class Database<
     options?: LiveAllDocsOptions,
   ): LiveQuery<readonly Row<string, { readonly rev: string }>[]>;
   allDocs$(options: LiveAllDocsOptions = {}): LiveQuery<readonly Row<string, never, never>[]> {
-    return liveAllDocs(this.#liveDatabase(), options) as LiveQuery<
-      readonly Row<string, never, never>[]
-    >;
+    const rows$ = liveAllDocs(this.#liveDatabase(), options);
+    return decodeLive(this.#scope.rules, rows$) as LiveQuery<readonly Row<string, never, never>[]>;
   }
 
   /**
@@ -707,7 +710,8 @@ export class Database<
   find$<const Tag extends TagValue<T> = TagValue<T>>(
     query: LiveFindQuery<T, Tag>,
   ): LiveQuery<readonly LiveDocument<Matching<Out, Tag>>[]> {
-    return liveFind<Matching<Out, Tag>>(this.#liveDatabase(), query);
+    const found$ = liveFind<Matching<Out, Tag>>(this.#liveDatabase(), query);
+    return decodeLive(this.#scope.rules, found$);
   }
 
   /**
@@ -752,7 +756,7 @@ export class Database<
     options?: LiveViewOptions,
   ): LiveQuery<readonly Row<Key, ReadonlyDeep<Value>>[]>;
   view$(name: string, options: LiveViewOptions = {}): LiveQuery<readonly never[]> {
-    return liveView(this.#liveDatabase(), name, options);
+    return decodeLive(this.#scope.rules, liveView(this.#liveDatabase(), name, options));
   }
 
   /**
@@ -770,7 +774,7 @@ export class Database<
    * @throws TypeError for an invalid id.
    */
   edit$(id: string, options: EditOptions<Out> = {}): LiveEdit<Out> {
-    return new LiveEdit<Out>(this.#liveDatabase(), id, options);
+    return new LiveEdit<Out>(this.#liveDatabase(), id, options, this.#scope.rules);
   }
 
   /**
@@ -785,10 +789,11 @@ export class Database<
    * @see https://docs.couchdb.org/en/stable/replication/conflicts.html
    */
   conflicts$(): LiveQuery<readonly DocumentConflict<Out>[]> {
-    return liveConflicts<Out>(this.#liveDatabase());
+    return decodeLive(this.#scope.rules, liveConflicts<Out>(this.#liveDatabase()));
   }
 
   #liveDatabase(): LiveDatabase {
-    return liveDatabase(this.#scope, this.#live);
+    // All databases of this name share them, whatever their schema.
+    return liveDatabase({ ...this.#scope, rules: null }, this.#live);
   }
 }

@@ -42,6 +42,13 @@ export type { GetManyOptions, GetOptions } from './documents/read.ts';
 export type { SaveOptions } from './conflicts/save.ts';
 export type { DocumentSource } from './conflicts/batch-reader.ts';
 export type { SaveAllOptions, SaveItemsOptions, SaveProgress } from './conflicts/save-all.ts';
+export type {
+  DocumentSchema,
+  InvalidDocumentHandler,
+  SchemaOptions,
+} from './documents/document-rules.ts';
+export { SchemaError, isSchemaError } from './errors/schema-error.ts';
+export type { SchemaIssue } from './errors/schema-error.ts';
 export type { WriteOptions } from './documents/write.ts';
 export { AttachmentRead } from './documents/attachment-read.ts';
 export type {
@@ -122,6 +129,7 @@ export type { DesignRef, Designs } from './groups/designs.ts';
 export type { DeployResult, DeployOptions } from './queries/deploy.ts';
 export type { DesignDrift } from './queries/drift.ts';
 export type { ServerFunction } from './queries/server-function.ts';
+export { validateDocUpdate } from './queries/validate-doc-update.ts';
 export { defineDesign } from './queries/define-design.ts';
 export type {
   AnyDesign,

@@ -29,7 +29,7 @@ import { RetryPolicy, requireTolerance } from '../operators/retry-policy.ts';
 import type { ErrorTolerance } from '../operators/retry-policy.ts';
 import { requireBackoff, toBody } from '../http/query.ts';
 import { retryTransient } from '../http/retry-transient.ts';
-import { changesRequest, sinceParameter } from './changes-request.ts';
+import { changesRequest, readChange, sinceParameter } from './changes-request.ts';
 import type { ChangesParameters } from './changes-request.ts';
 import type { CrossTab, FeedBehaviour, FeedKind } from './feed-model.ts';
 import type { SharedFeed } from './shared-feed.ts';
@@ -156,11 +156,13 @@ export class ChangesFeed<T extends object = AnyFields> extends Observable<Change
       sharedFeed(source, parameters, { ...behaviour, since });
     const unresumed = feedFrom(behaviour.since);
     const states$ = new BehaviorSubject<Observable<FeedState>>(unresumed.state$);
+    const decode = (changes: readonly Change<T>[]): readonly Change<T>[] =>
+      db.rules === null ? changes : changes.map((change) => readChange(db, change));
     const batchesOf = (feed: SharedFeed<Change<T>>): Observable<ChangesBatch<T>> =>
       sharedWindows(feed, latency, source).windows$.pipe(
         map((changes): ChangesBatch<T> => {
           this.#seq = lastSequence(changes) ?? this.#seq;
-          return { seq: this.#seq ?? feed.since, changes };
+          return { seq: this.#seq ?? feed.since, changes: decode(changes) };
         }),
       );
     const resume = (store: CheckpointStore): Observable<ChangesBatch<T>> => {
@@ -192,7 +194,8 @@ export class ChangesFeed<T extends object = AnyFields> extends Observable<Change
         ? emitted$.subscribe(subscriber)
         : this.#subscribeToSingles(this.#singles, subscriber),
     );
-    if (latency === 0 && checkpoint === undefined) this.#singles = singleBatches(unresumed);
+    if (latency === 0 && checkpoint === undefined && db.rules === null)
+      this.#singles = singleBatches(unresumed);
     this.state$ = states$.pipe(switchAll());
   }
 

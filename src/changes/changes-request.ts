@@ -145,6 +145,16 @@ export function decodeChange<T extends object>(row: unknown): Change<T> {
   return change as unknown as Change<T>;
 }
 
+/** Returns a change with its document as the database decodes it. */
+export function readChange<T extends object>(
+  { rules }: DatabaseScope,
+  change: Change<T>,
+): Change<T> {
+  if (rules === null || !change.doc) return change;
+  const doc = rules.readOrWarn<object>(change.doc);
+  return doc === change.doc ? change : ({ ...change, doc } as Change<T>);
+}
+
 /** Returns the last sequence among changes, or null if none of them has one. */
 export function lastSequence(
   changes: readonly { readonly seq: Sequence | null }[],
@@ -173,7 +183,7 @@ export function readChanges<T extends object = AnyFields>(
     (body) => ({
       lastSeq: sequence(asObject(body)['last_seq']),
       pending: numberOrNull(asObject(body)['pending']),
-      results: arrayField(body, 'results').map((row) => decodeChange<T>(row)),
+      results: arrayField(body, 'results').map((row) => readChange(db, decodeChange<T>(row))),
     }),
   );
 }
@@ -199,7 +209,7 @@ export function streamChanges<T extends object = AnyFields>(
   const spec = { ...request, ...endpoint(db, CHANGES, query) };
   return new RowStream(db.connection, () => spec, {
     field: 'results',
-    row: (raw) => decodeChange<T>(raw),
+    row: (raw) => readChange(db, decodeChange<T>(raw)),
     info: ({ last_seq: last, pending }) => ({
       lastSeq: sequence(last),
       pending: numberOrNull(pending),

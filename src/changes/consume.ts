@@ -17,7 +17,7 @@ import type {
 } from './consumer-run.ts';
 import { databaseSource } from './feed-source.ts';
 import type { FeedState } from './feed-model.ts';
-import { changesRequest } from './changes-request.ts';
+import { changesRequest, readChange } from './changes-request.ts';
 import type { ChangesParameters } from './changes-request.ts';
 
 export type { ChangeHandler, ConsumeProgress, DeadLetterHandler } from './consumer-run.ts';
@@ -132,7 +132,7 @@ function readOptions<T extends object>(
   changesRequest(parameters, { since: behaviour.since }, 'consume', db.connection.codec);
   return {
     source: databaseSource<T>(db, parameters),
-    handler,
+    handler: db.rules === null ? handler : (change) => handler(readChange(db, change)),
     behaviour: { ...behaviour, backoff: { initialDelay: 100, ...behaviour.backoff } },
     batchSize,
     concurrency,

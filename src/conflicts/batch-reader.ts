@@ -87,7 +87,7 @@ export class BatchReader<T extends object> {
     if (this.ended) return;
     this.ended = true;
     this.#wake();
-    // What the source throws as it closes would hide why.
+    // An error of closing would hide the first one.
     void Promise.resolve(this.#source.return?.()).catch(() => {});
   }
 

@@ -6,7 +6,7 @@ import { arrayField, asArray, asObject, requireSameId, stringField } from '../ht
 import type { Answer } from '../http/exchange.ts';
 import { Operation, operation } from '../http/operation.ts';
 import { count, flag, restriction, text, toQuery } from '../http/query.ts';
-import type { DatabaseScope } from '../http/scope.ts';
+import type { DatabaseScope, DocumentRules } from '../http/scope.ts';
 import {
   ALL_DOCS,
   BULK_GET,
@@ -91,11 +91,22 @@ export function getDocument<T extends object = AnyFields>(
     );
   const { coalescing } = db;
   // _bulk_get takes no options of a single read, and no design or local documents.
-  return new Operation(
+  const answers =
     coalescing?.reads === true && query === '' && !id.startsWith('_')
       ? coalesceRead<T>(db, coalescing, id, readAlone)
-      : readAlone(id),
+      : readAlone(id);
+  const { rules } = db;
+  if (rules === null) return new Operation(answers);
+  return new Operation(
+    answers.pipe(map((answer) => ({ ...answer, value: readOne(rules, answer.value) }))),
   );
+}
+
+/** Decodes a document that was read alone. */
+function readOne<D>(rules: DocumentRules, doc: D): D {
+  const read = rules.read(doc);
+  if (read === null) throw new TypeError('use: onInvalid must return a document for a single read');
+  return read;
 }
 
 /** Options for reading several documents. */
@@ -135,7 +146,7 @@ export function getDocuments<T extends object = AnyFields>(
   return operation(
     db.connection,
     () => readByPost(endpoint(db, ALL_DOCS, query), { keys: ids }),
-    (body) => arrayField(body, 'rows').map((row) => rowDocument<T>(row)),
+    (body) => arrayField(body, 'rows').map((row) => readRow<T>(db, row)),
   );
 }
 
@@ -152,7 +163,7 @@ export function getFirstDocuments<T extends object = AnyFields>(
     () => endpoint(db, ALL_DOCS, query),
     (body) =>
       arrayField(body, 'rows')
-        .map((row) => rowDocument<T>(row))
+        .map((row) => readRow<T>(db, row))
         .filter((doc) => doc !== null),
   );
 }
@@ -164,6 +175,11 @@ function asDocument<T extends object>(body: unknown): Document<T> {
 
 function rowDocument<T extends object>(row: unknown): Document<T> | null {
   return (asObject(row)['doc'] ?? null) as Document<T> | null;
+}
+
+function readRow<T extends object>({ rules }: DatabaseScope, row: unknown): Document<T> | null {
+  const doc = rowDocument<T>(row);
+  return rules === null || doc === null ? doc : rules.read(doc);
 }
 
 /** Reads a document with a list of revisions that is too long for a URL. */
@@ -240,6 +256,9 @@ export function refetch<T extends object>(
       {},
     ).pipe(map((servers) => servers.map((server) => ({ server, base: null }))));
   }
+  const { rules } = db;
+  const decode = (doc: Document<T> | null): Document<T> | null =>
+    rules === null || doc === null ? doc : readOne(rules, doc);
   const refs = requests.flatMap(({ id, base }) =>
     base === undefined ? [{ id }] : [{ id }, { id, rev: base }],
   );
@@ -252,9 +271,9 @@ export function refetch<T extends object>(
       map(({ value }) => {
         let next = 0;
         return requests.map(({ base }): ServerCopy<T> => {
-          const server = winnerOf<T>(value[next++]);
+          const server = decode(winnerOf<T>(value[next++]));
           const [baseDoc = null] = base === undefined ? [] : documentsOf<T>(value[next++]);
-          return { server, base: baseDoc };
+          return { server, base: decode(baseDoc) };
         });
       }),
     );

@@ -38,6 +38,8 @@ export function writeMany<T extends object>(
   options: WriteOptions,
   isRepeated = false,
 ): Observable<BulkAnswer<T>> {
+  const { rules } = db;
+  if (rules !== null) writes.forEach(({ doc }, i) => rules.requireValid(doc, `docs[${i}]`));
   const written = writeBatch(db, writes, options, null);
   if (!isRepeated) return written;
   return written.pipe(mergeMap((answer) => recogniseOwnWrites(db, writes, answer, null)));

@@ -135,7 +135,8 @@ export function writeOne<T extends object>(
 ): Observable<Answer<WriteOutcome<T>>> {
   const { id, doc } = write;
   const query = writeQuery(options, 'one');
-  const { coalescing, connection } = db;
+  const { coalescing, connection, rules } = db;
+  if (rules !== null) rules.requireValid(doc);
   const { batch, newEdits } = options;
   if (
     coalescing?.writes === true &&

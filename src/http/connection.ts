@@ -74,8 +74,8 @@ export class Connection {
    *
    * @throws TypeError or RangeError for an invalid option.
    */
-  with(options: RequestDefaults): Connection {
-    const defaults = readDefaults(options, this.#defaults);
+  with(options: RequestDefaults, what?: string, others?: readonly string[]): Connection {
+    const defaults = readDefaults(options, this.#defaults, what, others);
     const { timeout, retry, priority } = this.#defaults;
     const isSame =
       defaults.timeout === timeout && defaults.retry === retry && defaults.priority === priority;

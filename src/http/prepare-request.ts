@@ -34,10 +34,21 @@ const PRIORITIES: readonly unknown[] = ['high', 'normal', 'low'];
  * Validates the defaults of requests.
  *
  * @param base - The values of those that are missing.
+ * @param what - The method that takes them, for errors.
+ * @param others - Its further options, which it validates itself.
  * @throws TypeError or RangeError for an invalid option.
  */
-export function readDefaults(options: RequestDefaults, base: Defaults = STANDARD): Defaults {
-  toBody(DEFAULTS, options, 'with');
+export function readDefaults(
+  options: RequestDefaults,
+  base: Defaults = STANDARD,
+  what = 'with',
+  others: readonly string[] = [],
+): Defaults {
+  toBody(
+    { ...DEFAULTS, ...Object.fromEntries(others.map((name) => [name, accept])) },
+    options,
+    what,
+  );
   const { timeout = base.timeout, retry = base.retry, priority = base.priority } = options;
   duration(timeout, 'timeout');
   requireRetry(retry, 'retry');

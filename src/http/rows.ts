@@ -13,7 +13,8 @@ import { guarded } from '../operators/to-observable.ts';
 export interface RowLayout<R, Info> {
   /** The field that holds the rows. */
   readonly field: 'rows' | 'docs' | 'results';
-  readonly row: (raw: unknown) => R;
+  /** Decodes a row; undefined leaves it out. */
+  readonly row: (raw: unknown) => R | undefined;
   /** Whether a row may consist of the fields `error` and `reason`, as the server's failures do. */
   readonly mayHoldErrors?: boolean;
   /** Decodes the metadata: all fields except the rows. */
@@ -55,6 +56,10 @@ export function rows<R, Info>(
         if (line !== '') otherLines.push(line);
       };
 
+      const emit = (raw: unknown): void => {
+        const row = layout.row(raw);
+        if (row !== undefined) subscriber.next(row);
+      };
       const readHead = (line: string): void => {
         if (!line.endsWith(listStart)) {
           section = 'unknown';
@@ -79,7 +84,7 @@ export function rows<R, Info>(
           subscriber.error(unusable(`breaks off: ${failure}`));
           return;
         }
-        subscriber.next(layout.row(row));
+        emit(row);
       };
       const readEnd = (): void => {
         if (section === 'tail') {
@@ -92,7 +97,7 @@ export function rows<R, Info>(
         if (failure !== null) throw unusable(`is an error: ${failure}`);
         for (const row of arrayField(whole, layout.field)) {
           if (subscriber.closed) return;
-          subscriber.next(layout.row(row));
+          emit(row);
         }
         onInfo(layout.info(asObject(whole)));
       };

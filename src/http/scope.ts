@@ -4,6 +4,24 @@ import type { Connection } from './connection.ts';
 import { databaseAt, requireDatabaseName } from './url.ts';
 import type { Endpoint } from './url.ts';
 
+/** The rules of a database for the documents that it reads and writes. */
+export interface DocumentRules {
+  /**
+   * Decodes a document that was read; null leaves it out of a list.
+   *
+   * @throws SchemaError for a document that does not fit.
+   */
+  readonly read: <D>(doc: D) => D | null;
+  /** Decodes a document for a stream that must not end. The same document has the same result. */
+  readonly readOrWarn: <D>(doc: D) => D | null;
+  /**
+   * Checks a document before it is written.
+   *
+   * @throws SchemaError
+   */
+  readonly requireValid: (doc: unknown, what?: string) => void;
+}
+
 /** A database on a server, as its operations use it. */
 export interface DatabaseScope extends Endpoint {
   readonly connection: Connection;
@@ -14,6 +32,8 @@ export interface DatabaseScope extends Endpoint {
   readonly route: string;
   /** How single reads and writes are combined; null if they are not. */
   readonly coalescing: Coalescing | null;
+  /** The rules for its documents; null without a schema. */
+  readonly rules: DocumentRules | null;
 }
 
 /**
@@ -26,9 +46,10 @@ export function databaseScope(
   connection: Connection,
   name: string,
   coalesce?: boolean | CoalesceOptions,
+  rules: DocumentRules | null = null,
 ): DatabaseScope {
   requireDatabaseName(name);
   const coalesced =
     coalesce === undefined ? connection.coalescing : coalescing(coalesce, connection.scheduler);
-  return { connection, name, ...databaseAt(name), coalescing: coalesced };
+  return { connection, name, ...databaseAt(name), coalescing: coalesced, rules };
 }

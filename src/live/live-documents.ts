@@ -7,7 +7,8 @@ import { KeyedList } from './keyed-list.ts';
 import type { LiveDatabase } from './live-database.ts';
 import type { ReadWaits } from './shared-queries.ts';
 import type { LiveEntry } from './live-entry.ts';
-import { LiveQuery } from './live-query.ts';
+import { liveQuery } from './live-query.ts';
+import type { LiveQuery } from './live-query.ts';
 import { SortedList } from './sorted-list.ts';
 import type { ListRules } from './sorted-list.ts';
 import type { ChangesResult } from '../model/change.ts';
@@ -21,7 +22,7 @@ export function liveDocument<T extends object>(
   id: string,
 ): LiveQuery<LiveDocument<T> | null> {
   requireFollowed(id, 'doc$: the id');
-  return new LiveQuery(live, ['doc$', id], (waits) =>
+  return liveQuery(live, ['doc$', id], (waits) =>
     followEntries(live, [id], waits).pipe(
       map(([entry]) => (entry as LiveEntry).doc as unknown as LiveDocument<T> | null),
       distinctUntilChanged(),
@@ -68,7 +69,7 @@ export function liveDocuments<T extends object>(
   if (!Array.isArray(ids)) throw invalidArgument('docs$: ids', 'a list of ids', ids);
   ids.forEach((id, i) => requireFollowed(id, `docs$: ids[${i}]`));
   const requestedIds: readonly string[] = [...ids];
-  return new LiveQuery(live, ['docs$', requestedIds], (waits) =>
+  return liveQuery(live, ['docs$', requestedIds], (waits) =>
     followEntries(live, requestedIds, waits).pipe(
       map((all) => all.map(({ doc }) => doc as unknown as LiveDocument<T> | null)),
       // A deleted document is null, whichever tombstone it has.
@@ -111,7 +112,7 @@ const PAGE_SIZE = 1000;
 export function liveConflicts<T extends object>(
   live: LiveDatabase,
 ): LiveQuery<readonly DocumentConflict<T>[]> {
-  return new LiveQuery(live, ['conflicts$'], (waits) =>
+  return liveQuery(live, ['conflicts$'], (waits) =>
     follow<readonly LiveEntry[], readonly LiveEntry[]>(
       live,
       {

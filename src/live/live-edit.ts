@@ -15,6 +15,8 @@ import { fields } from '../conflicts/merge.ts';
 import { plainDraft, requireDraft } from '../documents/write.ts';
 import type { CorduroyError } from '../errors/corduroy-error.ts';
 import { requireBackoff } from '../http/query.ts';
+import type { DocumentRules } from '../http/scope.ts';
+import { plainCopy } from '../model/json.ts';
 import type { JsonCodec } from '../model/json.ts';
 import type { AnyFields, Draft, ReadonlyDeep } from '../model/document.ts';
 import { invalidArgument } from '../model/invalid-argument.ts';
@@ -109,9 +111,15 @@ export class LiveEdit<T extends object = AnyFields> extends Observable<EditState
   readonly #editor: Editor<T>;
   readonly #id: string;
   readonly #codec: JsonCodec;
+  readonly #rules: DocumentRules | null;
 
   /** @internal */
-  constructor(live: LiveDatabase, id: string, options: EditOptions<T>) {
+  constructor(
+    live: LiveDatabase,
+    id: string,
+    options: EditOptions<T>,
+    rules: DocumentRules | null = null,
+  ) {
     const { deletion, debounce = 500, backoff = {} } = options;
     requireFollowed(id, 'edit$: the id');
     if (options.merge !== undefined && deletion !== undefined)
@@ -122,13 +130,15 @@ export class LiveEdit<T extends object = AnyFields> extends Observable<EditState
     duration(debounce, 'edit$: debounce');
     requireBackoff(backoff, 'edit$: backoff');
     const editor = new Editor<T>(live, id, { merge: mergeDocuments, debounce, backoff });
+    // An edit may hold what the schema refuses: it is shown as it is.
+    const decode = <D>(doc: D): D => (rules === null ? doc : (rules.readOrWarn(doc) ?? doc));
     const states$ = editor.state$.pipe(
       filter(({ data }) => data.server !== null),
       distinctUntilChanged(
         (a, b) => isSameValue(a, b) && statusOf(a) === statusOf(b) && errorOf(a) === errorOf(b),
       ),
       map((state) => ({
-        value: documentOf(state.data, id) as ReadonlyDeep<Draft<T>> | null,
+        value: decode(documentOf(state.data, id)) as ReadonlyDeep<Draft<T>> | null,
         pending: state.data.local !== null,
         status: statusOf(state),
         error: errorOf(state),
@@ -147,6 +157,7 @@ export class LiveEdit<T extends object = AnyFields> extends Observable<EditState
     this.#editor = editor;
     this.#id = id;
     this.#codec = live.db.connection.codec;
+    this.#rules = rules;
   }
 
   /** Whether there are unsaved edits. */
@@ -163,7 +174,10 @@ export class LiveEdit<T extends object = AnyFields> extends Observable<EditState
   set(doc: Draft<T> | ReadonlyDeep<Draft<T>>): void {
     const plain = plainDraft(doc as Draft<T>, 'edit$: the document');
     requireDraft(plain, this.#codec, 'edit$: the document');
-    this.#editor.edit(plain._deleted === true ? null : { ...plain });
+    this.#rules?.requireValid(plain, 'edit$: the document');
+    // A schema reads documents as JSON holds them.
+    const copy = this.#rules === null ? { ...plain } : (plainCopy(plain, this.#codec) as Draft<T>);
+    this.#editor.edit(plain._deleted === true ? null : copy);
   }
 
   /**

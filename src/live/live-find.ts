@@ -17,7 +17,8 @@ import { compileSelector } from '../queries/matcher.ts';
 import { follow } from './follow.ts';
 import type { LiveDatabase } from './live-database.ts';
 import { FoundEntry } from './live-entry.ts';
-import { LiveQuery } from './live-query.ts';
+import { liveQuery } from './live-query.ts';
+import type { LiveQuery } from './live-query.ts';
 import { SortedList } from './sorted-list.ts';
 import type { Comparison, ListRules } from './sorted-list.ts';
 
@@ -61,7 +62,7 @@ export function liveFind<T extends object>(
   find<AnyFields, string>(live.db, asked);
   // The caller may change its objects later.
   const findQuery = plainCopy(asked, live.db.connection.codec) as FindQuery;
-  return new LiveQuery(live, ['find$', findQuery, latency], (waits) => {
+  return liveQuery(live, ['find$', findQuery, latency], (waits) => {
     const order = new FindOrder(findQuery);
     const found$ = find<AnyFields, string>(live.db, findQuery);
     return follow<readonly Document[], readonly Document[]>(

@@ -1,4 +1,4 @@
-import { Observable } from 'rxjs';
+import { Observable, map } from 'rxjs';
 import type { OperatorFunction } from 'rxjs';
 import type { CorduroyError } from '../errors/corduroy-error.ts';
 import type { FeedState } from '../changes/feed-model.ts';
@@ -36,16 +36,34 @@ export class LiveQuery<V> extends Observable<V> {
 
   /** @internal */
   constructor(
-    live: LiveDatabase,
-    parameters: readonly unknown[],
-    create: (waits: ReadWaits) => Observable<V>,
+    values$: Observable<V>,
+    { state$, now }: { readonly state$: Observable<FeedState>; readonly now: () => number },
   ) {
-    const key = canonical(parameters);
-    const values$ = live.queries.stream(key, create);
     super((subscriber) => values$.subscribe(subscriber));
-    this.state$ = live.queries.state(key);
-    this.now = () => live.db.connection.scheduler.now();
+    this.state$ = state$;
+    this.now = now;
   }
+
+  /**
+   * Returns a live query with converted values and the same state.
+   * @internal
+   */
+  mapValue<R>(project: (value: V) => R): LiveQuery<R> {
+    return new LiveQuery(this.pipe(map(project)), this);
+  }
+}
+
+/** Makes a live query. Equal parameters share one. */
+export function liveQuery<V>(
+  live: LiveDatabase,
+  parameters: readonly unknown[],
+  create: (waits: ReadWaits) => Observable<V>,
+): LiveQuery<V> {
+  const key = canonical(parameters);
+  return new LiveQuery(live.queries.stream(key, create), {
+    state$: live.queries.state(key),
+    now: () => live.db.connection.scheduler.now(),
+  });
 }
 
 /** The value of a stream together with its state, as a template shows it. */

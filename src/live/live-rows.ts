@@ -15,7 +15,8 @@ import type { LiveDatabase } from './live-database.ts';
 import { requireFollowed } from './live-documents.ts';
 import { missingEntry } from './live-entry.ts';
 import type { LiveEntry } from './live-entry.ts';
-import { LiveQuery } from './live-query.ts';
+import { liveQuery } from './live-query.ts';
+import type { LiveQuery } from './live-query.ts';
 import { keepEqual } from './live-result.ts';
 import type { Heard, LiveResult, Outcome } from './live-result.ts';
 import { SortedList } from './sorted-list.ts';
@@ -79,7 +80,7 @@ export function liveAllDocs<T extends object>(
   );
   const { keys } = listOptions;
   const rowOf = (entry: LiveEntry): DocRow<T> => toRow<T>(entry, listOptions);
-  return new LiveQuery(live, ['allDocs$', listOptions, latency], (waits) =>
+  return liveQuery(live, ['allDocs$', listOptions, latency], (waits) =>
     follow<Rows<T>, Rows<T>>(
       live,
       {
@@ -178,7 +179,7 @@ export function liveView<R extends Row<unknown, unknown, unknown>>(
   queryView<unknown, unknown, Document | null>(live.db, name, given);
   const viewOptions = plainCopy(given, live.db.connection.codec) as ViewOptions;
   const query = queryView<unknown, unknown, Document | null>(live.db, name, viewOptions);
-  return new LiveQuery(live, ['view$', name, viewOptions, latency], (waits) =>
+  return liveQuery(live, ['view$', name, viewOptions, latency], (waits) =>
     follow<readonly R[], readonly R[]>(
       live,
       {

@@ -101,6 +101,6 @@ export function listDocuments<Value, Doc>(
   return operation(
     db.connection,
     () => request,
-    (body) => decodeView<string, Value, Doc>(body, options) as View<Row<string, Value, Doc>>,
+    (body) => decodeView<string, Value, Doc>(db, body, options) as View<Row<string, Value, Doc>>,
   );
 }

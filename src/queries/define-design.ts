@@ -55,8 +55,8 @@ export type Design<Views extends ViewDefinitions> = AnyDesign & {
  * type instead: `(doc: Pet, emit: Emit<string, number>) => { … }`. Otherwise keys and values are unknown.
  *
  * `db.designs.deploy(design)` writes it, and `db.designs.drift(design)` tells whether the server has
- * another one. `JSON.stringify(design)` shows what is written. What holds for the functions of
- * {@link designDocument} holds here.
+ * another one. `JSON.stringify(design)` shows what is written. The functions are those of
+ * {@link designDocument}, with the same limits.
  *
  * @param name - The name of the design document, with or without `_design/`.
  * @throws TypeError for a function that CouchDB cannot run, and for an unknown option.

@@ -4,7 +4,7 @@ import type { Operation } from '../http/operation.ts';
 import { count, flag, json, restriction, text, toBody } from '../http/query.ts';
 import type { Parameter, Parameters } from '../http/query.ts';
 import { RowStream } from '../http/row-stream.ts';
-import type { DatabaseScope } from '../http/scope.ts';
+import type { DatabaseScope, DocumentRules } from '../http/scope.ts';
 import { endpoint, readByPost } from '../http/url.ts';
 import type { AnyFields, Document } from '../model/document.ts';
 import { invalidArgument } from '../model/invalid-argument.ts';
@@ -160,7 +160,7 @@ export function find<T extends object, Field extends FieldPath<T>>(
   return operation(
     db.connection,
     () => readByPost(endpoint(db, FIND), body()),
-    (answer) => decodeFindResult<FoundDocument<T, Field>>(answer),
+    (answer) => decodeFindResult<FoundDocument<T, Field>>(answer, foundRules(db, query)),
   );
 }
 
@@ -196,9 +196,18 @@ function findBody(db: DatabaseScope, query: object, what: string): () => Record<
   return encode;
 }
 
-function decodeFindResult<Doc extends object>(body: unknown): FindResult<Doc> {
+/** The rules for what a query finds: none for the parts of documents that `fields` chooses. */
+function foundRules({ rules }: DatabaseScope, { fields }: FindQuery): DocumentRules | null {
+  return fields === undefined ? rules : null;
+}
+
+function decodeFindResult<Doc extends object>(
+  body: unknown,
+  rules: DocumentRules | null,
+): FindResult<Doc> {
+  const docs = arrayField(body, 'docs').map((doc) => asObject(doc) as Doc);
   return {
-    docs: arrayField(body, 'docs').map((doc) => asObject(doc) as Doc),
+    docs: rules === null ? docs : docs.map(rules.read).filter((doc) => doc !== null),
     ...decodeFindSummary(body),
   };
 }
@@ -257,6 +266,11 @@ function decodeCandidate(raw: unknown): IndexCandidate {
   };
 }
 
+function readFound(rules: DocumentRules | null, raw: unknown): object | undefined {
+  const doc = asObject(raw);
+  return rules === null ? doc : (rules.read(doc) ?? undefined);
+}
+
 /** The result of a query without its documents: the end of a stream of documents. */
 export type FindSummary = Omit<FindResult, 'docs'>;
 
@@ -268,7 +282,7 @@ export function streamFound<T extends object, Field extends FieldPath<T>>(
   const body = findBody(db, query, 'findRows');
   return new RowStream(db.connection, () => readByPost(endpoint(db, FIND), body()), {
     field: 'docs',
-    row: (raw) => asObject(raw) as FoundDocument<T, Field>,
+    row: (raw) => readFound(foundRules(db, query), raw) as FoundDocument<T, Field> | undefined,
     // Documents without `_id` are parts that the query chose.
     mayHoldErrors: query.fields?.some((field) => field === 'error') ?? false,
     info: decodeFindSummary,

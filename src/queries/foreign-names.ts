@@ -1,4 +1,4 @@
-/** What CouchDB's JavaScript engine has, and what it gives to functions of design documents. */
+/** The names of CouchDB's JavaScript engine, and those that it gives to functions of design documents. */
 const GLOBALS = new Set(
   (
     'undefined NaN Infinity globalThis arguments Object Array String Number Boolean Date Math JSON RegExp ' +

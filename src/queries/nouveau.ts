@@ -3,7 +3,7 @@ import { operation } from '../http/operation.ts';
 import type { Operation } from '../http/operation.ts';
 import { count, flag, json, text } from '../http/query.ts';
 import type { Parameters } from '../http/query.ts';
-import type { DatabaseScope } from '../http/scope.ts';
+import type { DatabaseScope, DocumentRules } from '../http/scope.ts';
 import { readByPost } from '../http/url.ts';
 import type { AnyFields, Document } from '../model/document.ts';
 import { searchAt, searchBody } from './search.ts';
@@ -101,7 +101,7 @@ export function nouveau<T extends object>(
       return {
         totalHits: numberOrNull(total) ?? 0,
         totalHitsRelation: relation === 'EQUAL_TO' ? relation : 'GREATER_THAN_OR_EQUAL_TO',
-        hits: arrayField(body, 'hits').map((hit) => decodeHit<T>(hit)),
+        hits: arrayField(body, 'hits').map((hit) => decodeHit<T>(db.rules, hit)),
         bookmark: typeof bookmark === 'string' ? bookmark : null,
         counts: counts as Facets | null,
         ranges: ranges as Facets | null,
@@ -110,12 +110,12 @@ export function nouveau<T extends object>(
   );
 }
 
-function decodeHit<T extends object>(raw: unknown): NouveauHit<T> {
+function decodeHit<T extends object>(rules: DocumentRules | null, raw: unknown): NouveauHit<T> {
   const { order = [], fields = {}, doc = null } = asObject(raw);
   return {
     id: stringField(raw, 'id'),
     order: order as readonly unknown[],
     fields: asObject(fields),
-    doc: doc as Document<T> | null,
+    doc: (rules === null || doc === null ? doc : rules.read(doc)) as Document<T> | null,
   };
 }

@@ -4,7 +4,7 @@ import type { Operation } from '../http/operation.ts';
 import { count, flag, json, oneOf, restriction, text, toBody } from '../http/query.ts';
 import type { Parameter, Parameters } from '../http/query.ts';
 import type { Connection } from '../http/connection.ts';
-import type { DatabaseScope } from '../http/scope.ts';
+import type { DatabaseScope, DocumentRules } from '../http/scope.ts';
 import { SERVER, designAt, endpoint, readByPost, splitName } from '../http/url.ts';
 import type { Endpoint } from '../http/url.ts';
 import type { AnyFields, Document } from '../model/document.ts';
@@ -132,12 +132,15 @@ export function search<T extends object>(
       const { total_rows: total, bookmark, groups, rows, counts, ranges } = asObject(body);
       return {
         totalRows: numberOrNull(total) ?? 0,
-        rows: rows === undefined ? [] : arrayField(body, 'rows').map((row) => decodeHit<T>(row)),
+        rows:
+          rows === undefined
+            ? []
+            : arrayField(body, 'rows').map((row) => decodeHit<T>(db.rules, row)),
         bookmark: typeof bookmark === 'string' ? bookmark : null,
         groups:
           groups === undefined
             ? null
-            : arrayField(body, 'groups').map((group) => decodeGroup<T>(group)),
+            : arrayField(body, 'groups').map((group) => decodeGroup<T>(db.rules, group)),
         counts: (counts ?? null) as Facets | null,
         ranges: (ranges ?? null) as Facets | null,
       };
@@ -197,23 +200,23 @@ export function searchAt(db: DatabaseScope, name: unknown, what: string): Endpoi
   return endpoint(designAt(db, parts[0]), `/${what}/{index}`, '', parts[1]);
 }
 
-function decodeHit<T extends object>(raw: unknown): SearchHit<T> {
+function decodeHit<T extends object>(rules: DocumentRules | null, raw: unknown): SearchHit<T> {
   const { order = [], fields = {}, doc = null, highlights = null } = asObject(raw);
   return {
     id: stringField(raw, 'id'),
     order: order as readonly unknown[],
     fields: asObject(fields),
-    doc: doc as Document<T> | null,
+    doc: (rules === null || doc === null ? doc : rules.read(doc)) as Document<T> | null,
     highlights: highlights as SearchHit<T>['highlights'],
   };
 }
 
-function decodeGroup<T extends object>(raw: unknown): SearchGroup<T> {
+function decodeGroup<T extends object>(rules: DocumentRules | null, raw: unknown): SearchGroup<T> {
   const { by = null, total_rows: total } = asObject(raw);
   return {
     by: by as string | null,
     totalRows: numberOrNull(total) ?? 0,
-    rows: arrayField(raw, 'rows').map((row) => decodeHit<T>(row)),
+    rows: arrayField(raw, 'rows').map((row) => decodeHit<T>(rules, row)),
   };
 }
 

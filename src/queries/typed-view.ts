@@ -15,7 +15,7 @@ export type ViewName<Key = unknown, Value = unknown, Reduced = never> = string &
 /** The name of a view whose rows are not known. */
 export type AnyViewName = string & { readonly [TYPES]?: never };
 
-/** What a map function returns to say which row it has added. CouchDB ignores it. */
+/** A row that a map function has added. `emit` returns it for the compiler; CouchDB ignores it. */
 export interface Emitted<Key, Value> {
   readonly [EMITTED]: readonly [Key, Value];
 }
@@ -81,7 +81,7 @@ type Merged<All> = [All] extends [never]
 type KeyOf<All> = All extends Emitted<infer Key, unknown> ? Key : never;
 type ValueOf<All> = All extends Emitted<unknown, infer Value> ? Value : never;
 
-/** What a reduce function returns; never without one. */
+/** The result of the reduce function; never without one. */
 type ReducedOf<View, Value> = View extends { readonly reduce: infer Reduce }
   ? Reduce extends (...args: never) => infer Returned
     ? Json<Returned>

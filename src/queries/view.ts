@@ -14,7 +14,7 @@ import {
 } from '../http/query.ts';
 import type { Parameters } from '../http/query.ts';
 import { RowStream } from '../http/row-stream.ts';
-import type { DatabaseScope } from '../http/scope.ts';
+import type { DatabaseScope, DocumentRules } from '../http/scope.ts';
 import { designAt, endpoint, isLongPath, readByPost, splitName } from '../http/url.ts';
 import type { Endpoint } from '../http/url.ts';
 import { invalidArgument, describeValue } from '../model/invalid-argument.ts';
@@ -111,7 +111,7 @@ export function queryView<Key, Value, Doc>(
   return operation(
     db.connection,
     () => request,
-    (body) => decodeView<Key, Value, Doc>(body, options),
+    (body) => decodeView<Key, Value, Doc>(db, body, options),
   );
 }
 
@@ -195,10 +195,11 @@ function normalizeOptions(options: ViewOptions): ViewOptions {
 
 /** Decodes the answer of a view. */
 export function decodeView<Key, Value, Doc>(
+  { rules }: DatabaseScope,
   body: unknown,
   options: ViewOptions,
 ): View<Row<Key, Value, Doc>, ViewOptions> {
-  const rows = arrayField(body, 'rows').map((row) => decodeRow<Key, Value, Doc>(row));
+  const rows = arrayField(body, 'rows').map((row) => decodeRow<Key, Value, Doc>(rules, row));
   return new View(rows, decodeHead(body), options);
 }
 
@@ -213,13 +214,16 @@ function decodeHead(body: unknown): ViewHead {
 }
 
 /** Decodes a row of a view. */
-function decodeRow<Key, Value, Doc>(raw: unknown): Row<Key, Value, Doc> {
+function decodeRow<Key, Value, Doc>(
+  rules: DocumentRules | null,
+  raw: unknown,
+): Row<Key, Value, Doc> {
   const row = raw as { id?: string; key: Key; value?: Value; doc?: Doc; error?: string };
   return new Row(
     row.id ?? null,
     row.key,
     (row.value ?? null) as Value,
-    (row.doc ?? null) as Doc,
+    (rules === null ? (row.doc ?? null) : rules.read(row.doc ?? null)) as Doc,
     row.error ?? null,
   );
 }
@@ -233,7 +237,7 @@ export function streamView<Key, Value, Doc>(
   const request = viewRequest(db, name, options, 'viewRows');
   return new RowStream(db.connection, () => request, {
     field: 'rows',
-    row: (raw) => decodeRow<Key, Value, Doc>(raw),
+    row: (raw) => decodeRow<Key, Value, Doc>(db.rules, raw),
     info: decodeHead,
   });
 }
@@ -259,7 +263,7 @@ export function queryViews<Key, Value, Doc>(
       if (results.length !== queries.length)
         throw new TypeError('expected a result for each query');
       return results.map((result, i) =>
-        decodeView<Key, Value, Doc>(result, queries[i] as ViewOptions),
+        decodeView<Key, Value, Doc>(db, result, queries[i] as ViewOptions),
       );
     },
   );
