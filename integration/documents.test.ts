@@ -22,6 +22,30 @@ const fails = async (source: Parameters<typeof firstValueFrom>[0]): Promise<unkn
     (error: unknown) => error,
   );
 
+describe('get with ifNoneMatch', () => {
+  it('emits null for the current revision, and the document for another one', async () => {
+    const pet = { _id: 'matched', kind: 'cat', _rev: '' } as Pet & DocumentRef;
+    await firstValueFrom(db.save({ _id: 'matched', kind: 'cat' }));
+    const first = await firstValueFrom(db.get('matched'));
+    expect(await firstValueFrom(db.get(pet._id, { ifNoneMatch: first._rev }))).toBeNull();
+    const status = await firstValueFrom(db.get(pet._id, { ifNoneMatch: first._rev }).status());
+    expect(status).toMatchObject({ ok: true, code: 304, value: null });
+    await firstValueFrom(db.save({ ...first, legs: 3 }));
+    const read = await firstValueFrom(db.get(pet._id, { ifNoneMatch: first._rev }));
+    expect(read).toMatchObject({ legs: 3 });
+    expect(await fails(db.get('no-such-pet', { ifNoneMatch: first._rev }))).toBeInstanceOf(
+      NotFound,
+    );
+  });
+
+  it.each([
+    ['', /^get: ifNoneMatch must be a string that is not empty/],
+    ['1-a\n', /^get: ifNoneMatch: if-none-match must be a string of characters that a header/],
+  ])('refuses %j', (ifNoneMatch, message) => {
+    expect(() => db.get('a', { ifNoneMatch })).toThrow(message);
+  });
+});
+
 describe('save', () => {
   it('creates, changes and deletes a document, and sets _id and _rev on the object', async () => {
     const pet: Pet & Partial<DocumentRef> = { kind: 'cat' };

@@ -25,8 +25,10 @@ const DESIGN = {
       return { headers: { 'Content-Type': 'image/png' }, base64: '${Buffer.from(BYTES).toString('base64')}' };
     }`,
     away: "function () { return { code: 302, headers: { Location: '/_up' }, body: 'elsewhere' }; }",
+    accepts: 'function (doc, req) { return req.headers.Accept + " " + req.headers["X-Tenant"]; }',
   },
   lists: {
+    accepts: 'function (head, req) { send(req.headers.Accept); }',
     unlabelled: 'function () { var n = 0; while (getRow()) n += 1; return n + " rows"; }',
   },
   updates: {
@@ -49,6 +51,18 @@ describe.each<[string, () => Transport]>([
     const couch = new Couch(server.authenticatedUrl, { transport: transport() });
     db = couch.use(await createDatabase());
     await first(db.save([{ _id: 'x' }, { _id: 'y' }, { ...DESIGN }]));
+  });
+
+  it('receive the headers of the caller', async () => {
+    const headers = { Accept: 'text/plain', 'X-Tenant': 'a' };
+    const shown = await first(db.show('d/accepts', 'x', {}, { headers }));
+    expect(shown.body).toBe('text/plain a');
+    const listed = await first(db.list('d/accepts', 'all', { limit: 1 }, {}, { headers }));
+    expect(listed.body).toBe('text/plain');
+    const call = (options: object): unknown => db.show('d/accepts', 'x', {}, options);
+    expect(() => call({ header: {} })).toThrow(/^show: unknown option 'header'; did you mean/);
+    expect(() => call({ headers: { 'a b': 'c' } })).toThrow(/^show: headers: the name of a header/);
+    expect(() => call({ headers: { a: 5 } })).toThrow(/^show: headers: a must be a string/);
   });
 
   it('answer with a redirect, which is not followed, and the document is written', async () => {

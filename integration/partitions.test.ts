@@ -1,7 +1,7 @@
 import { beforeAll, describe, expect } from '@jest/globals';
 import { BadRequest, Couch, designDocument } from 'corduroy';
-import type { Database } from 'corduroy';
-import { firstValueFrom } from 'rxjs';
+import type { Database, LiveQuery } from 'corduroy';
+import { filter, firstValueFrom, lastValueFrom, toArray } from 'rxjs';
 import { lack } from './helpers/capabilities.ts';
 import { createDatabase, deleteAtEnd, needs, server, uniqueName } from './helpers/server.ts';
 
@@ -11,6 +11,8 @@ interface Measurement {
 }
 
 const it = needs('partitions');
+
+const byText = (a: string, b: string): number => (a < b ? -1 : 1);
 
 describe('a partition', () => {
   const couch = new Couch(server.authenticatedUrl);
@@ -77,6 +79,64 @@ describe('a partition', () => {
       opts: { partition: 'north' },
       mrargs: { partition: 'north' },
     });
+  });
+
+  it('streams rows and documents, and reads pages', async () => {
+    const north = db.partition('north');
+    const rows = await lastValueFrom(
+      north.viewRows<number>('warmth/byCelsius', { reduce: false }).pipe(toArray()),
+    );
+    expect(rows.map(({ id }) => id)).toEqual(['north:1', 'north:2', 'north:3']);
+    const pages = await lastValueFrom(
+      north
+        .viewPages('warmth/byCelsius', { reduce: false, pageSize: 2, includeDocs: true })
+        .pipe(toArray()),
+    );
+    expect(pages.map((page) => page.rows.map(({ doc }) => doc?.celsius))).toEqual([[1, 2], [3]]);
+    const found = await lastValueFrom(
+      north.findRows({ selector: { celsius: { $gt: 1 } }, limit: 50 }).pipe(toArray()),
+    );
+    expect(found.map(({ _id }) => _id)).toEqual(['north:2', 'north:3']);
+  });
+
+  it('has live queries, which see no other partition', async () => {
+    const live = await firstValueFrom(
+      couch.create<Measurement>(deleteAtEnd(uniqueName()), { partitioned: true }),
+    );
+    await firstValueFrom(
+      live.designs.deploy(
+        designDocument<Measurement>({
+          name: 'warmth',
+          views: { byCelsius: { map: (doc, emit) => emit(doc.celsius) } },
+        }),
+      ),
+    );
+    await firstValueFrom(live.save({ _id: 'a:1', sensor: 'a', celsius: 1 }));
+    const part = live.partition('a');
+    const seen = (query: LiveQuery<readonly unknown[]>): Promise<readonly unknown[]> =>
+      firstValueFrom(query.pipe(filter((list) => list.length === 3)));
+    const selector = { celsius: { $gt: 0 } };
+    const all = Promise.all([
+      seen(part.find$({ selector })),
+      seen(part.allDocs$({ includeDocs: true })),
+      seen(part.view$('warmth/byCelsius', { latency: 0 })),
+      firstValueFrom(live.find$({ selector }).pipe(filter((list) => list.length === 4))),
+    ]);
+    await firstValueFrom(part.find$({ selector }));
+    await firstValueFrom(
+      live.save([
+        { _id: 'b:1', sensor: 'b', celsius: 5 },
+        { _id: 'a:3', sensor: 'a', celsius: 3 },
+        { _id: 'a:2', sensor: 'a', celsius: 2 },
+      ]),
+    );
+    const [found, listed, mapped] = await all;
+    const ids = ['a:1', 'a:2', 'a:3'];
+    const idsOf = (list: readonly unknown[], name: '_id' | 'id'): readonly string[] =>
+      (list as readonly Record<typeof name, string>[]).map((one) => one[name]);
+    expect([...idsOf(found, '_id')].sort(byText)).toEqual(ids);
+    expect(idsOf(listed, 'id')).toEqual(ids);
+    expect(idsOf(mapped, 'id')).toEqual(ids);
   });
 
   it('has partitioned indexes', async () => {

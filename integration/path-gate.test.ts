@@ -65,6 +65,9 @@ const byName: Readonly<Record<string, Call>> = {
   'Search.nouveau': (name) => db.search.nouveau(`a/${name}`, { q: 'x' }),
   'Search.nouveau.info': (name) => db.search.nouveau.info(`a/${name}`),
   'Partition.view': (name) => db.partition('p').view(`a/${name}`),
+  'Partition.viewRows': (name) => db.partition('p').viewRows(`a/${name}`),
+  'Partition.viewPages': (name) => db.partition('p').viewPages(`a/${name}`),
+  'Partition.view$': (name) => db.partition('p').view$(`a/${name}`),
   'Partition.search': (name) => db.partition('p').search(`a/${name}`, { q: 'x' }),
   'Partition.nouveau': (name) => db.partition('p').nouveau(`a/${name}`, { q: 'x' }),
   'Designs.get': (name) => db.designs.get(name),
@@ -102,6 +105,7 @@ const byName: Readonly<Record<string, Call>> = {
   'Couch.replicate, id': (name) => couch.replicate('a', 'b', { _id: name, cancel: true }),
   'Couch.replicate, database': (name) => couch.replicate(name, 'b'),
   'Scheduler.job': (name) => couch.scheduler.job(name),
+  'Scheduler.cancel': (name) => couch.scheduler.cancel(name),
   'Scheduler.doc': (name) => couch.scheduler.doc('_replicator', name),
   'Scheduler.doc, replicator': (name) => couch.scheduler.doc(name, 'a'),
   'Scheduler.docs, replicator': (name) => couch.scheduler.docs({ replicator: name }),
@@ -140,7 +144,8 @@ const WITHOUT_PATH = new Set(
     'Designs.list LocalDocuments.list Indexes.list Indexes.create Indexes.deleteMany Indexes.explain ' +
     'Upkeep.revsLimit Upkeep.purgedInfosLimit Upkeep.purgedInfos Upkeep.autoPurge Upkeep.syncShards ' +
     'Upkeep.security Upkeep.grant Upkeep.revoke ' +
-    'Partition.info Partition.allDocs Partition.find Partition.explain ' +
+    'Partition.info Partition.allDocs Partition.find Partition.explain Partition.findRows ' +
+    'Partition.allDocs$ Partition.find$ ' +
     'Couch.allDbs Couch.version Couch.info Couch.up Couch.session Couch.session$ Couch.login Couch.logout ' +
     'Couch.request Couch.toString Couch.uuids Couch.tasks Couch.dbUpdates Couch.dbUpdates$ Couch.dbsInfo ' +
     'Couch.reloadQueryServers Couch.exists Couch.ping ' +

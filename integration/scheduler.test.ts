@@ -150,6 +150,19 @@ describe('the scheduler', () => {
     60_000,
   );
 
+  specify(
+    'cancels a replication without a document by its id, once',
+    async () => {
+      const [source, target] = [await filled(), await emptyDatabase()];
+      const { localId } = await value(couch.replicate(source, target, { continuous: true }));
+      expect(await value(couch.scheduler.cancel(localId ?? ''))).toBe(true);
+      await untilGone(couch.scheduler.job(localId ?? ''));
+      expect(await failure(couch.scheduler.cancel(localId ?? ''))).toBeInstanceOf(NotFound);
+      expect(() => couch.scheduler.cancel('')).toThrow(/^scheduler\.cancel: id must be/);
+    },
+    60_000,
+  );
+
   specify('tells administrators only', async () => {
     expect(await failure(new Couch(server.url).scheduler.jobs())).toBeInstanceOf(Unauthorized);
   });

@@ -36,6 +36,15 @@ const wire: WireTable = [
     },
   ],
   [
+    'db.revs.open of newer attachments',
+    (_, db) => db.revs.open('a', ['1-x'], { attachments: true, attsSince: ['1-y'] }),
+    {
+      sends: 'GET /db/a?open_revs=%5B%221-x%22%5D&attachments=true&atts_since=%5B%221-y%22%5D',
+      answers: [[]],
+      emits: [],
+    },
+  ],
+  [
     'db.revs.open of all',
     (_, db) => db.revs.open('a', 'all'),
     { sends: 'GET /db/a?open_revs=all', answers: [[]], emits: [] },

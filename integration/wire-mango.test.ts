@@ -159,6 +159,15 @@ const wire: WireTable = [
     },
   ],
   [
+    'db.indexes.list, a part',
+    (_, db) => db.indexes.list({ limit: 1, skip: 2 }),
+    {
+      sends: 'GET /db/_index?limit=1&skip=2',
+      answers: [{ total_rows: 2, indexes: [] }],
+      emits: [],
+    },
+  ],
+  [
     'db.indexes.create',
     (_, db) =>
       db.indexes.create({

@@ -366,6 +366,16 @@ const wire: WireTable = [
     { sends: 'DELETE /db/a%2Fb/a.txt?rev=1-x', answers: [written] },
   ],
   [
+    'db.deleteAttachment with a quorum',
+    (_, db) => db.deleteAttachment({ ...ref }, 'a.txt', { w: 3 }),
+    { sends: 'DELETE /db/a%2Fb/a.txt?rev=1-x&w=3', answers: [written] },
+  ],
+  [
+    'db.putAttachment with a quorum',
+    (_, db) => db.putAttachment({ _id: 'a/b' }, 'x', 'a.txt', { w: 2 }),
+    { sends: 'PUT /db/a%2Fb/a.txt?w=2 x', answers: [written] },
+  ],
+  [
     'db.upkeep.security',
     (_, db) => db.upkeep.security(),
     { sends: 'GET /db/_security', answers: [{ admins: {} }], emits: { admins: {} } },

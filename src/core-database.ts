@@ -190,6 +190,8 @@ export class CoreDatabase<T extends object = AnyFields, Out extends object = Jso
    *
    * - `get(id)` emits the document. It errors with `NotFound` if the document is missing; the
    *   error's `deleted` tells whether it existed before.
+   * - `get(id, { ifNoneMatch: rev })` emits null if that is still the current revision: CouchDB then
+   *   sends no document.
    * - `get(ids)` emits a list in the order of the ids, with null for each missing or deleted
    *   document.
    * - `get()` emits the first 50 documents by id.
@@ -200,12 +202,19 @@ export class CoreDatabase<T extends object = AnyFields, Out extends object = Jso
    * @see https://docs.couchdb.org/en/stable/api/document/common.html#get--db-docid
    */
   get(): Operation<Document<Out>[]>;
+  get(
+    id: string,
+    options: GetOptions & { readonly ifNoneMatch: string },
+  ): Operation<Document<Out> | null>;
   get(id: string, options?: GetOptions): Operation<Document<Out>>;
   get(ids: readonly string[], options?: GetManyOptions): Operation<(Document<Out> | null)[]>;
   get(
     ...args:
       [] | [string, (GetOptions | undefined)?] | [readonly string[], (GetManyOptions | undefined)?]
-  ): Operation<Document<Out>> | Operation<Document<Out>[]> | Operation<(Document<Out> | null)[]> {
+  ):
+    | Operation<Document<Out> | null>
+    | Operation<Document<Out>[]>
+    | Operation<(Document<Out> | null)[]> {
     // `get(undefined)` is a mistake and must throw, so the number of arguments decides.
     if (args.length === 0) return getFirstDocuments<Out>(this.#scope);
     const [which, options = {}] = args;
@@ -408,8 +417,9 @@ export class CoreDatabase<T extends object = AnyFields, Out extends object = Jso
   deleteAttachment(
     doc: Draft<object> & { readonly _id: string; readonly _rev: string },
     filename: string,
+    options: Pick<PutAttachmentOptions, 'w'> = {},
   ): Operation<AttachmentWritten> {
-    return deleteAttachment(this.#scope, doc, filename);
+    return deleteAttachment(this.#scope, doc, filename, options);
   }
 
   /**

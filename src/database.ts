@@ -17,7 +17,7 @@ import type { CopyRef, PurgeResult, WriteResult } from './documents/revisions.ts
 import { Designs } from './groups/designs.ts';
 import { Indexes } from './groups/indexes.ts';
 import { LocalDocuments } from './groups/local.ts';
-import { Partition } from './groups/partition.ts';
+import { Partition } from './partition.ts';
 import { Revs } from './groups/revs.ts';
 import { searchOf } from './groups/search.ts';
 import type { Search } from './groups/search.ts';
@@ -25,6 +25,7 @@ import { callUpdate, designInfo, renderList, renderShow } from './queries/design
 import type {
   DesignInfo,
   FunctionParameters,
+  RenderOptions,
   RenderResult,
   UpdateResult,
 } from './queries/design-functions.ts';
@@ -301,14 +302,14 @@ export class Database<
   }
 
   /**
-   * Returns a partition of a partitioned database. Its queries read only one shard range.
+   * Returns a partition of a partitioned database. Its queries, live ones too, read only one shard range.
    *
    * @param key - The part of the document ids before the colon.
    * @throws TypeError for an invalid partition key.
    * @see https://docs.couchdb.org/en/stable/partitioned-dbs/index.html
    */
   partition(key: string): Partition<T, Out> {
-    return new Partition<T, Out>(this.#scope, key);
+    return new Partition<T, Out>(this.#scope, key, () => this.#liveDatabase());
   }
 
   /**
@@ -454,11 +455,17 @@ export class Database<
    * @param name - `'design-document/function'`, separated at the last slash.
    * @param id - The document to render. Without an id the function receives null.
    * @param parameters - The function's `req.query`.
+   * @param options - `headers`, such as `accept`, for the function's `req.headers`.
    * @deprecated CouchDB 4 removes show functions.
    * @see https://docs.couchdb.org/en/stable/api/ddoc/render.html
    */
-  show(name: string, id?: string, parameters: FunctionParameters = {}): Operation<RenderResult> {
-    return renderShow(this.#scope, name, id, parameters);
+  show(
+    name: string,
+    id?: string,
+    parameters: FunctionParameters = {},
+    options: RenderOptions = {},
+  ): Operation<RenderResult> {
+    return renderShow(this.#scope, name, id, parameters, options);
   }
 
   /**
@@ -470,6 +477,7 @@ export class Database<
    * @param name - `'design-document/function'`, separated at the last slash.
    * @param view - A view of the same design document, or `'other-design-document/view'`.
    * @param parameters - Added to the function's `req.query`, which also contains the view options.
+   * @param renderOptions - `headers`, such as `accept`, for the function's `req.headers`.
    * @deprecated CouchDB 4 removes list functions.
    * @see https://docs.couchdb.org/en/stable/api/ddoc/render.html
    */
@@ -478,8 +486,9 @@ export class Database<
     view: string,
     options: ViewOptions = {},
     parameters: FunctionParameters = {},
+    renderOptions: RenderOptions = {},
   ): Operation<RenderResult> {
-    return renderList(this.#scope, name, view, options, parameters);
+    return renderList(this.#scope, name, view, options, parameters, renderOptions);
   }
 
   /**

@@ -66,6 +66,7 @@ export type {
   BulkGetRef,
   BulkGetResult,
   OpenRevsOptions,
+  OpenRevsWithAttachmentsOptions,
   RevisionOutcome,
 } from './documents/revision-bodies.ts';
 export type { RevisionsById, RevsDifference } from './documents/revision-bodies.ts';
@@ -105,12 +106,13 @@ export type { PagesOptions } from './queries/pages.ts';
 export type {
   DesignInfo,
   FunctionParameters,
+  RenderOptions,
   RenderResult,
   UpdateResult,
 } from './queries/design-functions.ts';
 
 export type { AllDocsOptions, AllDocsRow, RevisionValue } from './queries/all-docs.ts';
-export type { Partition, PartitionInfo } from './groups/partition.ts';
+export type { Partition, PartitionInfo } from './partition.ts';
 
 // Design documents
 export { designDocument } from './queries/design-document.ts';
@@ -194,7 +196,7 @@ export type {
   MangoIndex,
   TextIndexDefinition,
 } from './queries/indexes.ts';
-export type { Indexes } from './groups/indexes.ts';
+export type { IndexListOptions, Indexes } from './groups/indexes.ts';
 
 // Changes
 export type { Change, ChangesBatch, ChangesResult, Sequence } from './model/change.ts';

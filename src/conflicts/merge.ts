@@ -12,7 +12,7 @@ import { invalidArgument } from '../model/invalid-argument.ts';
 import { asWritten, canonical, equal, isNumeric } from '../model/json.ts';
 import { toObservable } from '../operators/to-observable.ts';
 import type { ValueOrAsync } from '../operators/to-observable.ts';
-import type { ServerCopy } from '../documents/read.ts';
+import type { ServerCopy } from '../documents/refetch.ts';
 import { plainDraft } from '../documents/write.ts';
 import { attachmentOf, mergeAttachments } from './merge-attachments.ts';
 import type { MergedAttachments } from './merge-attachments.ts';

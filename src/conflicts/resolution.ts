@@ -13,7 +13,7 @@ import {
 import type { MonoTypeOperatorFunction, Observable } from 'rxjs';
 import { mergeOne } from './merge.ts';
 import type { AttachmentRule, Merge } from './merge.ts';
-import { refetch } from '../documents/read.ts';
+import { refetch } from '../documents/refetch.ts';
 import { writeMany } from '../documents/write-many.ts';
 import { copyFields, plainDraft } from '../documents/write.ts';
 import type { WriteOutcome } from '../documents/write.ts';

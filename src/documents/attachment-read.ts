@@ -239,10 +239,13 @@ export function attachmentAt(
   id: string,
   filename: unknown,
   rev: unknown,
+  w?: number,
 ): Endpoint {
   // A name may contain slashes: CouchDB accepts them encoded.
   const name = segment(filename, 'The name of an attachment');
-  return endpoint(documentAt(db, id), '/{attname}', revQuery(rev), name);
+  const query = revQuery(rev);
+  const quorum = w === undefined ? '' : `${query === '' ? '?' : '&'}w=${w}`;
+  return endpoint(documentAt(db, id), '/{attname}', query + quorum, name);
 }
 
 /** Returns the id of the document that an attachment belongs to. */

@@ -16,7 +16,10 @@ import type { Answer } from '../http/exchange.ts';
 import { nextRevisions, readRevision } from '../http/verify-writes.ts';
 import { mayBeWritten } from '../errors/connection-error.ts';
 import { assertHeader } from '../http/auth.ts';
+import { count, toBody } from '../http/query.ts';
+import type { Parameter, Parameters } from '../http/query.ts';
 import { duration } from '../operators/time.ts';
+import type { RequestSpec } from '../http/link.ts';
 import { Operation } from '../http/operation.ts';
 import type { DatabaseScope } from '../http/scope.ts';
 import { requireId } from '../http/url.ts';
@@ -43,6 +46,8 @@ export interface PutAttachmentOptions {
    * @defaultValue the `timeout` of the `Couch`
    */
   readonly timeout?: number;
+  /** The write quorum: how many copies must be written before the server answers, on a cluster. */
+  readonly w?: number;
 }
 
 /** The result of writing or deleting an attachment: the id and the new revision of its document. */
@@ -50,6 +55,15 @@ export interface AttachmentWritten {
   readonly ok: true;
   readonly id: string;
   readonly rev: string;
+}
+
+const any: Parameter = () => '';
+const PUT_OPTIONS: Parameters = { contentType: any, progress: any, timeout: any, w: count };
+
+function requireOptions(options: object, known: Parameters, what: string): void {
+  if (typeof options !== 'object' || options === null)
+    throw invalidArgument(`${what}: options`, 'an object', options);
+  toBody(known, options, what);
 }
 
 type OwnerDocument = Draft<object> & { _id: string };
@@ -62,7 +76,8 @@ export function putAttachment(
   filename: string | undefined,
   options: PutAttachmentOptions,
 ): Operation<AttachmentWritten> {
-  const { progress, timeout } = options;
+  requireOptions(options, PUT_OPTIONS, 'putAttachment');
+  const { progress, timeout, w } = options;
   if (timeout !== undefined) duration(timeout, 'putAttachment: timeout');
   const owner: OwnerDocument = doc;
   const id = requireOwner(owner, 'putAttachment');
@@ -79,7 +94,7 @@ export function putAttachment(
       () => {
         const { body, length } = upload.open(progress);
         return {
-          ...attachmentAt(db, owner._id, name, owner._rev),
+          ...attachmentAt(db, owner._id, name, owner._rev, w),
           method: 'PUT',
           headers: {
             'content-type': type,
@@ -106,14 +121,16 @@ export function deleteAttachment(
   db: DatabaseScope,
   doc: Draft<object> & { readonly _id: string; readonly _rev: string },
   filename: string,
+  options: Pick<PutAttachmentOptions, 'w'>,
 ): Operation<AttachmentWritten> {
+  requireOptions(options, { w: count }, 'deleteAttachment');
   const owner = doc as OwnerDocument;
   const id = requireOwner(owner, 'deleteAttachment');
   attachmentAt(db, id, filename, undefined);
   return writeAndRecord(
     db,
     owner,
-    () => ({ ...attachmentAt(db, owner._id, filename, owner._rev), method: 'DELETE' }),
+    () => ({ ...attachmentAt(db, owner._id, filename, owner._rev, options.w), method: 'DELETE' }),
     () => {
       const { [filename]: _deleted, ...rest } = owner._attachments ?? {};
       return rest;
@@ -129,7 +146,7 @@ export function deleteAttachment(
 function writeAndRecord(
   db: DatabaseScope,
   owner: OwnerDocument,
-  describe: Parameters<DatabaseScope['connection']['json']>[0],
+  describe: () => RequestSpec,
   attachments: () => Attachments,
   sent: SentAttachment,
 ): Operation<AttachmentWritten> {

@@ -2,7 +2,8 @@ import { map } from 'rxjs';
 import type { Observable } from 'rxjs';
 import { coalesceRead } from './coalesce.ts';
 import { httpError, redactHeaders } from '../errors/from-response.ts';
-import { arrayField, asArray, asObject, requireSameId, stringField } from '../http/decode.ts';
+import { arrayField, asObject, requireSameId, stringField } from '../http/decode.ts';
+import { assertHeader } from '../http/auth.ts';
 import type { Answer } from '../http/exchange.ts';
 import { Operation, operation } from '../http/operation.ts';
 import { count, flag, restriction, text, toQuery } from '../http/query.ts';
@@ -47,6 +48,11 @@ export interface GetOptions {
   readonly attsSince?: readonly string[];
   /** The read quorum: how many copies must agree, on a cluster. */
   readonly r?: number;
+  /**
+   * A revision that you have. If it is still the current one, the operation emits null. Not with options
+   * that add fields to the document: CouchDB then sends it always.
+   */
+  readonly ifNoneMatch?: string;
 }
 
 const GET = {
@@ -68,10 +74,13 @@ const GET = {
 export function getDocument<T extends object = AnyFields>(
   db: DatabaseScope,
   id: string,
-  options: GetOptions,
+  { ifNoneMatch, ...options }: GetOptions,
 ): Operation<Document<T>> {
   requireId(id);
   const query = toQuery(GET, options, 'get');
+  if (ifNoneMatch !== undefined)
+    // The caller asks for it, and its overload says that it may be null.
+    return getIfChanged<T>(db, id, query, ifNoneMatch) as Operation<Document<T>>;
   if (isDotSegment(id)) {
     if (query === '') return getThroughAllDocs(db, id);
     throw new TypeError(
@@ -102,8 +111,33 @@ export function getDocument<T extends object = AnyFields>(
   );
 }
 
+/** Reads a document, or null if its revision is still the one that the caller has. */
+function getIfChanged<T extends object>(
+  db: DatabaseScope,
+  id: string,
+  query: string,
+  rev: string,
+): Operation<Document<T> | null> {
+  text(rev, 'get: ifNoneMatch');
+  if (isDotSegment(id))
+    throw new TypeError(`get: no URL can hold the id ${describeValue(id)}; omit ifNoneMatch`);
+  const headers = { 'if-none-match': `"${rev}"` };
+  assertHeader('if-none-match', headers['if-none-match'], 'get: ifNoneMatch');
+  return operation(
+    db.connection,
+    () => ({ ...documentAt(db, id, query), headers, isAnswer: (status) => status === 304 }),
+    (body) => {
+      // An answer without a body is decoded as null.
+      if (body === null) return null;
+      const doc = asDocument<T>(body);
+      requireSameId(id, doc._id);
+      return db.rules === null ? doc : readOne(db.rules, doc);
+    },
+  );
+}
+
 /** Decodes a document that was read alone. */
-function readOne<D>(rules: DocumentRules, doc: D): D {
+export function readOne<D>(rules: DocumentRules, doc: D): D {
   const read = rules.read(doc);
   if (read === null) throw new TypeError('use: onInvalid must return a document for a single read');
   return read;
@@ -226,70 +260,4 @@ function getThroughAllDocs<T extends object>(
       throw httpError({ status: 404, error: 'not_found', reason, headers, request });
     },
   );
-}
-
-/** The server's copy of a document in conflict, and the revision that the local copy was read from. */
-export interface ServerCopy<T extends object> {
-  readonly server: Document<T> | null;
-  readonly base: Document<T> | null;
-}
-
-/** A document to refetch, and the revision that the local copy was read from. */
-export interface RefetchRequest {
-  readonly id: string;
-  readonly base: string | undefined;
-}
-
-/**
- * Reads the server's copies of documents in one request, in their order. With `withBase`, it also reads
- * the revisions that the local copies were read from.
- */
-export function refetch<T extends object>(
-  db: DatabaseScope,
-  requests: readonly RefetchRequest[],
-  withBase: boolean,
-): Observable<readonly ServerCopy<T>[]> {
-  if (!withBase) {
-    return getDocuments<T>(
-      db,
-      requests.map(({ id }) => id),
-      {},
-    ).pipe(map((servers) => servers.map((server) => ({ server, base: null }))));
-  }
-  const { rules } = db;
-  const decode = (doc: Document<T> | null): Document<T> | null =>
-    rules === null || doc === null ? doc : readOne(rules, doc);
-  const refs = requests.flatMap(({ id, base }) =>
-    base === undefined ? [{ id }] : [{ id }, { id, rev: base }],
-  );
-  return db.connection
-    .json(
-      () => readByPost(endpoint(db, BULK_GET), { docs: refs }),
-      (body) => arrayField(body, 'results'),
-    )
-    .pipe(
-      map(({ value }) => {
-        let next = 0;
-        return requests.map(({ base }): ServerCopy<T> => {
-          const server = decode(winnerOf<T>(value[next++]));
-          const [baseDoc = null] = base === undefined ? [] : documentsOf<T>(value[next++]);
-          return { server, base: decode(baseDoc) };
-        });
-      }),
-    );
-}
-
-/** Picks the winner as CouchDB does: `_bulk_get` without a revision answers with every leaf. */
-function winnerOf<T extends object>(result: unknown): Document<T> | null {
-  const [winner = null] = documentsOf<T>(result).sort((a, b) => byWinner(a._rev, b._rev));
-  return winner;
-}
-
-function documentsOf<T extends object>(result: unknown): Document<T>[] {
-  return asArray(asObject(result)['docs']).flatMap((answer) => {
-    const { ok } = asObject(answer) as { readonly ok?: Document<T> };
-    if (ok === undefined || '_deleted' in ok) return [];
-    stringField(ok, '_rev');
-    return [ok];
-  });
 }

@@ -47,6 +47,12 @@ export interface OpenRevsOptions {
   readonly attEncodingInfo?: boolean;
 }
 
+/** Options for reading revisions of one document. */
+export interface OpenRevsWithAttachmentsOptions extends OpenRevsOptions {
+  /** With `attachments`: reads only the attachments that are newer than these revisions. */
+  readonly attsSince?: readonly string[];
+}
+
 const OPEN_REVS: Parameters = {
   revs: flag,
   latest: flag,
@@ -59,7 +65,7 @@ export function openRevs<T extends object>(
   db: DatabaseScope,
   id: string,
   revs: readonly string[] | 'all',
-  options: OpenRevsOptions,
+  options: OpenRevsWithAttachmentsOptions,
 ): Operation<RevisionOutcome<T>[]> {
   requireId(id);
   if (isDotSegment(id))
@@ -74,7 +80,9 @@ export function openRevs<T extends object>(
     { openRevs: revs },
     'revs.open',
   );
-  const query = revsQuery + toQuery(OPEN_REVS, options, 'revs.open').replace('?', '&');
+  const query =
+    revsQuery +
+    toQuery({ ...OPEN_REVS, attsSince: restriction }, options, 'revs.open').replace('?', '&');
   if (revs !== 'all' && isLongPath(query)) return openManyRevs(db, id, revs, options);
   return operation(
     db.connection,
@@ -93,9 +101,9 @@ function openManyRevs<T extends object>(
   db: DatabaseScope,
   id: string,
   revs: readonly string[],
-  options: OpenRevsOptions,
+  { attsSince, ...options }: OpenRevsWithAttachmentsOptions,
 ): Operation<RevisionOutcome<T>[]> {
-  const refs = revs.map((rev) => ({ id, rev }));
+  const refs = revs.map((rev) => ({ id, rev, ...(attsSince && { attsSince }) }));
   return bulkGet<T>(db, refs, options).mapValue((results) => {
     // With `latest`, several of the revisions can lead to one leaf.
     const found = new Map<string, RevisionOutcome<T>>();

@@ -1,7 +1,7 @@
 import { arrayField, stringField } from '../http/decode.ts';
 import { operation } from '../http/operation.ts';
 import type { Operation } from '../http/operation.ts';
-import { text, toBody, toQuery } from '../http/query.ts';
+import { count, text, toBody, toQuery } from '../http/query.ts';
 import type { DatabaseScope } from '../http/scope.ts';
 import { endpoint } from '../http/url.ts';
 import { invalidArgument } from '../model/invalid-argument.ts';
@@ -19,6 +19,14 @@ import type {
 } from '../queries/indexes.ts';
 
 const INDEX = '/_index';
+
+/** The options of `db.indexes.list()`. */
+export interface IndexListOptions {
+  /** The maximum number of indexes. Default: no limit. */
+  readonly limit?: number;
+  /** How many indexes to skip. @defaultValue 0 */
+  readonly skip?: number;
+}
 
 /**
  * The Mango indexes of a database: `db.indexes`. Every method returns a cold `Operation`.
@@ -38,13 +46,16 @@ export class Indexes<T extends object = AnyFields> {
    *
    * Cold. Emits once.
    *
+   * @param options - `limit` and `skip`. Default: all indexes.
+   * @throws TypeError or RangeError for an invalid option.
    * @see https://docs.couchdb.org/en/stable/api/database/find.html#get--db-_index
    */
-  list(): Operation<MangoIndex[]> {
+  list(options: IndexListOptions = {}): Operation<MangoIndex[]> {
     const db = this.#db;
+    const query = toQuery({ limit: count, skip: count }, options, 'indexes.list');
     return operation(
       db.connection,
-      () => endpoint(db, INDEX),
+      () => endpoint(db, INDEX, query),
       (body) => arrayField(body, 'indexes').map(decodeIndex),
     );
   }

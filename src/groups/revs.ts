@@ -7,6 +7,7 @@ import type {
   BulkGetRef,
   BulkGetResult,
   OpenRevsOptions,
+  OpenRevsWithAttachmentsOptions,
   RevisionOutcome,
   RevisionsById,
   RevsDifference,
@@ -90,7 +91,7 @@ export class Revs<T extends object = AnyFields, Out extends object = JsonFields<
   open(
     id: string,
     revs: readonly string[] | 'all',
-    options: OpenRevsOptions = {},
+    options: OpenRevsWithAttachmentsOptions = {},
   ): Operation<RevisionOutcome<Out>[]> {
     return openRevs<Out>(this.#db, id, revs, options);
   }

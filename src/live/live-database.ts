@@ -90,6 +90,13 @@ export function liveDatabase(db: DatabaseScope, options: LiveOptions): LiveDatab
   return live;
 }
 
+/** The documents that a live query reads: those of the database, or of one of its partitions. */
+export interface LivePlace {
+  readonly db: DatabaseScope;
+  /** The beginning of all ids; `''` for the whole database. */
+  readonly prefix: string;
+}
+
 /** A running query: it receives the changes that may affect it, and the error that ends the feed. */
 export interface LiveListener {
   next(changes: readonly LiveChange[]): void;

@@ -1,6 +1,7 @@
 import { catchError, map, of, throwError, zip } from 'rxjs';
 import type { Observable } from 'rxjs';
 import { isTransient } from '../errors/corduroy-error.ts';
+import type { DatabaseScope } from '../http/scope.ts';
 import { byId } from '../model/document.ts';
 import type { AnyFields, Document, LiveDocument } from '../model/document.ts';
 import { invalidArgument } from '../model/invalid-argument.ts';
@@ -15,7 +16,7 @@ import { compilePath, compileSort, readColumn } from '../queries/fields.ts';
 import type { SortColumn } from '../queries/fields.ts';
 import { compileSelector } from '../queries/matcher.ts';
 import { follow } from './follow.ts';
-import type { LiveDatabase } from './live-database.ts';
+import type { LiveDatabase, LivePlace } from './live-database.ts';
 import { FoundEntry } from './live-entry.ts';
 import { liveQuery } from './live-query.ts';
 import type { LiveQuery } from './live-query.ts';
@@ -48,6 +49,7 @@ const UNSUPPORTED = ['fields', 'bookmark', 'conflicts', 'executionStats', 'updat
 export function liveFind<T extends object>(
   live: LiveDatabase,
   query: LiveFindQuery<T>,
+  place: LivePlace = { db: live.db, prefix: '' },
 ): LiveQuery<readonly LiveDocument<T>[]> {
   if (typeof query !== 'object' || query === null) {
     throw invalidArgument('find$: query', 'an object with a selector', query);
@@ -59,24 +61,24 @@ export function liveFind<T extends object>(
   duration(latency, 'find$: latency');
   const asked = { ...given, limit: given.limit ?? NO_LIMIT };
   // Checks the query, before it is copied.
-  find<AnyFields, string>(live.db, asked);
+  find<AnyFields, string>(place.db, asked);
   // The caller may change its objects later.
   const findQuery = plainCopy(asked, live.db.connection.codec) as FindQuery;
-  return liveQuery(live, ['find$', findQuery, latency], (waits) => {
+  return liveQuery(live, ['find$', place.prefix, findQuery, latency], (waits) => {
     const order = new FindOrder(findQuery);
-    const found$ = find<AnyFields, string>(live.db, findQuery);
+    const found$ = find<AnyFields, string>(place.db, findQuery);
     return follow<readonly Document[], readonly Document[]>(
       live,
       {
         interest: { fields: hasSkip(findQuery) ? new Map() : equalities(findQuery.selector) },
-        result: () => new SortedList<Document>(rulesOf(findQuery, order), live.cache),
+        result: () => new SortedList<Document>(rulesOf(findQuery, order, place.prefix), live.cache),
         read: (onWait, onAttempt) =>
           live.readAfterStart(() => {
             onAttempt();
             const docs$ = found$.pipe(map(({ docs }) => docs as Document[]));
             return order.isKnown
               ? docs$
-              : zip(docs$, order.learn(live)).pipe(map(([docs]) => docs));
+              : zip(docs$, order.learn(place.db)).pipe(map(([docs]) => docs));
           }, onWait),
         latency,
       },
@@ -85,7 +87,7 @@ export function liveFind<T extends object>(
   });
 }
 
-function rulesOf(query: FindQuery, order: FindOrder): ListRules<Document> {
+function rulesOf(query: FindQuery, order: FindOrder, prefix: string): ListRules<Document> {
   const { limit = NO_LIMIT, skip = 0, useIndex } = query;
   const matches = compileSelector(query.selector);
   const { sortFields } = order;
@@ -99,7 +101,7 @@ function rulesOf(query: FindQuery, order: FindOrder): ListRules<Document> {
     entryOf: (doc) => new FoundEntry(doc),
     accepts: ({ id, doc }) => {
       // A query finds no design documents.
-      if (doc === null || id.startsWith('_design/')) return false;
+      if (doc === null || id.startsWith('_design/') || !id.startsWith(prefix)) return false;
       // The index that sorts contains only documents that have all of its fields.
       if (!sortFields.every((field) => field(doc) !== undefined)) return false;
       const verdict = matches(doc);
@@ -169,8 +171,8 @@ class FindOrder {
   }
 
   /** Asks the server which index sorts. A server that does not tell sorts ties by id. Emits once. */
-  learn(live: LiveDatabase): Observable<void> {
-    return explain(live.db, this.#query).pipe(
+  learn(db: DatabaseScope): Observable<void> {
+    return explain(db, this.#query).pipe(
       map(({ index }) => index?.fields ?? []),
       catchError((error: unknown) => (isTransient(error) ? throwError(() => error) : of([]))),
       map((columns) => {

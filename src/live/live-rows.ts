@@ -11,7 +11,7 @@ import type { ViewOptions } from '../queries/view.ts';
 import { follow } from './follow.ts';
 import { KeyedList } from './keyed-list.ts';
 import type { KeyedRules } from './keyed-list.ts';
-import type { LiveDatabase } from './live-database.ts';
+import type { LiveDatabase, LivePlace } from './live-database.ts';
 import { requireFollowed } from './live-documents.ts';
 import { missingEntry } from './live-entry.ts';
 import type { LiveEntry } from './live-entry.ts';
@@ -60,6 +60,7 @@ type Rows<T extends object> = readonly DocRow<T>[];
 export function liveAllDocs<T extends object>(
   live: LiveDatabase,
   options: LiveAllDocsOptions,
+  { db, prefix }: LivePlace = { db: live.db, prefix: '' },
 ): LiveQuery<Rows<T>> {
   requireRestrictions(options, 'allDocs$');
   const { latency = live.latency, ...given } = options;
@@ -74,20 +75,20 @@ export function liveAllDocs<T extends object>(
   // The caller may change its list later.
   const listOptions = given.keys === undefined ? given : { ...given, keys: [...given.keys] };
   const query = queryView<string, { rev: string }, Document<T> | null>(
-    live.db,
+    db,
     '_all_docs',
     listOptions,
   );
   const { keys } = listOptions;
   const rowOf = (entry: LiveEntry): DocRow<T> => toRow<T>(entry, listOptions);
-  return liveQuery(live, ['allDocs$', listOptions, latency], (waits) =>
+  return liveQuery(live, ['allDocs$', prefix, listOptions, latency], (waits) =>
     follow<Rows<T>, Rows<T>>(
       live,
       {
         interest: keys === undefined ? 'all' : { ids: keys },
         result: () =>
           keys === undefined
-            ? new SortedList(rangeRules(listOptions, rowOf), live.cache)
+            ? new SortedList(rangeRules(listOptions, rowOf, prefix), live.cache)
             : new KeyedList(keyRules(keys, rowOf), live.cache),
         read: (onWait, onAttempt) =>
           live.readAfterStart(() => {
@@ -105,6 +106,7 @@ export function liveAllDocs<T extends object>(
 function rangeRules<T extends object>(
   options: LiveAllDocsOptions,
   itemOf: (entry: LiveEntry) => DocRow<T>,
+  prefix: string,
 ): ListRules<DocRow<T>> {
   const { descending = false, limit = Infinity, skip = 0, includeDocs = false } = options;
   const direction = descending ? -1 : 1;
@@ -113,7 +115,7 @@ function rangeRules<T extends object>(
     revOf: ({ value }) => value.rev,
     versionOf: ({ value }) => value.rev,
     itemOf,
-    accepts: ({ id, doc }) => doc !== null && isInRange(id, options),
+    accepts: ({ id, doc }) => doc !== null && id.startsWith(prefix) && isInRange(id, options),
     orderOf: () => (a, b) => byId(a.key, b.key) * direction,
     placesNew: true,
     limit,
@@ -171,15 +173,16 @@ export function liveView<R extends Row<unknown, unknown, unknown>>(
   live: LiveDatabase,
   name: string,
   options: LiveViewOptions,
+  { db, prefix }: LivePlace = { db: live.db, prefix: '' },
 ): LiveQuery<readonly R[]> {
   requireRestrictions(options, 'view$');
   const { latency = live.latency, ...given } = options;
   duration(latency, 'view$: latency');
   // Checks the options, before they are copied.
-  queryView<unknown, unknown, Document | null>(live.db, name, given);
+  queryView<unknown, unknown, Document | null>(db, name, given);
   const viewOptions = plainCopy(given, live.db.connection.codec) as ViewOptions;
-  const query = queryView<unknown, unknown, Document | null>(live.db, name, viewOptions);
-  return liveQuery(live, ['view$', name, viewOptions, latency], (waits) =>
+  const query = queryView<unknown, unknown, Document | null>(db, name, viewOptions);
+  return liveQuery(live, ['view$', prefix, name, viewOptions, latency], (waits) =>
     follow<readonly R[], readonly R[]>(
       live,
       {

@@ -7,7 +7,8 @@ import { Operation, operation } from '../http/operation.ts';
 import type { DatabaseScope } from '../http/scope.ts';
 import type { JsonCodec } from '../http/connection-options.ts';
 import type { ResponseHeaders } from '../http/transport.ts';
-import { functionQuery } from '../http/query.ts';
+import { functionQuery, toBody } from '../http/query.ts';
+import { assertHeader } from '../http/auth.ts';
 import {
   designAt,
   designName,
@@ -46,16 +47,40 @@ export interface UpdateResult extends RenderResult {
 /** The parameters of a show, list or update function: its `req.query`. */
 export type FunctionParameters = Readonly<Record<string, string | number | boolean>>;
 
+/** Options of `db.show()` and `db.list()`. */
+export interface RenderOptions {
+  /** Headers for the function's `req.headers`, such as `accept`, by which `provides` chooses a format. */
+  readonly headers?: Readonly<Record<string, string>>;
+}
+
+/** Returns the headers of a call, by lower-case name. */
+function readRenderOptions(options: RenderOptions, what: string): Readonly<Record<string, string>> {
+  if (typeof options !== 'object' || options === null)
+    throw invalidArgument(`${what}: options`, 'an object', options);
+  toBody({ headers: () => '' }, options, what);
+  const { headers = {} } = options;
+  if (typeof headers !== 'object' || headers === null)
+    throw invalidArgument(`${what}: headers`, 'an object', headers);
+  return Object.fromEntries(
+    Object.entries(headers).map(([header, value]) => {
+      assertHeader(header, value, `${what}: headers`);
+      return [header.toLowerCase(), value];
+    }),
+  );
+}
+
 /** Calls a show function. */
 export function renderShow(
   db: DatabaseScope,
   name: string,
   id: string | undefined,
   parameters: FunctionParameters,
+  options: RenderOptions,
 ): Operation<RenderResult> {
+  const headers = readRenderOptions(options, 'show');
   const query = parametersQuery(parameters, 'show');
   const address = functionAt(db, name, '_show', id, query);
-  return render(db, () => address);
+  return render(db, () => ({ ...address, headers }));
 }
 
 /** Calls a list function with the rows of a view. */
@@ -65,7 +90,9 @@ export function renderList(
   view: string,
   options: ViewOptions,
   parameters: FunctionParameters,
+  renderOptions: RenderOptions,
 ): Operation<RenderResult> {
+  const headers = readRenderOptions(renderOptions, 'list');
   if (typeof view !== 'string' || view === '')
     throw invalidArgument('list: view', "'view' or 'design-document/view'", view);
   const { keys, query } = viewQuery('list', options, db.connection.codec);
@@ -75,7 +102,8 @@ export function renderList(
   const fullQuery = query === '' ? added : query + added.replace('?', '&');
   const template = parts.length === 1 ? '/{view}' : '/{other-ddoc}/{view}';
   const address = endpoint(functionAt(db, name, '_list'), template, fullQuery, ...parts);
-  return render(db, () => (keys === undefined ? address : readByPost(address, { keys })));
+  const spec = keys === undefined ? address : readByPost(address, { keys });
+  return render(db, () => ({ ...spec, headers }));
 }
 
 /** Calls an update function: by POST without an id, by PUT with one. */

@@ -88,6 +88,8 @@ export interface DatabaseInfo {
   readonly docCount: number;
   readonly deletedDocCount: number;
   readonly updateSeq: Sequence;
+  /** The sequence of purges: it changes with each; null if the server does not tell. */
+  readonly purgeSeq: Sequence | null;
   readonly compactRunning: boolean;
   /** In bytes: on disk, of the live data, and of the live data uncompressed. */
   readonly sizes: { readonly file: number; readonly active: number; readonly external: number };
@@ -113,6 +115,7 @@ export function decodeDatabaseInfo(name: string, body: unknown): DatabaseInfo {
     docCount: Number(raw['doc_count']),
     deletedDocCount: Number(raw['doc_del_count'] ?? 0),
     updateSeq: sequence(raw['update_seq']),
+    purgeSeq: raw['purge_seq'] === undefined ? null : sequence(raw['purge_seq']),
     compactRunning: raw['compact_running'] === true,
     sizes: { file: 0, active: 0, external: 0, ...sizes },
     partitioned: props.partitioned === true,

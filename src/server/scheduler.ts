@@ -140,6 +140,29 @@ export class Scheduler {
   }
 
   /**
+   * Cancels a replication that was started without a document, by its id. For others, delete the document.
+   *
+   * Errors with `NotFound` if it has ended or never existed, and with `Unauthorized` if another user has
+   * started it.
+   *
+   * @param id - The `localId` that `replicate` emitted, or the `id` of a job.
+   * @throws TypeError for an empty id.
+   * @see https://docs.couchdb.org/en/stable/api/server/common.html#replicate
+   */
+  cancel(id: string): Operation<true> {
+    segment(id, 'scheduler.cancel: id');
+    return operation(
+      this.#connection,
+      () => ({
+        ...endpoint(SERVER, '/_replicate'),
+        method: 'POST',
+        json: { cancel: true, replication_id: id },
+      }),
+      () => true,
+    );
+  }
+
+  /**
    * Lists the replications that documents describe, including those that have ended.
    *
    * @see https://docs.couchdb.org/en/stable/api/server/common.html#scheduler-docs
