@@ -4,7 +4,7 @@ import type * as Corduroy from 'corduroy';
 import type { Browser, Page } from 'playwright-core';
 import { hasChromium, launchChromium } from './helpers/chromium.ts';
 import { createDatabase, rawFetch, server } from './helpers/server.ts';
-import { type Site, startSite } from './helpers/site.ts';
+import { type Site, PAGE, startSite } from './helpers/site.ts';
 
 // Behaviour that only a browser shows: CORS, object URLs, workers and service workers.
 
@@ -49,7 +49,9 @@ const title = 'in a browser';
       const files = Object.entries(SCRIPTS).map(
         ([path, text]) => [path, { type: 'text/javascript', text }] as const,
       );
-      site = await startSite(server.url, Object.fromEntries(files));
+      const policy = `<meta http-equiv="Content-Security-Policy" content="connect-src 'self'">`;
+      const strict = { type: 'text/html', text: policy + PAGE };
+      site = await startSite(server.url, { ...Object.fromEntries(files), '/strict': strict });
       given = [`${site.url}/${db}`, [server.username, server.password]];
       browser = await launchChromium();
       page = await browser.newPage();
@@ -83,6 +85,25 @@ const title = 'in a browser';
       );
       expect(error?.hint).toContain(`[chttpd] enable_cors = true and [cors] origins = ${site.url}`);
       expect(error?.message).not.toContain(server.password);
+    });
+
+    it('names the policy of the page if that refuses a request, at once', async () => {
+      const strict = await browser.newPage();
+      await strict.goto(`${site.url}/strict`);
+      await strict.waitForFunction(() => self.corduroy !== undefined);
+      const error = await strict.evaluate(
+        ([url]) =>
+          self.promised(new self.corduroy.Couch(url).use('pets').get('ada')).then(
+            () => null,
+            ({ message, transient }) => ({ message, transient }),
+          ),
+        [server.url],
+      );
+      await strict.close();
+      expect(error?.transient).toBe(false);
+      expect(error?.message).toContain(
+        `The Content-Security-Policy of the page allows no requests to this server: add ${server.url} to`,
+      );
     });
 
     it('gives no hint at CORS if the server has the origin of the page', async () => {

@@ -419,7 +419,7 @@ describe('the URL of another server', () => {
     (url) => {
       const error = errorOf(() => couch.use(url)) as TypeError;
       expect(error).toBeInstanceOf(TypeError);
-      expect(error.message).toMatch(/^Not a database name: .*; pass a URL to/);
+      expect(error.message).toMatch(/^The name of a database must be no URL .*; pass a URL to/);
       expect(error.message).not.toContain('secret');
     },
   );

@@ -78,7 +78,7 @@ describe('the parts of a URL', () => {
   it.each(['', 'Orders', '1st', 'a b', 'ä', '_Users', 'a.b', null, undefined, 7])(
     'refuses %p as a database name',
     (name) => {
-      expect(() => new Couch().use(name as string)).toThrow(/^Not a database name/);
+      expect(() => new Couch().use(name as string)).toThrow(/The name of a database must begin/);
     },
   );
 

@@ -246,7 +246,9 @@ describe('a marble server', () => {
     expect(() => marbleServer({} as never)).toThrow(/cold must be the helper of TestScheduler.run/);
     expect(() => status(42)).toThrow(RangeError);
     expect(() => memoryServer({ latency: -1 })).toThrow(RangeError);
-    expect(() => memoryServer({ databases: { Orders: [] } })).toThrow(/Not a database name/);
+    expect(() => memoryServer({ databases: { Orders: [] } })).toThrow(
+      /The name of a database must begin/,
+    );
     marbles(({ server }) => {
       expect(() => server.on('GET /orders', 1 as never)).toThrow(
         'GET /orders: answer must be an object, an Observable or a function (received 1)',

@@ -240,7 +240,7 @@ describe('the name of', () => {
     ['_a1', /must begin/],
     ['x_A', /must begin/],
     ['', /must begin/],
-    [null, /Not a database name: null/],
+    [null, /The name of a database must begin .* \(received null\)/],
     ['http://a/db', /pass a URL to `new Couch` or `new Database`$/],
   ])('the database %j is refused', (name, message) => {
     expect(() => requireDatabaseName(name)).toThrow(message);

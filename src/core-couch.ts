@@ -1,3 +1,4 @@
+import { requireOptions } from './model/invalid-argument.ts';
 import { map, mergeMap, throwError } from 'rxjs';
 import type { ServerUrl } from './http/url.ts';
 import type { Observable } from 'rxjs';
@@ -120,6 +121,7 @@ export class CoreCouch {
     name: string,
     options: OpenOptions = {},
   ): Operation<CoreDatabase<T, Out>> {
+    requireOptions(options, 'db');
     const { createIfMissing = false, ...layout } = options;
     const database = this.use<T, Out>(name);
     const emit = (

@@ -1,3 +1,4 @@
+import { invalidArgument } from './model/invalid-argument.ts';
 import type { Observable } from 'rxjs';
 import { readChanges } from './changes/changes-request.ts';
 import type { ChangesOptions } from './changes/changes-request.ts';
@@ -24,6 +25,7 @@ import type { GetManyOptions, GetOptions } from './documents/read.ts';
 import type { CoalesceOptions } from './http/connection-options.ts';
 import { DEFAULT_URL } from './http/connection-options.ts';
 import { Connection } from './http/connection.ts';
+import { WITH_DEFAULTS } from './with-defaults.ts';
 import type { RequestDefaults } from './http/prepare-request.ts';
 import type { ConnectionOptions } from './http/connection-options.ts';
 import type { ReplicationEndpoint } from './http/exchange.ts';
@@ -69,27 +71,6 @@ import type { DatabaseInfo } from './server/databases.ts';
 export let scopeOf: <T extends object, Out extends object>(
   db: CoreDatabase<T, Out>,
 ) => DatabaseScope;
-
-/** The key of the method behind {@link withDefaults}. */
-export const WITH_DEFAULTS: unique symbol = Symbol('corduroy.withDefaults');
-
-/**
- * Returns the same database with other defaults for its requests, such as `retry: false` for a single
- * call. Sends nothing. Both share sockets, the session and feeds.
- *
- * @param db - A `Database`.
- * @param defaults - `timeout` (in milliseconds), `retry` and `priority`. Those that are missing stay as
- * they are.
- * @throws TypeError or RangeError for an invalid option.
- * @example
- * withDefaults(db, { retry: false, timeout: 2000 }).get('a');
- */
-export function withDefaults<D extends { [WITH_DEFAULTS](defaults: RequestDefaults): unknown }>(
-  db: D,
-  defaults: RequestDefaults,
-): ReturnType<D[typeof WITH_DEFAULTS]> {
-  return db[WITH_DEFAULTS](defaults) as ReturnType<D[typeof WITH_DEFAULTS]>;
-}
 
 /**
  * Returns the `coalesce` option of a database, to derive others.
@@ -489,5 +470,6 @@ export function localCheckpoint<T extends object, Out extends object>(
   db: CoreDatabase<T, Out>,
   name: string,
 ): CheckpointStore {
+  if (!(db instanceof CoreDatabase)) throw invalidArgument('localCheckpoint: db', 'a Database', db);
   return documentCheckpoint(scopeOf(db), name);
 }

@@ -1,5 +1,6 @@
 import type { Observable } from 'rxjs';
-import { CoreDatabase, WITH_DEFAULTS, coalesceOf, scopeOf } from './core-database.ts';
+import { CoreDatabase, coalesceOf, scopeOf } from './core-database.ts';
+import { WITH_DEFAULTS } from './with-defaults.ts';
 import type { ChangesOptions } from './changes/changes-request.ts';
 import { Consumer } from './changes/consume.ts';
 import type { ChangeHandler, ConsumeOptions } from './changes/consume.ts';
@@ -143,7 +144,9 @@ export class Database<
   constructor(
     nameOrUrl: string,
     options: DatabaseOptions | Connection = {},
-    live: LiveOptions | undefined = options instanceof Connection ? undefined : options.live,
+    live: LiveOptions | undefined = options instanceof Connection
+      ? undefined
+      : Object(options).live,
     coalesce?: boolean | CoalesceOptions,
     rules: DocumentRules | null = null,
   ) {

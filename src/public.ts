@@ -347,7 +347,7 @@ export type { ConnectionOptions, JsonCodec } from './http/connection-options.ts'
 export type { AdaptiveConcurrency, Concurrency } from './http/concurrency.ts';
 export type { RequestDefaults } from './http/prepare-request.ts';
 export type { UseOptions } from './core-couch.ts';
-export { withDefaults } from './core-database.ts';
+export { withDefaults } from './with-defaults.ts';
 export { logRequests } from './http/events.ts';
 export type { RequestEvent } from './http/events.ts';
 export type { Link, LinkRequest, Next, Priority } from './http/link.ts';

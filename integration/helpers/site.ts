@@ -31,7 +31,8 @@ export interface Site {
   close(): Promise<void>;
 }
 
-const PAGE = `<!doctype html><title>page</title><link rel="icon" href="data:,">
+/** A page that loads Corduroy. */
+export const PAGE = `<!doctype html><title>page</title><link rel="icon" href="data:,">
 <script type="module">
   globalThis.corduroy = await import('/corduroy/index.browser.js');
   globalThis.promised = (source) => new Promise((resolve, reject) => {

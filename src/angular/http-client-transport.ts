@@ -2,13 +2,8 @@ import { HttpClient, HttpErrorResponse } from '@angular/common/http';
 import type { HttpHeaders, HttpResponse } from '@angular/common/http';
 import { inject } from '@angular/core';
 import { Observable, catchError, map, of, throwError } from 'rxjs';
-import {
-  fetchHeaders,
-  fetchTransport,
-  hasExplicitCredentials,
-  isHarmless,
-  openUpload,
-} from '../http/fetch-transport.ts';
+import { fetchHeaders, fetchTransport, isHarmless, openUpload } from '../http/fetch-transport.ts';
+import { hasExplicitCredentials } from '../http/auth.ts';
 import type { WholeBody } from '../http/fetch-transport.ts';
 import { toBody } from '../http/query.ts';
 import type { Parameter } from '../http/query.ts';

@@ -13,7 +13,7 @@ import type { Subscriber } from 'rxjs';
 import type { DatabaseScope } from '../http/scope.ts';
 import type { Change, ChangesBatch, Sequence } from '../model/change.ts';
 import type { AnyFields } from '../model/document.ts';
-import { invalidArgument } from '../model/invalid-argument.ts';
+import { invalidArgument, requireOptions } from '../model/invalid-argument.ts';
 import type { BackoffOptions } from '../operators/retry-policy.ts';
 import { duration } from '../operators/time.ts';
 import { toAsyncIterator } from '../operators/to-observable.ts';
@@ -145,6 +145,7 @@ export class ChangesFeed<T extends object = AnyFields> extends Observable<Change
 
   /** @internal */
   constructor(db: DatabaseScope, options: ChangesFeedOptions) {
+    requireOptions(options, 'changes$');
     const { latency = 1000, checkpoint, checkpointInterval = 1000, ...rest } = options;
     duration(latency, 'changes$: latency');
     duration(checkpointInterval, 'changes$: checkpointInterval');

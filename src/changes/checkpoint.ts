@@ -55,6 +55,11 @@ interface WebStorage {
  * orders.changes$({ checkpoint: storageCheckpoint(localStorage, 'orders') }).subscribe(show);
  */
 export function storageCheckpoint(storage: WebStorage, key: string): CheckpointStore {
+  const { getItem, setItem } = Object(storage) as Partial<WebStorage>;
+  if (typeof getItem !== 'function' || typeof setItem !== 'function')
+    throw invalidArgument('storageCheckpoint: storage', 'localStorage or sessionStorage', storage);
+  if (typeof key !== 'string' || key === '')
+    throw invalidArgument('storageCheckpoint: key', 'a string that is not empty', key);
   return {
     read: () => storage.getItem(key),
     write: (seq) => storage.setItem(key, seq),

@@ -1,3 +1,4 @@
+import { requireOptions } from '../model/invalid-argument.ts';
 import { Observable, map, of } from 'rxjs';
 import { readFeedOptions, requireFeedOptions } from './changes-feed.ts';
 import type { FeedOptions } from './changes-feed.ts';
@@ -94,6 +95,7 @@ export class DbUpdatesFeed extends Observable<DbUpdatesBatch> {
 
   /** @internal */
   constructor(connection: Connection, options: DbUpdatesOptions) {
+    requireOptions(options, 'dbUpdates$');
     const { latency = 1000, ...rest } = options;
     const { since: _since, ...feedOptions } = rest;
     requireFeedOptions(feedOptions, 'dbUpdates$');

@@ -20,7 +20,7 @@ import { documentAt, documentPath, requireId } from '../http/url.ts';
 import { byWinner } from '../model/document.ts';
 import type { AnyFields, Document, Draft } from '../model/document.ts';
 import { equal } from '../model/json.ts';
-import { invalidArgument } from '../model/invalid-argument.ts';
+import { invalidArgument, requireOptions } from '../model/invalid-argument.ts';
 import { backoff } from '../operators/retry-policy.ts';
 
 /** Reads the live leaf revisions of a document. The winner comes first, by CouchDB's own rule. */
@@ -62,6 +62,7 @@ export function resolveLeaves<T extends object>(
   requireId(id);
   if (typeof merge !== 'function')
     throw invalidArgument('resolveLeaves: merge', 'a function', merge);
+  requireOptions(options, 'resolveLeaves', ['attempts', 'backoff']);
   const { attempts = 5, backoff: backoffOptions = BACKOFF } = options;
   requireBackoff(backoffOptions, 'resolveLeaves: backoff');
 

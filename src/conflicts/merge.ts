@@ -8,7 +8,7 @@ import type {
   Draft,
   InlineAttachment,
 } from '../model/document.ts';
-import { invalidArgument } from '../model/invalid-argument.ts';
+import { invalidArgument, requireOptions } from '../model/invalid-argument.ts';
 import { asWritten, canonical, equal, isNumeric } from '../model/json.ts';
 import { toObservable } from '../operators/to-observable.ts';
 import type { ValueOrAsync } from '../operators/to-observable.ts';
@@ -242,6 +242,9 @@ export function fields<T extends object = AnyFields>(
   resolver: FieldResolver = (_field, local) => local,
   options: DeletionOptions = {},
 ): Merge<T> {
+  requireOptions(options, 'fields', ['deletion']);
+  if (typeof resolver !== 'function')
+    throw invalidArgument('fields: resolver', 'a function', resolver);
   // Corduroy reads the base only for a function with three parameters.
   return withDeletions<T>('fields', options, (local, server, base) => {
     const copies = [local, server, base] as const;

@@ -23,7 +23,7 @@ import { requireBackoff } from '../http/query.ts';
 import type { DatabaseScope } from '../http/scope.ts';
 import { recordRevision } from '../model/document.ts';
 import type { AnyFields, Document, Draft } from '../model/document.ts';
-import { invalidArgument } from '../model/invalid-argument.ts';
+import { invalidArgument, requireOptions } from '../model/invalid-argument.ts';
 import { backoff } from '../operators/retry-policy.ts';
 import type { BackoffOptions } from '../operators/retry-policy.ts';
 
@@ -127,6 +127,7 @@ export class ConflictResolution<T extends object = AnyFields, Out extends object
     options: ResolveOptions,
     rule: AttachmentRule,
   ): Observable<ConflictResolution<T, Out>> {
+    requireOptions(options, 'resolve', ['attempts', 'backoff']);
     const { attempts = 5, backoff: backoffOptions = BACKOFF } = options;
     requireBackoff(backoffOptions, 'resolve: backoff');
     if (!Number.isSafeInteger(attempts) || attempts < 1) {
@@ -312,6 +313,7 @@ export function resolveConflicts<T extends object = AnyFields>(
   merge: Merge<T>,
   options: ResolveConflictsOptions = {},
 ): MonoTypeOperatorFunction<ConflictResolution<T>> {
+  requireOptions(options, 'resolveConflicts', ['attempts', 'backoff', 'concurrency']);
   const { concurrency = 1, ...resolveOptions } = options;
   if (typeof merge !== 'function')
     throw invalidArgument('resolveConflicts: merge', 'a function', merge);

@@ -2,7 +2,7 @@ import { catchError, defer, filter, from, map, mergeMap, of, tap } from 'rxjs';
 import type { Observable, OperatorFunction } from 'rxjs';
 import type { CorduroyError } from '../errors/corduroy-error.ts';
 import type { AnyFields, Document } from '../model/document.ts';
-import { invalidArgument } from '../model/invalid-argument.ts';
+import { invalidArgument, requireOptions } from '../model/invalid-argument.ts';
 import type { Merge } from './merge.ts';
 import type { ResolveOptions } from './resolution.ts';
 
@@ -58,6 +58,7 @@ export function resolveAllLeaves<T extends object = AnyFields>(
   merge: Merge<T>,
   options: ResolveAllLeavesOptions = {},
 ): OperatorFunction<readonly ConflictedDocument[], LeavesOutcome<T>> {
+  requireOptions(options, 'resolveAllLeaves', ['attempts', 'backoff', 'concurrency']);
   const { concurrency = 4, ...resolveOptions } = options;
   if (typeof merge !== 'function')
     throw invalidArgument('resolveAllLeaves: merge', 'a function', merge);

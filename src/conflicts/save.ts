@@ -19,7 +19,7 @@ import type { DatabaseScope } from '../http/scope.ts';
 import { isDotSegment } from '../http/url.ts';
 import { recordRevision } from '../model/document.ts';
 import type { AnyFields, Draft } from '../model/document.ts';
-import { invalidArgument, describeValue } from '../model/invalid-argument.ts';
+import { invalidArgument, describeValue, requireOptions } from '../model/invalid-argument.ts';
 import { takeIds } from '../http/uuids.ts';
 import { ConflictResolution } from './resolution.ts';
 import type { Merge } from './merge.ts';
@@ -139,6 +139,7 @@ function parseOptions<T extends object, Out extends object>(
   options: SaveOptions<T, Out>,
   which: 'one' | 'many',
 ): { readonly write: WriteOptions; readonly resolve: Resolve<T, Out> | undefined } {
+  requireOptions(options, 'save');
   const { merge, force = false, attempts = 5, ...write } = options;
   // Validate now: throws at the call.
   writeQuery(write, which);

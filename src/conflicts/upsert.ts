@@ -18,7 +18,7 @@ import { requireBackoff } from '../http/query.ts';
 import type { DatabaseScope } from '../http/scope.ts';
 import { requireId } from '../http/url.ts';
 import type { AnyFields, Document, Draft } from '../model/document.ts';
-import { invalidArgument } from '../model/invalid-argument.ts';
+import { invalidArgument, requireOptions } from '../model/invalid-argument.ts';
 import { backoff } from '../operators/retry-policy.ts';
 import { toObservable } from '../operators/to-observable.ts';
 import type { ValueOrAsync } from '../operators/to-observable.ts';
@@ -50,6 +50,7 @@ export function upsertOne<T extends object, Out extends object>(
 ): Observable<Document<T | Out> | null> {
   requireId(id);
   if (typeof change !== 'function') throw invalidArgument('upsert: change', 'a function', change);
+  requireOptions(options, 'upsert', ['attempts', 'backoff']);
   const { attempts = 100, backoff: backoffOptions = BACKOFF } = options;
   requireBackoff(backoffOptions, 'upsert: backoff');
   const read = getDocument<Out>(db, id, {}).pipe(
@@ -96,6 +97,7 @@ export function upsertMany<T extends object, Out extends object>(
   if (!Array.isArray(ids)) throw invalidArgument('upsert: ids', 'an array of ids', ids);
   ids.forEach((id, i) => requireId(id, `upsert: ids[${i}]`));
   if (typeof change !== 'function') throw invalidArgument('upsert: change', 'a function', change);
+  requireOptions(options, 'upsert', ['attempts', 'backoff']);
   const uniqueIds = [...new Set(ids)];
   return defer(() => {
     if (uniqueIds.length === 0) return of(new ConflictResolution<T, Out>(db, []));

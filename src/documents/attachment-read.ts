@@ -8,7 +8,7 @@ import { count } from '../http/query.ts';
 import type { DatabaseScope } from '../http/scope.ts';
 import { documentAt, endpoint, requireId, revQuery, segment } from '../http/url.ts';
 import type { Endpoint } from '../http/url.ts';
-import { invalidArgument } from '../model/invalid-argument.ts';
+import { invalidArgument, requireOptions } from '../model/invalid-argument.ts';
 
 /** The progress of an upload or a download. */
 export interface AttachmentProgress {
@@ -61,6 +61,7 @@ export class AttachmentRead extends Operation<Uint8Array> {
     filename: string,
     options: GetAttachmentOptions,
   ) {
+    requireOptions(options, 'getAttachment', ['rev', 'range']);
     const address = attachmentAt(db, ownerId(owner), filename, options.rev);
     const range = rangeHeader(options, 'getAttachment');
     super(
@@ -192,8 +193,10 @@ export function attachmentUrl(
   db: DatabaseScope,
   owner: AttachmentOwner,
   filename: string,
-  { progress, ...options }: AttachmentUrlOptions,
+  attachmentOptions: AttachmentUrlOptions,
 ): Observable<string> {
+  requireOptions(attachmentOptions, 'attachmentUrl', ['rev', 'range', 'progress']);
+  const { progress, ...options } = attachmentOptions;
   if (typeof URL.createObjectURL !== 'function') {
     throw new TypeError(
       'attachmentUrl: object URLs are not available here, as in a service worker; use getAttachment',

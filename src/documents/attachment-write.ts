@@ -60,12 +60,6 @@ export interface AttachmentWritten {
 const any: Parameter = () => '';
 const PUT_OPTIONS: Parameters = { contentType: any, progress: any, timeout: any, w: count };
 
-function requireOptions(options: object, known: Parameters, what: string): void {
-  if (typeof options !== 'object' || options === null)
-    throw invalidArgument(`${what}: options`, 'an object', options);
-  toBody(known, options, what);
-}
-
 type OwnerDocument = Draft<object> & { _id: string };
 
 /** Writes an attachment, and records the new revision and the stub on the document. */
@@ -76,7 +70,7 @@ export function putAttachment(
   filename: string | undefined,
   options: PutAttachmentOptions,
 ): Operation<AttachmentWritten> {
-  requireOptions(options, PUT_OPTIONS, 'putAttachment');
+  toBody(PUT_OPTIONS, options, 'putAttachment');
   const { progress, timeout, w } = options;
   if (timeout !== undefined) duration(timeout, 'putAttachment: timeout');
   const owner: OwnerDocument = doc;
@@ -123,7 +117,7 @@ export function deleteAttachment(
   filename: string,
   options: Pick<PutAttachmentOptions, 'w'>,
 ): Operation<AttachmentWritten> {
-  requireOptions(options, { w: count }, 'deleteAttachment');
+  toBody({ w: count }, options, 'deleteAttachment');
   const owner = doc as OwnerDocument;
   const id = requireOwner(owner, 'deleteAttachment');
   attachmentAt(db, id, filename, undefined);

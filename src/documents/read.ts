@@ -20,7 +20,7 @@ import {
 } from '../http/url.ts';
 import { byWinner, isTombstone } from '../model/document.ts';
 import type { AnyFields, Document } from '../model/document.ts';
-import { describeValue } from '../model/invalid-argument.ts';
+import { describeValue, requireOptions } from '../model/invalid-argument.ts';
 
 /** Options for reading a document. */
 export interface GetOptions {
@@ -74,9 +74,11 @@ const GET = {
 export function getDocument<T extends object = AnyFields>(
   db: DatabaseScope,
   id: string,
-  { ifNoneMatch, ...options }: GetOptions,
+  getOptions: GetOptions,
 ): Operation<Document<T>> {
   requireId(id);
+  requireOptions(getOptions, 'get');
+  const { ifNoneMatch, ...options } = getOptions;
   const query = toQuery(GET, options, 'get');
   if (ifNoneMatch !== undefined)
     // The caller asks for it, and its overload says that it may be null.

@@ -9,7 +9,7 @@ import { documentAt, encodeText, revQuery } from '../http/url.ts';
 import type { Endpoint } from '../http/url.ts';
 import { recordRevision } from '../model/document.ts';
 import type { AnyFields, DocumentRef } from '../model/document.ts';
-import { invalidArgument } from '../model/invalid-argument.ts';
+import { invalidArgument, requireOptions } from '../model/invalid-argument.ts';
 import type { Row, View } from '../model/view.ts';
 import { listDocuments } from '../queries/all-docs.ts';
 import type { AllDocsOptions, RevisionValue } from '../queries/all-docs.ts';
@@ -77,6 +77,8 @@ export class LocalDocuments {
    */
   save(doc: LocalDraft): Operation<WriteResult> {
     const { codec } = this.#db.connection;
+    if (typeof doc !== 'object' || doc === null)
+      throw invalidArgument('local.save: the document', 'an object with _id', doc);
     const plain = plainDraft(doc, 'local.save: the document');
     requireDraft({ ...plain, _id: undefined }, codec, 'local.save: the document');
     // Validate now: throws at the call.
@@ -169,6 +171,7 @@ function decodeWriteResult(body: unknown, sent: string): WriteResult {
 
 /** Adds the prefix `_local/` to the ids of a listing's options. */
 function withPrefixedIds(options: LocalDocsOptions): LocalDocsOptions {
+  requireOptions(options, 'local.list');
   const prefixed: { -readonly [Name in keyof LocalDocsOptions]: LocalDocsOptions[Name] } = {
     ...options,
   };

@@ -170,11 +170,14 @@ export function nameAndPassword(given: NameAndPassword, what: string): BasicCred
   if (typeof given !== 'object' || given === null) {
     throw invalidSecret(what, 'an object { username, password }, or a pair of them', given);
   }
+  // An option of `auth` has a path; an argument of a method follows its name.
+  const at = what === 'auth' ? '.' : ': ';
   const { username, password } = isPair(given) ? { username: given[0], password: given[1] } : given;
-  requireText(username, `${what}.username`);
-  if (typeof password !== 'string') throw invalidSecret(`${what}.password`, 'a string', password);
+  requireText(username, `${what}${at}username`);
+  if (typeof password !== 'string')
+    throw invalidSecret(`${what}${at}password`, 'a string', password);
   // RFC 7617: the name ends at the first colon.
-  if (username.includes(':')) throw new TypeError(`${what}.username must not contain a colon`);
+  if (username.includes(':')) throw new TypeError(`${what}${at}username must not contain a colon`);
   return { username, password };
 }
 
@@ -222,4 +225,9 @@ function base64(text: string): string {
   let binary = '';
   for (const byte of new TextEncoder().encode(text)) binary += String.fromCharCode(byte);
   return btoa(binary);
+}
+
+/** Tells whether headers hold the credentials of a user. */
+export function hasExplicitCredentials(headers: Readonly<Record<string, string>>): boolean {
+  return CREDENTIAL_HEADERS.some((name) => name !== 'cookie' && name in headers);
 }

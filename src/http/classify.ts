@@ -16,6 +16,7 @@ import { describeCause } from '../errors/redact.ts';
 import type { Redact } from '../errors/redact.ts';
 import { guarded } from '../operators/to-observable.ts';
 import type { Authorization } from './auth.ts';
+import { browserCause } from './browser-causes.ts';
 import { protocolError, readErrorText } from './exchange.ts';
 import type { ErrorText } from './exchange.ts';
 import { SentRequest } from './link.ts';
@@ -169,30 +170,18 @@ function noResponseError(
   const { reusedSocket = false } = cause;
   const isPlain = PLAIN_HTTP.test(`${cause.code} ${cause.message}`);
   const code = isPlain ? 'ERR_SSL_WRONG_VERSION_NUMBER' : (cause.code ?? null);
+  const inBrowser = browserCause(request.url);
   // A bad certificate stays bad, and so does a port without TLS.
-  const transient = !isPlain && !/CERT|VERIFY/.test(code ?? '');
+  const transient = !isPlain && !/CERT|VERIFY/.test(code ?? '') && inBrowser?.transient !== false;
   const hint = isPlain
     ? 'The server has no TLS at this port: begin its URL with http://'
-    : corsHint(request.url, globalThis.location?.origin);
-  const reason = isPlain ? 'the server did not answer with TLS' : cause.message;
+    : (inBrowser?.hint ?? null);
+  // Some browsers end their texts with a full stop.
+  const reason = isPlain ? 'the server did not answer with TLS' : cause.message.replace(/\.$/, '');
   const failure = `${request.method} ${request.url}: no connection: ${reason}`;
   const note = reads || isUnsentCode(code) ? null : MAY_BE_WRITTEN;
   const message = [failure, hint, note].filter((part) => part !== null).join('. ');
   return new ConnectionError(message, { request, code, cause, transient, hint, reusedSocket });
-}
-
-/**
- * Returns the advice for a failure in a browser, which does not reveal its cause: CORS may be missing.
- * Returns null if the server has the page's origin, or if there is no page.
- */
-function corsHint(url: string, pageOrigin: string | undefined): string | null {
-  if (pageOrigin === undefined || url === pageOrigin || url.startsWith(`${pageOrigin}/`))
-    return null;
-  return (
-    `If the server is there, its CORS settings keep its answers from pages of ${pageOrigin}: CouchDB ` +
-    `needs [chttpd] enable_cors = true and [cors] origins = ${pageOrigin}, with credentials = true where ` +
-    'cookies are sent, and with headers and methods that allow for this request'
-  );
 }
 
 /** Makes the error for what a transport has thrown. */

@@ -1,7 +1,8 @@
 import { Observable } from 'rxjs';
 import type { Subscriber } from 'rxjs';
 import { invalidArgument } from '../model/invalid-argument.ts';
-import { CREDENTIAL_HEADERS } from './auth.ts';
+import { hasExplicitCredentials } from './auth.ts';
+import { observePolicy, policyReported } from './browser-causes.ts';
 import { isBrowser, platformBudget } from './connection-budget.ts';
 import { oneOf, toBody } from './query.ts';
 import type { Parameters } from './query.ts';
@@ -68,6 +69,7 @@ const OPTIONS: Parameters = {
  */
 export function fetchTransport(options: FetchTransportOptions = {}): Transport {
   toBody(OPTIONS, options, 'fetchTransport');
+  observePolicy();
   const { credentials = 'same-origin', feedConnections = isBrowser() ? 3 : Infinity } = options;
   return {
     budget: platformBudget(feedConnections),
@@ -108,6 +110,7 @@ async function exchange(
     response = await follow(fetch, request, upload.body, credentials, signal);
   } catch (failure) {
     await upload.explain?.();
+    await policyReported();
     throw withReuse(failure);
   } finally {
     await upload.close?.();
@@ -290,11 +293,6 @@ export function fetchHeaders(headers: Readonly<Record<string, string>>): Record<
 /** Tells whether a truncated body cannot be taken for a whole one, because its end shows in its text. */
 function isJson({ headers, endless }: TransportRequest): boolean {
   return headers['accept'] === 'application/json' && endless !== true;
-}
-
-/** Tells whether headers hold the credentials of a user. */
-export function hasExplicitCredentials(headers: Readonly<Record<string, string>>): boolean {
-  return CREDENTIAL_HEADERS.some((name) => name !== 'cookie' && name in headers);
 }
 
 /** Headers that a redirect may take anywhere, or that fetch keeps from other origins. */

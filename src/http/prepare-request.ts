@@ -41,7 +41,7 @@ const PRIORITIES: readonly unknown[] = ['high', 'normal', 'low'];
 export function readDefaults(
   options: RequestDefaults,
   base: Defaults = STANDARD,
-  what = 'with',
+  what = 'withDefaults',
   others: readonly string[] = [],
 ): Defaults {
   toBody(

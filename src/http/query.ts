@@ -1,6 +1,6 @@
 import { assertJson, assertQuery } from '../model/json.ts';
 import type { JsonCodec } from '../model/json.ts';
-import { invalidArgument, unknownOption } from '../model/invalid-argument.ts';
+import { invalidArgument, unknownOption, requireOptions } from '../model/invalid-argument.ts';
 import { encodeText } from './url.ts';
 
 /** Validates the value of an option and encodes it for a query string. `name` is for its errors. */
@@ -92,6 +92,7 @@ export function isRestriction(name: string): boolean {
  * @throws TypeError that names the option.
  */
 export function requireRestrictions(options: object, what: string): void {
+  requireOptions(options, what);
   for (const [name, value] of Object.entries(options)) {
     if (value === undefined && isRestriction(name))
       throw new TypeError(

@@ -69,7 +69,11 @@ export function parseAddresses(
   const list: readonly unknown[] = Array.isArray(urls) ? urls : [urls];
   const addresses = list.map((url) => {
     if (typeof url === 'string' || url instanceof URL) return parseAddress(String(url));
-    throw invalidArgument('The URL of a server', 'a string, a URL, or a list of these', url);
+    const expected =
+      typeof url === 'object' && url !== null && 'url' in url
+        ? 'the first argument, before the options'
+        : 'a string, a URL, or a list of these';
+    throw invalidArgument('The URL of a server', expected, url);
   });
   const [first] = addresses;
   if (first === undefined) throw new TypeError('The list of node URLs must not be empty');
@@ -306,11 +310,11 @@ export function requireDatabaseName(name: unknown): asserts name is string {
   if (typeof name === 'string' && (DATABASE_NAME.test(name) || SYSTEM_NAME.test(name))) return;
   if (typeof name === 'string' && isUrl(name))
     throw new TypeError(
-      `Not a database name: ${describeValue(name)}; pass a URL to \`new Couch\` or \`new Database\``,
+      `The name of a database must be no URL (received ${describeValue(name)}); pass a URL to \`new Couch\` or \`new Database\``,
     );
   throw new TypeError(
-    `Not a database name: ${describeValue(name)}; it must begin with a lower-case letter, and contain ` +
-      'only lower-case letters, digits and _ $ ( ) + - /',
+    'The name of a database must begin with a lower-case letter, and contain only lower-case letters, ' +
+      `digits and _ $ ( ) + - / (received ${describeValue(name)})`,
   );
 }
 

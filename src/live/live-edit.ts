@@ -19,7 +19,7 @@ import type { DocumentRules } from '../http/scope.ts';
 import { plainCopy } from '../model/json.ts';
 import type { JsonCodec } from '../model/json.ts';
 import type { AnyFields, Draft, ReadonlyDeep } from '../model/document.ts';
-import { invalidArgument } from '../model/invalid-argument.ts';
+import { invalidArgument, requireOptions } from '../model/invalid-argument.ts';
 import type { BackoffOptions } from '../operators/retry-policy.ts';
 import { duration } from '../operators/time.ts';
 import { documentOf } from './edit-state.ts';
@@ -120,6 +120,7 @@ export class LiveEdit<T extends object = AnyFields> extends Observable<EditState
     options: EditOptions<T>,
     rules: DocumentRules | null = null,
   ) {
+    requireOptions(options, 'edit$', ['merge', 'deletion', 'debounce', 'backoff']);
     const { deletion, debounce = 500, backoff = {} } = options;
     requireFollowed(id, 'edit$: the id');
     if (options.merge !== undefined && deletion !== undefined)

@@ -23,6 +23,23 @@ export function unknownOption(what: string, name: string, known: Iterable<string
   return new TypeError(`${what}: unknown option '${name}'${question}`);
 }
 
+/**
+ * Checks the options of a method.
+ *
+ * @param known - The names of all options. Default: the method checks the names itself.
+ * @throws TypeError for a value that is no object, and for an unknown option.
+ */
+export function requireOptions(
+  options: unknown,
+  what: string,
+  known?: readonly string[],
+): asserts options is object {
+  if (typeof options !== 'object' || options === null || Array.isArray(options))
+    throw invalidArgument(`${what}: options`, 'an object', options);
+  const unknown = known && Object.keys(options).find((name) => !known.includes(name));
+  if (unknown !== undefined) throw unknownOption(what, unknown, known ?? []);
+}
+
 /** Returns the name that another shortens, or from which it differs in one letter of four at most. */
 function mostSimilar(name: string, known: Iterable<string>): string | undefined {
   let best: string | undefined;

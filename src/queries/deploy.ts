@@ -9,7 +9,7 @@ import type { DatabaseScope } from '../http/scope.ts';
 import { orVerified } from '../http/verify-writes.ts';
 import { requireBackoff } from '../http/query.ts';
 import { documentAt, isDotSegment, revQuery, segment } from '../http/url.ts';
-import { invalidArgument } from '../model/invalid-argument.ts';
+import { invalidArgument, requireOptions } from '../model/invalid-argument.ts';
 import { backoff } from '../operators/retry-policy.ts';
 import type { BackoffOptions } from '../operators/retry-policy.ts';
 import { designInfo } from './design-functions.ts';
@@ -54,6 +54,7 @@ export function deploy(
 ): Operation<DeployResult> {
   const { codec } = db.connection;
   requireDesign(design, 'deploy', codec);
+  requireOptions(options, 'deploy', ['warmUp', 'attempts', 'backoff']);
   const { warmUp = true, attempts = 10, backoff: backoffOptions = BACKOFF } = options;
   requireBackoff(backoffOptions, 'deploy: backoff');
   if (!Number.isSafeInteger(attempts) || attempts < 1)

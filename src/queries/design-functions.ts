@@ -7,7 +7,7 @@ import { Operation, operation } from '../http/operation.ts';
 import type { DatabaseScope } from '../http/scope.ts';
 import type { JsonCodec } from '../http/connection-options.ts';
 import type { ResponseHeaders } from '../http/transport.ts';
-import { functionQuery, toBody } from '../http/query.ts';
+import { functionQuery } from '../http/query.ts';
 import { assertHeader } from '../http/auth.ts';
 import {
   designAt,
@@ -21,7 +21,7 @@ import {
   splitName,
 } from '../http/url.ts';
 import type { Endpoint } from '../http/url.ts';
-import { invalidArgument, describeValue } from '../model/invalid-argument.ts';
+import { invalidArgument, describeValue, requireOptions } from '../model/invalid-argument.ts';
 import { viewQuery } from './view.ts';
 import type { ViewOptions } from './view.ts';
 
@@ -55,9 +55,7 @@ export interface RenderOptions {
 
 /** Returns the headers of a call, by lower-case name. */
 function readRenderOptions(options: RenderOptions, what: string): Readonly<Record<string, string>> {
-  if (typeof options !== 'object' || options === null)
-    throw invalidArgument(`${what}: options`, 'an object', options);
-  toBody({ headers: () => '' }, options, what);
+  requireOptions(options, what, ['headers']);
   const { headers = {} } = options;
   if (typeof headers !== 'object' || headers === null)
     throw invalidArgument(`${what}: headers`, 'an object', headers);

@@ -12,7 +12,7 @@ import {
 import type { ObservableInput } from 'rxjs';
 import type { DatabaseScope } from '../http/scope.ts';
 import { canonical } from '../model/json.ts';
-import { invalidArgument } from '../model/invalid-argument.ts';
+import { invalidArgument, requireOptions } from '../model/invalid-argument.ts';
 import { View } from '../model/view.ts';
 import type { Row, ViewHead } from '../model/view.ts';
 import { guarded } from '../operators/to-observable.ts';
@@ -61,6 +61,7 @@ export class Pages<R extends Row<unknown, unknown, unknown>> extends Observable<
 
   /** @internal */
   constructor(db: DatabaseScope, name: string, pagesOptions: PagesOptions<R>) {
+    requireOptions(pagesOptions, 'viewPages');
     const { pageSize = 100, when = (): Observable<unknown> => of(null), ...first } = pagesOptions;
     if (!Number.isSafeInteger(pageSize) || pageSize < 1)
       throw invalidArgument('viewPages: pageSize', 'a whole number from 1', pageSize, RangeError);

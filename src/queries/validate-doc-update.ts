@@ -50,7 +50,11 @@ ${CHECK}
 
 function jsonSchemaOf(schema: unknown): JsonSchema {
   if ((typeof schema !== 'object' && typeof schema !== 'function') || schema === null)
-    throw invalidArgument('validateDocUpdate: schema', 'a schema', schema);
+    throw invalidArgument(
+      'validateDocUpdate: schema',
+      'a Standard Schema or a JSON Schema',
+      schema,
+    );
   if (!('~standard' in schema)) return schema as JsonSchema;
   const { jsonSchema } = schema['~standard'] as {
     readonly jsonSchema?: { readonly input: (options: { readonly target: string }) => JsonSchema };

@@ -5,7 +5,7 @@ import type { Operation } from '../http/operation.ts';
 import { count, json, text, toBody, toQuery } from '../http/query.ts';
 import type { Parameter, Parameters } from '../http/query.ts';
 import { SERVER, endpoint } from '../http/url.ts';
-import { invalidArgument } from '../model/invalid-argument.ts';
+import { invalidArgument, requireOptions } from '../model/invalid-argument.ts';
 import { Resharding } from './resharding.ts';
 
 /** The nodes that a server knows. */
@@ -62,6 +62,7 @@ export class Cluster {
   setup(
     options: ClusterStateOptions | ClusterSetup = {},
   ): Operation<ClusterState> | Operation<true> {
+    requireOptions(options, 'cluster.setup');
     return 'action' in options
       ? setUpCluster(this.#connection, options)
       : clusterState(this.#connection, options);
@@ -158,7 +159,7 @@ export function clusterState(
   connection: Connection,
   options: ClusterStateOptions,
 ): Operation<ClusterState> {
-  const query = toQuery(EXISTING, options, 'setup');
+  const query = toQuery(EXISTING, options, 'cluster.setup');
   return operation(
     connection,
     () => endpoint(SERVER, CLUSTER_SETUP, query),

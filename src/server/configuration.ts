@@ -4,7 +4,7 @@ import type { Connection } from '../http/connection.ts';
 import type { Answer } from '../http/exchange.ts';
 import { Operation, operation } from '../http/operation.ts';
 import { endpoint, nodeAt, segment } from '../http/url.ts';
-import { invalidArgument } from '../model/invalid-argument.ts';
+import { invalidArgument, requireOptions } from '../model/invalid-argument.ts';
 
 /** A section of a node's configuration. All values are strings. */
 export type ConfigSection = Readonly<Record<string, string>>;
@@ -39,6 +39,9 @@ export function configuration(
   value: ConfigValue | Readonly<Record<string, ConfigValue>> | undefined,
   options: ConfigOptions,
 ): Operation<unknown> {
+  requireOptions(options, 'config', ['delete', 'persist', 'node']);
+  if (name !== undefined && typeof name !== 'string')
+    throw invalidArgument('config: name', "'section' or 'section/key'", name);
   const node = nodeAt(options.node ?? '_local', 'config: node');
   const parts = name === undefined ? [] : splitOnce(name);
   const [section = '', key] = parts;

@@ -6,6 +6,7 @@ import { request } from '../http/request.ts';
 import type { RequestOptions } from '../http/request.ts';
 import { endpoint, nodeAt } from '../http/url.ts';
 import type { Endpoint } from '../http/url.ts';
+import { requireOptions } from '../model/invalid-argument.ts';
 import { configuration } from './configuration.ts';
 import type { ConfigSection, ConfigValue, NodeConfigOptions } from './configuration.ts';
 import { statistics } from './server-info.ts';
@@ -62,6 +63,7 @@ export class CouchNode {
     value?: ConfigValue | Readonly<Record<string, ConfigValue>>,
     options: NodeConfigOptions = {},
   ): Operation<never> {
+    requireOptions(options, 'config', ['delete', 'persist']);
     const withNode = { ...options, node: this.#node };
     return configuration(this.#connection, name, value, withNode) as Operation<never>;
   }

@@ -21,7 +21,7 @@ import {
 import type { Endpoint } from '../http/url.ts';
 import { assertJson, assertQuery } from '../model/json.ts';
 import { isRestriction, requireRestrictions } from '../http/query.ts';
-import { invalidArgument, unknownOption } from '../model/invalid-argument.ts';
+import { invalidArgument, unknownOption, requireOptions } from '../model/invalid-argument.ts';
 
 /** The options of a replication. The server's configuration sets the defaults. */
 export interface ReplicateOptions {
@@ -129,6 +129,7 @@ export function replicate(
   target: ReplicationSide,
   options: ReplicateOptions,
 ): Operation<ReplicationResult> {
+  requireOptions(options, 'replicate');
   const { _id: id, cancel = false, ...rest } = options;
   const endpoints = (): Record<string, unknown> => ({
     source: endpointOf(connection, source, 'source'),

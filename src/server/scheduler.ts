@@ -5,7 +5,7 @@ import type { Operation } from '../http/operation.ts';
 import { count, flag, toQuery } from '../http/query.ts';
 import type { Parameter } from '../http/query.ts';
 import { SERVER, endpoint, segment } from '../http/url.ts';
-import { invalidArgument } from '../model/invalid-argument.ts';
+import { invalidArgument, requireOptions } from '../model/invalid-argument.ts';
 import { docAt, docsAt, readCounts, readReplicationStatus } from './replication-states.ts';
 import type {
   ReplicationCounts,
@@ -168,6 +168,7 @@ export class Scheduler {
    * @see https://docs.couchdb.org/en/stable/api/server/common.html#scheduler-docs
    */
   docs(options: SchedulerDocsOptions = {}): Operation<SchedulerDocs> {
+    requireOptions(options, 'scheduler.docs');
     const { replicator = '_replicator', ...rest } = options;
     const query = toQuery(DOCS, rest, 'scheduler.docs');
     const address = docsAt(replicator, 'scheduler.docs', query);

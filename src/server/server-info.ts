@@ -1,3 +1,4 @@
+import { invalidArgument } from '../model/invalid-argument.ts';
 import { catchError, mergeMap, of, throwError } from 'rxjs';
 import { httpError, redactHeaders } from '../errors/from-response.ts';
 import { isNotFound, rawAnswer } from '../errors/http-error.ts';
@@ -81,6 +82,8 @@ export function statistics(
   name?: string,
   node = '_local',
 ): Operation<Statistics> {
+  if (name !== undefined && typeof name !== 'string')
+    throw invalidArgument('stats: name', "a path such as 'couchdb/httpd'", name);
   const parts = name === undefined ? [] : name.split('/');
   const path = parts.map((part) => segment(part, 'stats: name')).join('/');
   const stats = endpoint(nodeAt(node, 'stats: node'), '/_stats');

@@ -5,7 +5,7 @@ import { Operation, operation } from '../http/operation.ts';
 import { count } from '../http/query.ts';
 import type { DatabaseScope } from '../http/scope.ts';
 import { designAt, designName, endpoint, requireId, segment } from '../http/url.ts';
-import { invalidArgument } from '../model/invalid-argument.ts';
+import { invalidArgument, requireOptions } from '../model/invalid-argument.ts';
 import { assertJson } from '../model/json.ts';
 import { grant, readSecurity, revoke, writeSecurity } from './security.ts';
 import type { Grant, Security } from './security.ts';
@@ -34,6 +34,7 @@ export function compact(
   ddoc: string | undefined,
   options: CompactOptions,
 ): Operation<{ readonly ok: true }> {
+  requireOptions(options, 'compact', ['wait', 'interval']);
   const { wait = false, interval = 500 } = options;
   if (typeof interval !== 'number' || !(interval > 0))
     throw invalidArgument('compact: interval', 'milliseconds above 0', interval, RangeError);

@@ -11,7 +11,7 @@ import { ALL_DOCS, databaseAt, documentAt, endpoint, revQuery } from '../http/ur
 import type { Endpoint } from '../http/url.ts';
 import type { AnyFields, Document } from '../model/document.ts';
 import { assertJson } from '../model/json.ts';
-import { invalidArgument } from '../model/invalid-argument.ts';
+import { invalidArgument, requireOptions } from '../model/invalid-argument.ts';
 import { backoff } from '../operators/retry-policy.ts';
 
 /** The fields of a user's document. The application may add its own. */
@@ -45,8 +45,10 @@ export function createUser(
   connection: Connection,
   name: string,
   password: string,
-  { roles = [], fields = {} }: CreateUserOptions,
+  options: CreateUserOptions,
 ): Operation<User> {
+  requireOptions(options, 'users.create', ['roles', 'fields']);
+  const { roles = [], fields = {} } = options;
   requirePassword(name, password, 'users.create');
   requireRoles(roles, 'users.create');
   assertJson(fields, 'users.create: fields', connection.codec);

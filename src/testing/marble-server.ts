@@ -148,9 +148,10 @@ export class MarbleServer extends TestServer {
         ? 'This server has no routes.'
         : `This server answers:${routes.map((route) => `\n  ${route}`).join('')}`;
     const line = `${request.method} ${request.path}`;
-    const error = new Error(
-      `No route matches ${requestLine(request)}. ${known}\nAdd server.on('${line}', …).`,
-    );
+    const [, database] = /^\/([^/]+)\/_changes$/.exec(request.path) ?? [];
+    const advice =
+      database === undefined ? `server.on('${line}', …)` : `server.feed('${database}', …)`;
+    const error = new Error(`No route matches ${requestLine(request)}. ${known}\nAdd ${advice}.`);
     fail(error);
     return error;
   }

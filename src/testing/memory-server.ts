@@ -3,7 +3,7 @@ import type { Observable, SchedulerLike } from 'rxjs';
 import { Couch } from '../couch.ts';
 import type { CouchOptions } from '../couch.ts';
 import type { TransportRequest, TransportResponse } from '../http/transport.ts';
-import { invalidArgument } from '../model/invalid-argument.ts';
+import { invalidArgument, requireOptions } from '../model/invalid-argument.ts';
 import type { JsonCodec } from '../model/json.ts';
 import { readMemoryRequest } from './memory/request.ts';
 import { MemoryRouter } from './memory/router.ts';
@@ -49,6 +49,8 @@ export interface MemoryUser {
   readonly roles?: readonly string[];
 }
 
+const OPTIONS = ['databases', 'users', 'admins', 'latency', 'scheduler', 'codec'];
+
 /** A small CouchDB in memory: the result of `memoryServer()`. */
 export class MemoryServer extends TestServer {
   readonly #router: MemoryRouter;
@@ -59,6 +61,7 @@ export class MemoryServer extends TestServer {
   /** @internal */
   constructor(options: MemoryServerOptions) {
     super();
+    requireOptions(options, 'memoryServer', OPTIONS);
     const { databases = {}, users = {}, admins = {} } = options;
     const { latency = 1, scheduler = asyncScheduler, codec = JSON } = options;
     if (typeof latency !== 'number' || !(latency >= 0 && latency < 2 ** 31))
