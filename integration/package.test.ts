@@ -37,6 +37,7 @@ let installed: string;
 beforeAll(async () => {
   packed = await pack();
   const modules = [
+    '@standard-schema/spec',
     'rxjs',
     'rxjs-for-await',
     'tslib',

@@ -40,6 +40,7 @@ beforeAll(async () => {
   await npm(compilers, 'ci', '--ignore-scripts', '--silent');
   project = join(packed.folder, 'project');
   const modules = [
+    '@standard-schema/spec',
     'rxjs',
     'rxjs-for-await',
     'tslib',

@@ -104,7 +104,7 @@ describe('the URL of a server', () => {
 
   it.each<[value: unknown, received: string]>([
     [null, 'null'],
-    [{ url: 'http://localhost:5984' }, 'an object'],
+    [{ host: 'http://localhost:5984' }, 'an object'],
     [5984, '5984'],
     [[undefined], 'undefined'],
   ])('is no %p', (value, received) => {
@@ -114,6 +114,9 @@ describe('the URL of a server', () => {
   });
 
   it('comes before the options, which are an object', () => {
+    expect(() => new Couch({ url: 'http://localhost:5984' } as never)).toThrow(
+      'The URL of a server must be the first argument, before the options (received an object)',
+    );
     expect(() => new Couch('http://localhost:5984', null as never)).toThrow(
       'The options of a Couch must be an object (received null)',
     );

@@ -156,7 +156,10 @@ export function comparable(value: unknown, name = ''): unknown {
   if (value instanceof HTTPError)
     return comparable({ status: value.status, error: value.error, reason: value.reason });
   if (value instanceof Error) return { error: value.name };
-  const entries = Object.entries(value).filter(([field]) => !PRIVATE.has(field));
+  const entries = Object.entries(value).filter(
+    // The information of a database was recorded before it had a purgeSeq, which is in `raw` too.
+    ([field]) => !PRIVATE.has(field) && !(field === 'purgeSeq' && 'raw' in value),
+  );
   return Object.fromEntries(
     entries.map(([field, one]) => [field, comparable(one, field)] as const),
   );
