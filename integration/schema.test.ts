@@ -404,7 +404,11 @@ describe('validateDocUpdate', () => {
   });
 
   it.each<[string, unknown, RegExp]>([
-    ['no schema', null, /^validateDocUpdate: schema must be a schema \(received null\)/],
+    [
+      'no schema',
+      null,
+      /^validateDocUpdate: schema must be a Standard Schema or a JSON Schema \(received null\)/,
+    ],
     ['a schema without JSON Schema', valibotPet, /does not know its JSON Schema; convert it/],
     ['a keyword', { patternProperties: {} }, /schema\.patternProperties: this keyword cannot be/],
     [
