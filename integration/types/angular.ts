@@ -3,6 +3,7 @@
  */
 import { InjectionToken, inject } from '@angular/core';
 import type { EnvironmentProviders, Injector, Signal } from '@angular/core';
+import { defineDesign } from 'corduroy';
 import type { Couch, Database, LiveDocument, Row, Transport } from 'corduroy';
 import {
   databaseToken,
@@ -90,3 +91,27 @@ expectTypeOf(
 ).toEqualTypeOf<readonly Row<number>[]>();
 
 expectTypeOf(db.doc$('a').pipe(deliverInZone())).toEqualTypeOf<Observable<FoundDocument>>();
+
+// Selectors narrow unions, and views know their rows, in signals and resources too.
+interface Cat {
+  type: 'cat';
+  lives: number;
+}
+interface Dog {
+  type: 'dog';
+  tricks: string[];
+}
+declare const animals: Database<Cat | Dog>;
+const byLegs = defineDesign('animals', {
+  views: { byLives: { map: (doc: Cat, emit) => emit(doc.type, doc.lives), reduce: '_count' } },
+});
+const dogs = liveSignal(() => animals.find$({ selector: { type: 'dog' } }), { injector });
+expectTypeOf(dogs).toExtend<Signal<readonly LiveDocument<Dog>[] | undefined>>();
+const lives = liveSignal(() => animals.view$(byLegs.byLives, { reduce: false }), { injector });
+expectTypeOf(lives).toExtend<Signal<readonly Row<'cat', number>[] | undefined>>();
+const dogResource = liveResource({
+  params: () => 'dog',
+  stream: () => animals.find$({ selector: { type: 'dog' } }),
+  injector,
+});
+expectTypeOf(dogResource.value).toExtend<Signal<readonly LiveDocument<Dog>[] | undefined>>();

@@ -88,23 +88,25 @@ export function saveOne<T extends object = AnyFields, Out extends object = T>(
 /**
  * Saves several documents in one request. Conflicts that stay unresolved are in `pending`.
  *
- * @param isRepeated - Whether an earlier attempt may have written some: they count as written then.
+ * @param isImport - Whether the documents are checked already, and an earlier import may have written some:
+ * they count as written then.
  */
 export function saveMany<T extends object = AnyFields, Out extends object = T>(
   db: DatabaseScope,
   docs: readonly Draft<T>[],
   options: SaveOptions<T, Out>,
-  isRepeated = false,
+  isImport = false,
 ): Operation<ConflictResolution<T, Out>> {
-  docs.forEach((doc, i) => requireDraft(doc, db.connection.codec, () => `docs[${i}]`));
+  if (!isImport)
+    docs.forEach((doc, i) => requireDraft(doc, db.connection.codec, () => `docs[${i}]`));
   const { write, resolve } = parseOptions(options, 'many');
   if (write.newEdits === false) docs.forEach((doc, i) => requireRevision(doc, `docs[${i}]`));
   const assignIds = idAssigner(db, docs);
   return new Operation(
     defer(() => {
-      docs.forEach((doc, i) => requireShape(doc, () => `docs[${i}]`));
+      if (!isImport) docs.forEach((doc, i) => requireShape(doc, () => `docs[${i}]`));
       return assignIds().pipe(
-        mergeMap((writes) => writeMany<T>(db, writes, write, isRepeated)),
+        mergeMap((writes) => writeMany<T>(db, writes, write, isImport)),
         map((answer) => {
           const resolution = toResolution<T, Out>(db, answer.value, answer);
           if (answer.failure !== undefined) throw withResolution(answer.failure, resolution.value);
