@@ -17,23 +17,23 @@ const core = 'core';
 
 /** Budgets in bytes, 2 % above the measured size; `without` matches paths that must not be bundled. */
 const imports = [
-  { name: 'everything', code: `export * from '${browser}'`, budget: 82_500 },
-  { name: 'Couch', code: `export { Couch } from '${browser}'`, budget: 75_500 },
+  { name: 'everything', code: `export * from '${browser}'`, budget: 83_600 },
+  { name: 'Couch', code: `export { Couch } from '${browser}'`, budget: 76_600 },
   {
     name: 'Couch of corduroy/core',
     code: `export { Couch } from '${core}'`,
-    budget: 46_500,
+    budget: 47_000,
     without: /^src.live|strategies|upsert|leaves|matcher|deploy|resharding|tab-/,
   },
   {
     name: 'a live document',
     code: `import { Database } from '${browser}'; new Database('a').doc$('b').subscribe()`,
-    budget: 70_400,
+    budget: 71_300,
   },
   {
     name: 'openTelemetry',
     code: `export { openTelemetry } from 'opentelemetry'`,
-    budget: 4_600,
+    budget: 4_650,
     without: /^src.(changes|live|documents|queries)/,
   },
   {
@@ -45,7 +45,7 @@ const imports = [
   {
     name: 'an in-memory server',
     code: `export { memoryServer } from 'testing'`,
-    budget: 100_000,
+    budget: 101_300,
   },
 ];
 
