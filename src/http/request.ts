@@ -35,7 +35,10 @@ export interface RequestOptions {
   readonly json?: unknown;
   /** A body to send unchanged; give its content type in `headers`. An iterable is sent once. */
   readonly body?: RequestBody;
-  /** Headers for this request alone. Credentials are not allowed here: pass them to the `Couch`. */
+  /**
+   * Headers for this request alone. Credentials are not allowed here: pass them to the `Couch`. With
+   * `if-none-match`, the status 304 is no error: the value is null.
+   */
   readonly headers?: Readonly<Record<string, string>>;
   /** Overrides the connection's `timeout`, in milliseconds; 0 disables it. */
   readonly timeout?: number;
@@ -152,6 +155,7 @@ function toSpec(options: RequestOptions, base: Endpoint, codec: JsonCodec): Requ
     headers,
     // A custom header may hold a key.
     secretHeaders: secretsOfHeaders(headers),
+    ...(isConditional(headers) && { isAnswer: (status: number) => status === 304 }),
     ...(json !== undefined && { json }),
     ...(body !== undefined && { body }),
     ...(timeout !== undefined && { timeout }),
@@ -159,6 +163,11 @@ function toSpec(options: RequestOptions, base: Endpoint, codec: JsonCodec): Requ
     ...(repeatable !== undefined && { repeatable }),
     ...(retry !== undefined && { retry }),
   };
+}
+
+/** Tells whether the caller has an answer already: 304 says that it is still the present one. */
+function isConditional(headers: Readonly<Record<string, string>>): boolean {
+  return 'if-none-match' in headers || 'if-modified-since' in headers;
 }
 
 function requireMethod(method: unknown): string {
