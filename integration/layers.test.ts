@@ -97,13 +97,13 @@ describe('the layers', () => {
     expect(found.map(({ code }) => code)).toContainEqual(expect.stringContaining('no-cycle'));
   });
 
-  it('are of at most 186 files without the CouchDB of tests, a quarter of them under 60 lines', async () => {
+  it('are of at most 188 files without the CouchDB of tests, a quarter of them under 60 lines', async () => {
     const names = await readdir(join(root, 'src'), { recursive: true });
     const files = names.filter((name) => name.endsWith('.ts'));
     const texts = await Promise.all(files.map((name) => readFile(join(root, 'src', name), 'utf8')));
     const small = texts.filter((text) => text.split('\n').length <= 60);
     const published = files.filter((name) => !name.startsWith('testing/memory/'));
-    expect(published.length).toBeLessThanOrEqual(186);
+    expect(published.length).toBeLessThanOrEqual(188);
     expect(small.length / files.length).toBeLessThanOrEqual(0.25);
   });
 });
