@@ -265,6 +265,22 @@ describe('saveAll', () => {
     expect(new TextDecoder().decode(bytes)).toBe('a text');
   });
 
+  it('takes the documents of an item in several batches, and skips those that are null', async () => {
+    const db = await database();
+    const source = [items(25), null, [item(30), null, undefined, item(31)]];
+    const progress = await all(
+      db.saveAll(source, { documents: (list) => list as Item[] | null, batchSize: 10 }),
+    );
+    expect(progress.at(-1)).toMatchObject({ written: 27, refused: 0 });
+    expect(progress.map(({ outcome }) => outcome.resolved.size).sort((a, b) => a - b)).toEqual([
+      7, 10, 10,
+    ]);
+    const { error } = await run(db.saveAll([item(40), null] as Item[]));
+    expect((error as Error).message).toBe(
+      'saveAll: document 1 of the source must be an object (received null)',
+    );
+  });
+
   it('copies changes and rows, streamed', async () => {
     const [pets, copy] = [await database(), await database()];
     await all(pets.saveAll(items(120)));

@@ -53,8 +53,9 @@ export class BatchReader<T extends object> {
   readonly #db: DatabaseScope;
   readonly #source: AnyIterator;
   readonly #settings: ReaderSettings;
-  /** The documents of an item that the batch had no room for. */
-  #rest: readonly unknown[] = [];
+  /** The documents of the last item, and how many of them are read. */
+  #item: readonly unknown[] = [];
+  #read = 0;
   /** The id up to which documents are skipped. */
   #resumeAfter: string | null;
   #position = 0;
@@ -72,7 +73,7 @@ export class BatchReader<T extends object> {
 
   /** Resolves with the next batch; null after the last one. Calls wait for each other. */
   next(): Promise<Batch<T> | null> {
-    const batch = this.#turn.then(() => this.#read());
+    const batch = this.#turn.then(() => this.#readBatch());
     this.#turn = batch.catch(() => null);
     return batch;
   }
@@ -91,15 +92,18 @@ export class BatchReader<T extends object> {
     void Promise.resolve(this.#source.return?.()).catch(() => {});
   }
 
-  async #read(): Promise<Batch<T> | null> {
+  async #readBatch(): Promise<Batch<T> | null> {
     const docs: Draft<T>[] = [];
     let bytes = 0;
     const { batchSize } = this.#settings;
     const { codec } = this.#db.connection;
     while (!this.ended && docs.length < batchSize && bytes < MAX_BYTES) {
-      const [doc, ...rest] = this.#rest.length > 0 ? this.#rest : await this.#readItem();
-      this.#rest = rest;
-      if (doc === undefined) continue;
+      if (this.#read === this.#item.length) {
+        this.#item = await this.#readItem();
+        this.#read = 0;
+        continue;
+      }
+      const doc = this.#item[this.#read++];
       const position = this.#position++;
       requireDraft(doc, codec, () => `saveAll: document ${position} of the source`);
       if (this.#isSkipped(doc)) continue;
@@ -124,10 +128,10 @@ export class BatchReader<T extends object> {
     }
     const { documents } = this.#settings;
     const mapped = documents === undefined ? value : documents(value);
-    if (documents === undefined) return [mapped ?? null];
-    return Array.isArray(mapped)
-      ? mapped.map((doc: unknown) => doc ?? null)
-      : [mapped ?? undefined];
+    // Without the option, each value must be a document.
+    if (documents === undefined) return [mapped];
+    const docs: readonly unknown[] = Array.isArray(mapped) ? mapped : [mapped];
+    return docs.filter((doc) => doc !== null && doc !== undefined);
   }
 
   #orClosed(result: Promise<IteratorResult<unknown>>): Promise<IteratorResult<unknown>> {
