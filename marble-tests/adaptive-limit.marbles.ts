@@ -9,11 +9,11 @@ const MAX = 64;
 
 interface Stage {
   readonly limit: AdaptiveLimit;
-  at(time: number): void;
+  readonly at: (time: number) => void;
   /** Sends a request. */
-  send(isInUse?: boolean, route?: string): Sent;
+  readonly send: (isInUse?: boolean, route?: string) => Sent;
   /** Sends a request, and answers it after a time. */
-  exchange(latency?: number, route?: string): void;
+  readonly exchange: (latency?: number, route?: string) => void;
 }
 
 function stage(random = 0, max = MAX): Stage {

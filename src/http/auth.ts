@@ -171,7 +171,7 @@ export function nameAndPassword(given: NameAndPassword, what: string): BasicCred
     throw invalidSecret(what, 'an object { username, password }, or a pair of them', given);
   }
   // An option of `auth` has a path; an argument of a method follows its name.
-  const at = what === 'auth' ? '.' : ': ';
+  const at = what.startsWith('auth') ? '.' : ': ';
   const { username, password } = isPair(given) ? { username: given[0], password: given[1] } : given;
   requireText(username, `${what}${at}username`);
   if (typeof password !== 'string')
