@@ -8,6 +8,7 @@ import {
   withSaved,
   withSent,
   withServer,
+  withoutEdits,
   withoutSent,
 } from '../src/live/edit-state.ts';
 import type { EditData, SentEdit, ServerVersion } from '../src/live/edit-state.ts';
@@ -148,5 +149,175 @@ describe('the data of an editor', () => {
         throw new Error(`Seed ${seed}`, { cause: error });
       }
     }
+  });
+});
+
+describe('the data of an editor, step by step', () => {
+  type Data = EditData<Note>;
+  const version = (rev: string | null, doc: Note | null): ServerVersion<Note> => ({
+    rev,
+    doc: doc === null || rev === null ? null : { ...doc, _id: 'a', _rev: rev },
+  });
+  const [v1, v2] = [version('1-a', { theirs: 1 }), version('2-b', { theirs: 2 })];
+  const gone = version('2-d', null);
+  const never = version(null, null);
+  const clean = (server: ServerVersion<Note>): Data => ({
+    server,
+    base: server,
+    local: null,
+    sent: null,
+  });
+  const edit = { doc: { theirs: 1, mine: 5 } };
+  const edited: Data = { server: v1, base: v1, local: edit, sent: null };
+  const unreadEdit: Data = { ...UNREAD, local: edit };
+  const sentEdit: SentEdit<Note> = { ...edit, replaces: '1-a' };
+  const sending: Data = { ...edited, sent: sentEdit };
+  const saved = version('2-s', { theirs: 1, mine: 5 });
+  const deletion: Data = { server: v1, base: v1, local: { doc: null }, sent: null };
+
+  it.each<[string, Data, Data]>([
+    ['the first version is shown', withServer<Note>(UNREAD, v1), clean(v1)],
+    ['an equal version changes nothing', withServer(clean(v1), { ...v1 }), clean(v1)],
+    ['another version replaces a clean one', withServer(clean(v1), v2), clean(v2)],
+    ['edits stay over another version', withServer(edited, v2), { ...edited, server: v2 }],
+    ['a sent edit that arrives is saved', withServer(sending, saved), clean(saved)],
+    [
+      'a sent edit is not saved by the version that it replaces',
+      withServer(
+        {
+          ...sending,
+          local: { doc: { theirs: 1 } },
+          sent: { doc: { theirs: 1 }, replaces: '1-a' },
+        },
+        v1,
+      ),
+      { ...sending, local: { doc: { theirs: 1 } }, sent: { doc: { theirs: 1 }, replaces: '1-a' } },
+    ],
+    ['another version is no answer', withServer(sending, v2), { ...sending, server: v2 }],
+    ['two deletions are one', withServer(deletion, gone), clean(gone)],
+    ['a deletion stays over an edit', withServer(deletion, v2), { ...deletion, server: v2 }],
+    ['an edit stays over a deletion', withServer(edited, gone), { ...edited, server: gone }],
+    ['an edit before the first read waits', withEdit<Note>(UNREAD, edit.doc), unreadEdit],
+    ['an edit begins on the version of the server', withEdit(clean(v1), edit.doc), edited],
+    [
+      'a further edit keeps its base',
+      withEdit({ ...edited, server: v2 }, { mine: 6 }),
+      { ...edited, server: v2, local: { doc: { mine: 6 } } },
+    ],
+    ['an edit that restores the document is none', withEdit(edited, { theirs: 1 }), clean(v1)],
+    [
+      'an edit that restores it stays while another is sent',
+      withEdit(sending, { theirs: 1 }),
+      { ...sending, local: { doc: { theirs: 1 } } },
+    ],
+    [
+      'an edit that restores the base of others is none',
+      withEdit({ ...edited, server: v2 }, { theirs: 1 }),
+      clean(v2),
+    ],
+    ['a deletion of a missing document is none', withEdit(clean(never), null), clean(never)],
+    [
+      'a deletion before the first read waits',
+      withEdit<Note>(UNREAD, null),
+      { ...UNREAD, local: { doc: null } },
+    ],
+    [
+      'dropped edits leave the version of the server',
+      withoutEdits({ ...edited, server: v2 }),
+      clean(v2),
+    ],
+    ['dropped edits of an unread document stay', withoutEdits(unreadEdit), unreadEdit],
+    ['a save is sent with the revision that it replaces', withSent(edited), sending],
+    [
+      'a save of a new document replaces none',
+      withSent({ ...edited, server: never, base: never }),
+      { ...edited, server: never, base: never, sent: { ...edit, replaces: null } },
+    ],
+    [
+      'a save before the first read replaces none',
+      withSent(unreadEdit),
+      { ...unreadEdit, sent: { ...edit, replaces: null } },
+    ],
+    ['without edits nothing is sent', withSent(clean(v1)), clean(v1)],
+    ['a failed save leaves the edits', withoutSent(sending), edited],
+    ['without a save nothing fails', withoutSent(edited), edited],
+    ['a save that succeeds leaves none', withSaved(sending, sentEdit, saved), clean(saved)],
+    [
+      'edits made meanwhile are based on it',
+      withSaved({ ...sending, local: { doc: { mine: 6 } } }, sentEdit, saved),
+      { server: saved, base: saved, local: { doc: { mine: 6 } }, sent: null },
+    ],
+    [
+      'a later version of the server stays',
+      withSaved({ ...sending, server: v2 }, sentEdit, saved),
+      clean(v2),
+    ],
+    [
+      'a save of an unread document is its version',
+      withSaved({ ...sending, server: null }, sentEdit, saved),
+      clean(saved),
+    ],
+    [
+      'a save without later edits is clean',
+      withSaved({ ...sending, local: null }, sentEdit, saved),
+      clean(saved),
+    ],
+    [
+      'a merge is based on the version of the server',
+      withMerged({ ...edited, server: v2 }, v2, { theirs: 2, mine: 5 }),
+      { server: v2, base: v2, local: { doc: { theirs: 2, mine: 5 } }, sent: null },
+    ],
+    [
+      'a merge that changes nothing needs no save',
+      withMerged({ ...edited, server: v2 }, v2, { theirs: 2 }),
+      clean(v2),
+    ],
+    ['a merge of an unread document', withMerged(unreadEdit, v2, { theirs: 2 }), clean(v2)],
+    [
+      'a merge that deletes',
+      withMerged({ ...edited, server: v2 }, v2, { _deleted: true }),
+      { server: v2, base: v2, local: { doc: null }, sent: null },
+    ],
+    [
+      'a merge that deletes a deleted document',
+      withMerged({ ...edited, server: gone }, gone, { _deleted: true }),
+      clean(gone),
+    ],
+  ])('%s', (_, received, expected) => {
+    expect(received).toEqual(expected);
+  });
+
+  it('keeps the same data if nothing changes', () => {
+    expect(withoutSent(edited)).toBe(edited);
+    expect(withSent(clean(v1))).toEqual(clean(v1));
+    const before = clean(v1);
+    expect(withServer(before, { ...v1 }).server).toBe(v1);
+    const untouched = clean(v1);
+    expect(withSent(untouched)).toBe(untouched);
+    expect(withoutEdits(unreadEdit)).toBe(unreadEdit);
+  });
+
+  it.each<[string, Data, string]>([
+    ['an unread document', UNREAD, 'none'],
+    ['an edit before the first read', unreadEdit, 'none'],
+    ['a clean document', clean(v1), 'none'],
+    ['an edit', edited, 'save'],
+    ['an edit of another version', { ...edited, server: v2 }, 'merge'],
+    ['an edit without a base', { ...edited, base: null }, 'merge'],
+  ])('the task of %s', (_, data, task) => {
+    expect(taskOf(data)).toBe(task);
+  });
+
+  it.each<[string, Data, object | null]>([
+    ['an unread document', UNREAD, null],
+    ['a clean document', clean(v1), v1.doc],
+    ['a deleted document', clean(gone), null],
+    ['a deletion', deletion, null],
+    ['an edit', edited, { _id: 'a', _rev: '1-a', theirs: 1, mine: 5 }],
+    ['an edit of a deleted document', { ...edited, base: gone }, { _id: 'a', theirs: 1, mine: 5 }],
+    ['an edit of a new document', { ...edited, base: never }, { _id: 'a', theirs: 1, mine: 5 }],
+    ['an edit without a base', { ...edited, base: null }, { _id: 'a', theirs: 1, mine: 5 }],
+  ])('the document of %s', (_, data, doc) => {
+    expect(documentOf(data, 'a')).toEqual(doc);
   });
 });

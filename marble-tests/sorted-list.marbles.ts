@@ -177,3 +177,175 @@ describe('the engine of live queries', () => {
     expect(reads).toBeLessThan(150);
   });
 });
+
+describe('a sorted list, step by step', () => {
+  type Rank = number | string;
+  type Item = Document<{ readonly rank: Rank }>;
+  const item = (id: string, rank: Rank, rev = '1-a'): Item => ({ _id: id, _rev: rev, rank });
+  const entry = (id: string, rank: Rank | null, rev = '1-a'): LiveEntry => ({
+    id,
+    rev,
+    doc: rank === null ? null : (item(id, rank, rev) as unknown as Document),
+    conflicts: [],
+  });
+  const byText = (a: string, b: string): number => (a < b ? -1 : Number(a > b));
+
+  /** A list by rank. Only the server knows the order of ranks that are texts. */
+  function listOf(
+    ranks: readonly (readonly [id: string, rank: Rank])[],
+    more: Partial<ListRules<Item>> = {},
+  ): { readonly list: SortedList<Item>; readonly cache: DocumentCache; ids(): string } {
+    const cache = new DocumentCache();
+    const list = new SortedList<Item>(
+      {
+        idOf: ({ _id }) => _id,
+        revOf: ({ _rev }) => _rev,
+        versionOf: ({ _rev }) => _rev,
+        itemOf: ({ doc }) => doc as unknown as Item,
+        entryOf: (doc) => entryOf(doc as unknown as Doc),
+        accepts: ({ doc }) => doc !== null,
+        orderOf: () => (a, b) =>
+          typeof a.rank === 'string' || typeof b.rank === 'string'
+            ? a.rank === b.rank
+              ? byText(a._id, b._id)
+              : undefined
+            : a.rank - b.rank || byText(a._id, b._id),
+        placesNew: true,
+        limit: Infinity,
+        skip: 0,
+        ...more,
+      },
+      cache,
+    );
+    list.answer(
+      ranks.map(([id, rank]) => item(id, rank)),
+      new Map(),
+    );
+    return { list, cache, ids: () => list.value.map(({ _id }) => _id).join('') };
+  }
+
+  /** Applies the present states of documents, as a feed tells them. */
+  const apply = (
+    { list, cache }: { readonly list: SortedList<Item>; readonly cache: DocumentCache },
+    ...entries: readonly LiveEntry[]
+  ): ReturnType<SortedList<Item>['apply']> => list.apply(entries.map((one) => cache.update(one)));
+
+  it('moves, inserts and removes, one document or many', () => {
+    const one = listOf([
+      ['a', 1],
+      ['b', 2],
+      ['c', 3],
+      ['d', 4],
+    ]);
+    expect(apply(one, entry('a', 3.5, '2-a')).changed).toBe(true);
+    expect(one.ids()).toBe('bcad');
+    apply(one, entry('d', 0, '2-d'));
+    expect(one.ids()).toBe('dbca');
+    apply(one, entry('b', null, '2-b'), entry('e', 2.5), entry('f', 9));
+    expect(one.ids()).toBe('decaf');
+    const letters = Array.from('ghijklmnopqrstuvwxyz');
+    apply(one, entry('c', null, '2-c'), ...letters.map((id, i) => entry(id, i / 10)));
+    expect(one.ids()).toBe('dghijklmnopqrstuvwxyzeaf');
+    expect(apply(one, entry('d', 0, '2-d')).changed).toBe(false);
+  });
+
+  it('replaces a document that keeps its place, and keeps the others', () => {
+    const one = listOf([
+      ['a', 1],
+      ['b', 2],
+    ]);
+    const [, before] = one.list.value;
+    expect(apply(one, entry('a', 1, '2-a'))).toEqual({ changed: true, reread: false, refetch: [] });
+    expect(one.list.value.map(({ _rev }) => _rev)).toEqual(['2-a', '1-a']);
+    expect(one.list.value[1]).toBe(before);
+  });
+
+  it('keeps the place of a document whose order only the server knows, and reads again', () => {
+    const one = listOf([
+      ['a', 1],
+      ['b', 2],
+      ['c', 3],
+    ]);
+    expect(apply(one, entry('b', 'x', '2-b')).reread).toBe(true);
+    // The list may be out of order now, and documents are found all the same.
+    expect(apply(one, entry('c', null, '2-c')).reread).toBe(false);
+    expect(one.list.answer([item('a', 1), item('b', 'x', '2-b')], new Map()).reread).toBe(false);
+    expect(one.ids()).toBe('ab');
+    expect(apply(one, entry('d', 5)).reread).toBe(true);
+  });
+
+  it('fills a limit, and cuts beyond it', () => {
+    const one = listOf(
+      [
+        ['a', 1],
+        ['b', 2],
+      ],
+      { limit: 3 },
+    );
+    expect(apply(one, entry('c', 3), entry('d', 4)).reread).toBe(false);
+    expect(one.ids()).toBe('abc');
+    const full = one.list.value;
+    expect(apply(one, entry('e', 5)).changed).toBe(false);
+    expect(one.list.value).toBe(full);
+    expect(apply(one, entry('f', 0)).changed).toBe(true);
+    expect(one.ids()).toBe('fab');
+    expect(apply(one, entry('a', null, '2-a')).reread).toBe(true);
+  });
+
+  it('reads again below skipped documents, but not for a document that never was there', () => {
+    const one = listOf([['a', 1]], { skip: 1 });
+    expect(apply(one, entry('b', 5)).reread).toBe(true);
+    const other = listOf([['a', 1]], { skip: 1 });
+    expect(apply(other, entry('z', null, '1-z')).reread).toBe(false);
+    expect(apply(other, entry('y', null, '2-y')).reread).toBe(true);
+    expect(apply(other, entry('a', null, '2-a')).reread).toBe(true);
+  });
+
+  it('keeps its value if an answer is equal, with documents and without', () => {
+    for (const more of [{}, { entryOf: null }] as readonly Partial<ListRules<Item>>[]) {
+      const one = listOf(
+        [
+          ['a', 1],
+          ['b', 2],
+        ],
+        more,
+      );
+      const before = one.list.value;
+      const again = one.list.answer([item('a', 1), item('b', 2)], new Map());
+      expect(again).toEqual({ changed: false, reread: false, refetch: [] });
+      expect(one.list.value).toBe(before);
+      const newer = one.list.answer([item('a', 1), item('b', 2, '2-b')], new Map());
+      expect(one.list.value[0]).toBe(before[0]);
+      // Other queries may hold the document: it changes for all of them when it was fetched.
+      const isHeld = more.entryOf === undefined;
+      expect(newer.refetch).toEqual(isHeld ? ['b'] : []);
+      expect(one.list.value[1]?._rev).toBe(isHeld ? '1-a' : '2-b');
+    }
+  });
+
+  it('asks for documents that it heard of during a read, or reads again below a limit', () => {
+    const heard = new Map([
+      ['b', entry('b', 2)],
+      ['c', entry('c', null, '2-c')],
+    ]);
+    const one = listOf([]);
+    expect(one.list.answer([item('a', 1)], heard)).toMatchObject({ reread: false, refetch: ['b'] });
+    const limited = listOf([], { limit: 5 });
+    expect(limited.list.answer([item('a', 1)], heard)).toMatchObject({ reread: true, refetch: [] });
+    const old = listOf([['a', 1]]);
+    old.cache.update(entry('a', 1, '3-a'));
+    expect(old.list.answer([item('a', 1, '2-a')], new Map()).refetch).toEqual([]);
+  });
+
+  it('removes a document that left during a read, and reads again if another moves up', () => {
+    const gone = new Map([['a', entry('a', null, '2-a')]]);
+    const answer = [item('a', 1), item('b', 2)];
+    const one = listOf([]);
+    expect(one.list.answer(answer, gone).reread).toBe(false);
+    expect(one.ids()).toBe('b');
+    const limited = listOf([], { limit: 2 });
+    expect(limited.list.answer(answer, gone).reread).toBe(true);
+    const skipping = listOf([], { skip: 1 });
+    expect(skipping.list.answer(answer, gone).reread).toBe(true);
+  });
+});

@@ -190,6 +190,33 @@ export const equivalent = [
   ...same('src/errors/secret-forms.ts', 'a place without a secret has no kind', [
     ['const nothingAt = (at: number): Found => [at, false];', 'true'],
   ]),
+  ...same('src/live/sorted-list.ts', 'the first answer sets it', [
+    ['#waiting = false;', 'true'],
+    ['#complete = true;', 'false'],
+    ['#disordered = false;', 'true'],
+    ['this.#compare = rules.orderOf([]);', '["Stryker was here"]'],
+  ]),
+  ...same('src/live/sorted-list.ts', 'a shortcut: the longer way has the same result', [
+    ['const ids = heard.size > 0 ? new Set<string>() : null;'],
+    ['a === b || (idOf(a) === idOf(b)', 'false'],
+    ['if (entryOf !== null && before?.doc === null) return -1;'],
+    ['if (!this.#disordered) {', 'false'],
+    ['if (!this.#disordered) {', '{}'],
+    ['if (index !== undefined) {', 'false'],
+    ['if (index !== undefined) {', '{}'],
+    ['const [from, to] = [removed[0], inserted[0]];', '[]'],
+    ['if (from !== undefined && to !== undefined', 'false'],
+    ['if (from !== undefined && to !== undefined', '{}'],
+    ['if (removed.length + inserted.length <= FEW_EDITS) {'],
+    ['else items.splice(index, 0, inserted[i--]?.item ?? (item as Item));'],
+    ['const cut = edited.length > limit ? edited.slice(limit) : [];'],
+    ['const items = cut.length > 0 ? edited.slice(0, limit) : edited;'],
+    ['const same = cut.length > 0 &&'],
+  ]),
+  ...same('src/live/sorted-list.ts', 'the place of the moved item is written afterwards', [
+    ['for (let i = from; i < target; i++)', 'i <= target'],
+    ['for (let i = from; i > target; i--)', 'i >= target'],
+  ]),
 ];
 
 function same(file, reason, mutants) {
