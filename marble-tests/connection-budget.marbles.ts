@@ -1,10 +1,21 @@
-import { describe, expect, it } from '@jest/globals';
+import { afterEach, describe, expect, it } from '@jest/globals';
 import { NEVER, Observable, concat, of, throwError, timer } from 'rxjs';
 import type { Subscription } from 'rxjs';
 import { TestScheduler } from 'rxjs/testing';
 import { fetchTransport } from '../src/http/fetch-transport.ts';
-import { LockDenied, connectionBudget, memoryLocks } from '../src/http/connection-budget.ts';
-import type { ConnectionShare, RequestLock } from '../src/http/connection-budget.ts';
+import {
+  LockDenied,
+  connectionBudget,
+  isBrowser,
+  memoryLocks,
+  platformBudget,
+  platformLocks,
+} from '../src/http/connection-budget.ts';
+import type {
+  ConnectionBudget,
+  ConnectionShare,
+  RequestLock,
+} from '../src/http/connection-budget.ts';
 
 const URL_A = 'http://a.example/path';
 const URL_B = 'http://b.example';
@@ -164,5 +175,157 @@ describe('the budget of connections', () => {
       scheduler.expectObservable(share().takeTurn(of('y'))).toBe('(y|)');
       scheduler.expectObservable(share().takeTurn(NEVER), '---!').toBe('----');
     });
+  });
+});
+
+describe('the locks of a platform', () => {
+  interface Asked {
+    readonly name: string;
+    readonly options: Readonly<Record<string, unknown>> & { readonly signal?: AbortSignal };
+  }
+  type Hold = (lock: object | null) => Promise<void> | undefined;
+  const original = Object.getOwnPropertyDescriptor(globalThis, 'navigator');
+  afterEach(() => {
+    if (original === undefined) Reflect.deleteProperty(globalThis, 'navigator');
+    else Object.defineProperty(globalThis, 'navigator', original);
+  });
+  const provide = (navigator: object | undefined): void => {
+    Object.defineProperty(globalThis, 'navigator', { value: navigator, configurable: true });
+  };
+  const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
+
+  /** Locks that grant a request as the test says, until its holder returns. */
+  function granting(grant: (hold: Hold) => Promise<unknown>): { readonly asked: Asked[] } {
+    const asked: Asked[] = [];
+    provide({
+      locks: {
+        request: (name: string, options: Asked['options'], hold: Hold) => {
+          asked.push({ name, options });
+          return grant(hold);
+        },
+      },
+    });
+    return { asked };
+  }
+  const seen = (mode: 'wait' | 'steal' | 'try'): { events: unknown[]; stop: () => void } => {
+    const events: unknown[] = [];
+    const held = (platformLocks() as RequestLock)('a', mode).subscribe({
+      next: (value) => events.push(value),
+      error: (error) => events.push(error),
+      complete: () => events.push('complete'),
+    });
+    return { events, stop: () => held.unsubscribe() };
+  };
+
+  it('are missing in old versions of Node, and at insecure origins', () => {
+    provide({});
+    expect(platformLocks()).toBeNull();
+    provide(undefined);
+    expect(platformLocks()).toBeNull();
+  });
+
+  it('are held until unsubscribed', async () => {
+    let released = false;
+    const { asked } = granting(async (hold) => {
+      await hold({});
+      released = true;
+    });
+    const { events, stop } = seen('wait');
+    await turn();
+    expect([events, released]).toEqual([[true], false]);
+    expect(asked[0]?.options).toEqual({ signal: expect.any(AbortSignal) });
+    expect(asked[0]?.options.signal?.aborted).toBe(false);
+    stop();
+    await turn();
+    expect([events, released, asked[0]?.options.signal?.aborted]).toEqual([[true], true, true]);
+  });
+
+  it('are stolen, or taken if they are free', async () => {
+    const { asked } = granting(async (hold) => hold(null));
+    const { events } = seen('try');
+    seen('steal');
+    await turn();
+    expect(events).toEqual([false, 'complete']);
+    expect(asked.map(({ options }) => options)).toEqual([{ ifAvailable: true }, { steal: true }]);
+  });
+
+  it('complete when another page steals them, and error if the platform refuses', async () => {
+    granting(() => Promise.reject(new DOMException('stolen', 'AbortError')));
+    const stolen = seen('wait');
+    await turn();
+    expect(stolen.events).toEqual(['complete']);
+    for (const reason of [new DOMException('no', 'SecurityError'), 'no', null, {}]) {
+      granting(() => Promise.reject(reason));
+      const denied = seen('wait');
+      await turn();
+      expect(denied.events).toEqual([expect.any(LockDenied)]);
+    }
+  });
+});
+
+describe('the budget of a platform', () => {
+  const original = Object.getOwnPropertyDescriptor(globalThis, 'PerformanceObserver');
+  afterEach(() => {
+    if (original !== undefined) Object.defineProperty(globalThis, 'PerformanceObserver', original);
+  });
+
+  /** The program keeps a budget of each size, with the observer of its first use. */
+  let size = 20;
+
+  it('does not apply to a server that the browser reaches over HTTP/2 or HTTP/3', () => {
+    const observed: unknown[] = [];
+    let tell: (entries: readonly object[]) => void = () => {};
+    class Observer {
+      constructor(callback: (list: { getEntries(): readonly object[] }) => void) {
+        tell = (entries) => callback({ getEntries: () => entries });
+      }
+      observe(options: object): void {
+        observed.push(options);
+      }
+    }
+    Object.defineProperty(globalThis, 'PerformanceObserver', {
+      value: Observer,
+      configurable: true,
+    });
+    const scheduler = new TestScheduler(() => {});
+    size += 1;
+    const budget = platformBudget(size) as ConnectionBudget;
+    expect(platformBudget(size)).toBe(budget);
+    expect(platformBudget(Infinity)).toBeNull();
+    expect(observed).toEqual([{ type: 'resource', buffered: true }]);
+    tell([
+      { name: 'https://two.example/a', nextHopProtocol: 'h2' },
+      { name: 'https://three.example/a', nextHopProtocol: 'h3' },
+      { name: 'https://one.example/a', nextHopProtocol: 'http/1.1' },
+      { name: 'https://hidden.example/a', nextHopProtocol: 'h2' },
+      { name: 'https://hidden.example/b', nextHopProtocol: '' },
+      { name: 'https://odd.example/b', nextHopProtocol: 'xh2' },
+    ]);
+    const freeOf = (origin: string): number => {
+      const shares = Array.from({ length: size }, () =>
+        budget.share(`https://${origin}.example`, scheduler),
+      );
+      const reserved = shares.filter((one) => reserve(one)[0] === true).length;
+      for (const one of shares) one.release();
+      return reserved;
+    };
+    const [all, limited] = [size, size - 1];
+    expect(['two', 'three', 'one', 'hidden', 'odd', 'unknown'].map(freeOf)).toEqual([
+      all,
+      all,
+      limited,
+      all,
+      limited,
+      limited,
+    ]);
+  });
+
+  it('is that of a browser if there is a document, or a worker', () => {
+    expect(isBrowser()).toBe(false);
+    for (const name of ['document', 'importScripts']) {
+      Object.defineProperty(globalThis, name, { value: {}, configurable: true });
+      expect(isBrowser()).toBe(true);
+      Reflect.deleteProperty(globalThis, name);
+    }
   });
 });

@@ -1,8 +1,21 @@
 import { describe, expect, it } from '@jest/globals';
-import { catchError, map, merge, mergeMap, of, timer } from 'rxjs';
+import {
+  VirtualTimeScheduler,
+  catchError,
+  map,
+  merge,
+  mergeMap,
+  of,
+  throwError,
+  timer,
+} from 'rxjs';
 import type { Observable, SchedulerLike } from 'rxjs';
 import { Couch } from 'corduroy';
 import type { Auth, HTTPError, TransportRequest, TransportResponse } from 'corduroy';
+import type { Authorization } from '../src/http/auth.ts';
+import { createIdentity } from '../src/http/cookie-session.ts';
+import type { CookieSession } from '../src/http/cookie-session.ts';
+import type { Channel } from '../src/http/identity.ts';
 import { bytes, marbleTransport, response } from './helpers/marble-transport.ts';
 import { marbles } from './helpers/run.ts';
 
@@ -290,5 +303,103 @@ describe('a cookie session', () => {
         `${renewal} ${cookie}`,
       ]);
     })();
+  });
+});
+
+describe('the authorization of a cookie session', () => {
+  /** A session whose logins are answered in turn; records what it hides from errors. */
+  function session(...answers: readonly Observable<TransportResponse>[]) {
+    const hidden: string[] = [];
+    const scheduler = new VirtualTimeScheduler();
+    const given: Authorization[] = [];
+    let logins = 0;
+    const channel = {
+      scheduler,
+      hide: (secrets: readonly string[]) => hidden.push(...secrets),
+      send: (_spec: unknown, authorization: Authorization) => {
+        given.push(authorization);
+        return (answers[logins++] as Observable<TransportResponse>).pipe(
+          map((answer) => {
+            authorization.onCookie?.(answer.headers['set-cookie'] ?? '');
+            return { ...answer, request: {}, redact: (text: string) => text, maxBodySize: 1e6 };
+          }),
+        );
+      },
+    } as unknown as Channel;
+    const one = createIdentity({ session: ['ada', 'secret'] }, channel) as CookieSession;
+    const authorize = (): Authorization | null => {
+      let last: Authorization | null = null;
+      one.authorize().subscribe((value) => (last = value));
+      return last;
+    };
+    return { one, authorize, hidden, given, scheduler };
+  }
+
+  it('is the cookie, with the name and password for replications', () => {
+    const { one, authorize, hidden, given } = session(of(loggedIn('A')));
+    expect(one.cookie).toBeNull();
+    expect(one.isKeptByBrowser).toBe(false);
+    const cookie = authorize();
+    expect(cookie).toMatchObject({
+      headers: { cookie: 'AuthSession=A' },
+      basic: { username: 'ada', password: 'secret' },
+      secrets: expect.arrayContaining(['secret', 'A']),
+    });
+    expect(cookie).toBe(one.cookie);
+    expect(one.isKeptByBrowser).toBe(false);
+    expect(hidden).toEqual(expect.arrayContaining(['secret', 'A']));
+    expect(given[0]).toMatchObject({ headers: {}, cookies: true });
+  });
+
+  it('is that of the browser if it hides the cookie, and is restored when it is lost', () => {
+    const hiding = response(body('{"ok":true}'), 200, {});
+    const { one, authorize, given } = session(of(hiding), of(hiding));
+    const kept = authorize();
+    expect(kept).toMatchObject({ headers: {}, cookies: true, basic: { username: 'ada' } });
+    expect(kept?.secrets).toContain('secret');
+    expect(one.isKeptByBrowser).toBe(true);
+    const ends: string[] = [];
+    one.restore().subscribe({ complete: () => ends.push('restored') });
+    expect([ends, given.length]).toEqual([['restored'], 2]);
+    expect(one.isKeptByBrowser).toBe(true);
+  });
+
+  it('is not restored if Corduroy has the cookie, and a failure to restore is no error', () => {
+    const { one, authorize, given } = session(of(loggedIn('A')));
+    authorize();
+    const ends: string[] = [];
+    one.restore().subscribe({ complete: () => ends.push('nothing to do') });
+    expect([ends, given.length, one.cookie?.headers['cookie']]).toEqual([
+      ['nothing to do'],
+      1,
+      'AuthSession=A',
+    ]);
+    const lost = session(
+      of(response(body('{}'), 200, {})),
+      throwError(() => new Error('offline')),
+    );
+    lost.authorize();
+    lost.one.restore().subscribe({ complete: () => ends.push('failed') });
+    expect(ends.at(-1)).toBe('failed');
+    expect(lost.one.cookie).toBeNull();
+  });
+
+  it('follows the renewals of its own cookie alone', () => {
+    const { one, authorize } = session(of(loggedIn('A')));
+    const first = authorize();
+    first?.onCookie?.('AuthSession=; Max-Age=0');
+    first?.onCookie?.('other=1');
+    expect(one.cookie).toBe(first);
+    first?.onCookie?.('AuthSession=B; Max-Age=600');
+    expect(one.cookie?.headers).toEqual({ cookie: 'AuthSession=B' });
+    first?.onCookie?.('AuthSession=C; Max-Age=600');
+    expect(one.cookie?.headers).toEqual({ cookie: 'AuthSession=B' });
+  });
+
+  it('is none for credentials of another kind than an object', () => {
+    const channel = { hide: () => {} } as unknown as Channel;
+    expect(() => createIdentity('ada:secret' as never, channel)).toThrow(
+      'auth must be credentials, a Promise, a function or an Observable (received string)',
+    );
   });
 });
