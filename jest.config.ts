@@ -11,6 +11,7 @@ const shared: Config = {
     '^corduroy/cross-tab$': '<rootDir>/src/changes/cross-tab.ts',
     '^corduroy/exact-integers$': '<rootDir>/src/exact-integers.ts',
     '^corduroy/opentelemetry$': '<rootDir>/src/opentelemetry/index.ts',
+    '^corduroy/relay$': '<rootDir>/src/relay/index.ts',
     '^corduroy/testing$': '<rootDir>/src/testing/index.ts',
     '^corduroy/undici$': '<rootDir>/src/undici.ts',
   },

@@ -22,6 +22,7 @@ const entries = {
   testing: 'testing/index.ts',
   angular: 'angular/index.ts',
   opentelemetry: 'opentelemetry/index.ts',
+  relay: 'relay/index.ts',
   undici: 'undici.ts',
 };
 

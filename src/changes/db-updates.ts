@@ -128,6 +128,7 @@ function dbUpdatesSource(connection: Connection): FeedSource<DbUpdate> {
   return {
     ...DB_UPDATES,
     connection,
+    codec: connection.codec,
     decode: decodeDbUpdate,
     request: (added) => changesRequest({}, added, 'dbUpdates$', connection.codec),
     identity: () => of(null),

@@ -120,7 +120,7 @@ function readStream<Item extends Sequenced>(
       const text = isEventSource ? dataOf(line) : line;
       if (text === '') continue;
       size += text.length;
-      const row = asObject(source.connection.codec.parse(text));
+      const row = asObject(source.codec.parse(text));
       const failure = failureText(row, redact);
       if (failure !== null) throw feedError(`broke off: ${failure}`);
       if ('last_seq' in row)
@@ -161,7 +161,7 @@ function dataOf(line: string): string {
 
 /** Reads the rows of a poll as they arrive, because a response may be longer than memory allows. */
 function readPoll<Item extends Sequenced>(
-  { connection, decode }: FeedSource<Item>,
+  { codec, decode }: FeedSource<Item>,
   exchange: Exchange,
   id: number,
   subscriber: Subscriber<ConnectionEvent>,
@@ -181,7 +181,7 @@ function readPoll<Item extends Sequenced>(
   };
   const blocks$ = exchange.body.pipe(lines('keep', lineLimit(exchange)));
   const decoded$ = rows(
-    connection,
+    { codec },
     exchange,
     layout,
     (fields) => (rest = fields),

@@ -14,6 +14,7 @@ import type { DatabaseScope } from '../http/scope.ts';
 import { endpoint } from '../http/url.ts';
 import type { Endpoint } from '../http/url.ts';
 import type { Change, Sequence } from '../model/change.ts';
+import type { JsonCodec } from '../model/json.ts';
 import { describeValue } from '../model/invalid-argument.ts';
 import { clock, isRealTime } from '../operators/time.ts';
 import { toObservable } from '../operators/to-observable.ts';
@@ -26,6 +27,8 @@ export interface Sequenced {
 /** The history that a feed follows: a database's changes, or the server's database updates. */
 export interface FeedSource<Item extends Sequenced> extends Endpoint {
   readonly connection: Connection;
+  /** Parses each row. */
+  readonly codec: JsonCodec;
   /** Decodes one row of the feed. If it throws, the connection ends with a `ProtocolError`. */
   readonly decode: (row: unknown) => Item;
   /** Builds the request; `added` holds the feed's kind, `since` and the like. */
@@ -123,6 +126,7 @@ export function databaseSource<T extends object>(
   const filtered = [docIds, selector, view, filter].some((option) => option !== undefined);
   return {
     connection: db.connection,
+    codec: db.connection.codec,
     ...endpoint(db, CHANGES),
     decode: decodeChange<T>,
     request: (added) => changesRequest(parameters, added, 'changes$', db.connection.codec),

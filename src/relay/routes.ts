@@ -1,0 +1,229 @@
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { readChangesQuery } from './changes-query.ts';
+import type { Hub } from './hub.ts';
+import { credentialsOf } from './origin.ts';
+import type { Credentials } from './origin.ts';
+import { ResponseSink, refusal, sendAnswer } from './sink.ts';
+import { prometheusText } from './stats.ts';
+
+/** The longest body of a request for changes, in bytes, and how long it may take, in milliseconds. */
+const BODY = { size: 8_388_608, time: 30_000 };
+
+/** Answers one request. Rejects if CouchDB cannot be reached. */
+export async function respond(
+  hub: Hub,
+  request: IncomingMessage,
+  response: ServerResponse,
+): Promise<void> {
+  const [path = '', search = ''] = (request.url ?? '/').split(/\?(.*)/s);
+  if (path === '/_relay' || path.startsWith('/_relay/'))
+    return respondForItself(hub, path, request, response);
+  const names = path.split('/').slice(1).map(decoded);
+  const [database = '', resource] = names;
+  const isChanges = names.length === 2 && resource === '_changes';
+  const isShared = isChanges && !database.startsWith('_') && hub.settings.serves(database);
+  if (isShared) return respondWithChanges(hub, database, search, request, response);
+  const isSystem = isChanges && database.startsWith('_') && hub.settings.serves(database);
+  if (hub.settings.forward || isSystem) return forward(hub, request, response, null);
+  const reason = isChanges
+    ? `This relay does not serve the database '${database}'.`
+    : 'This relay answers /{db}/_changes only. Send other requests to CouchDB.';
+  return sendAnswer(response, refusal(404, 'not_found', reason));
+}
+
+async function respondWithChanges(
+  hub: Hub,
+  database: string,
+  search: string,
+  request: IncomingMessage,
+  response: ServerResponse,
+): Promise<void> {
+  const { settings, access } = hub;
+  const { method = 'GET' } = request;
+  if (method === 'HEAD' || method === 'OPTIONS') return forward(hub, request, response, null);
+  if (method !== 'GET' && method !== 'POST')
+    return sendAnswer(
+      response,
+      refusal(405, 'method_not_allowed', 'Only GET,POST,HEAD allowed', { allow: 'GET,POST,HEAD' }),
+    );
+  const busy = hub.isClosed
+    ? 'This relay is about to end.'
+    : hub.size >= settings.maxClients
+      ? 'This relay has as many listeners as it may have.'
+      : null;
+  if (busy !== null) {
+    const later = { 'retry-after': '2', connection: 'close' };
+    return sendAnswer(response, refusal(503, 'service_unavailable', busy, later));
+  }
+  const body = method === 'POST' ? await readBody(request) : null;
+  if (response.destroyed) return undefined;
+  if (typeof body === 'number') {
+    const [error, reason] =
+      body === 413
+        ? ['too_large', 'the request entity is too large']
+        : ['timeout', 'The body did not arrive in time.'];
+    return sendAnswer(response, refusal(body, error, reason, { connection: 'close' }));
+  }
+  const isJson =
+    method === 'GET' || /^application\/json\b/i.test(request.headers['content-type'] ?? '');
+  const lastEventId = request.headers['last-event-id'];
+  const query = isJson
+    ? readChangesQuery(new URLSearchParams(search), textOf(lastEventId), body)
+    : null;
+  const credentials = credentialsOf(request.headers, settings.credentialHeaders);
+  const path = `/${encodeURIComponent(database)}/_changes`;
+  if (query === null) return forwardFeed(hub, credentials, path, search, request, response, body);
+  const answer = await access.ask(credentials, path, query.own, query.body);
+  if (answer.status !== 200) return sendAnswer(response, answer);
+  const version = await hub.channels.version(database, query);
+  if (version === null) return forwardFeed(hub, credentials, path, search, request, response, body);
+  if (response.destroyed) return undefined;
+  const maxAge = credentials.isAnonymous ? settings.maxAge : 0;
+  const sink = new ResponseSink(response, query.feed, corsHeaders(answer.headers), maxAge);
+  const listener = hub.listener({ query, database, path, credentials }, sink);
+  listener.grant = access.grant(credentials, path, answer, listener);
+  response.on('drain', () => listener.pump());
+  response.once('close', () => listener.end('left'));
+  return hub.listen(listener, version);
+}
+
+/** Passes a request for changes on, and ends its response when the right to read them ends. */
+async function forwardFeed(
+  hub: Hub,
+  credentials: Credentials,
+  path: string,
+  search: string,
+  request: IncomingMessage,
+  response: ServerResponse,
+  body: string | null,
+): Promise<void> {
+  const kind = new URLSearchParams(search).get('feed') ?? 'normal';
+  if (kind === 'normal') return forward(hub, request, response, body);
+  if (hub.direct >= hub.settings.maxDirect) {
+    const reason = 'This relay has as many feeds that cannot be shared as it may have.';
+    return sendAnswer(
+      response,
+      refusal(503, 'service_unavailable', reason, { 'retry-after': '2' }),
+    );
+  }
+  const answer = await hub.access.ask(credentials, path, new URLSearchParams(), null);
+  const holder = { revoke: () => response.destroy() };
+  const grant = answer.status === 200 ? hub.access.grant(credentials, path, answer, holder) : null;
+  hub.direct += 1;
+  try {
+    await forward(hub, request, response, body);
+  } finally {
+    hub.direct -= 1;
+    grant?.holders.delete(holder);
+  }
+}
+
+async function forward(
+  hub: Hub,
+  request: IncomingMessage,
+  response: ServerResponse,
+  body: string | null,
+): Promise<void> {
+  const { credentialHeaders } = hub.settings;
+  // CouchDB may believe these headers without a token, if only its own proxies can reach it.
+  const isAllowed = (name: string): boolean =>
+    !name.startsWith('x-auth-couchdb') || credentialHeaders.includes(name);
+  try {
+    await hub.origin.forward(request, response, isAllowed, body);
+  } catch (error) {
+    if (response.headersSent || response.destroyed) response.destroy();
+    else throw error;
+  }
+}
+
+/** Answers `/_relay` and below. */
+async function respondForItself(
+  hub: Hub,
+  path: string,
+  request: IncomingMessage,
+  response: ServerResponse,
+): Promise<void> {
+  const text = (status: number, type: string, content: string): void =>
+    sendAnswer(response, {
+      status,
+      headers: { 'content-type': type, 'cache-control': 'no-store' },
+      text: content,
+    });
+  if (path === '/_relay/up') {
+    const status = hub.isClosed ? 'closing' : 'ok';
+    return text(hub.isClosed ? 503 : 200, 'application/json', `{"status":"${status}"}\n`);
+  }
+  const isMetrics = path === '/_relay/metrics';
+  if (path !== '/_relay' && !isMetrics)
+    return sendAnswer(response, refusal(404, 'not_found', 'There is nothing here.'));
+  if (!hub.settings.publicStats) {
+    const { headers } = credentialsOf(request.headers, hub.settings.credentialHeaders);
+    const session = await hub.origin.text({ path: '/_session', headers });
+    if (session.status === 200 && !isAdmin(session.text))
+      return sendAnswer(
+        response,
+        refusal(401, 'unauthorized', 'You are not a server admin.', {
+          'www-authenticate': 'Basic realm="administrator"',
+        }),
+      );
+    if (session.status !== 200)
+      return sendAnswer(response, { ...session, headers: { 'content-type': 'application/json' } });
+  }
+  const { stats } = hub;
+  return isMetrics
+    ? text(200, 'text/plain; version=0.0.4; charset=utf-8', prometheusText(stats))
+    : text(200, 'application/json', `${JSON.stringify(stats)}\n`);
+}
+
+function isAdmin(session: string): boolean {
+  const { userCtx } = JSON.parse(session) as { userCtx?: { roles?: unknown } };
+  return Array.isArray(userCtx?.roles) && userCtx.roles.includes('_admin');
+}
+
+/** Returns the headers by which CouchDB allows pages of other origins to read the response. */
+function corsHeaders(
+  headers: Readonly<Record<string, string | string[]>>,
+): Record<string, string | string[]> {
+  return Object.fromEntries(
+    Object.entries(headers).filter(
+      ([name]) => name.startsWith('access-control-') || name === 'vary',
+    ),
+  );
+}
+
+/** Reads a body as text. Resolves with 413 or 408 for one that is too long or too slow. */
+function readBody(request: IncomingMessage): Promise<string | 408 | 413> {
+  // Express and others may have read it before.
+  const { body } = request as { body?: unknown };
+  if (body !== undefined && request.readableEnded)
+    return Promise.resolve(typeof body === 'string' ? body : JSON.stringify(body));
+  return new Promise((resolve) => {
+    const parts: Buffer[] = [];
+    let size = 0;
+    const settle = (result: string | 408 | 413): void => {
+      clearTimeout(timer);
+      if (typeof result === 'number') request.pause();
+      resolve(result);
+    };
+    const timer = setTimeout(() => settle(408), BODY.time);
+    request.on('data', (part: Buffer) => {
+      size += part.length;
+      if (size > BODY.size) settle(413);
+      else parts.push(part);
+    });
+    request.once('end', () => settle(Buffer.concat(parts).toString()));
+    request.once('close', () => settle(408));
+  });
+}
+
+function textOf(header: string | string[] | undefined): string | undefined {
+  return Array.isArray(header) ? header[0] : header;
+}
+
+function decoded(name: string): string {
+  try {
+    return decodeURIComponent(name);
+  } catch {
+    return name;
+  }
+}

@@ -1,0 +1,194 @@
+import { createHash } from 'node:crypto';
+import type { ServerResponse } from 'node:http';
+import type { Sequence } from '../model/change.ts';
+import type { ListenerFeed } from './changes-query.ts';
+import type { Answer } from './access.ts';
+import { SEPARATOR } from './slices.ts';
+
+/** Where the rows of one listener go. */
+export interface Sink {
+  /** Whether the client does not take more at present. */
+  readonly isBlocked: boolean;
+  /** Whether the client has the head of the response, so that no error can be sent any more. */
+  readonly isOpen: boolean;
+  /** Sends the head of the response. */
+  open(): void;
+  write(data: Buffer, rows: number): void;
+  /** Sends a sign of life. */
+  beat(): void;
+  /** Ends the feed after `seq`, with `pending` rows behind it. */
+  finish(seq: Sequence, pending: number): void;
+  /** Ends the response after the last row that was sent, because something went wrong. */
+  cut(): void;
+  /** Answers with an error instead of a feed. */
+  refuse(answer: Refusal): void;
+  /** Resolves when the client takes more, or has left. */
+  drained(): Promise<void>;
+}
+
+/** An answer that is no feed. */
+export type Refusal = Omit<Answer, 'askedAt'>;
+
+/** The head of an error that the relay makes itself. */
+export function refusal(
+  status: number,
+  error: string,
+  reason: string,
+  headers: Readonly<Record<string, string>> = {},
+): Refusal {
+  return {
+    status,
+    headers: { 'content-type': 'application/json', 'cache-control': 'no-store', ...headers },
+    text: `${JSON.stringify({ error, reason })}\n`,
+  };
+}
+
+/** Sends an answer that is complete. */
+export function sendAnswer(response: ServerResponse, { status, headers, text }: Refusal): void {
+  const { 'content-length': _, ...others } = headers;
+  response.writeHead(status, { ...others, 'content-length': Buffer.byteLength(text) });
+  response.end(response.req.method === 'HEAD' ? undefined : text);
+}
+
+const LINE_END = Buffer.from('\n');
+const EVENT_BEAT = Buffer.from('event: heartbeat\ndata: \n\n');
+/** How long a response may take to reach a client after its end, in milliseconds. */
+const LAST_DELIVERY = 10_000;
+
+/** Writes a feed to a response of its own, in the form of CouchDB. */
+export class ResponseSink implements Sink {
+  readonly #response: ServerResponse;
+  readonly #feed: ListenerFeed;
+  readonly #headers: Readonly<Record<string, string | string[]>>;
+  /** How long caches may keep a poll with rows, in seconds; 0 for data that is not for everybody. */
+  readonly #maxAge: number;
+  #rows = 0;
+  #polled: Buffer[] = [];
+  isOpen = false;
+
+  constructor(
+    response: ServerResponse,
+    feed: ListenerFeed,
+    headers: Readonly<Record<string, string | string[]>>,
+    maxAge: number,
+  ) {
+    this.#response = response;
+    this.#feed = feed;
+    this.#headers = headers;
+    this.#maxAge = maxAge;
+  }
+
+  get isBlocked(): boolean {
+    return this.#response.writableNeedDrain;
+  }
+
+  open(): void {
+    // The head of a poll tells caches how long to keep it, which is known at its end.
+    if (this.#feed === 'longpoll') return;
+    this.#sendHead({});
+    this.#response.flushHeaders();
+  }
+
+  write(data: Buffer, rows: number): void {
+    if (this.#feed !== 'longpoll') {
+      this.#response.write(data);
+    } else if (this.#rows === 0) {
+      this.#polled.push(data.subarray(SEPARATOR.length));
+    } else if (this.isOpen) this.#response.write(data);
+    else this.#polled.push(data);
+    this.#rows += rows;
+    if (this.#feed === 'longpoll' && (this.isOpen || this.#polled.length > 4)) this.#flushPoll();
+  }
+
+  beat(): void {
+    if (this.#feed === 'longpoll') this.#flushPoll();
+    else if (!this.isOpen) this.#sendHead({});
+    this.#response.write(this.#feed === 'eventsource' ? EVENT_BEAT : LINE_END);
+  }
+
+  finish(seq: Sequence, pending: number): void {
+    const end = `"last_seq":${JSON.stringify(seq)},"pending":${pending}}\n\n`;
+    if (this.#feed === 'longpoll') this.#finishPoll(seq, `\n],\n${end}`);
+    else this.#end(this.#feed === 'eventsource' ? '\n' : `{${end}`);
+  }
+
+  cut(): void {
+    if (this.isOpen) this.#end('');
+    else this.refuse(refusal(503, 'service_unavailable', 'The feed was interrupted: ask again'));
+  }
+
+  async drained(): Promise<void> {
+    const response = this.#response;
+    if (!response.writableNeedDrain || response.destroyed) return;
+    await new Promise<void>((resolve) => {
+      const settle = (): void => {
+        response.off('drain', settle);
+        response.off('close', settle);
+        resolve();
+      };
+      response.on('drain', settle);
+      response.on('close', settle);
+    });
+  }
+
+  refuse(answer: Refusal): void {
+    if (this.isOpen) return this.cut();
+    this.isOpen = true;
+    const cors = Object.entries(this.#headers).filter(([name]) =>
+      name.startsWith('access-control-'),
+    );
+    sendAnswer(this.#response, {
+      ...answer,
+      headers: { ...Object.fromEntries(cors), ...answer.headers },
+    });
+  }
+
+  #sendHead(added: Readonly<Record<string, string>>): void {
+    this.isOpen = true;
+    const isEvents = this.#feed === 'eventsource';
+    this.#response.writeHead(200, {
+      ...this.#headers,
+      'content-type': isEvents ? 'text/event-stream' : 'application/json',
+      'cache-control': isEvents ? 'no-cache' : 'must-revalidate',
+      // nginx would hold back the rows.
+      'x-accel-buffering': 'no',
+      ...added,
+    });
+  }
+
+  #flushPoll(): void {
+    if (!this.isOpen) {
+      this.#sendHead({});
+      this.#response.write('{"results":[\n');
+    }
+    for (const part of this.#polled.splice(0)) this.#response.write(part);
+  }
+
+  #finishPoll(seq: Sequence, end: string): void {
+    if (!this.isOpen) {
+      const tag = `"${createHash('sha256').update(seq).digest('base64url').slice(0, 22)}"`;
+      const isPublic = this.#maxAge > 0 && this.#rows > 0;
+      const caching = isPublic ? `public, max-age=${this.#maxAge}` : 'no-store';
+      if (isPublic && this.#response.req.headers['if-none-match'] === tag) {
+        this.isOpen = true;
+        this.#response.writeHead(304, { ...this.#headers, 'cache-control': caching, etag: tag });
+        return this.#end('');
+      }
+      this.#sendHead({ 'cache-control': caching, ...(isPublic && { etag: tag }) });
+      this.#response.write('{"results":[\n');
+    }
+    this.#flushPoll();
+    this.#end(end);
+  }
+
+  #end(text: string): void {
+    const response = this.#response;
+    response.end(text);
+    if (response.writableFinished) return;
+    const { socket } = response;
+    const timer = setTimeout(() => socket?.destroy(), LAST_DELIVERY);
+    timer.unref();
+    response.once('close', () => clearTimeout(timer));
+    response.once('finish', () => clearTimeout(timer));
+  }
+}
