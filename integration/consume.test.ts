@@ -251,6 +251,8 @@ describe('consume', () => {
     let peak = 0;
     // One change of the first run never ends, so that its checkpoint must stay before it.
     const stuck = new Subject<void>();
+    // A store on the server could still have its last write in flight when the second run reads it.
+    const checkpoint = memoryCheckpoint();
     const first = start(
       db,
       ({ id }) => {
@@ -271,7 +273,7 @@ describe('consume', () => {
           };
         });
       },
-      { batchSize: 20, concurrency: 8 },
+      { batchSize: 20, concurrency: 8, checkpoint },
     );
     const reached = firstValueFrom(stuck);
     const subscription = first.subscribe();
@@ -282,7 +284,8 @@ describe('consume', () => {
     expect(peak).toBeLessThanOrEqual(8);
     const again: string[] = [];
     // How many changes come again depends on which of them had ended.
-    const resumed = start(db, ({ id }) => void again.push(id), { concurrency: 8, batchSize: 20 });
+    const options = { concurrency: 8, batchSize: 20, checkpoint };
+    const resumed = start(db, ({ id }) => void again.push(id), options);
     const isComplete = (): boolean => new Set([...done, ...again]).size === 100;
     await firstValueFrom(resumed.pipe(filter(isComplete), timeout(20_000)));
     const unfinished = started[44] ?? '';
