@@ -1,0 +1,218 @@
+import { describe, expect, it } from '@jest/globals';
+import { readChangesQuery } from '../src/relay/changes-query.ts';
+import { acceptAll, byIds, bySelector, isSameForAll } from '../src/relay/row-filter.ts';
+import { Slices } from '../src/relay/slices.ts';
+import { ChangesWindow } from '../src/relay/window.ts';
+import type { WindowRow } from '../src/relay/window.ts';
+
+const rowOf = (n: number, doc?: object): WindowRow => {
+  const change = { seq: `${n}-x`, id: `id${n}`, changes: [{ rev: '1-a' }], ...(doc && { doc }) };
+  return { change: change as WindowRow['change'], text: JSON.stringify(change) };
+};
+
+/** Returns random numbers that are the same in each run. */
+function randomFrom(seed: number): (below: number) => number {
+  let state = seed;
+  return (below) => {
+    state = (state * 1_103_515_245 + 12_345) % 2_147_483_648;
+    return Math.floor((state / 2_147_483_648) * below);
+  };
+}
+
+describe('the window of a relay', () => {
+  it('knows the rows after each sequence as long as it has them, over random sequences', () => {
+    for (let seed = 1; seed <= 300; seed += 1) {
+      const random = randomFrom(seed);
+      const most = 1 + random(40);
+      const window = new ChangesWindow('0', { rows: most, bytes: Infinity });
+      const all: WindowRow[] = [];
+      /** How many rows come before each sequence that was ever known. */
+      const before = new Map<string, number>([['0', 0]]);
+      for (let step = 0; step < 80; step += 1) {
+        if (random(4) === 0) {
+          window.advance(`moved-${step}`);
+          before.set(`moved-${step}`, all.length);
+        } else {
+          const rows = Array.from({ length: random(6) }, (_, n) => rowOf(all.length + n + 1));
+          window.append(rows);
+          for (const row of rows) before.set(row.change.seq ?? '', all.push(row));
+        }
+        expect(window.end).toBe(all.length);
+        expect(window.end - window.first).toBe(Math.min(all.length, most));
+        for (const [seq, count] of before) {
+          const position = window.positionOf(seq);
+          if (position === null) {
+            // Only sequences before the window, or of a feed that moved without rows, are forgotten.
+            if (/-x$/.test(seq)) expect(count).toBeLessThan(window.first);
+            continue;
+          }
+          expect(position).toBe(count);
+          const rest: WindowRow[] = [];
+          for (let at = position; at < window.end; at += 1) rest.push(window.at(at));
+          expect(rest).toEqual(all.slice(count));
+          expect(before.get(window.seqAt(position))).toBe(position);
+        }
+      }
+    }
+  });
+
+  it('is bounded in memory, and forgets the sequences of a feed that moves without rows', () => {
+    const window = new ChangesWindow('0', { rows: 1000, bytes: 50_000 });
+    for (let n = 1; n < 5000; n += 1) window.append([rowOf(n, { text: 'x'.repeat(n % 2000) })]);
+    expect(window.bytes).toBeLessThanOrEqual(50_000);
+    expect(window.positionOf('1-x')).toBe(null);
+    const quiet = new ChangesWindow('0', { rows: 10, bytes: 1000 });
+    for (let n = 0; n < 1000; n += 1) quiet.advance(`moved-${n}`);
+    expect(quiet.positionOf('moved-5')).toBe(null);
+    expect(quiet.positionOf('moved-999')).toBe(0);
+  });
+});
+
+describe('slices', () => {
+  const window = new ChangesWindow('0', { rows: 100, bytes: Infinity });
+  window.append([1, 2, 3, 4].map((n) => rowOf(n, { n })));
+
+  it('are made once for all who want the same', () => {
+    const slices = new Slices('', window, acceptAll, 'continuous', true);
+    expect(slices.take(1, Infinity)).toBe(slices.take(1, Infinity));
+    expect(slices.take(1, Infinity)).toMatchObject({ rows: 3, to: 4, isUndecided: false });
+    expect(slices.take(1, 2)).toMatchObject({ rows: 2, to: 3 });
+    expect(slices.take(1, Infinity)).toMatchObject({ rows: 3 });
+  });
+
+  it('have the rows that the filter passes, without the documents that only the filter needs', () => {
+    const slices = new Slices('', window, bySelector({ n: { $gt: 2 } }), 'continuous', false);
+    const { data, rows } = slices.take(0, Infinity);
+    expect(rows).toBe(2);
+    const texts = data.toString().trim().split('\n');
+    expect(texts.map((text) => JSON.parse(text) as object)).toEqual(
+      [3, 4].map((n) => ({ seq: `${n}-x`, id: `id${n}`, changes: [{ rev: '1-a' }] })),
+    );
+    expect(new Slices('', window, byIds(['id2']), 'longpoll', false).take(0, Infinity).rows).toBe(
+      1,
+    );
+  });
+
+  it('stop before a row about which only CouchDB can decide', () => {
+    const other = new ChangesWindow('0', { rows: 100, bytes: Infinity });
+    other.append([rowOf(1, { n: 1 }), rowOf(2, { name: 'b' }), rowOf(3, { n: 1 })]);
+    const selector = { $or: [{ n: 1 }, { name: { $regex: '^(a|b)' } }] };
+    const slices = new Slices('', other, bySelector(selector), 'continuous', true);
+    expect(slices.take(0, Infinity)).toMatchObject({ rows: 1, to: 1, isUndecided: true });
+  });
+});
+
+describe('a filter function is the same for all users', () => {
+  const SAME = [
+    'function (doc) { return doc.type === "a"; }',
+    'function(doc, req){ return doc.type == req.query.type }',
+    'function cats(doc, req) { if (req.query.all) return true; return doc.kind == req . query . kind; }',
+    'function () { return true; }',
+    '(doc, req) => doc._id === req.query.id',
+    'doc => doc.a > 1',
+    'function (d, $r) { return $r.query.x; }',
+  ];
+  const DIFFERENT = [
+    'function (doc, req) { return doc.owner === req.userCtx.name; }',
+    'function (doc, req) { return req["userCtx"].name; }',
+    'function (doc, req) { var r = req; return r.userCtx; }',
+    'function (doc, req) { return f(req); }',
+    'function (doc) { return arguments[1].userCtx.name === doc.owner; }',
+    'function (doc, req) { return req/**/.userCtx; }',
+    'function (doc, req) { return r\\u0065q.userCtx; }',
+    'function (doc, { userCtx }) { return userCtx.name; }',
+    'function (doc, req = {}) { return req.query; }',
+    'function (doc, ...rest) { return rest[0].userCtx; }',
+    'function (doc, req) { return req.queryUser; }',
+    'function (doc, req) { return `${req.query.x}`; }',
+    'function (doc, req) { return eval("re" + "q").userCtx; }',
+    'function (doc, req) { return this.req; }',
+    'function (doc, req) { return (function (x) { return x; })(req.query) && a.req.query; }',
+    'var x = 1; function (doc) {}',
+    'exports.filter = function (doc) { return true; }',
+    '',
+  ];
+  for (const source of SAME) it(`yes: ${source}`, () => expect(isSameForAll(source)).toBe(true));
+  for (const source of DIFFERENT)
+    it(`no: ${source}`, () => expect(isSameForAll(source)).toBe(false));
+});
+
+describe('a request for changes', () => {
+  const read = (query: string, body: object | null = null, lastEventId?: string) =>
+    readChangesQuery(
+      new URLSearchParams(query),
+      lastEventId,
+      body === null ? null : JSON.stringify(body),
+    );
+
+  it('is shared by what it asks CouchDB for', () => {
+    expect(read('feed=continuous&since=5-x&heartbeat=true')).toMatchObject({
+      feed: 'continuous',
+      since: '5-x',
+      limit: Infinity,
+      heartbeat: 60_000,
+      timeout: 60_000,
+      parameters: {},
+    });
+    expect(read('feed=live&heartbeat=99999999')).toMatchObject({
+      feed: 'continuous',
+      heartbeat: 60_000,
+    });
+    expect(read('feed=longpoll&timeout=100&limit=3')).toMatchObject({
+      since: '0',
+      heartbeat: null,
+      timeout: 100,
+      limit: 3,
+    });
+    expect(read('feed=eventsource&since=1-a', null, '"2-b"')?.since).toBe('2-b');
+    expect(read('feed=continuous&since=1-a', null, '"2-b"')?.since).toBe('1-a');
+    expect(
+      read('feed=longpoll&include_docs=true&conflicts=true&style=all_docs')?.parameters,
+    ).toEqual({
+      includeDocs: true,
+      conflicts: true,
+      style: 'all_docs',
+    });
+    expect(read('feed=longpoll&filter=d/f&kind=cat')?.parameters).toEqual({
+      filter: 'd/f',
+      query: { kind: 'cat' },
+    });
+    expect(read('feed=longpoll&filter=_view&view=d/v')?.parameters).toEqual({ view: 'd/v' });
+    expect(read('feed=longpoll&filter=_doc_ids', { doc_ids: ['a'] })?.filter.key).toBe(
+      read('feed=longpoll&filter=_doc_ids', { doc_ids: ['a', 'a'] })?.filter.key,
+    );
+    const selected = read('feed=longpoll&filter=_selector', { selector: { a: 1 } });
+    expect(selected).toMatchObject({ includeDocs: false, parameters: { includeDocs: true } });
+    expect(selected?.own.toString()).toBe('filter=_selector');
+  });
+
+  const LEFT = [
+    'feed=normal',
+    '',
+    'feed=what',
+    'feed=longpoll&descending=true',
+    'feed=longpoll&attachments=true',
+    'feed=longpoll&seq_interval=5',
+    'feed=longpoll&limit=x',
+    'feed=longpoll&limit=0',
+    'feed=longpoll&heartbeat=0',
+    'feed=longpoll&heartbeat=soon',
+    'feed=longpoll&timeout=-1',
+    'feed=longpoll&include_docs=maybe',
+    'feed=longpoll&style=other',
+    'feed=longpoll&filter=name',
+    'feed=longpoll&filter=_view',
+    'feed=longpoll&filter=_doc_ids',
+    'feed=longpoll&filter=_selector',
+  ];
+  for (const query of LEFT)
+    it(`is left to CouchDB: ${query}`, () => expect(read(query)).toBe(null));
+
+  it('is left to CouchDB if its body is not what the filter needs', () => {
+    const path = 'feed=longpoll&filter=';
+    expect(read(`${path}_doc_ids`, { doc_ids: 'a' })).toBe(null);
+    expect(read(`${path}_doc_ids`, { doc_ids: [1] })).toBe(null);
+    expect(read(`${path}_selector`, { selector: [] })).toBe(null);
+    expect(read(`${path}_selector`, { selector: {}, fields: ['a'] })).toBe(null);
+  });
+});
