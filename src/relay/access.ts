@@ -1,11 +1,9 @@
 import type { Credentials, Origin } from './origin.ts';
 import { passedBack } from './origin.ts';
+import type { Refusal } from './refusal.ts';
 
 /** What CouchDB answered to the request of a listener. */
-export interface Answer {
-  readonly status: number;
-  readonly headers: Readonly<Record<string, string | string[]>>;
-  readonly text: string;
+export interface Answer extends Refusal {
   /** When CouchDB was asked, in milliseconds of the relay's clock. */
   readonly askedAt: number;
 }

@@ -1,6 +1,5 @@
 import { firstValueFrom, map } from 'rxjs';
 import type { ChangesParameters } from '../changes/changes-request.ts';
-import type { CorduroyError } from '../errors/corduroy-error.ts';
 import type { Connection } from '../http/connection.ts';
 import { asObject } from '../http/decode.ts';
 import { databaseScope } from '../http/scope.ts';
@@ -10,6 +9,7 @@ import { clock } from '../operators/time.ts';
 import { Channel } from './channel.ts';
 import type { ChangesQuery } from './changes-query.ts';
 import type { RelaySettings } from './relay-options.ts';
+import { BLIND } from './refusal.ts';
 import { isSameForAll } from './row-filter.ts';
 
 /** Identifies a shared feed. */
@@ -19,11 +19,6 @@ export interface ChannelSpec {
   /** The revision of the filter function; `''` without one. */
   readonly version: string;
 }
-
-/** The error of listeners when a feed has not heard of CouchDB for too long. */
-export const BLIND: CorduroyError = new Error(
-  'The relay has not heard of CouchDB for too long.',
-) as CorduroyError;
 
 /** The feeds that are open, each once. */
 export class Channels {

@@ -1,21 +1,21 @@
 import { Subscription, firstValueFrom } from 'rxjs';
 import type { SchedulerLike } from 'rxjs';
-import { isForbidden, isNotFound, isUnauthorized } from '../errors/http-error.ts';
 import type { Connection } from '../http/connection.ts';
 import type { Sequence } from '../model/change.ts';
 import { after, clock, schedule } from '../operators/time.ts';
 import { AccessControl } from './access.ts';
-import { BLIND, Channels } from './channels.ts';
+import { Channels } from './channels.ts';
 import type { ChannelSpec } from './channels.ts';
 import { Listener, rowKey } from './listener.ts';
 import type { Ending, Subscribed } from './listener.ts';
-import { Origin } from './origin.ts';
+import { Origin, corsHeaders } from './origin.ts';
 import { Turns, readOwnPage } from './own-page.ts';
 import type { RelaySettings } from './relay-options.ts';
 import { acceptAll } from './row-filter.ts';
 import type { RowFilter } from './row-filter.ts';
-import { refusal } from './sink.ts';
-import type { Refusal, Sink } from './sink.ts';
+import { BLIND, toRefusal } from './refusal.ts';
+import type { Refusal } from './refusal.ts';
+import type { Sink } from './sink.ts';
 import { formatRow } from './slices.ts';
 import { NO_ENDINGS, feedStats } from './stats.ts';
 import type { RelayStats } from './stats.ts';
@@ -82,6 +82,18 @@ export class Hub {
       caughtUp: this.#caughtUp,
       ended: { ...this.#ended },
     };
+  }
+
+  /** Returns the headers by which CouchDB lets pages of an origin read its answers. */
+  async cors(origin: string | undefined): Promise<Refusal['headers']> {
+    if (origin === undefined) return {};
+    const { headers } = await this.access.ask(
+      { headers: { origin }, key: origin, isAnonymous: true },
+      '/',
+      new URLSearchParams(),
+      null,
+    );
+    return corsHeaders(headers);
   }
 
   /** Makes a listener. It hears nothing before {@link listen}. */
@@ -217,15 +229,4 @@ async function deliver(listener: Listener, rows: readonly WindowRow[]): Promise<
     listener.deliver(Buffer.from(text), portion.length);
     if (listener.isBlocked) await listener.drained();
   }
-}
-
-/** Tells a listener why it cannot have its feed. */
-export function toRefusal(error: unknown): Refusal {
-  if (isNotFound(error)) return refusal(404, 'not_found', 'The database does not exist.');
-  if (isUnauthorized(error) || isForbidden(error)) {
-    const reason = 'The relay itself may not read this database: give it credentials that may.';
-    return refusal(502, 'bad_gateway', reason);
-  }
-  const reason = error === BLIND ? BLIND.message : 'CouchDB cannot be reached at present.';
-  return refusal(503, 'service_unavailable', reason, { 'retry-after': '2' });
 }

@@ -5,7 +5,8 @@ import type { Channel, ChannelListener } from './channel.ts';
 import type { ChangesQuery } from './changes-query.ts';
 import type { Credentials } from './origin.ts';
 import type { RowFilter } from './row-filter.ts';
-import type { Refusal, Sink } from './sink.ts';
+import type { Refusal } from './refusal.ts';
+import type { Sink } from './sink.ts';
 import type { Slices } from './slices.ts';
 import type { ChangesWindow } from './window.ts';
 

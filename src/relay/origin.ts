@@ -175,3 +175,14 @@ export function passedBack(headers: IncomingHttpHeaders): Record<string, string 
 function listed(header: string | undefined): string[] {
   return (header ?? '').split(',').map((name) => name.trim().toLowerCase());
 }
+
+/** Returns the headers by which CouchDB allows pages of other origins to read the response. */
+export function corsHeaders(
+  headers: Readonly<Record<string, string | string[]>>,
+): Record<string, string | string[]> {
+  return Object.fromEntries(
+    Object.entries(headers).filter(
+      ([name]) => name.startsWith('access-control-') || name === 'vary',
+    ),
+  );
+}

@@ -3,7 +3,7 @@ import type { Change, Sequence } from '../model/change.ts';
 import type { Subscribed } from './listener.ts';
 import type { Origin } from './origin.ts';
 import { passedBack } from './origin.ts';
-import type { Refusal } from './sink.ts';
+import type { Refusal } from './refusal.ts';
 import type { WindowRow } from './window.ts';
 
 /** Changes that were read for one listener alone. */

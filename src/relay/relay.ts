@@ -4,11 +4,12 @@ import { connectionOf } from '../core-couch.ts';
 import type { CoreCouch } from '../core-couch.ts';
 import { invalidArgument, requireOptions } from '../model/invalid-argument.ts';
 import { duration } from '../operators/time.ts';
-import { Hub, toRefusal } from './hub.ts';
+import { Hub } from './hub.ts';
+import { sendAnswer, toRefusal } from './refusal.ts';
 import { readRelayOptions } from './relay-options.ts';
 import type { RelayOptions } from './relay-options.ts';
 import { respond } from './routes.ts';
-import { sendAnswer } from './sink.ts';
+import { Streams } from './streams.ts';
 import type { RelayStats } from './stats.ts';
 
 /**
@@ -63,8 +64,9 @@ export function relay(couch: CoreCouch, options: RelayOptions = {}): Relay {
   if (connection === null) throw invalidArgument('relay: couch', 'a Couch', couch);
   const settings = readRelayOptions(options);
   const hub = new Hub(connection.with({ retry: false, timeout: 60_000 }), settings);
+  const streams = new Streams(hub);
   const handle = (request: IncomingMessage, response: ServerResponse): void => {
-    respond(hub, request, response).catch((error: unknown) => {
+    respond({ hub, streams }, request, response).catch((error: unknown) => {
       if (response.headersSent) response.destroy();
       else sendAnswer(response, toRefusal(error));
     });
@@ -82,6 +84,7 @@ export function relay(couch: CoreCouch, options: RelayOptions = {}): Relay {
   const close = async (closing: { readonly over?: number } = {}): Promise<void> => {
     requireOptions(closing, 'relay.close', ['over']);
     await hub.close(duration(closing.over ?? 0, 'relay.close: over'));
+    streams.close();
   };
   return Object.assign(handle, { stats$, close });
 }

@@ -1,23 +1,32 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { readChangesQuery } from './changes-query.ts';
 import type { Hub } from './hub.ts';
-import { credentialsOf } from './origin.ts';
+import { corsHeaders, credentialsOf } from './origin.ts';
 import type { Credentials } from './origin.ts';
-import { ResponseSink, refusal, sendAnswer } from './sink.ts';
+import { CLOSING, LATER, refusal, sendAnswer, tooMuch } from './refusal.ts';
+import type { Refusal } from './refusal.ts';
+import { ResponseSink } from './sink.ts';
+import type { Streams } from './streams.ts';
 import { prometheusText } from './stats.ts';
 
 /** The longest body of a request for changes, in bytes, and how long it may take, in milliseconds. */
 const BODY = { size: 8_388_608, time: 30_000 };
 
+/** What a relay serves. */
+export interface Served {
+  readonly hub: Hub;
+  readonly streams: Streams;
+}
+
 /** Answers one request. Rejects if CouchDB cannot be reached. */
 export async function respond(
-  hub: Hub,
+  { hub, streams }: Served,
   request: IncomingMessage,
   response: ServerResponse,
 ): Promise<void> {
   const [path = '', search = ''] = (request.url ?? '/').split(/\?(.*)/s);
   if (path === '/_relay' || path.startsWith('/_relay/'))
-    return respondForItself(hub, path, request, response);
+    return respondForItself({ hub, streams }, path, request, response);
   const names = path.split('/').slice(1).map(decoded);
   const [database = '', resource] = names;
   const isChanges = names.length === 2 && resource === '_changes';
@@ -47,23 +56,14 @@ async function respondWithChanges(
       refusal(405, 'method_not_allowed', 'Only GET,POST,HEAD allowed', { allow: 'GET,POST,HEAD' }),
     );
   const busy = hub.isClosed
-    ? 'This relay is about to end.'
+    ? CLOSING
     : hub.size >= settings.maxClients
       ? 'This relay has as many listeners as it may have.'
       : null;
-  if (busy !== null) {
-    const later = { 'retry-after': '2', connection: 'close' };
-    return sendAnswer(response, refusal(503, 'service_unavailable', busy, later));
-  }
+  if (busy !== null) return sendAnswer(response, refusal(503, 'service_unavailable', busy, LATER));
   const body = method === 'POST' ? await readBody(request) : null;
   if (response.destroyed) return undefined;
-  if (typeof body === 'number') {
-    const [error, reason] =
-      body === 413
-        ? ['too_large', 'the request entity is too large']
-        : ['timeout', 'The body did not arrive in time.'];
-    return sendAnswer(response, refusal(body, error, reason, { connection: 'close' }));
-  }
+  if (typeof body === 'number') return sendAnswer(response, tooMuch(body));
   const isJson =
     method === 'GET' || /^application\/json\b/i.test(request.headers['content-type'] ?? '');
   const lastEventId = request.headers['last-event-id'];
@@ -138,11 +138,18 @@ async function forward(
 
 /** Answers `/_relay` and below. */
 async function respondForItself(
-  hub: Hub,
+  { hub, streams }: Served,
   path: string,
   request: IncomingMessage,
   response: ServerResponse,
 ): Promise<void> {
+  if (path === '/_relay/streams' || path.startsWith('/_relay/streams/'))
+    return respondWithStream(
+      { hub, streams },
+      path.slice('/_relay/streams'.length + 1),
+      request,
+      response,
+    );
   const text = (status: number, type: string, content: string): void =>
     sendAnswer(response, {
       status,
@@ -175,20 +182,34 @@ async function respondForItself(
     : text(200, 'application/json', `${JSON.stringify(stats)}\n`);
 }
 
+/** Opens a stream of many subscriptions, or changes the one of this name. */
+async function respondWithStream(
+  { hub, streams }: Served,
+  name: string,
+  request: IncomingMessage,
+  response: ServerResponse,
+): Promise<void> {
+  // CouchDB tells which pages may ask, whatever the path.
+  if (request.method === 'OPTIONS') return forward(hub, request, response, null);
+  const cors = await hub.cors(request.headers.origin);
+  const refuse = (answer: Refusal): void =>
+    sendAnswer(response, { ...answer, headers: { ...cors, ...answer.headers } });
+  if (request.method !== 'POST')
+    return refuse(
+      refusal(405, 'method_not_allowed', 'Only POST allowed', { allow: 'POST,OPTIONS' }),
+    );
+  if (hub.isClosed) return refuse(refusal(503, 'service_unavailable', CLOSING, LATER));
+  const body = await readBody(request);
+  if (typeof body === 'number') return refuse(tooMuch(body));
+  if (response.destroyed) return undefined;
+  const answer =
+    name === '' ? streams.open(request, response, body, cors) : streams.change(request, name, body);
+  return answer === null ? undefined : refuse(answer);
+}
+
 function isAdmin(session: string): boolean {
   const { userCtx } = JSON.parse(session) as { userCtx?: { roles?: unknown } };
   return Array.isArray(userCtx?.roles) && userCtx.roles.includes('_admin');
-}
-
-/** Returns the headers by which CouchDB allows pages of other origins to read the response. */
-function corsHeaders(
-  headers: Readonly<Record<string, string | string[]>>,
-): Record<string, string | string[]> {
-  return Object.fromEntries(
-    Object.entries(headers).filter(
-      ([name]) => name.startsWith('access-control-') || name === 'vary',
-    ),
-  );
 }
 
 /** Reads a body as text. Resolves with 413 or 408 for one that is too long or too slow. */

@@ -2,7 +2,8 @@ import { createHash } from 'node:crypto';
 import type { ServerResponse } from 'node:http';
 import type { Sequence } from '../model/change.ts';
 import type { ListenerFeed } from './changes-query.ts';
-import type { Answer } from './access.ts';
+import { refusal, sendAnswer } from './refusal.ts';
+import type { Refusal } from './refusal.ts';
 import { SEPARATOR } from './slices.ts';
 
 /** Where the rows of one listener go. */
@@ -24,30 +25,6 @@ export interface Sink {
   refuse(answer: Refusal): void;
   /** Resolves when the client takes more, or has left. */
   drained(): Promise<void>;
-}
-
-/** An answer that is no feed. */
-export type Refusal = Omit<Answer, 'askedAt'>;
-
-/** The head of an error that the relay makes itself. */
-export function refusal(
-  status: number,
-  error: string,
-  reason: string,
-  headers: Readonly<Record<string, string>> = {},
-): Refusal {
-  return {
-    status,
-    headers: { 'content-type': 'application/json', 'cache-control': 'no-store', ...headers },
-    text: `${JSON.stringify({ error, reason })}\n`,
-  };
-}
-
-/** Sends an answer that is complete. */
-export function sendAnswer(response: ServerResponse, { status, headers, text }: Refusal): void {
-  const { 'content-length': _, ...others } = headers;
-  response.writeHead(status, { ...others, 'content-length': Buffer.byteLength(text) });
-  response.end(response.req.method === 'HEAD' ? undefined : text);
 }
 
 const LINE_END = Buffer.from('\n');
