@@ -85,7 +85,9 @@ function readConnection<Item extends Sequenced>(
       mergeMap(
         (exchange) =>
           new Observable<ConnectionEvent>((subscriber) => {
-            subscriber.next({ type: 'opened', id });
+            const { changesUrl } = source.connection;
+            const fallback = changesUrl !== null && !exchange.request.url.startsWith(changesUrl);
+            subscriber.next({ type: 'opened', id, fallback });
             if (subscriber.closed) return undefined;
             return protocol === 'longpoll'
               ? readPoll(source, exchange, id, subscriber)

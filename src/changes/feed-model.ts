@@ -13,13 +13,15 @@ export type FeedState =
   /**
    * The server sends changes and heartbeats. `connections` counts how often the feed has become live
    * since the first subscriber came. `protocol` tells how it listens. `pollInterval` is set if the browser
-   * has no connection left for the feed: it then polls that often, in milliseconds.
+   * has no connection left for the feed: it then polls that often, in milliseconds. `fallback` is set if
+   * the feed listens to CouchDB itself, because the server at `changesUrl` cannot be reached.
    */
   | {
       readonly status: 'live';
       readonly connections: number;
       readonly protocol: FeedProtocol;
       readonly pollInterval?: number;
+      readonly fallback?: true;
     }
   /**
    * The feed waits `delay` milliseconds before it connects again, because of `error`. A delay of
@@ -106,8 +108,8 @@ export type FeedEvent =
   | { readonly type: 'start' }
   /** Whether the platform has no connection left for one that waits. Another one must be opened. */
   | { readonly type: 'crowded'; readonly id: number; readonly value: boolean }
-  /** The server accepted the request. */
-  | { readonly type: 'opened'; readonly id: number }
+  /** The server accepted the request. `fallback`: it is not the one at `changesUrl`. */
+  | { readonly type: 'opened'; readonly id: number; readonly fallback?: boolean }
   /** Items came. */
   | {
       readonly type: 'items';

@@ -97,6 +97,8 @@ class Run<Item extends Sequenced> {
   /** Events that wait until the present one has been handled. */
   readonly #queue: FeedEvent[] = [];
   #isRunning = false;
+  /** Whether the last connection is to CouchDB itself, in place of the server for feeds. */
+  #isFallback = false;
   /** The work for each connection: its request and its questions. */
   readonly #work = new Map<number, Subscription>();
   #timer: Subscription | undefined;
@@ -246,6 +248,7 @@ class Run<Item extends Sequenced> {
       work.subscribe({
         next: (event) => {
           if (event.type === 'ended') this.pending = event.pending;
+          if (event.type === 'opened') this.#isFallback = event.fallback === true;
           this.dispatch(event);
         },
         error: (error: CorduroyError) =>
@@ -273,6 +276,7 @@ class Run<Item extends Sequenced> {
   }
 
   #toState(report: Report): FeedState {
+    if (report.status === 'live' && this.#isFallback) return { ...report, fallback: true };
     if (report.status !== 'waiting' && report.status !== 'failed') return report;
     const { trouble, ...state } = report;
     return { ...state, error: this.#toError(trouble) };

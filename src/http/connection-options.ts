@@ -2,6 +2,7 @@ import { asapScheduler, asyncScheduler } from 'rxjs';
 import type { SchedulerLike } from 'rxjs';
 import type { Auth } from './auth.ts';
 import type { Transport } from './transport.ts';
+import type { ServerUrl } from './url.ts';
 import { invalidArgument, unknownOption } from '../model/invalid-argument.ts';
 import type { JsonCodec } from '../model/json.ts';
 import type { BackoffOptions, RetryOptions } from '../operators/retry-policy.ts';
@@ -55,6 +56,8 @@ const OPTIONS = [
   'priority',
   'links',
   'networkLinks',
+  'changesUrl',
+  'changesFallback',
   'maxBodySize',
   'nodeBackoff',
   'coalesce',
@@ -179,6 +182,21 @@ export interface ConnectionOptions {
    * @defaultValue `[]`
    */
   readonly networkLinks?: readonly Link[] | undefined;
+  /**
+   * The URL of the server that feeds of databases listen to, live queries and `consume` included: that of a
+   * relay (`corduroy/relay`), as a rule. All else goes to CouchDB. Feeds send it the same credentials.
+   *
+   * All continuous feeds of the `Couch` share one connection to a relay. A server that is no relay gets a
+   * connection for each.
+   * @defaultValue CouchDB itself
+   */
+  readonly changesUrl?: ServerUrl | undefined;
+  /**
+   * Whether a feed listens to CouchDB itself, until its connection ends, if the server at `changesUrl`
+   * cannot be reached. Otherwise it waits, and `state$` shows the error.
+   * @defaultValue false
+   */
+  readonly changesFallback?: boolean | undefined;
   /**
    * The largest body that Corduroy reads as a whole, in bytes, after decompression. It also limits
    * each line of a feed and each row of a row stream, but not their number. A longer one errors with a

@@ -8,6 +8,7 @@ import { guarded } from '../operators/to-observable.ts';
 import { assertHeader } from './auth.ts';
 import type { Authorization } from './auth.ts';
 import { Authenticator } from './authenticator.ts';
+import { ChangesServer } from './changes-server.ts';
 import { classifyLink, classifyOwnLink } from './classify.ts';
 import type { Concurrency } from './concurrency.ts';
 import type { ConnectionBudget } from './connection-budget.ts';
@@ -41,6 +42,7 @@ interface Shared {
   readonly redactor: Redactor;
   readonly requests$: Subject<RequestEvent>;
   readonly budget: ConnectionBudget | null;
+  readonly changesUrl: string | null;
   readonly send: Next;
 }
 
@@ -113,6 +115,11 @@ export class Connection {
   /** Shares out the connections for feeds; null if the platform opens as many as they need. */
   get budget(): ConnectionBudget | null {
     return this.#shared.budget;
+  }
+
+  /** The URL of the server that feeds listen to, if it is another one. */
+  get changesUrl(): string | null {
+    return this.#shared.changesUrl;
   }
 
   /** Emits what happens to requests. Hot; without subscribers it costs nothing. */
@@ -210,15 +217,22 @@ function share(
   // A custom header may hold a key.
   const redactor = new Redactor(secretsOfHeaders(ownHeaders));
   const hide = (secrets: readonly string[]): void => redactor.hide(secrets);
+  const changes =
+    options.changesUrl === undefined
+      ? null
+      : new ChangesServer(options.changesUrl, options.changesFallback ?? false, transport);
   const attempt = chain(
     [
       ...(urls.length === 1 ? [] : [failoverLink(urls, scheduler, nodeBackoff)]),
+      ...(changes === null ? [] : [changes.link]),
       classifyLink(maxBodySize),
       redirectLink,
       idleTimeoutLink(scheduler),
       ...networkLinks,
     ],
-    (request) => transport.send(toTransport(request)),
+    changes === null
+      ? (request) => transport.send(toTransport(request))
+      : (request) => changes.send(request),
   );
   const requests$ = new Subject<RequestEvent>();
   const events = eventsLink(requests$, scheduler);
@@ -243,7 +257,9 @@ function share(
     headers: { accept: 'application/json', ...ownHeaders },
     redactor,
     requests$,
-    budget: transport.budget ?? null,
+    budget:
+      changes === null ? (transport.budget ?? null) : changes.budget(transport.budget ?? null),
+    changesUrl: changes?.url ?? null,
     send: chain([...ofUser, events, retry, wholeBodyLink, ...limit, authenticator.link], attempt),
   };
   return shared;

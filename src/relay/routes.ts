@@ -158,7 +158,18 @@ async function respondForItself(
     });
   if (path === '/_relay/up') {
     const status = hub.isClosed ? 'closing' : 'ok';
-    return text(hub.isClosed ? 503 : 200, 'application/json', `{"status":"${status}"}\n`);
+    // Pages of any origin may find out that this is a relay.
+    return sendAnswer(response, {
+      status: hub.isClosed ? 503 : 200,
+      headers: {
+        'content-type': 'application/json',
+        'cache-control': 'no-store',
+        'access-control-allow-origin': '*',
+        'access-control-expose-headers': 'x-corduroy-relay',
+        'x-corduroy-relay': '1',
+      },
+      text: `{"status":"${status}"}\n`,
+    });
   }
   const isMetrics = path === '/_relay/metrics';
   if (path !== '/_relay' && !isMetrics)
