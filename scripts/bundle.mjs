@@ -23,6 +23,7 @@ const entries = {
   angular: 'angular/index.ts',
   opentelemetry: 'opentelemetry/index.ts',
   relay: 'relay/index.ts',
+  cli: 'cli.ts',
   undici: 'undici.ts',
 };
 
