@@ -80,8 +80,13 @@ export class Consumer<T extends object = AnyFields> extends Observable<ConsumePr
   #seq: Sequence | null = null;
 
   /** @internal */
-  constructor(db: DatabaseScope, handler: ChangeHandler<T>, options: ConsumeOptions<T>) {
-    const settings = readOptions(db, handler, options);
+  constructor(
+    db: DatabaseScope,
+    handler: ChangeHandler<T>,
+    options: ConsumeOptions<T>,
+    what?: string,
+  ) {
+    const settings = readOptions(db, handler, options, what);
     const state$ = new BehaviorSubject<FeedState>({ status: 'idle' });
     super((subscriber) => {
       const run = new ConsumerRun(settings, state$, subscriber, (seq) => (this.#seq = seq));
@@ -110,26 +115,24 @@ function readOptions<T extends object>(
   db: DatabaseScope,
   handler: ChangeHandler<T>,
   options: ConsumeOptions<T>,
+  what = 'consume',
 ): Settings<T> {
   if (typeof options !== 'object' || options === null)
-    throw invalidArgument('consume: options', 'an object with the name of the consumer', options);
+    throw invalidArgument(`${what}: options`, 'an object with the name of the consumer', options);
   const { name, batchSize = 100, concurrency = 1, attempts = 5, deadLetter, ...rest } = options;
   const { checkpointInterval = 1000, checkpoint, ...feedOptions } = rest;
   if (typeof handler !== 'function')
-    throw invalidArgument('consume: handler', 'a function', handler);
+    throw invalidArgument(`${what}: handler`, 'a function', handler);
   if (deadLetter !== undefined && typeof deadLetter !== 'function')
-    throw invalidArgument('consume: deadLetter', 'a function', deadLetter);
-  for (const [what, value] of Object.entries({ batchSize, concurrency, attempts })) {
+    throw invalidArgument(`${what}: deadLetter`, 'a function', deadLetter);
+  for (const [option, value] of Object.entries({ batchSize, concurrency, attempts })) {
     if (!Number.isSafeInteger(value) || value < 1) {
-      throw invalidArgument(`consume: ${what}`, 'a whole number from 1', value, RangeError);
+      throw invalidArgument(`${what}: ${option}`, 'a whole number from 1', value, RangeError);
     }
   }
-  duration(checkpointInterval, 'consume: checkpointInterval');
-  const { behaviour, parameters } = readFeedOptions(
-    { ...feedOptions, feed: 'longpoll' },
-    'consume',
-  );
-  changesRequest(parameters, { since: behaviour.since }, 'consume', db.connection.codec);
+  duration(checkpointInterval, `${what}: checkpointInterval`);
+  const { behaviour, parameters } = readFeedOptions({ ...feedOptions, feed: 'longpoll' }, what);
+  changesRequest(parameters, { since: behaviour.since }, what, db.connection.codec);
   return {
     source: databaseSource<T>(db, parameters),
     handler: db.rules === null ? handler : (change) => handler(readChange(db, change)),
