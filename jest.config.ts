@@ -10,6 +10,7 @@ const shared: Config = {
     '^corduroy/core$': '<rootDir>/src/core.ts',
     '^corduroy/cross-tab$': '<rootDir>/src/changes/cross-tab.ts',
     '^corduroy/exact-integers$': '<rootDir>/src/exact-integers.ts',
+    '^corduroy/nats$': '<rootDir>/src/nats/index.ts',
     '^corduroy/opentelemetry$': '<rootDir>/src/opentelemetry/index.ts',
     '^corduroy/relay$': '<rootDir>/src/relay/index.ts',
     '^corduroy/testing$': '<rootDir>/src/testing/index.ts',

@@ -11,6 +11,7 @@ import * as core from '../src/core.ts';
 import * as angular from '../src/angular/index.ts';
 import * as browser from '../src/index.browser.ts';
 import * as node from '../src/index.ts';
+import * as nats from '../src/nats/index.ts';
 import * as telemetry from '../src/opentelemetry/index.ts';
 import * as testing from '../src/testing/index.ts';
 
@@ -27,7 +28,14 @@ function bundle(code: string): Promise<BuildResult<{ metafile: true; write: fals
     metafile: true,
     write: false,
     logLevel: 'silent',
-    external: ['@angular/*', '@opentelemetry/*', 'rxjs', 'rxjs/testing', 'rxjs-for-await'],
+    external: [
+      '@angular/*',
+      '@nats-io/*',
+      '@opentelemetry/*',
+      'rxjs',
+      'rxjs/testing',
+      'rxjs-for-await',
+    ],
     absWorkingDir: source('.'),
   });
 }
@@ -63,6 +71,13 @@ describe('the entry points', () => {
     expect(Object.keys(tabs)).toEqual(['crossTab']);
     expect(Object.keys(integers)).toEqual(['exactIntegers']);
     expect(Object.keys(telemetry)).toEqual(['openTelemetry']);
+    expect(Object.keys(nats).sort()).toEqual([
+      'PublishError',
+      'Publisher',
+      'isPublishError',
+      'publishChanges',
+      'subjectToken',
+    ]);
   });
 
   it('export these names for Angular', () => {
@@ -93,6 +108,15 @@ describe('the entry points', () => {
       imports.map(({ path }) => path),
     );
     expect(new Set(imported)).toEqual(new Set(['@opentelemetry/api', 'rxjs', 'rxjs-for-await']));
+    expect(outputFiles[0]?.text).not.toMatch(/\bBuffer\b|\bprocess\.|\brequire\(/);
+  });
+
+  it('law 8: only corduroy/nats imports the client of NATS, and of it only the core', async () => {
+    const { metafile, outputFiles } = await bundle(`export * from './src/nats/index.ts'`);
+    const imported = Object.values(metafile.outputs).flatMap(({ imports }) =>
+      imports.map(({ path }) => path),
+    );
+    expect(new Set(imported)).toEqual(new Set(['@nats-io/nats-core', 'rxjs', 'rxjs-for-await']));
     expect(outputFiles[0]?.text).not.toMatch(/\bBuffer\b|\bprocess\.|\brequire\(/);
   });
 

@@ -15,6 +15,7 @@ import * as core from '../src/core.ts';
 import * as integers from '../src/exact-integers.ts';
 import * as browser from '../src/index.browser.ts';
 import * as node from '../src/index.ts';
+import * as nats from '../src/nats/index.ts';
 import * as telemetry from '../src/opentelemetry/index.ts';
 import * as testing from '../src/testing/index.ts';
 import * as undici from '../src/undici.ts';
@@ -45,6 +46,7 @@ beforeAll(async () => {
     'mime',
     'undici',
     '@angular',
+    '@nats-io',
     '@opentelemetry',
   ];
   project = join(packed.folder, 'project');
@@ -65,6 +67,7 @@ const entryPoints: Readonly<Record<string, object>> = {
   'corduroy/core': core,
   'corduroy/cross-tab': tabs,
   'corduroy/exact-integers': integers,
+  'corduroy/nats': nats,
   'corduroy/opentelemetry': telemetry,
   'corduroy/testing': testing,
   'corduroy/undici': undici,

@@ -48,11 +48,12 @@ beforeAll(async () => {
     'undici',
     'undici-types',
     '@types/node',
+    '@nats-io',
   ];
   await install(project, packed.unpacked, [...modules, 'expect-type']);
   await cp(join(root, 'integration/types/flow.ts'), join(project, 'flow.ts'));
   await writeFile(join(project, 'package.json'), JSON.stringify({ type: 'module' }));
-  const doors = ['core', 'cross-tab', 'exact-integers', 'testing', 'undici'];
+  const doors = ['core', 'cross-tab', 'exact-integers', 'nats', 'testing', 'undici'];
   const imports = doors.map((door) => `import 'corduroy/${door}';\n`).join('');
   await writeFile(join(project, 'doors.ts'), `${imports}export {};\n`);
 });

@@ -14,6 +14,7 @@ import {
   validateDocUpdate,
   withDefaults,
 } from 'corduroy';
+import { publishChanges, subjectToken } from 'corduroy/nats';
 import { memoryServer } from 'corduroy/testing';
 import { Observable, isObservable } from 'rxjs';
 
@@ -213,10 +214,17 @@ const functions: Readonly<Record<string, readonly [(...args: never) => unknown, 
   fields: [fields, {}, {}],
   localCheckpoint: [localCheckpoint, db, 'a'],
   memoryServer: [memoryServer, {}],
+  publishChanges: [
+    publishChanges,
+    db,
+    { publish: none, jetstreamManager: none },
+    { name: 'a', subject: 'pets' },
+  ],
   relax: [relax, function* () {}],
   resolveAllLeaves: [resolveAllLeaves, db, none, {}],
   resolveConflicts: [resolveConflicts, none, {}],
   storageCheckpoint: [storageCheckpoint, { getItem: none, setItem: none }, 'a'],
+  subjectToken: [subjectToken, 'a'],
   validateDocUpdate: [validateDocUpdate, { type: 'object' }],
   withDefaults: [withDefaults, db, {}],
 };

@@ -21,6 +21,7 @@ const entries = {
   'exact-integers': 'exact-integers.ts',
   testing: 'testing/index.ts',
   angular: 'angular/index.ts',
+  nats: 'nats/index.ts',
   opentelemetry: 'opentelemetry/index.ts',
   relay: 'relay/index.ts',
   cli: 'cli.ts',

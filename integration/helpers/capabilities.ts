@@ -1,3 +1,4 @@
+import { findNatsServer } from './nats-server.ts';
 import type { ServerKind } from './running-server.ts';
 
 /** The capabilities that the embedded server lacks, by the name that a test passes to needs(). */
@@ -44,10 +45,13 @@ export const embeddedLacks = {
   'compaction-state': 'compact_running is never true and sizes are estimates.',
 } as const satisfies Record<string, string>;
 
-export type Capability = keyof typeof embeddedLacks | 'process';
+/** `nats-server` is a program on this machine, and no capability of the CouchDB. */
+export type Capability = keyof typeof embeddedLacks | 'process' | 'nats-server';
 
 /** Returns why a capability is missing, or undefined if the server has it. */
 export function lack(kind: ServerKind, capability: Capability): string | undefined {
+  if (capability === 'nats-server')
+    return findNatsServer() === undefined ? 'this machine' : undefined;
   if (kind === 'given') return missingOnGiven.has(capability) ? 'a given server' : undefined;
   // Only Linux can listen on every loopback address.
   if (capability === 'several-nodes' && process.platform !== 'linux') return process.platform;
