@@ -1,13 +1,15 @@
-import { beforeAll, describe, expect, it } from '@jest/globals';
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { transform } from 'esbuild';
 import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { findNatsServer, startNatsServer } from './helpers/nats-server.ts';
+import type { NatsServer } from './helpers/nats-server.ts';
 import { runProgram } from './helpers/run-program.ts';
 import type { ProgramRun } from './helpers/run-program.ts';
-import { deleteAtEnd, uniqueName } from './helpers/server.ts';
+import { deleteAtEnd, needs, uniqueName } from './helpers/server.ts';
 
 // Every program of the README and the guide runs as a reader would run it: in a process, twice in a
 // row against the same database. Both runs must print the text that the page shows below the program.
@@ -60,9 +62,17 @@ function withFreshDatabases(code: string): string {
   });
 }
 
-async function runTwice({ name, code }: Program): Promise<readonly ProgramRun[]> {
+/** The address of a NATS server in the programs of the documentation. */
+const NATS_ADDRESS = '127.0.0.1:4222';
+const usesNats = ({ code }: Program): boolean => code.includes(NATS_ADDRESS);
+let nats: NatsServer | undefined;
+
+async function runTwice(chosen: Program): Promise<readonly ProgramRun[]> {
+  const { name, code } = chosen;
   const file = name.replace(/\W+/g, '-');
-  const program = withFreshDatabases(code);
+  if (usesNats(chosen)) nats ??= await startNatsServer();
+  const address = nats?.address ?? NATS_ADDRESS;
+  const program = withFreshDatabases(code).replaceAll(NATS_ADDRESS, address);
   return [await runProgram(file, program), await runProgram(file, program)];
 }
 
@@ -73,6 +83,7 @@ async function run(place: number): Promise<readonly ProgramRun[]> {
   for (const at of [place, place + 1]) {
     const program = programs[at];
     if (program === undefined || runs.has(at)) continue;
+    if (usesNats(program) && findNatsServer() === undefined) continue;
     const ran = runTwice(program);
     // The test of that program reports it.
     ran.catch(() => {});
@@ -87,15 +98,21 @@ describe('the programs of the README and the guide', () => {
     expect(programs.filter(({ name }) => name.startsWith('README')).length).toBeGreaterThan(0);
   });
 
-  it.each(programs.map((program, place) => ({ ...program, place })))(
-    '$name runs twice, ends by itself, and prints what the page shows',
-    async ({ place, output }) => {
-      const [first, second] = await run(place);
-      expect(first).toEqual({ exit: 0, output: output ?? expect.stringMatching(/\S/) });
-      expect(second).toEqual(first);
-    },
-    100_000,
-  );
+  afterAll(() => nats?.stop());
+
+  for (const [place, program] of programs.entries()) {
+    const { name, output } = program;
+    const specify = usesNats(program) ? needs('nats-server') : it;
+    specify(
+      `${name} runs twice, ends by itself, and prints what the page shows`,
+      async () => {
+        const [first, second] = await run(place);
+        expect(first).toEqual({ exit: 0, output: output ?? expect.stringMatching(/\S/) });
+        expect(second).toEqual(first);
+      },
+      100_000,
+    );
+  }
 });
 
 describe('the code of the README and the guide', () => {

@@ -35,6 +35,7 @@ export async function runProgram(
     alias: {
       corduroy: path('src/index.ts'),
       'corduroy/exact-integers': path('src/exact-integers.ts'),
+      'corduroy/nats': path('src/nats/index.ts'),
       'corduroy/opentelemetry': path('src/opentelemetry/index.ts'),
       'corduroy/testing': path('src/testing/index.ts'),
     },
