@@ -48,7 +48,6 @@ beforeAll(async () => {
     'undici',
     'undici-types',
     '@types/node',
-    '@nats-io',
   ];
   await install(project, packed.unpacked, [...modules, 'expect-type']);
   await cp(join(root, 'integration/types/flow.ts'), join(project, 'flow.ts'));

@@ -1,4 +1,3 @@
-import type { JetStreamClient } from '@nats-io/jetstream';
 import { headers } from '@nats-io/nats-core';
 import { catchError, map, mergeMap, of, throwError } from 'rxjs';
 import type { Observable } from 'rxjs';
@@ -9,8 +8,25 @@ import { toObservable } from '../operators/to-observable.ts';
 import { PublishError, hasNoResponders, isStreamNotFound, reasonOf } from './publish-error.ts';
 import { requireSubject } from './subject.ts';
 
-/** The methods of a JetStream client that `publishChanges` calls: `jetstream(connection)` returns it. */
-export type JetStreamPublisher = Pick<JetStreamClient, 'publish' | 'jetstreamManager'>;
+/**
+ * The methods of a JetStream client that `publishChanges` calls: `jetstream(connection)` returns one. The
+ * types of the client are not used, so that programs compile with any of its versions.
+ */
+export interface JetStreamPublisher {
+  publish(
+    subject: string,
+    data?: string,
+    options?: { readonly msgID?: string; readonly headers?: MessageHeaders },
+  ): Promise<unknown>;
+  jetstreamManager(checkAPI?: boolean): Promise<{
+    readonly streams: { find(subject: string): Promise<unknown> };
+  }>;
+}
+
+/** The part of the headers of NATS that `publishChanges` uses. */
+export interface MessageHeaders {
+  set(name: string, value: string): void;
+}
 
 /** The parts of a message that all changes share. */
 export interface Envelope<T extends object> {
