@@ -111,7 +111,7 @@ const idsOf = (messages: readonly JsMsg[]): string[] =>
   messages.map((message) => message.json<Change>().id).sort();
 
 describe('publishChanges', () => {
-  specify('publishes 2,000 changes once, in the order of each document', async () => {
+  specify('publishes 2,000 changes once', async () => {
     const db = await database(2000);
     const broken = await broker();
     const { handled, failed } = await published(publishChanges(db, broken.js, options), 2000);
@@ -172,6 +172,12 @@ describe('publishChanges', () => {
     );
     await restarted;
     watching.unsubscribe();
+    expect(idsOf(await stored(killed))).toEqual(ids(2000));
+    // The restarted server still knows the ids of all messages.
+    await published(
+      publishChanges(db, killed.js, { ...options, checkpoint: memoryCheckpoint() }),
+      2000,
+    );
     expect(idsOf(await stored(killed))).toEqual(ids(2000));
     const waited = states.find((state) => state.status === 'waiting');
     expect(waited).toMatchObject({ error: { name: 'PublishError', reason: 'unavailable' } });
@@ -247,6 +253,7 @@ describe('publishChanges', () => {
       });
       const handled: { readonly worker: number; readonly id: string }[] = [];
       const workers: Promise<void>[] = [];
+      let acknowledged = 0;
       for (let worker = 0; worker < 4; worker += 1) {
         const { js } = await client(all.nats);
         const consumer = await js.consumers.get('changes', 'workers');
@@ -256,7 +263,8 @@ describe('publishChanges', () => {
           for await (const message of messages) {
             handled.push({ worker, id: message.json<Change>().id });
             await message.ackAck();
-            if (handled.length === 400) break;
+            acknowledged += 1;
+            if (acknowledged === 400) break;
           }
         };
         workers.push(work());

@@ -5,7 +5,7 @@ import { PublishError, isPublishError, publishChanges, subjectToken } from 'cord
 import type { JetStreamPublisher, PublishOptions, Publisher } from 'corduroy/nats';
 import { memoryServer } from 'corduroy/testing';
 import type { MsgHdrs } from '@nats-io/nats-core';
-import { NEVER, defer, distinctUntilChanged, map, of, throwError } from 'rxjs';
+import { NEVER, defer, distinctUntilChanged, map, of, retry, throwError } from 'rxjs';
 import type { Observable, SchedulerLike } from 'rxjs';
 import { z } from 'zod';
 import { reasonOf } from '../src/nats/publish-error.ts';
@@ -171,6 +171,31 @@ describe('publishChanges', () => {
   );
 
   it(
+    'ends an outage with the first acknowledgement, while other messages are on their way',
+    marbles(({ cold, expectObservable, flush }, scheduler) => {
+      // The first waits 80 ms for its acknowledgement. Each other message fails once.
+      const { js } = client((message, attempt) => {
+        if (number(message) === '1') return cold('80ms |');
+        return attempt === 1 ? cold('-#', {}, TIMED_OUT) : cold('--|');
+      });
+      const publisher = publishChanges(database(3), js, fresh({ concurrency: 2 }));
+      const states = watch(publisher, scheduler);
+      expectObservable(handled(publisher), '90ms !').toBe('80ms 3');
+      flush();
+      expect(states.slice(2)).toEqual([
+        '0 live',
+        '1 waiting 1: 10',
+        '11 connecting 1',
+        '13 live',
+        '14 waiting 1: 10',
+        '24 connecting 1',
+        '26 live',
+        '90 idle',
+      ]);
+    }),
+  );
+
+  it(
     'gives up when an outage has lasted for errorTolerance, and then shows the failure',
     marbles(({ cold, expectObservable, flush }, scheduler) => {
       const { js } = client(() => cold('--#', {}, TIMED_OUT));
@@ -309,6 +334,55 @@ describe('a message', () => {
       expectObservable(handled(publishChanges(db, js, documents as never)), '5ms !').toBe('1');
       flush();
       expect(JSON.parse(sent[0]?.data ?? '')).toMatchObject({ doc: { _id: 'a', n: 'five' } });
+    }),
+  );
+});
+
+describe('a publisher', () => {
+  it(
+    'lists the winner alone with a filter, because a filter would match other leaves',
+    marbles(({ expectObservable, flush }) => {
+      const server = memoryServer({ latency: 0, databases: { orders: [] } });
+      const styles: string[] = [];
+      server.requests$.subscribe(({ path, query }) => {
+        if (path.endsWith('/_changes')) styles.push(String(query['style']));
+      });
+      const db: Database = server.couch().use('orders');
+      const filters = [
+        {},
+        { docIds: ['a'] },
+        { selector: { n: 1 } },
+        { style: 'all_docs' as const },
+      ];
+      for (const filter of filters)
+        expectObservable(publishChanges(db, client().js, fresh(filter)), '1ms !');
+      expectObservable(
+        publishChanges(db, client().js, fresh({ selector: {}, style: 'all_docs' })),
+        '1ms !',
+      );
+      flush();
+      expect(styles).toEqual(['all_docs', 'all_docs', 'main_only', 'all_docs', 'all_docs']);
+    }),
+  );
+
+  it(
+    'gives the same change another id if the database was created again',
+    marbles(({ cold, expectObservable, flush }) => {
+      const orders = [{ _id: 'ada', n: 1 }];
+      const server = memoryServer({ latency: 0, databases: { orders } });
+      const { js, sent } = client();
+      const db: Database = server.couch().use('orders');
+      // The checkpoint is in the database, and is deleted with it.
+      const { checkpoint: _, ...others } = options;
+      const publisher = publishChanges(db, js, others);
+      cold('2s x').subscribe(() => server.replaceDatabase('orders', orders));
+      expectObservable(handled(publisher.pipe(retry(1))), '9s !').toBe('1 2009ms 1');
+      flush();
+      const [before, after] = sent.map(({ msgID }) => msgID);
+      const withoutTime = (id = ''): string => id.replace(/created=\d+/, '');
+      expect(sent).toHaveLength(2);
+      expect(after).not.toBe(before);
+      expect(withoutTime(after)).toBe(withoutTime(before));
     }),
   );
 });

@@ -78,6 +78,7 @@ async function bundle() {
     'corduroy/testing': `${sandbox}/src/testing/index.ts`,
     'corduroy/cross-tab': `${sandbox}/src/changes/cross-tab.ts`,
     'corduroy/exact-integers': `${sandbox}/src/exact-integers.ts`,
+    'corduroy/nats': `${sandbox}/src/nats/index.ts`,
     'corduroy/undici': `${sandbox}/src/undici.ts`,
   };
   await build({

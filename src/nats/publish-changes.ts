@@ -100,8 +100,9 @@ const WHAT = 'publishChanges';
  *   JetStream has acknowledged.
  * - **Completes** after `stop`, when JetStream has acknowledged the messages in hand and the checkpoint is
  *   written.
- * - **Errors** with a {@link PublishError} that a retry cannot repair, and with permanent errors of
- *   CouchDB. Outages of NATS and of CouchDB are retried, and `state$` shows them.
+ * - **Errors** with a {@link PublishError} that a retry cannot repair, with permanent errors of CouchDB,
+ *   and with an error of `deadLetter`. Outages of NATS and of CouchDB are retried, and `state$` shows
+ *   them.
  * - **On unsubscribe** it waits for no acknowledgement. The changes in hand come again after the next start.
  *
  * @see https://docs.couchdb.org/en/stable/api/database/changes.html
