@@ -345,23 +345,27 @@ describe('a publisher', () => {
       const server = memoryServer({ latency: 0, databases: { orders: [] } });
       const styles: string[] = [];
       server.requests$.subscribe(({ path, query }) => {
-        if (path.endsWith('/_changes')) styles.push(String(query['style']));
+        if (path.endsWith('/_changes')) styles.push(`${query['style']} ${query['limit']}`);
       });
       const db: Database = server.couch().use('orders');
-      const filters = [
+      const undefineds = { style: undefined, batchSize: undefined };
+      const cases: readonly object[] = [
         {},
+        undefineds,
         { docIds: ['a'] },
         { selector: { n: 1 } },
-        { style: 'all_docs' as const },
+        { selector: {}, style: 'all_docs', batchSize: 7 },
       ];
-      for (const filter of filters)
-        expectObservable(publishChanges(db, client().js, fresh(filter)), '1ms !');
-      expectObservable(
-        publishChanges(db, client().js, fresh({ selector: {}, style: 'all_docs' })),
-        '1ms !',
-      );
+      for (const others of cases)
+        expectObservable(publishChanges(db, client().js, fresh(others)), '1ms !');
       flush();
-      expect(styles).toEqual(['all_docs', 'all_docs', 'main_only', 'all_docs', 'all_docs']);
+      expect(styles).toEqual([
+        'all_docs 500',
+        'all_docs 500',
+        'all_docs 500',
+        'main_only 500',
+        'all_docs 7',
+      ]);
     }),
   );
 

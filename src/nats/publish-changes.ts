@@ -188,7 +188,8 @@ export function publishChanges<T extends object, Out extends object = JsonFields
   // Messages hold what CouchDB sent: a schema of this program must not decide what workers receive.
   const scope: DatabaseScope = { ...scopeOf(db), rules: null };
   const outage = new Outage(scope.connection, { backoff, errorTolerance });
-  const { heartbeat = 30_000 } = rest;
+  const { heartbeat = 30_000, batchSize = 500, concurrency = 250 } = rest;
+  const { style = hasFilter(rest) ? 'main_only' : 'all_docs' } = rest;
   const source = databaseSource(scope, {});
   // Reads it once, with the first change.
   const identify = (): Observable<string | null> =>
@@ -214,10 +215,10 @@ export function publishChanges<T extends object, Out extends object = JsonFields
     scope,
     publish,
     {
-      batchSize: 500,
-      concurrency: 250,
-      style: hasFilter(rest) ? 'main_only' : 'all_docs',
       ...rest,
+      batchSize,
+      concurrency,
+      style,
       name,
       backoff,
       errorTolerance,
