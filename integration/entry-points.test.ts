@@ -12,6 +12,7 @@ import * as angular from '../src/angular/index.ts';
 import * as browser from '../src/index.browser.ts';
 import * as node from '../src/index.ts';
 import * as nats from '../src/nats/index.ts';
+import * as relay from '../src/relay/index.ts';
 import * as telemetry from '../src/opentelemetry/index.ts';
 import * as testing from '../src/testing/index.ts';
 
@@ -71,6 +72,7 @@ describe('the entry points', () => {
     expect(Object.keys(tabs)).toEqual(['crossTab']);
     expect(Object.keys(integers)).toEqual(['exactIntegers']);
     expect(Object.keys(telemetry)).toEqual(['openTelemetry']);
+    expect(Object.keys(relay)).toEqual(['relay']);
     expect(Object.keys(nats).sort()).toEqual([
       'PublishError',
       'Publisher',

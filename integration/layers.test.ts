@@ -22,7 +22,7 @@ const LAYERS: Readonly<Record<string, readonly string[]>> = {
   live: [...http, 'documents', 'queries', 'changes', 'conflicts'],
   groups: [...http, ...siblings, 'conflicts'],
 };
-const FOLDERS = [...Object.keys(LAYERS), 'testing', 'angular', 'opentelemetry', 'nats'];
+const FOLDERS = [...Object.keys(LAYERS), 'testing', 'angular', 'opentelemetry', 'nats', 'relay'];
 
 interface Diagnostic {
   readonly code: string;
@@ -97,13 +97,13 @@ describe('the layers', () => {
     expect(found.map(({ code }) => code)).toContainEqual(expect.stringContaining('no-cycle'));
   });
 
-  it('are of at most 194 files without the CouchDB of tests, a quarter of them under 60 lines', async () => {
+  it('are of at most 230 files without the CouchDB of tests, a quarter of them under 60 lines', async () => {
     const names = await readdir(join(root, 'src'), { recursive: true });
     const files = names.filter((name) => name.endsWith('.ts'));
     const texts = await Promise.all(files.map((name) => readFile(join(root, 'src', name), 'utf8')));
     const small = texts.filter((text) => text.split('\n').length <= 60);
     const published = files.filter((name) => !name.startsWith('testing/memory/'));
-    expect(published.length).toBeLessThanOrEqual(194);
+    expect(published.length).toBeLessThanOrEqual(230);
     expect(small.length / files.length).toBeLessThanOrEqual(0.25);
   });
 });

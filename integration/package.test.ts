@@ -2,10 +2,13 @@
 import '@angular/compiler';
 import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals';
 import { build } from 'esbuild';
-import { execFile } from 'node:child_process';
+import { execFile, spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { existsSync } from 'node:fs';
 import { readFile, readdir } from 'node:fs/promises';
+import { createServer } from 'node:http';
 import { SourceMap } from 'node:module';
+import type { AddressInfo } from 'node:net';
 import type { SourceMapPayload } from 'node:module';
 import { dirname, join, resolve } from 'node:path';
 import { promisify } from 'node:util';
@@ -16,6 +19,7 @@ import * as integers from '../src/exact-integers.ts';
 import * as browser from '../src/index.browser.ts';
 import * as node from '../src/index.ts';
 import * as nats from '../src/nats/index.ts';
+import * as relay from '../src/relay/index.ts';
 import * as telemetry from '../src/opentelemetry/index.ts';
 import * as testing from '../src/testing/index.ts';
 import * as undici from '../src/undici.ts';
@@ -69,13 +73,55 @@ const entryPoints: Readonly<Record<string, object>> = {
   'corduroy/exact-integers': integers,
   'corduroy/nats': nats,
   'corduroy/opentelemetry': telemetry,
+  'corduroy/relay': relay,
   'corduroy/testing': testing,
   'corduroy/undici': undici,
 };
 
+describe('the command', () => {
+  it('starts a relay, which ends its feeds at SIGTERM', async () => {
+    const command = join(installed, 'dist', 'cli.js');
+    const upstream = createServer((_request, response) => {
+      response.writeHead(200, { 'content-type': 'application/json' });
+      response.end('{"ok":true,"userCtx":{"name":null,"roles":[]},"last_seq":"0","results":[]}');
+    });
+    upstream.listen(0, '127.0.0.1');
+    await once(upstream, 'listening');
+    const { port } = upstream.address() as AddressInfo;
+    const child = spawn(process.execPath, [
+      command,
+      'relay',
+      `http://127.0.0.1:${port}`,
+      '--port',
+      '0',
+    ]);
+    let text = '';
+    child.stderr.on('data', (part) => (text += String(part)));
+    const ended = once(child, 'exit');
+    while (!text.includes(' at http://')) await once(child.stderr, 'data');
+    const url = / at (http:\S+)/.exec(text)?.[1] ?? '';
+    expect(await (await fetch(`${url}/_relay/up`)).json()).toEqual({ status: 'ok' });
+    child.kill('SIGTERM');
+    expect(await ended).toEqual([0, null]);
+    upstream.closeAllConnections();
+    upstream.close();
+  });
+
+  it('prints its help, and what is wrong with its arguments', async () => {
+    const command = join(installed, 'dist', 'cli.js');
+    const { stdout } = await run(process.execPath, [command, '--help']);
+    expect(stdout).toMatch(/^Usage: npx corduroy relay URL/);
+    const failed = await run(process.execPath, [command, 'relay']).catch((error: unknown) => error);
+    expect(failed).toMatchObject({
+      code: 2,
+      stderr: expect.stringMatching(/^corduroy: the URL of CouchDB is missing/),
+    });
+  });
+});
+
 describe('the package', () => {
-  it('has at most 150 files, all below dist and docs apart from five', () => {
-    expect(packed.files.length).toBeLessThanOrEqual(150);
+  it('has at most 180 files, all below dist and docs apart from five', () => {
+    expect(packed.files.length).toBeLessThanOrEqual(180);
     const others = packed.files.filter((path) => !/^(?:dist|docs)\//.test(path));
     expect(others.sort()).toEqual([
       'CHANGELOG.md',

@@ -43,7 +43,7 @@ describe('the window of a relay', () => {
           const position = window.positionOf(seq);
           if (position === null) {
             // Only sequences before the window, or of a feed that moved without rows, are forgotten.
-            if (/-x$/.test(seq)) expect(count).toBeLessThan(window.first);
+            if (seq.endsWith('-x')) expect(count).toBeLessThan(window.first);
             continue;
           }
           expect(position).toBe(count);

@@ -182,8 +182,8 @@ class Stream {
 const describe = ({ id, path, request: { body } }: SharedResponse): object => ({ id, path, body });
 
 /**
- * Carries the continuous feeds of one `Couch` over one response of a relay. Each feed looks like a response
- * of its own. Where several relays share one address without being told apart, there may be a response for
+ * Carries the continuous feeds of one `Couch` over one response of a relay. Each feed looks like a separate
+ * response. Where several relays share one address without being told apart, there may be a response for
  * each group of feeds that began together.
  */
 export class FeedStream {

@@ -53,7 +53,7 @@ export class SharedResponse {
     (this.#body ?? this.#subscriber).error(error);
   }
 
-  /** Passes the response to a request of its own on. */
+  /** Passes the response to a separate request on. */
   follow(response$: Observable<TransportResponse>): void {
     this.#subscriber.add(response$.subscribe(this.#subscriber));
   }
@@ -62,7 +62,7 @@ export class SharedResponse {
 /** A line about a response: what has happened, its number, and more. */
 const LINE = /^([a-z])(\d+)(?: (.*))?$/s;
 
-/** What the lines of a relay tell. */
+/** The events in the lines of a relay. */
 export interface LineEvents {
   /** The stream is open. `name` identifies it. */
   readonly named: (name: string) => void;

@@ -2,13 +2,13 @@ import type { Credentials, Origin } from './origin.ts';
 import { passedBack } from './origin.ts';
 import type { Refusal } from './refusal.ts';
 
-/** What CouchDB answered to the request of a listener. */
+/** The answer of CouchDB to the request of a listener. */
 export interface Answer extends Refusal {
   /** When CouchDB was asked, in milliseconds of the relay's clock. */
   readonly askedAt: number;
 }
 
-/** Somebody who listens under a {@link Grant}. */
+/** A listener under a {@link Grant}. */
 export interface Grantee {
   /** Ends the stream: the grant is gone. */
   readonly revoke: () => void;
@@ -33,7 +33,7 @@ export class Grant {
   }
 }
 
-/** A question that was asked, so that the same question of many listeners is asked once. */
+/** A question that was asked, so that CouchDB gets the same question of many listeners once. */
 interface Asked {
   readonly answer: Promise<Answer>;
   readonly at: number;
@@ -112,7 +112,7 @@ export class AccessControl {
   }
 
   /**
-   * Asks again for the grants that are due, and forgets what nobody needs. A grant that could not be
+   * Asks again for the grants that are due, and forgets what is not needed any more. A grant that could not be
    * checked in time ends as one that was refused: the right may have been withdrawn.
    */
   sweep(): void {

@@ -15,13 +15,13 @@ export interface ChangesQuery {
   readonly heartbeat: number | null;
   /** How long the feed may be without a row, in milliseconds. */
   readonly timeout: number;
-  /** What the shared feed asks CouchDB for. */
+  /** The parameters of the shared feed. */
   readonly parameters: ChangesParameters;
   /** Decides about rows of the shared feed. */
   readonly filter: RowFilter;
   /** Whether the listener gets the documents that `filter` needs. */
   readonly includeDocs: boolean;
-  /** The parameters by which CouchDB selects rows, and their content, for a request of the listener's own. */
+  /** The parameters by which CouchDB selects rows, and their content, for a separate request of the listener. */
   readonly own: URLSearchParams;
   /** The body of such a request; null for GET. */
   readonly body: string | null;

@@ -19,7 +19,7 @@ import { Slices } from './slices.ts';
 import { ChangesWindow } from './window.ts';
 import type { WindowBounds, WindowRow } from './window.ts';
 
-/** Somebody who gets the rows of a channel. */
+/** A receiver of the rows of a channel. */
 export interface ChannelListener {
   /** Writes what is new. */
   readonly pump: () => void;
@@ -27,7 +27,7 @@ export interface ChannelListener {
   readonly lose: (error: CorduroyError) => void;
 }
 
-/** How many listeners are told of new rows before other work of the process has a turn. */
+/** How many listeners get new rows before other work of the process has a turn. */
 const TOLD_AT_ONCE = 500;
 
 /** One feed from CouchDB with some parameters, under the relay's own credentials, for all listeners. */
@@ -40,7 +40,7 @@ export class Channel {
   /** Resolves when the window is there. Rejects if the feed cannot begin. */
   readonly ready: Promise<ChangesWindow>;
   readonly listeners: Set<ChannelListener> = new Set();
-  /** Since when nobody listens, in milliseconds; null if somebody does. */
+  /** Since when it has no listeners, in milliseconds; null if it has some. */
   idleSince: number | null;
   /** How many are about to listen. */
   waiting = 0;
@@ -95,7 +95,7 @@ export class Channel {
       };
       this.#subscription.add(items$.subscribe({ error: failed }));
     });
-    // Whoever waits is told; nobody may wait.
+    // Those who wait get the error. There may be none.
     this.ready.catch(() => {});
     this.state$.subscribe(({ status }) => {
       if (status === 'live') this.#blindSince = null;

@@ -91,7 +91,7 @@ export class Channels {
     return firstValueFrom(version$.pipe(map(({ value }) => value)));
   }
 
-  /** Ends the listeners of feeds that hear nothing of CouchDB, and closes feeds that nobody needs. */
+  /** Ends the listeners of feeds that hear nothing of CouchDB, and closes feeds without listeners. */
   sweep(): void {
     const now = this.#now();
     const { maxBlind, linger, recheck } = this.#settings;

@@ -28,7 +28,7 @@ machine can see. Listeners have their own credentials, which CouchDB checks.
 SIGTERM and SIGINT end the relay: it takes no more listeners, ends the present feeds after a complete row,
 and exits with 0. Listeners continue after that row, on the next relay.`;
 
-/** What the command line asks for. */
+/** The content of a command line. */
 export interface CommandLine {
   readonly url: string;
   readonly auth: readonly [name: string, password: string] | null;
@@ -58,10 +58,6 @@ export function readCommandLine(
   args: readonly string[],
   env: Readonly<Record<string, string | undefined>>,
 ): CommandLine | CommandText {
-  const mistake = (text: string): CommandText => ({
-    text: `corduroy: ${text}. See: npx corduroy --help`,
-    isError: true,
-  });
   const parsed = parse(args);
   if (typeof parsed === 'string') return mistake(parsed);
   const { values, positionals } = parsed;
@@ -114,6 +110,10 @@ export function readCommandLine(
       }),
     },
   };
+}
+
+function mistake(text: string): CommandText {
+  return { text: `corduroy: ${text}. See: npx corduroy --help`, isError: true };
 }
 
 type Parsed = {

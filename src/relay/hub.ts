@@ -32,7 +32,7 @@ export class Hub {
   readonly origin: Origin;
   readonly access: AccessControl;
   readonly channels: Channels;
-  /** How many listeners have a request of their own. */
+  /** How many listeners have a separate request. */
   direct = 0;
   readonly #scheduler: SchedulerLike;
   readonly #now: () => number;
@@ -117,7 +117,7 @@ export class Hub {
 
   /**
    * Adds a listener whose request CouchDB has granted. It gets the rows after its sequence, from the window
-   * of a shared feed if that has them, and else from requests of its own first.
+   * of a shared feed if that has them, and else from separate requests first.
    *
    * @param version - That of its filter function.
    */
@@ -141,7 +141,7 @@ export class Hub {
     start: Sequence,
   ): Promise<void> {
     const channel = this.channels.get(spec);
-    // Nobody else keeps the channel open until the listener has joined it.
+    // Without this, the channel could close before the listener joins it.
     channel.waiting += 1;
     try {
       if (channel.blindFor > this.settings.maxBlind) throw BLIND;
@@ -161,7 +161,7 @@ export class Hub {
         since = page.lastSeq;
         const hasPolled = listener.subscribed.query.feed === 'longpoll' && page.rows.length > 0;
         if (listener.remaining <= 0 || hasPolled) return listener.finish(since, page.pending);
-        // What the shared feed had before CouchDB answered is in the page.
+        // The page includes all that the shared feed had before CouchDB answered.
         if (!page.isLast || end < window.first) continue;
         place = end;
         if (window.end > end) known = new Set(page.rows.map(({ change }) => rowKey(change)));

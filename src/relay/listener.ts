@@ -10,7 +10,7 @@ import type { Sink } from './sink.ts';
 import type { Slices } from './slices.ts';
 import type { ChangesWindow } from './window.ts';
 
-/** Who listens to what. */
+/** A user, and the changes that it listens to. */
 export interface Subscribed {
   readonly query: ChangesQuery;
   readonly database: string;
@@ -46,7 +46,7 @@ export class Listener implements ChannelListener, Grantee {
   #lastRow: number;
   #blockedSince: number | null = null;
   #isOver = false;
-  /** Rows before `until` that a request of its own has delivered already. */
+  /** Rows before `until` that a separate request has delivered already. */
   #known: { readonly rows: ReadonlySet<string>; readonly until: number } | null = null;
   /** How many rows it has written. */
   delivered = 0;
@@ -104,7 +104,7 @@ export class Listener implements ChannelListener, Grantee {
     this.pump();
   }
 
-  /** Writes rows that a request of its own has brought, in the form of the feed. */
+  /** Writes rows that a separate request has brought, in the form of the feed. */
   deliver(data: Buffer, rows: number): void {
     if (this.#isOver) return;
     this.delivered += rows;
@@ -166,7 +166,7 @@ export class Listener implements ChannelListener, Grantee {
     }
     this.#blockedSince = null;
     const { heartbeat, timeout } = this.subscribed.query;
-    // While a request of its own works, CouchDB sends signs of life without a heartbeat too.
+    // While a separate request works, CouchDB sends signs of life without a heartbeat too.
     const isSearching = this.#slices === null;
     if (heartbeat !== null || isSearching) {
       if (now - this.#lastWrite < (heartbeat ?? timeout)) return;

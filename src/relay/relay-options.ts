@@ -35,7 +35,7 @@ export interface RelayOptions {
   /** How many requests read older changes at the same time. @defaultValue 8 */
   readonly maxCatchUps?: number | undefined;
   /**
-   * How many listeners may have a feed of their own: those with a filter that depends on the user, or with
+   * How many listeners may have a separate feed: those with a filter that depends on the user, or with
    * a parameter that cannot be shared.
    * @defaultValue 100
    */

@@ -41,7 +41,7 @@ export interface Relay {
  *
  * - Rows come from one shared feed for each database and named filter. `_doc_ids` and `_selector` are
  *   decided in the relay, and by CouchDB where only it can decide.
- * - A listener behind the window of recent rows catches up by requests of its own, and then joins.
+ * - A listener behind the window of recent rows catches up by separate requests, and then joins.
  * - `feed=normal`, rare parameters (`descending`, `attachments`, `att_encoding_info`, `seq_interval`),
  *   system databases and filter functions that may depend on the user go to CouchDB as they are.
  * - A client that takes nothing is cut off after `maxStall`, or when it is `maxBacklog` rows behind. It has

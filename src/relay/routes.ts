@@ -12,7 +12,7 @@ import { prometheusText } from './stats.ts';
 /** The longest body of a request for changes, in bytes, and how long it may take, in milliseconds. */
 const BODY = { size: 8_388_608, time: 30_000 };
 
-/** What a relay serves. */
+/** The parts of a relay. */
 export interface Served {
   readonly hub: Hub;
   readonly streams: Streams;

@@ -32,7 +32,7 @@ const EVENT_BEAT = Buffer.from('event: heartbeat\ndata: \n\n');
 /** How long a response may take to reach a client after its end, in milliseconds. */
 const LAST_DELIVERY = 10_000;
 
-/** Writes a feed to a response of its own, in the form of CouchDB. */
+/** Writes a feed to a separate response, in the form of CouchDB. */
 export class ResponseSink implements Sink {
   readonly #response: ServerResponse;
   readonly #feed: ListenerFeed;

@@ -78,13 +78,13 @@ export class Slices {
   }
 }
 
-/** What CouchDB writes between two rows of a list. */
+/** The text between two rows of a list. */
 export const SEPARATOR = ',\r\n';
 
 const FORMATS: Readonly<Record<ListenerFeed, (text: string, seq: Sequence | null) => string>> = {
   continuous: (text) => `${text}\n`,
   eventsource: (text, seq) => `data: ${text}\nid: ${JSON.stringify(seq)}\n\n`,
-  // Whoever writes the first row of a list leaves its comma out.
+  // The writer of the first row of a list leaves its comma out.
   longpoll: (text) => `${SEPARATOR}${text}`,
 };
 

@@ -16,11 +16,11 @@ export interface RelayFeedStats {
   readonly bytes: number;
 }
 
-/** What a relay does at present, and what it has done since it began. */
+/** The present work of a relay, and the sum of its work since it began. */
 export interface RelayStats {
   /** How many listen now. */
   readonly listeners: number;
-  /** How many of these have a request of their own to CouchDB. */
+  /** How many of these have a separate request to CouchDB. */
   readonly direct: number;
   /** How many rows the slowest listener has still to take. */
   readonly backlog: number;
@@ -82,9 +82,7 @@ export function prometheusText(stats: RelayStats): string {
   ): (readonly [Record<string, string>, number])[] =>
     feeds.map((feed, index) => [{ database: feed.database, feed: String(index) }, value(feed)]);
   metric('listeners', 'gauge', 'Listeners at present', [[{}, stats.listeners]]);
-  metric('direct', 'gauge', 'Listeners with a request of their own to CouchDB', [
-    [{}, stats.direct],
-  ]);
+  metric('direct', 'gauge', 'Listeners with a separate request to CouchDB', [[{}, stats.direct]]);
   metric('backlog_rows', 'gauge', 'Rows that the slowest listener has still to take', [
     [{}, stats.backlog],
   ]);

@@ -98,8 +98,8 @@ class Stream {
   }
 }
 
-/** Tells a client to open a response of its own for this subscription. */
-const NOT_SHARED = refusal(421, 'misdirected_request', 'This feed needs a request of its own.');
+/** Tells a client to open a separate response for this subscription. */
+const NOT_SHARED = refusal(421, 'misdirected_request', 'This feed needs a separate request.');
 
 /** Writes one subscription to a stream that it shares with others. */
 class StreamSink implements Sink {
