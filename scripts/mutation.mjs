@@ -79,6 +79,7 @@ async function bundle() {
     'corduroy/cross-tab': `${sandbox}/src/changes/cross-tab.ts`,
     'corduroy/exact-integers': `${sandbox}/src/exact-integers.ts`,
     'corduroy/nats': `${sandbox}/src/nats/index.ts`,
+    'corduroy/relay': `${sandbox}/src/relay/index.ts`,
     'corduroy/undici': `${sandbox}/src/undici.ts`,
   };
   await build({

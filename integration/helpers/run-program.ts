@@ -37,6 +37,7 @@ export async function runProgram(
       'corduroy/exact-integers': path('src/exact-integers.ts'),
       'corduroy/nats': path('src/nats/index.ts'),
       'corduroy/opentelemetry': path('src/opentelemetry/index.ts'),
+      'corduroy/relay': path('src/relay/index.ts'),
       'corduroy/testing': path('src/testing/index.ts'),
     },
     outfile: file,
