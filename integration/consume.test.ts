@@ -31,6 +31,7 @@ import {
 } from 'rxjs';
 import { type FaultyProxy, type SeenRequest, startFaultyProxy } from './helpers/faulty-proxy.ts';
 import { createDatabase, rawFetch, server } from './helpers/server.ts';
+import { sliceOf } from '../src/changes/slice.ts';
 
 jest.setTimeout(20_000);
 
@@ -374,6 +375,91 @@ describe('consume', () => {
       start(db, () => rawFetch(`/${db.name}`, { method: 'DELETE' })).subscribe({ error: reject });
     });
     await expect(failing).rejects.toBeInstanceOf(NotFound);
+  });
+});
+
+describe('four slices of one consumer', () => {
+  const count = 4;
+
+  /** Runs all slices until they have handled `total` changes together, and stops them. */
+  async function run(
+    db: Database,
+    total: number,
+    handled: Map<string, number[]>,
+  ): Promise<ConsumeProgress[]> {
+    const all = new Subject<void>();
+    let calls = 0;
+    const workers = Array.from({ length: count }, (_, index) =>
+      start(
+        db,
+        async ({ id }) => {
+          await Promise.resolve();
+          handled.set(id, [...(handled.get(id) ?? []), index]);
+          if (++calls === total) all.next();
+        },
+        { slice: { index, of: count }, batchSize: 7 },
+      ),
+    );
+    const ends = workers.map((worker) => lastValueFrom(worker.pipe(timeout(TIMEOUT))));
+    await firstValueFrom(all.pipe(timeout(TIMEOUT)));
+    for (const worker of workers) worker.stop();
+    return Promise.all(ends);
+  }
+
+  it('handle each change exactly once, through a stop and a restart', async () => {
+    const db = await database();
+    await write(db.name, 0, 60);
+    const first = new Map<string, number[]>();
+    const progress = await run(db, 60, first);
+    expect([...first.keys()].sort()).toEqual(ids(0, 60));
+    expect([...first.values()].every((slices) => slices.length === 1)).toBe(true);
+    expect(new Set([...first.values()].flat()).size).toBe(count);
+    // Changes of other slices do not count.
+    expect(progress.reduce((sum, { handled }) => sum + handled, 0)).toBe(60);
+
+    await write(db.name, 60, 100);
+    const second = new Map<string, number[]>();
+    await run(db, 40, second);
+    expect([...second.keys()].sort()).toEqual(ids(60, 100));
+    expect([...second.values()].every((slices) => slices.length === 1)).toBe(true);
+  });
+
+  it('keep each document in its slice when it changes', async () => {
+    const db = await database();
+    await write(db.name, 0, 20);
+    const first = new Map<string, number[]>();
+    await run(db, 20, first);
+    const { rows } = (await (await rawFetch(`/${db.name}/_all_docs`)).json()) as {
+      rows: { id: string; value: { rev: string } }[];
+    };
+    const docs = rows.map(({ id, value: { rev } }) => ({ _id: id, _rev: rev }));
+    await rawFetch(`/${db.name}/_bulk_docs`, { method: 'POST', body: { docs } });
+    const second = new Map<string, number[]>();
+    await run(db, 20, second);
+    expect(second).toEqual(first);
+  });
+
+  it('move their checkpoints past the changes of other slices', async () => {
+    const { db, proxy } = await throughProxy();
+    await write(db.name, 0, 1);
+    const handled: string[] = [];
+    const slice = { index: 1 - sliceOf('item-0000', 2), of: 2 };
+    const worker = start(db, ({ id }) => handled.push(id), { slice });
+    const { seq, handled: counted } = await firstValueFrom(worker.pipe(timeout(TIMEOUT)));
+    expect([handled, counted]).toEqual([[], 0]);
+    // CouchDB writes one sequence in several ways, which begin with the same number.
+    const number = Number.parseInt(seq, 10);
+    expect(number).toBe(1);
+    const id = `_local/corduroy-test-slice-${slice.index}-of-2`;
+    const stored = (await (await rawFetch(`/${db.name}/${id}`)).json()) as { seq: string };
+    expect(Number.parseInt(stored.seq, 10)).toBe(number);
+    const before = proxy.requests.length;
+    const again = start(db, ({ id: seen }) => handled.push(seen), { slice }).subscribe();
+    await proxy.nextRequest(({ url }) => url.includes('feed=longpoll'));
+    again.unsubscribe();
+    const { url } = proxy.requests.slice(before).find(isRead) as SeenRequest;
+    const since = new URL(url, 'http://a').searchParams.get('since') ?? '';
+    expect(Number.parseInt(since, 10)).toBe(number);
   });
 });
 

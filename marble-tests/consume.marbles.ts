@@ -10,6 +10,7 @@ import type {
   TransportResponse,
 } from 'corduroy';
 import { memoryServer } from 'corduroy/testing';
+import { sliceOf } from '../src/changes/slice.ts';
 import { bytes, marbleTransport, response } from './helpers/marble-transport.ts';
 import { marbles } from './helpers/run.ts';
 
@@ -231,11 +232,103 @@ describe('consume', () => {
     }),
   );
 
+  it(
+    'handles the documents of its slice, and moves the checkpoint past the others',
+    marbles(({ cold, expectObservable, flush }, scheduler) => {
+      const { db, requests } = database(6);
+      const slices = [0, 1].map((index) => {
+        const handled: string[] = [];
+        const checkpoint = memoryCheckpoint();
+        const handler = (change: Change): unknown => {
+          handled.push(`${number(change)}@${scheduler.now()}`);
+          return cold('--|');
+        };
+        const slice = { index, of: 2 };
+        return {
+          handled,
+          checkpoint,
+          worker: db.consume(handler, { ...options, slice, checkpoint }),
+        };
+      });
+      for (const { worker } of slices) expectObservable(worker, '5s !');
+      flush();
+      expect(slices.map(({ handled }) => handled)).toEqual([
+        ['1@0', '3@2', '5@4'],
+        ['2@0', '4@2', '6@4'],
+      ]);
+      expect(slices.map(({ checkpoint }) => checkpoint.read())).toEqual(['6-memory', '6-memory']);
+      expect(requests.filter((request) => request === 'longpoll@6')).toHaveLength(2);
+    }),
+  );
+
+  it.each<[slice: unknown, error: Error]>([
+    [
+      undefined,
+      new TypeError('consume: slice must be an object { index, of } (received undefined)'),
+    ],
+    [1, new TypeError('consume: slice must be an object { index, of } (received 1)')],
+    [[0, 2], new TypeError('consume: slice must be an object { index, of } (received an array)')],
+    [{ index: 0, count: 2 }, new TypeError("consume: slice: unknown option 'count'")],
+    [
+      { index: 0, of: 0 },
+      new RangeError('consume: slice.of must be a whole number from 1 (received 0)'),
+    ],
+    [
+      { index: 0 },
+      new RangeError('consume: slice.of must be a whole number from 1 (received undefined)'),
+    ],
+    [
+      { index: 4, of: 4 },
+      new RangeError(
+        'consume: slice.index must be a whole number from 0 to 3, because there are 4 slices (received 4)',
+      ),
+    ],
+    [
+      { index: -1, of: 2 },
+      new RangeError(
+        'consume: slice.index must be a whole number from 0 to 1, because there are 2 slices (received -1)',
+      ),
+    ],
+  ])('refuses the slice %j', (slice, error) => {
+    const db = new Couch().use('orders');
+    const refused = { ...options, slice: slice as never };
+    expect(() => db.consume(() => {}, refused)).toThrow(error);
+    expect(() => db.consume(() => {}, refused)).toThrow(error.constructor);
+  });
+
   it('throws at the call for invalid arguments', () => {
     const db = new Couch().use('orders');
     expect(() => db.consume(undefined as never, options)).toThrow(/handler must be a function/);
     expect(() => db.consume(() => {}, { ...options, batchSize: 0 })).toThrow(RangeError);
     expect(() => db.consume(() => {}, { ...options, concurrency: 1.5 })).toThrow(RangeError);
     expect(() => db.consume(() => {}, { name: '' })).toThrow(/name must be/);
+  });
+});
+
+describe('the slice of a document', () => {
+  // The same in every version: a checkpoint of a slice is valid only for the same documents.
+  it.each<[id: string, of2: number, of3: number, of10: number, of1000: number]>([
+    ['', 1, 0, 7, 257],
+    ['a', 0, 0, 2, 192],
+    ['order-0001', 1, 1, 1, 881],
+    ['_design/orders', 0, 1, 2, 232],
+    ['ключ', 1, 2, 1, 21],
+    ['日本', 1, 0, 9, 759],
+    ['🐻', 0, 2, 0, 580],
+  ])('of %j is known', (id, ...slices) => {
+    expect([2, 3, 10, 1000].map((count) => sliceOf(id, count))).toEqual(slices);
+    expect(sliceOf(id, 1)).toBe(0);
+  });
+
+  it.each([
+    ['counted', (i: number) => `item-${i}`],
+    ['all even', (i: number) => `item-${i * 2}`],
+    ['doubled', (i: number) => `${i}:${i}`],
+  ])('is spread evenly if the ids are %s', (_kind, idOf) => {
+    for (const slices of [2, 3, 4, 7, 16]) {
+      const counts = Array.from({ length: slices }, () => 0);
+      for (let i = 0; i < 16_000; i++) counts[sliceOf(idOf(i), slices)]! += 1;
+      for (const count of counts) expect(Math.abs(count * slices - 16_000)).toBeLessThan(3200);
+    }
   });
 });

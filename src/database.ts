@@ -647,8 +647,11 @@ export class Database<
    * - **On unsubscribe** it stops, and cancels the handler's Observables. The checkpoint stays before
    *   the first change that is not handled, so a new subscription continues there (at least once).
    *
+   * With `slice: { index, of }`, several workers divide the changes by the id of the document.
+   *
    * @param handler - Receives one change at a time, or up to `concurrency` changes in parallel.
    * Corduroy waits for the Promise or Observable that it returns.
+   * @throws TypeError for an invalid option; RangeError for a number out of range, as of a slice.
    * @see https://docs.couchdb.org/en/stable/api/database/changes.html
    */
   consume(handler: ChangeHandler<Out>, options: ConsumeOptions<Out>): Consumer<Out> {

@@ -213,6 +213,7 @@ export type {
   ChangeHandler,
   ConsumeProgress,
   ConsumeOptions,
+  ConsumerSlice,
   DeadLetterHandler,
 } from './changes/consume.ts';
 export { DbUpdatesFeed } from './changes/db-updates.ts';

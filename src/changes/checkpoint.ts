@@ -232,13 +232,14 @@ interface StoredCheckpoint {
  * it, and the consumer can resume on another machine.
  *
  * @param name - The consumer's name. The document's id is `_local/corduroy-<name>`.
+ * @param suffix - The end of the id, for a part of a consumer.
  * @throws TypeError if the name is empty or no string.
  * @see https://docs.couchdb.org/en/stable/api/local.html
  */
-export function documentCheckpoint(db: DatabaseScope, name: string): CheckpointStore {
+export function documentCheckpoint(db: DatabaseScope, name: string, suffix = ''): CheckpointStore {
   if (typeof name !== 'string' || name === '')
     throw invalidArgument('localCheckpoint: name', 'a string that is not empty', name);
-  const address = documentAt(db, `_local/corduroy-${name}`, '', 'localCheckpoint: name');
+  const address = documentAt(db, `_local/corduroy-${name}${suffix}`, '', 'localCheckpoint: name');
   let rev: string | undefined;
 
   const read = (): Observable<StoredCheckpoint> =>

@@ -17,9 +17,12 @@ import type {
 } from './consumer-run.ts';
 import { databaseSource } from './feed-source.ts';
 import type { FeedState } from './feed-model.ts';
+import { requireSlice } from './slice.ts';
+import type { ConsumerSlice } from './slice.ts';
 import { changesRequest, readChange } from './changes-request.ts';
 import type { ChangesParameters } from './changes-request.ts';
 
+export type { ConsumerSlice } from './slice.ts';
 export type { ChangeHandler, ConsumeProgress, DeadLetterHandler } from './consumer-run.ts';
 
 /** The options of `db.consume()`. */
@@ -37,7 +40,22 @@ export interface ConsumeOptions<T extends object = AnyFields>
    * @defaultValue 1
    */
   readonly concurrency?: number;
-  /** Stores the sequence to resume from. @defaultValue a `_local/` document of the database */
+  /**
+   * Handles only the documents of one slice: consumers with the same `name` and `of`, and each `index`
+   * from 0 to `of - 1`, share the changes, and each document always belongs to the same slice. The
+   * consumer reads all changes, but the handler, `handled` and `failed` concern those of the slice;
+   * `pending` counts all. Each slice has its own checkpoint: pass another `checkpoint` to each of them.
+   *
+   * The slice of a document is `(hash ^ (hash >>> 16)) % of`, where `hash` is the FNV-1a hash (32 bits,
+   * unsigned) of the id in UTF-8.
+   * @defaultValue all documents
+   */
+  readonly slice?: ConsumerSlice;
+  /**
+   * Stores the sequence to resume from.
+   * @defaultValue the document `_local/corduroy-<name>` of the database; with `slice`
+   * `_local/corduroy-<name>-slice-<index>-of-<of>`
+   */
   readonly checkpoint?: CheckpointStore;
   /**
    * The shortest time between two writes of the checkpoint, in milliseconds. The last sequence is
@@ -120,7 +138,7 @@ function readOptions<T extends object>(
   if (typeof options !== 'object' || options === null)
     throw invalidArgument(`${what}: options`, 'an object with the name of the consumer', options);
   const { name, batchSize = 100, concurrency = 1, attempts = 5, deadLetter, ...rest } = options;
-  const { checkpointInterval = 1000, checkpoint, ...feedOptions } = rest;
+  const { checkpointInterval = 1000, checkpoint, slice, ...feedOptions } = rest;
   if (typeof handler !== 'function')
     throw invalidArgument(`${what}: handler`, 'a function', handler);
   if (deadLetter !== undefined && typeof deadLetter !== 'function')
@@ -131,6 +149,9 @@ function readOptions<T extends object>(
     }
   }
   duration(checkpointInterval, `${what}: checkpointInterval`);
+  // An undefined slice would handle more than the caller asked for.
+  if (Object.hasOwn(options, 'slice')) requireSlice(slice, `${what}: slice`);
+  const suffix = slice === undefined ? '' : `-slice-${slice.index}-of-${slice.of}`;
   const { behaviour, parameters } = readFeedOptions({ ...feedOptions, feed: 'longpoll' }, what);
   changesRequest(parameters, { since: behaviour.since }, what, db.connection.codec);
   return {
@@ -140,7 +161,8 @@ function readOptions<T extends object>(
     batchSize,
     concurrency,
     attempts,
-    checkpoint: checkpoint ?? documentCheckpoint(db, name),
+    slice: slice && { ...slice },
+    checkpoint: checkpoint ?? documentCheckpoint(db, name, suffix),
     checkpointInterval,
     deadLetter,
   };

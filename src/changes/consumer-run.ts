@@ -13,6 +13,8 @@ import { longestSilence } from './feed-pace.ts';
 import { startSequence } from './feed-source.ts';
 import type { FeedSource } from './feed-source.ts';
 import type { FeedBehaviour, FeedState } from './feed-model.ts';
+import { sliceOf } from './slice.ts';
+import type { ConsumerSlice } from './slice.ts';
 
 /**
  * Handles one change. `consume` waits until the Promise or Observable that it returns has ended. If
@@ -49,6 +51,8 @@ export interface Settings<T extends object> {
   readonly batchSize: number;
   readonly concurrency: number;
   readonly attempts: number;
+  /** The documents to handle; undefined means all. */
+  readonly slice: ConsumerSlice | undefined;
   readonly checkpoint: CheckpointStore;
   readonly checkpointInterval: number;
   readonly deadLetter: DeadLetterHandler<T> | undefined;
@@ -146,7 +150,12 @@ export class ConsumerRun<T extends object> {
   }
 
   #take(changes: readonly Change<T>[]): void {
-    for (const change of changes) this.#entries.push({ change, status: 'waiting' });
+    const { slice } = this.#settings;
+    for (const change of changes) {
+      // The checkpoint must move past the changes of other slices, so they count as done.
+      const isOwn = slice === undefined || sliceOf(change.id, slice.of) === slice.index;
+      this.#entries.push({ change, status: isOwn ? 'waiting' : 'done' });
+    }
     this.#pump();
   }
 
