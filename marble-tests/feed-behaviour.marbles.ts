@@ -1,5 +1,5 @@
 import { describe, expect, it } from '@jest/globals';
-import { NEVER, defer, map, of, throwError } from 'rxjs';
+import { NEVER, defer, map, of, throwError, timer } from 'rxjs';
 import type { Observable } from 'rxjs';
 import type { TestScheduler } from 'rxjs/testing';
 import { Couch, memoryCheckpoint } from 'corduroy';
@@ -10,6 +10,7 @@ import type {
   TransportRequest,
   TransportResponse,
 } from 'corduroy';
+import { memoryServer } from 'corduroy/testing';
 import { bytes, marbleTransport, response } from './helpers/marble-transport.ts';
 import { marbles } from './helpers/run.ts';
 
@@ -379,3 +380,16 @@ describe('a feed', () => {
     }),
   );
 });
+
+it(
+  'a quiet feed that polls is live again after a cut, and stays live',
+  marbles(({ expectObservable }) => {
+    const server = memoryServer({ databases: { orders: [{ _id: 'a' }] }, latency: 0 });
+    const backoff = { initialDelay: 4, random: () => 0.999 };
+    const feed = server.couch().use('orders').changes$({ feed: 'longpoll', backoff });
+    timer(1000).subscribe(() => server.cut());
+    expectObservable(feed, '60s !').toBe('-');
+    const states$ = feed.state$.pipe(map(({ status }) => status.slice(0, 1)));
+    expectObservable(states$, '60s !').toBe('(cl) 996ms w 3ms (cl) 58992ms i');
+  }),
+);

@@ -220,6 +220,8 @@ class Turn extends FeedDraft {
     this.closeAll();
     const silence = this.at - (heardAt ?? requestedAt);
     if (verified && !isPoll) Object.assign(core, pace.heartbeatAfter(core, silence));
+    // A server that keeps a request open does not end each at once.
+    if (this.at - requestedAt > pace.shortWait(core.heartbeat)) core.fruitless = 0;
     this.#retry(failure);
   }
 
