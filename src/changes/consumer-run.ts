@@ -1,6 +1,7 @@
-import { Observable, Subscription, defer, mergeMap, retry, toArray } from 'rxjs';
-import type { BehaviorSubject, Observer, Subscriber } from 'rxjs';
+import { Subscription, catchError, endWith, ignoreElements, mergeMap, retry, tap } from 'rxjs';
+import type { BehaviorSubject, Observable, Subscriber } from 'rxjs';
 import type { CorduroyError } from '../errors/corduroy-error.ts';
+import type { Connection } from '../http/connection.ts';
 import { retryTransient } from '../http/retry-transient.ts';
 import type { Change, Sequence } from '../model/change.ts';
 import { RetryPolicy, backoff } from '../operators/retry-policy.ts';
@@ -217,33 +218,49 @@ export class ConsumerRun<T extends object> {
     });
   }
 
-  /** Calls the handler until it succeeds, and then the handler of dead letters. */
   #attempts(change: Change<T>): Observable<unknown> {
     const { handler, attempts, behaviour, deadLetter, source } = this.#settings;
-    const handled$ = defer(() => toObservable(() => handler(change))).pipe(
-      retry({
-        count: attempts - 1,
-        delay: (_error, failures) => source.connection.after(backoff(failures, behaviour.backoff)),
+    return handleChange(source.connection, behaviour, attempts, {
+      handle: () => handler(change),
+      giveUp: deadLetter && ((error) => deadLetter(change, error)),
+    }).pipe(
+      tap((outcome) => {
+        if (outcome === 'handled') this.#handled += 1;
+        else this.#failed += 1;
       }),
-      // Emits once, however many values the handler emits.
-      toArray(),
     );
-    return new Observable((subscriber) => {
-      const succeed = (counter: () => void): Partial<Observer<unknown>> => ({
-        error: (error: unknown) => subscriber.error(error),
-        complete: () => {
-          counter();
-          subscriber.complete();
-        },
-      });
-      return handled$.subscribe({
-        ...succeed(() => (this.#handled += 1)),
-        error: (error: unknown) => {
-          if (deadLetter === undefined) return subscriber.error(error);
-          const taken$ = toObservable(() => deadLetter(change, error));
-          return subscriber.add(taken$.subscribe(succeed(() => (this.#failed += 1))));
-        },
-      });
-    });
   }
+}
+
+/** The calls for one change. */
+interface ChangeCalls {
+  readonly handle: () => ValueOrAsync<unknown>;
+  /** Takes the change if all attempts have failed. */
+  readonly giveUp: ((error: unknown) => ValueOrAsync<unknown>) | undefined;
+}
+
+/**
+ * Calls the handler of a change until it succeeds, `attempts` times at most, and then the handler of dead
+ * letters. Emits once, however many values the handlers emit.
+ */
+export function handleChange(
+  connection: Connection,
+  behaviour: FeedBehaviour,
+  attempts: number,
+  { handle, giveUp }: ChangeCalls,
+): Observable<'handled' | 'failed'> {
+  const handled$ = toObservable(handle).pipe(
+    retry({
+      count: attempts - 1,
+      delay: (_error, failures) => connection.after(backoff(failures, behaviour.backoff)),
+    }),
+    ignoreElements(),
+    endWith('handled' as const),
+  );
+  if (giveUp === undefined) return handled$;
+  return handled$.pipe(
+    catchError((error: unknown) =>
+      toObservable(() => giveUp(error)).pipe(ignoreElements(), endWith('failed' as const)),
+    ),
+  );
 }

@@ -124,7 +124,8 @@ export class DbUpdatesFeed extends Observable<DbUpdatesBatch> {
   }
 }
 
-function dbUpdatesSource(connection: Connection): FeedSource<DbUpdate> {
+/** Returns the updates of a server's databases as the source of a feed. */
+export function dbUpdatesSource(connection: Connection): FeedSource<DbUpdate> {
   return {
     ...DB_UPDATES,
     connection,

@@ -36,13 +36,15 @@ type ConnectionEvent = FeedEvent & { readonly size?: number };
  *
  * @param maxBytes - The connection ends when its items have had more bytes, as far as it knows their
  * sequence. The next one continues after them.
+ * @param endless - False for a poll that does not wait: it takes a pooled connection, and leaves it open.
  */
 export function openConnection<Item extends Sequenced>(
   source: FeedSource<Item>,
   open: Open,
   maxBytes: number,
+  endless = true,
 ): Observable<FeedEvent> {
-  const events$ = readConnection(source, open);
+  const events$ = readConnection(source, open, endless);
   if (maxBytes === Infinity) return events$;
   let bytes = 0;
   const bounded$ = events$.pipe(
@@ -73,12 +75,13 @@ export function ask<Item extends Sequenced>(
 function readConnection<Item extends Sequenced>(
   source: FeedSource<Item>,
   open: Open,
+  endless: boolean,
 ): Observable<ConnectionEvent> {
   const { protocol, since, limit, heartbeat, wait, timeout, id } = open;
   const pace = protocol === 'longpoll' ? { timeout: wait } : { heartbeat };
   const bound = limit === Infinity ? {} : { limit };
   const { query, ...rest } = source.request({ feed: protocol, ...pace, since, ...bound });
-  const spec = { ...rest, ...endpoint(source, '', query), endless: true, timeout };
+  const spec = { ...rest, ...endpoint(source, '', query), endless, timeout };
   return source.connection
     .send(() => spec)
     .pipe(

@@ -153,19 +153,19 @@ export function brokenFeedError({ connection, path }: FeedSource<Sequenced>): Pr
  */
 function readCreationTime(db: DatabaseScope, timeout: number): Observable<string | null> {
   return db.connection
-    .json(
-      () => ({ ...endpoint(db, ''), timeout }),
-      (body) => {
-        const { instance_start_time: time } = asObject(body);
-        return typeof time === 'string' && time !== '0' ? time : null;
-      },
-    )
+    .json(() => ({ ...endpoint(db, ''), timeout }), creationTime)
     .pipe(
       map(({ value }) => value),
       catchError((error: unknown) =>
         isForbidden(error) && !isAccountLocked(error) ? of(null) : throwError(() => error),
       ),
     );
+}
+
+/** Returns when a database was created, from its information; null if the server does not tell. */
+export function creationTime(info: unknown): string | null {
+  const { instance_start_time: time } = asObject(info);
+  return typeof time === 'string' && time !== '0' ? time : null;
 }
 
 /** When each origin was found to hold back streams. */

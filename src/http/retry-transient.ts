@@ -34,7 +34,11 @@ export function retryTransient<T>(
  * Returns the delay before a retry, in milliseconds. `Infinity` means: wait for other credentials.
  * Null means: do not retry.
  */
-function retryDelay(error: unknown, connection: Connection, policy: RetryPolicy): number | null {
+export function retryDelay(
+  error: unknown,
+  connection: Connection,
+  policy: RetryPolicy,
+): number | null {
   const delay = policy.failed(error);
   const mayRecover = policy.tolerance > 0 && connection.authenticator.mayRecover(error);
   return delay === null && mayRecover ? Infinity : delay;
@@ -44,7 +48,7 @@ function retryDelay(error: unknown, connection: Connection, policy: RetryPolicy)
  * Emits when a retry is due, after the delay from {@link retryDelay}. Errors with `error` if other
  * credentials do not arrive within the policy's tolerance.
  */
-function waitForRetry(
+export function waitForRetry(
   delay: number,
   error: unknown,
   connection: Connection,
