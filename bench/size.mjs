@@ -17,8 +17,8 @@ const core = 'core';
 
 /** Budgets in bytes, 2 % above the measured size; `without` matches paths that must not be bundled. */
 const imports = [
-  { name: 'everything', code: `export * from '${browser}'`, budget: 83_600 },
-  { name: 'Couch', code: `export { Couch } from '${browser}'`, budget: 76_600 },
+  { name: 'everything', code: `export * from '${browser}'`, budget: 87_780 },
+  { name: 'Couch', code: `export { Couch } from '${browser}'`, budget: 80_700 },
   {
     name: 'Couch of corduroy/core',
     code: `export { Couch } from '${core}'`,
@@ -45,7 +45,7 @@ const imports = [
   {
     name: 'an in-memory server',
     code: `export { memoryServer } from 'testing'`,
-    budget: 101_300,
+    budget: 105_400,
   },
 ];
 

@@ -148,6 +148,7 @@ const WITHOUT_PATH = new Set(
     'Partition.allDocs$ Partition.find$ ' +
     'Couch.allDbs Couch.version Couch.info Couch.up Couch.session Couch.session$ Couch.login Couch.logout ' +
     'Couch.request Couch.toString Couch.uuids Couch.tasks Couch.dbUpdates Couch.dbUpdates$ Couch.dbsInfo ' +
+    'Couch.changesOf$ Couch.consumeOf ' +
     'Couch.reloadQueryServers Couch.exists Couch.ping ' +
     'CouchNode.name CouchNode.reloadConfig CouchNode.prometheus CouchNode.smoosh CouchNode.system ' +
     'CouchNode.versions CouchNode.restart CouchNode.request ' +

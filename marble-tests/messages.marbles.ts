@@ -68,6 +68,8 @@ const valid: Readonly<Record<string, readonly unknown[]>> = {
   'Couch.replicate': ['a', 'b', {}],
   'Couch.stats': ['couchdb'],
   'Couch.tasks': [],
+  'Couch.changesOf$': [['pets'], {}],
+  'Couch.consumeOf': [['pets'], none, { name: 'a' }],
   'Couch.dbUpdates$': [{}],
   'Couch.dbUpdates': [{}],
   'Couch.dbsInfo': [['a']],

@@ -6,6 +6,10 @@ import type { CoreDatabase } from './core-database.ts';
 import { CoreCouch, connectionOf } from './core-couch.ts';
 import type { OpenOptions, UseOptions } from './core-couch.ts';
 import type { Observable } from 'rxjs';
+import { ChangesOfFeed } from './changes/changes-of.ts';
+import type { ChangesOfOptions, DatabaseSelection } from './changes/changes-of.ts';
+import { DatabasesConsumer } from './changes/consume-of.ts';
+import type { ConsumeOfOptions, DatabaseChangeHandler } from './changes/consume-of.ts';
 import { DbUpdatesFeed } from './changes/db-updates.ts';
 import type { DbUpdatesOptions } from './changes/db-updates.ts';
 import { readDbUpdates } from './changes/db-updates.ts';
@@ -326,6 +330,63 @@ export class Couch extends CoreCouch {
    */
   dbUpdates(options: ReadDbUpdatesOptions = {}): Operation<DbUpdatesResult> {
     return readDbUpdates(this.#connection, options);
+  }
+
+  /**
+   * Returns a feed of the changes of many databases: of those that `databases` names, or whose names match
+   * a pattern or a function. System databases must be named.
+   *
+   * - **Temperature:** cold. Each subscription reads the databases itself. All share one feed of the
+   *   server's updates, which needs the database `_global_changes` and an administrator. With
+   *   `updates: { poll: 5000 }` Corduroy lists the databases every 5,000 ms instead.
+   * - **Emits** `{ database, seq, changes }`, in order within each database. A database that is created
+   *   later joins from its beginning, one that is deleted leaves, and one that is deleted and created
+   *   again starts over.
+   * - **Completes** never.
+   * - **Errors** with permanent errors, as a feed does. Those of one database go to `onError`. Transient
+   *   errors are retried, and `state$` shows them.
+   * - **On unsubscribe** all requests are cancelled at once.
+   *
+   * It sends one request for each update of a database, and at most `concurrency` (default 8) at a time.
+   *
+   * @throws TypeError or RangeError for an invalid name or option.
+   * @see https://docs.couchdb.org/en/stable/api/server/common.html#db-updates
+   * @example
+   * couch.changesOf$(/^user-/).subscribe(({ database, changes }) => index(database, changes));
+   */
+  changesOf$<T extends object = AnyFields>(
+    databases: DatabaseSelection,
+    options: ChangesOfOptions = {},
+  ): ChangesOfFeed<T> {
+    return new ChangesOfFeed<T>(this.#connection, databases, options);
+  }
+
+  /**
+   * Calls a handler for each change of many databases, and stores a checkpoint in each. Use it in workers
+   * that must not miss a change, even if the worker or the server restarts.
+   *
+   * - **Temperature:** cold. It pulls: a database is read again after its changes were handled.
+   * - **Emits** `{ database, seq, handled, failed, pending }` after each write of a checkpoint, at most once in
+   *   `checkpointInterval` for each database.
+   * - **Completes** after `stop()`.
+   * - **Errors** as `changesOf$` does. A handler that fails `attempts` times (default 5) is an error of its
+   *   database, unless `deadLetter` takes the change.
+   * - **On unsubscribe** it stops, and cancels the handler's Observables. The checkpoints stay before the
+   *   changes that are not handled, so a new subscription continues there (at least once).
+   *
+   * @param databases - As for {@link changesOf$}.
+   * @param handler - Receives one change and the name of its database. Corduroy waits for the Promise or
+   * Observable that it returns. Changes of up to `concurrency` (default 8) databases are handled at the same
+   * time, those of one database one after the other.
+   * @throws TypeError or RangeError for an invalid name or option.
+   * @see https://docs.couchdb.org/en/stable/api/database/changes.html
+   */
+  consumeOf<T extends object = AnyFields>(
+    databases: DatabaseSelection,
+    handler: DatabaseChangeHandler<T>,
+    options: ConsumeOfOptions<T>,
+  ): DatabasesConsumer<T> {
+    return new DatabasesConsumer<T>(this.#connection, databases, handler, options);
   }
 
   /**

@@ -216,6 +216,22 @@ export type {
   ConsumerSlice,
   DeadLetterHandler,
 } from './changes/consume.ts';
+export { ChangesOfFeed } from './changes/changes-of.ts';
+export type {
+  ChangesOfOptions,
+  DatabaseChanges,
+  DatabaseErrorHandler,
+  DatabaseSelection,
+  ManyDatabasesOptions,
+  UpdatesOptions,
+} from './changes/changes-of.ts';
+export { DatabasesConsumer } from './changes/consume-of.ts';
+export type {
+  ConsumeOfOptions,
+  DatabaseChangeHandler,
+  DatabaseDeadLetterHandler,
+  DatabaseProgress,
+} from './changes/consume-of.ts';
 export { DbUpdatesFeed } from './changes/db-updates.ts';
 export type { DbUpdatesBatch, DbUpdatesOptions } from './changes/db-updates.ts';
 export type { DbUpdate } from './changes/db-updates.ts';

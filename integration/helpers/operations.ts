@@ -130,6 +130,8 @@ export const operations: Record<string, Call> = {
   'db.conflicts$': (couch) => couch.use('db').conflicts$(),
   'db.edit$': (couch) => couch.use('db').edit$('a'),
   'db.consume': (couch) => couch.use('db').consume(() => {}, { name: 'law' }),
+  'couch.changesOf$': (couch) => couch.changesOf$(['db']),
+  'couch.consumeOf': (couch) => couch.consumeOf(['db'], () => {}, { name: 'law' }),
   'couch.dbUpdates$': (couch) => couch.dbUpdates$(),
   'couch.dbUpdates': (couch) => couch.dbUpdates(),
   'couch.info': (couch) => couch.info(),

@@ -4,6 +4,9 @@
  */
 import { Database } from 'corduroy';
 import type {
+  Change,
+  ChangesOfFeed,
+  DatabasesConsumer,
   Cluster,
   ClusterState,
   Couch,
@@ -45,6 +48,25 @@ couch.dbsInfo({ start_key: 'a' });
 expectTypeOf(couch.dbUpdates({ since: 0 })).toEqualTypeOf<Operation<DbUpdatesResult>>();
 // @ts-expect-error -- a one-shot request has no feed option
 couch.dbUpdates({ feed: 'continuous' });
+interface Pet {
+  readonly legs: number;
+}
+expectTypeOf(couch.changesOf$<Pet>(/^a/)).toEqualTypeOf<ChangesOfFeed<Pet>>();
+couch.changesOf$<Pet>(names, { since: { a: '1-a', b: 0 } }).subscribe(({ database, changes }) => {
+  expectTypeOf(database).toEqualTypeOf<string>();
+  expectTypeOf(changes).toEqualTypeOf<readonly Change<Pet>[]>();
+});
+// @ts-expect-error -- a sequence belongs to one database
+couch.changesOf$(names, { since: '5-a' });
+expectTypeOf(
+  couch.consumeOf<Pet>(
+    (name) => name !== 'a',
+    () => {},
+    { name: 'a' },
+  ),
+).toEqualTypeOf<DatabasesConsumer<Pet>>();
+// @ts-expect-error -- a consumer needs a name
+couch.consumeOf(names, () => {}, {});
 expectTypeOf(couch.use('db').search.analyze('english', 'a')).toEqualTypeOf<Operation<string[]>>();
 expectTypeOf(couch.use('db').search.nouveau.analyze('english', 'a')).toEqualTypeOf<
   Operation<string[]>

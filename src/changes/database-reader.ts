@@ -10,6 +10,7 @@ import {
   of,
   tap,
 } from 'rxjs';
+import { invalidArgument } from '../model/invalid-argument.ts';
 import { toObservable } from '../operators/to-observable.ts';
 import type { Connection } from '../http/connection.ts';
 import type { Change, Sequence } from '../model/change.ts';
@@ -96,7 +97,7 @@ export class DatabaseReader<T extends object> {
     this.#start = start;
     this.#source = settings.source(name);
     const store = checkpoint?.(name);
-    this.#store = store === undefined ? null : laned(store, lane);
+    this.#store = checkpoint === undefined ? null : laned(requireStore(store), lane);
     const pace = { interval: checkpointInterval, backoff: behaviour.backoff };
     this.#writer =
       this.#store === null
@@ -147,7 +148,9 @@ export class DatabaseReader<T extends object> {
         const read$ = defer(() => {
           const { seq, pending } = end;
           this.pending = pending;
-          this.isBehind = changes.length > 0 && pending !== 0;
+          // A filter may pass nothing, so that only the sequence moves.
+          const hasMoved = changes.length > 0 || (pending !== null && seq !== since);
+          this.isBehind = hasMoved && pending !== 0;
           return of({ changes, seq, pending });
         });
         return concat(events$, read$);
@@ -246,4 +249,10 @@ function laned(store: CheckpointStore, lane: Lane): CheckpointStore {
     read: () => lane.run(toObservable(() => store.read())),
     write: (seq) => lane.run(toObservable(() => store.write(seq))),
   };
+}
+
+function requireStore(store: unknown): CheckpointStore {
+  const { read, write } = Object(store) as Partial<CheckpointStore>;
+  if (typeof read === 'function' && typeof write === 'function') return store as CheckpointStore;
+  throw invalidArgument('checkpoint: its result', 'a store with read and write', store);
 }
