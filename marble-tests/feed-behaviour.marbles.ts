@@ -1,5 +1,5 @@
 import { describe, expect, it } from '@jest/globals';
-import { NEVER, defer, map, of, throwError, timer } from 'rxjs';
+import { NEVER, defer, filter, map, of, throwError, timer } from 'rxjs';
 import type { Observable } from 'rxjs';
 import type { TestScheduler } from 'rxjs/testing';
 import { Couch, memoryCheckpoint } from 'corduroy';
@@ -7,6 +7,7 @@ import type {
   ChangesFeedOptions,
   CheckpointStore,
   Database,
+  FeedState,
   TransportRequest,
   TransportResponse,
 } from 'corduroy';
@@ -391,5 +392,28 @@ it(
     expectObservable(feed, '60s !').toBe('-');
     const states$ = feed.state$.pipe(map(({ status }) => status.slice(0, 1)));
     expectObservable(states$, '60s !').toBe('(cl) 996ms w 3ms (cl) 58992ms i');
+  }),
+);
+
+it(
+  'a late head of `_db_updates` does not make the feeds of databases poll',
+  marbles(({ expectObservable }) => {
+    const server = memoryServer({ databases: { orders: [] }, latency: 0 });
+    // As CouchDB does, which sends the head of a stream with the first heartbeat.
+    server.on('GET /_db_updates', (_params, { query: { feed = '', timeout = '30000' } }) =>
+      timer(feed === '' ? 0 : Number(timeout)).pipe(map(() => ({ results: [], last_seq: '1' }))),
+    );
+    const couch = server.couch();
+    const protocolOf = ({ state$ }: { state$: Observable<FeedState> }): Observable<string> =>
+      state$.pipe(
+        filter((state) => state.status === 'live'),
+        map(({ protocol }) => protocol.slice(0, 1)),
+      );
+    const updates = couch.dbUpdates$();
+    const changes = couch.use('orders').changes$();
+    expectObservable(updates, '20s !').toBe('-');
+    expectObservable(protocolOf(updates), '20s !').toBe('1250ms l');
+    expectObservable(changes, '5s ^ 15s !').toBe('-');
+    expectObservable(protocolOf(changes), '20s !').toBe('5s c');
   }),
 );

@@ -141,5 +141,7 @@ export function dbUpdatesSource(connection: Connection): FeedSource<DbUpdate> {
         )
         .pipe(map(({ value }) => value)),
     filtered: false,
+    // CouchDB sends it with the first update or heartbeat.
+    hasLateHead: true,
   };
 }

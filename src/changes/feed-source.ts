@@ -43,6 +43,8 @@ export interface FeedSource<Item extends Sequenced> extends Endpoint {
   readonly currentSequence: (timeout: number) => Observable<Sequence>;
   /** Whether a filter of the server may pass nothing for a long time. */
   readonly filtered: boolean;
+  /** Whether the server sends the head of a stream late, which then tells nothing about proxies. */
+  readonly hasLateHead: boolean;
 }
 
 /** Whether there are items after a sequence, and the sequence up to which the server looked. */
@@ -133,6 +135,7 @@ export function databaseSource<T extends object>(
     identity: (timeout) => readCreationTime(db, timeout),
     currentSequence: (timeout) => readLastSequence(db, timeout),
     filtered,
+    hasLateHead: false,
   };
 }
 

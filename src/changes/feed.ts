@@ -213,6 +213,7 @@ class Run<Item extends Sequenced> {
       case 'wait':
         return this.#wait(command.delay);
       case 'remember':
+        if (this.#source.hasLateHead) return;
         return rememberBuffered(this.#source.connection, command.buffered);
       case 'complete':
         return this.#subscriber.complete();
