@@ -350,6 +350,26 @@ describe('the error of one database', () => {
     expect(world.requests(/^GET \/a$/)).toHaveLength(1);
   });
 
+  it('is forgotten when the database is gone', () => {
+    const world = new World({ a: 1 });
+    world.server.once('GET /x', status(403));
+    const errors: string[] = [];
+    record(
+      world,
+      /./,
+      { onError: (database) => errors.push(database) },
+      {
+        1000: () => world.announce('x', 'created'),
+        2000: () => world.announce('x', 'deleted'),
+        3000: () => world.server.cut(),
+        5000: () => world.server.cut(),
+      },
+    );
+    expect(errors).toEqual(['x']);
+    expect(world.requests(/^GET \/x$/)).toHaveLength(2);
+    expect(world.requests(/_all_dbs/)).toHaveLength(3);
+  });
+
   it('that a handler of errors throws ends the feed', () => {
     const world = new World({ a: 1 });
     refuseA(world, 403);

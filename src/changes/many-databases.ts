@@ -186,11 +186,9 @@ export class ManyDatabases<T extends object> {
     const reader = this.readers.get(name);
     const verdict = this.#set.see(name, look);
     if (verdict === 'joined') return this.#join(name, look as DatabaseLook, isFirst);
-    this.#troubles.worked(name);
-    if (verdict === 'left' || verdict === 'replaced') {
-      reader?.restart();
-      this.#troubles.recovered(name);
-    }
+    if (verdict === 'present') this.#troubles.worked(name);
+    else this.#troubles.recovered(name);
+    if (verdict === 'left' || verdict === 'replaced') reader?.restart();
     if (verdict === 'replaced') this.#set.want(name, 'pull');
     if (verdict === 'left') {
       reader?.close();
