@@ -347,7 +347,21 @@ describe('the error of one database', () => {
       { 1000: () => world.announce('a') },
     );
     expect(errors).toEqual([expect.stringContaining('a NotFound')]);
-    expect(world.requests(/^GET \/a$/)).toHaveLength(1);
+    // A database that was deleted and created again looks the same at first.
+    expect(world.requests(/^GET \/a$/)).toHaveLength(3);
+  });
+
+  it('is none if a database is found again, in the second in which it was created', () => {
+    const world = new World({ a: 1 });
+    world.server.once('GET /a/_changes', status(404));
+    const { lines, error } = record(
+      world,
+      ['a'],
+      {},
+      { 1000: () => world.write('a', 'x'), 1010: () => world.announce('a') },
+    );
+    expect(error).toBeUndefined();
+    expect(lines).toEqual(['1013 a: x']);
   });
 
   it('is forgotten when the database is gone', () => {

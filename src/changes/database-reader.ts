@@ -55,6 +55,9 @@ interface ReaderEvents {
 /** How long a request for changes that are already there waits for others, in milliseconds. */
 const WAIT = 10;
 
+/** After so many requests in a row that something was not found, it is not the database. */
+const MAX_MISSING = 3;
+
 /** The bytes of changes that one request reads at most. */
 const MAX_BYTES = 16_777_216;
 
@@ -72,8 +75,8 @@ export class DatabaseReader<T extends object> {
   pending: number | null = null;
   /** Whether the server had more changes at the last request. */
   isBehind = false;
-  /** The error of a request that may mean that the database does not exist; null if there is none. */
-  suspicion: unknown = null;
+  /** How many requests in a row answered that something was not found, although the database exists. */
+  #missing = 0;
   readonly name: string;
   readonly #settings: ReaderSettings<T>;
   readonly #source: FeedSource<Change<T>>;
@@ -148,6 +151,7 @@ export class DatabaseReader<T extends object> {
         const read$ = defer(() => {
           const { seq, pending } = end;
           this.pending = pending;
+          this.#missing = 0;
           // A filter may pass nothing, so that only the sequence moves.
           const hasMoved = changes.length > 0 || (pending !== null && seq !== since);
           this.isBehind = hasMoved && pending !== 0;
@@ -180,11 +184,13 @@ export class DatabaseReader<T extends object> {
     else this.#writer?.noteInPassing(progress);
   }
 
-  /** Returns the error that may mean that the database does not exist, and forgets it. */
-  takeSuspicion(): unknown {
-    const { suspicion } = this;
-    this.suspicion = null;
-    return suspicion;
+  /**
+   * Records that the database exists although its changes were not found. Returns whether the reason is
+   * something else, such as the filter. It may also have been deleted and created again meanwhile.
+   */
+  misses(): boolean {
+    this.#missing = (this.#missing + 1) % MAX_MISSING;
+    return this.#missing === 0;
   }
 
   /** Starts over, because another database has the name. */

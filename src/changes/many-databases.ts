@@ -55,6 +55,8 @@ export class ManyDatabases<T extends object> {
   /** The databases whose changes are being handled. */
   readonly #delivering = new Set<string>();
   readonly #troubles: DatabaseTroubles;
+  /** The errors that may mean that a database does not exist, until it was looked at. */
+  readonly #suspicions = new Map<string, unknown>();
   /** The databases of the first list that were not looked at yet; null before that list. */
   #unseen: Set<string> | null = null;
   #isPumping = false;
@@ -194,9 +196,11 @@ export class ManyDatabases<T extends object> {
       reader?.close();
       this.readers.delete(name);
     }
-    // The database exists, so that something else was not found: the filter, for example.
-    const suspicion = reader?.takeSuspicion() ?? null;
-    if (verdict === 'present' && suspicion !== null) this.#troubles.report(name, suspicion);
+    const suspicion = this.#suspicions.get(name);
+    this.#suspicions.delete(name);
+    if (verdict !== 'present' || suspicion === undefined) return;
+    if (reader?.misses() === true) this.#troubles.report(name, suspicion);
+    else this.#set.want(name, 'pull');
   }
 
   #pull(name: string): Observable<never> {
@@ -237,9 +241,8 @@ export class ManyDatabases<T extends object> {
 
   #failed({ name, type }: DatabaseTask, error: CorduroyError): void {
     this.#work.delete(name);
-    const reader = this.readers.get(name);
-    if (type === 'pull' && reader !== undefined && isNotFound(error)) {
-      reader.suspicion = error;
+    if (type === 'pull' && isNotFound(error)) {
+      this.#suspicions.set(name, error);
       this.#set.want(name, 'look');
       this.#set.ended(name);
       return this.#pump();
