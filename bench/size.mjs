@@ -17,12 +17,12 @@ const core = 'core';
 
 /** Budgets in bytes, 2 % above the measured size; `without` matches paths that must not be bundled. */
 const imports = [
-  { name: 'everything', code: `export * from '${browser}'`, budget: 87_780 },
-  { name: 'Couch', code: `export { Couch } from '${browser}'`, budget: 80_700 },
+  { name: 'everything', code: `export * from '${browser}'`, budget: 88_950 },
+  { name: 'Couch', code: `export { Couch } from '${browser}'`, budget: 81_870 },
   {
     name: 'Couch of corduroy/core',
     code: `export { Couch } from '${core}'`,
-    budget: 47_000,
+    budget: 47_330,
     without: /^src.live|strategies|upsert|leaves|matcher|deploy|resharding|tab-/,
   },
   {
@@ -45,14 +45,14 @@ const imports = [
   {
     name: 'an in-memory server',
     code: `export { memoryServer } from 'testing'`,
-    budget: 105_400,
+    budget: 106_470,
   },
 ];
 
 /** The files that a page loads on demand: with `crossTab: true`, and with `changesUrl`. */
 const onDemand = [
   { name: 'crossTab, on demand', file: 'cross-tab', budget: 2_620 },
-  { name: 'changesUrl, on demand', file: 'feed-stream', budget: 2_620 },
+  { name: 'changesUrl, on demand', file: 'feed-stream', budget: 1_610 },
 ];
 
 /** Bundles a page's import of the package, or of the sources if `from` is theirs. */

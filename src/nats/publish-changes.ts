@@ -80,6 +80,7 @@ const OPTIONS: Readonly<Record<keyof PublishOptions, true>> = {
   view: true,
   filter: true,
   query: true,
+  slice: true,
   batchSize: true,
   concurrency: true,
   checkpoint: true,
