@@ -513,3 +513,61 @@ describe('a relay', () => {
     );
   });
 });
+
+describe('PouchDB', () => {
+  it('replicates from a database through a relay that forwards, live and in both directions', async () => {
+    const name = await createDatabase();
+    await put(name, 'old', { n: 1 });
+    const running = await started({ forward: true });
+    const [PouchDB, ...plugins] = (await Promise.all(
+      ['core', 'adapter-http', 'adapter-memory', 'replication'].map(
+        async (module) => ((await import(`pouchdb-${module}`)) as { default: unknown }).default,
+      ),
+    )) as [Pouch, ...object[]];
+    for (const plugin of plugins) PouchDB.plugin(plugin);
+    const local = new PouchDB(name, { adapter: 'memory' });
+    const { username, password } = server;
+    const remote = new PouchDB(`${running.url}/${name}`, {
+      adapter: 'http',
+      auth: { username, password },
+    });
+    const sync = local.sync(remote, { live: true, retry: true });
+    sync.catch(() => {});
+    cleanUps.push(async () => {
+      const complete = new Promise<void>((resolve) => sync.on('complete', resolve));
+      sync.cancel();
+      await complete;
+      await Promise.all([local.close(), remote.close()]);
+    });
+    const has = async (read: () => Promise<unknown>): Promise<void> => {
+      while (!(await read().catch(() => false))) await pause(20);
+    };
+    await has(() => local.get('old'));
+    await put(name, 'new', { n: 2 });
+    await has(() => local.get('new'));
+    await local.put({ _id: 'mine', n: 3 });
+    await has(async () => (await rawFetch(`/${name}/mine`)).ok);
+    const { feeds } = await statsOf(running);
+    expect(feeds).toMatchObject([{ database: name }]);
+  });
+});
+
+interface Pouch {
+  plugin(plugin: object): void;
+  new (
+    name: string,
+    options: object,
+  ): {
+    sync(
+      remote: unknown,
+      options: object,
+    ): {
+      cancel(): void;
+      on(event: string, handler: () => void): void;
+      catch(handler: () => void): void;
+    };
+    get(id: string): Promise<unknown>;
+    put(doc: object): Promise<unknown>;
+    close(): Promise<void>;
+  };
+}
