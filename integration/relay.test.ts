@@ -149,13 +149,11 @@ describe('a shared feed', () => {
       const name = await createDatabase();
       const proxy = await startFaultyProxy(server.url);
       cleanUps.push(() => proxy.close());
-      const { url } = await started({}, proxy.url);
-      const path = `${url}/${name}/_changes?feed=${feed}&since=now&heartbeat=1000`;
+      const running = await started({}, proxy.url);
+      const path = `${running.url}/${name}/_changes?feed=${feed}&since=now&heartbeat=1000`;
       // A poll has no head before its first row or sign of life.
       const opening = Promise.all(Array.from({ length: 50 }, () => open(path)));
-      if (feed === 'longpoll')
-        await proxy.nextRequest(({ url: sent }) => sent.includes('feed=cont'));
-      else await opening;
+      await until(running, ({ feeds }) => feeds[0]?.listeners === 50);
       const before = proxy.requests.length;
       await put(name, 'ada');
       const listeners = await opening;
