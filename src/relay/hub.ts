@@ -13,7 +13,7 @@ import { Turns, readOwnPage } from './own-page.ts';
 import type { RelaySettings } from './relay-options.ts';
 import { acceptAll } from './row-filter.ts';
 import type { RowFilter } from './row-filter.ts';
-import { BLIND, toRefusal } from './refusal.ts';
+import { BLIND, CLOSING, LATER, refusal, toRefusal } from './refusal.ts';
 import type { Refusal } from './refusal.ts';
 import type { Sink } from './sink.ts';
 import { formatRow } from './slices.ts';
@@ -140,6 +140,8 @@ export class Hub {
     filter: RowFilter,
     start: Sequence,
   ): Promise<void> {
+    // A feed that opens now would stay open.
+    if (this.#isClosed) return listener.refuse(refusal(503, 'service_unavailable', CLOSING, LATER));
     const channel = this.channels.get(spec);
     // Without this, the channel could close before the listener joins it.
     channel.waiting += 1;
