@@ -90,7 +90,9 @@ export class ResponseSink implements Sink {
   }
 
   cut(): void {
-    if (this.isOpen) this.#end('');
+    // A client and a cache take the end of a poll for its completion, also if its list is not closed.
+    if (this.isOpen && this.#feed === 'longpoll') this.#response.destroy();
+    else if (this.isOpen) this.#end('');
     else this.refuse(refusal(503, 'service_unavailable', 'The feed was interrupted: ask again'));
   }
 
