@@ -78,7 +78,9 @@ async function respondWithChanges(
   const version = await hub.channels.version(database, query);
   if (version === null) return forwardFeed(hub, credentials, path, search, request, response, body);
   if (response.destroyed) return undefined;
-  const maxAge = credentials.isAnonymous ? settings.maxAge : 0;
+  // Later, `now` is another sequence.
+  const isForAll = credentials.isAnonymous && query.since !== 'now';
+  const maxAge = isForAll ? settings.maxAge : 0;
   const sink = new ResponseSink(response, query.feed, corsHeaders(answer.headers), maxAge);
   const listener = hub.listener({ query, database, path, credentials }, sink);
   listener.grant = access.grant(credentials, path, answer, listener);

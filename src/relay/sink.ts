@@ -29,6 +29,8 @@ export interface Sink {
 
 const LINE_END = Buffer.from('\n');
 const EVENT_BEAT = Buffer.from('event: heartbeat\ndata: \n\n');
+/** nginx would hold back the rows of a feed. Of a complete poll it would keep nothing with this header. */
+const UNBUFFERED = { 'x-accel-buffering': 'no' };
 /** How long a response may take to reach a client after its end, in milliseconds. */
 const LAST_DELIVERY = 10_000;
 
@@ -62,7 +64,7 @@ export class ResponseSink implements Sink {
   open(): void {
     // The head of a poll tells caches how long to keep it, which is known at its end.
     if (this.#feed === 'longpoll') return;
-    this.#sendHead({});
+    this.#sendHead(UNBUFFERED);
     this.#response.flushHeaders();
   }
 
@@ -79,7 +81,7 @@ export class ResponseSink implements Sink {
 
   beat(): void {
     if (this.#feed === 'longpoll') this.#flushPoll();
-    else if (!this.isOpen) this.#sendHead({});
+    else if (!this.isOpen) this.#sendHead(UNBUFFERED);
     this.#response.write(this.#feed === 'eventsource' ? EVENT_BEAT : LINE_END);
   }
 
@@ -129,15 +131,23 @@ export class ResponseSink implements Sink {
       ...this.#headers,
       'content-type': isEvents ? 'text/event-stream' : 'application/json',
       'cache-control': isEvents ? 'no-cache' : 'must-revalidate',
-      // nginx would hold back the rows.
-      'x-accel-buffering': 'no',
       ...added,
     });
   }
 
+  /** Whether caches may keep this poll: it has rows, and they are for everybody. */
+  get #isPublic(): boolean {
+    return this.#maxAge > 0 && this.#rows > 0;
+  }
+
+  get #caching(): string {
+    return this.#isPublic ? `public, max-age=${this.#maxAge}` : 'no-store';
+  }
+
   #flushPoll(): void {
     if (!this.isOpen) {
-      this.#sendHead({});
+      // A poll that has rows, and that is too long to be kept, ends with rows: caches may keep it.
+      this.#sendHead(this.#isPublic ? { 'cache-control': this.#caching } : UNBUFFERED);
       this.#response.write('{"results":[\n');
     }
     for (const part of this.#polled.splice(0)) this.#response.write(part);
@@ -145,15 +155,14 @@ export class ResponseSink implements Sink {
 
   #finishPoll(seq: Sequence, end: string): void {
     if (!this.isOpen) {
+      const caching = { 'cache-control': this.#caching };
       const tag = `"${createHash('sha256').update(seq).digest('base64url').slice(0, 22)}"`;
-      const isPublic = this.#maxAge > 0 && this.#rows > 0;
-      const caching = isPublic ? `public, max-age=${this.#maxAge}` : 'no-store';
-      if (isPublic && this.#response.req.headers['if-none-match'] === tag) {
+      if (this.#isPublic && this.#response.req.headers['if-none-match'] === tag) {
         this.isOpen = true;
-        this.#response.writeHead(304, { ...this.#headers, 'cache-control': caching, etag: tag });
+        this.#response.writeHead(304, { ...this.#headers, ...caching, etag: tag });
         return this.#end('');
       }
-      this.#sendHead({ 'cache-control': caching, ...(isPublic && { etag: tag }) });
+      this.#sendHead({ ...caching, ...(this.#isPublic && { etag: tag }) });
       this.#response.write('{"results":[\n');
     }
     this.#flushPoll();
