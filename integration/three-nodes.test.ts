@@ -4,7 +4,11 @@ import type { Database, FeedState, Transport } from 'corduroy';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Subject, filter, firstValueFrom, forkJoin, timeout } from 'rxjs';
 import type { Observable } from 'rxjs';
+import { relay } from 'corduroy/relay';
 import { type Cluster, startCluster } from './helpers/cluster.ts';
+import { listen, serve } from './helpers/relay.ts';
+import type { RawListener } from './helpers/relay.ts';
+import { basicAuth } from './helpers/running-server.ts';
 import type { RunningServer } from './helpers/running-server.ts';
 import { needs, server } from './helpers/server.ts';
 
@@ -167,4 +171,39 @@ describe('a cluster of three nodes', () => {
       );
     }
   }
+
+  needs('several-nodes')(
+    'has a relay that loses nothing, whichever node gave the sequence of a listener',
+    async () => {
+      const { urls, username, password } = started();
+      const auth = { authorization: basicAuth(username, password) };
+      const db = await soon(couchOf().create('relayed'));
+      const handler = relay(new Couch(urls[0] ?? '', { auth: [username, password] }));
+      const { url, close } = await serve(handler);
+      const path = '/relayed/_changes';
+      const listeners: { readonly listener: RawListener; readonly wanted: Set<string> }[] = [];
+      const nodeOf = (n: number): string => urls[n % urls.length] ?? '';
+      for (let n = 0; n < 240; n += 1) {
+        if (n % 8 === 0) {
+          const answer = await fetch(`${nodeOf(n / 8)}${path}?since=now&limit=0`, {
+            headers: auth,
+          });
+          const { last_seq: since } = (await answer.json()) as { last_seq: string };
+          const query = `feed=continuous&heartbeat=1000&since=${encodeURIComponent(since)}`;
+          const listener = await listen(`${url}${path}?${query}`, { auth: [username, password] });
+          cleanUps.push(() => listener.close());
+          listeners.push({ listener, wanted: new Set() });
+        }
+        const id = `doc-${n}`;
+        const init = { method: 'PUT', headers: auth, body: '{}' };
+        await (await fetch(`${nodeOf(n + 1)}/relayed/${id}`, init)).text();
+        for (const { wanted } of listeners) wanted.add(id);
+      }
+      await Promise.all(listeners.map(({ listener, wanted }) => listener.has(...wanted)));
+      expect(listeners).toHaveLength(30);
+      await handler.close();
+      await close();
+      expect((await soon(db.info())).docCount).toBe(240);
+    },
+  );
 });

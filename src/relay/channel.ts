@@ -1,4 +1,5 @@
-import { BehaviorSubject, Subscription, mergeMap, tap } from 'rxjs';
+import { BehaviorSubject, Subscription, map, mergeMap, tap } from 'rxjs';
+import type { Observable } from 'rxjs';
 import { readFeedOptions } from '../changes/changes-feed.ts';
 import type { ChangesParameters } from '../changes/changes-request.ts';
 import type { FeedState } from '../changes/feed-model.ts';
@@ -7,8 +8,10 @@ import type { FeedSource } from '../changes/feed-source.ts';
 import { Feed } from '../changes/feed.ts';
 import { longestSilence } from '../changes/feed-pace.ts';
 import type { CorduroyError } from '../errors/corduroy-error.ts';
+import { asObject, numberOrNull } from '../http/decode.ts';
 import { retryTransient } from '../http/retry-transient.ts';
 import type { DatabaseScope } from '../http/scope.ts';
+import { endpoint } from '../http/url.ts';
 import type { Change } from '../model/change.ts';
 import type { JsonCodec } from '../model/json.ts';
 import { RetryPolicy } from '../operators/retry-policy.ts';
@@ -26,6 +29,9 @@ export interface ChannelListener {
   /** The channel is over. */
   readonly lose: (error: CorduroyError) => void;
 }
+
+/** How far a copy of a database may be behind another one, in milliseconds. */
+const LONGEST_LAG = 10_000;
 
 /** How many listeners get new rows before other work of the process has a turn. */
 const TOLD_AT_ONCE = 500;
@@ -49,6 +55,7 @@ export class Channel {
   readonly #subscription = new Subscription();
   readonly #now: () => number;
   #isTelling = false;
+  #isCopied = false;
   #blindSince: number | null;
   /** The error with which the feed ended; null while it runs. */
   failure: CorduroyError | null = null;
@@ -76,7 +83,12 @@ export class Channel {
       connection.scheduler,
     );
     this.ready = new Promise((resolve, reject) => {
-      const items$ = source.currentSequence(longestSilence(heartbeat)).pipe(
+      const silence = longestSilence(heartbeat);
+      const items$ = readCopies(db, silence).pipe(
+        mergeMap((copies) => {
+          this.#isCopied = copies > 1;
+          return source.currentSequence(silence);
+        }),
         retryTransient(source.connection, policy, (attempt, delay, error) =>
           this.state$.next({ status: 'waiting', attempt, delay, error }),
         ),
@@ -106,6 +118,15 @@ export class Channel {
   /** Null until the window is there. */
   get window(): ChangesWindow | null {
     return this.#window;
+  }
+
+  /**
+   * The position before which a request that begins now sees all rows. In a cluster it may be answered by a
+   * copy of the database that is behind the one from which the rows of the window came.
+   */
+  get settled(): number {
+    const window = this.#window as ChangesWindow;
+    return this.#isCopied ? window.positionAt(this.#now() - LONGEST_LAG) : window.end;
   }
 
   /** How long the channel has not heard of CouchDB, in milliseconds. */
@@ -145,9 +166,11 @@ export class Channel {
 
   #take(changes: readonly Change<object>[], texts: WeakMap<object, string>, seq: string): void {
     const window = this.#window as ChangesWindow;
+    const at = this.#now();
     const rows = changes.map((change): WindowRow => ({
       change,
       text: texts.get(change) ?? JSON.stringify(change),
+      at,
     }));
     window.append(rows);
     if (rows.length === 0) window.advance(seq);
@@ -187,4 +210,17 @@ function keepingTexts(codec: JsonCodec, texts: WeakMap<object, string>): JsonCod
       return value;
     },
   };
+}
+
+/** Emits how many copies of each document the cluster keeps; 1 if it does not tell. */
+function readCopies(db: DatabaseScope, timeout: number): Observable<number> {
+  return db.connection
+    .json(
+      () => ({ ...endpoint(db, ''), timeout }),
+      (body) => {
+        const { cluster } = asObject(body);
+        return cluster === undefined ? 1 : (numberOrNull(asObject(cluster)['n']) ?? 1);
+      },
+    )
+    .pipe(map(({ value }) => value));
 }

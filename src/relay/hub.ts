@@ -152,7 +152,7 @@ export class Hub {
       let known: ReadonlySet<string> | undefined;
       let place = since === 'now' ? window.end : window.positionOf(since);
       while (place === null && !listener.isOver) {
-        const { end } = window;
+        const { settled } = channel;
         const page = await this.#turns.run(() =>
           readOwnPage(this.origin, listener.subscribed, since, listener.remaining),
         );
@@ -164,9 +164,9 @@ export class Hub {
         const hasPolled = listener.subscribed.query.feed === 'longpoll' && page.rows.length > 0;
         if (listener.remaining <= 0 || hasPolled) return listener.finish(since, page.pending);
         // The page includes all that the shared feed had before CouchDB answered.
-        if (!page.isLast || end < window.first) continue;
-        place = end;
-        if (window.end > end) known = new Set(page.rows.map(({ change }) => rowKey(change)));
+        if (!page.isLast || settled < window.first) continue;
+        place = settled;
+        if (window.end > settled) known = new Set(page.rows.map(({ change }) => rowKey(change)));
       }
       if (place === null) return undefined;
       listener.open();

@@ -5,6 +5,8 @@ export interface WindowRow {
   readonly change: Change<object>;
   /** The text of the row, unchanged. */
   readonly text: string;
+  /** When it came, in milliseconds of the relay's clock. */
+  readonly at?: number;
 }
 
 /** The bounds of a {@link ChangesWindow}. */
@@ -84,6 +86,13 @@ export class ChangesWindow {
   /** Returns the position after a sequence; null if the window does not know it. */
   positionOf(seq: Sequence): number | null {
     return this.#positions.get(seq) ?? null;
+  }
+
+  /** Returns the position of the first row in the window that came at a time or later. */
+  positionAt(time: number): number {
+    let position = this.end;
+    while (position > this.#first && (this.at(position - 1).at ?? 0) >= time) position -= 1;
+    return position;
   }
 
   /** Returns the row at a position in the window. */
