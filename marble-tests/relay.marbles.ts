@@ -1,4 +1,5 @@
 import { describe, expect, it } from '@jest/globals';
+import { LineReader } from '../src/http/shared-response.ts';
 import { readChangesQuery } from '../src/relay/changes-query.ts';
 import { acceptAll, byIds, bySelector, isSameForAll } from '../src/relay/row-filter.ts';
 import { Slices } from '../src/relay/slices.ts';
@@ -54,6 +55,14 @@ describe('the window of a relay', () => {
         }
       }
     }
+  });
+
+  it('knows which rows came since a time', () => {
+    const window = new ChangesWindow('0', { rows: 4, bytes: Infinity });
+    window.append([10, 20, 20, 30, 40].map((at, n) => ({ ...rowOf(n + 1), at })));
+    expect([0, 20, 21, 30, 31, 41].map((time) => window.positionAt(time))).toEqual([
+      1, 1, 3, 3, 4, 5,
+    ]);
   });
 
   it('is bounded in memory, and forgets the sequences of a feed that moves without rows', () => {
@@ -214,5 +223,54 @@ describe('a request for changes', () => {
     expect(read(`${path}_doc_ids`, { doc_ids: [1] })).toBe(null);
     expect(read(`${path}_selector`, { selector: [] })).toBe(null);
     expect(read(`${path}_selector`, { selector: {}, fields: ['a'] })).toBe(null);
+  });
+});
+
+describe('the lines of a stream', () => {
+  const LINES = [
+    '{"stream":"name"}',
+    'o1 {"a":1}',
+    'r1 2',
+    '{"seq":"1"}',
+    'r7 9 is a row here',
+    'o2 {}',
+    'r2 0',
+    'r1 1',
+    'e1',
+    'e1',
+    'f3 {"status":404}',
+    'c2',
+  ];
+
+  it('mean the same, wherever the blocks end', () => {
+    const read = (sizes: readonly number[]): readonly unknown[] => {
+      const events: unknown[] = [];
+      const reader = new LineReader({
+        named: (name) => events.push(['named', name]),
+        told: (id, kind, rest) => events.push([kind, id, rest]),
+        delivered: (id, rows) => events.push(...rows.map((row) => ['row', id, row])),
+      });
+      for (let at = 0, n = 0; at < LINES.length; n += 1) {
+        const size = sizes[n % sizes.length] ?? 1;
+        reader.read(LINES.slice(at, at + size));
+        at += size;
+      }
+      return events;
+    };
+    const whole = read([LINES.length]);
+    expect(whole).toEqual([
+      ['named', 'name'],
+      ['o', 1, '{"a":1}'],
+      ['row', 1, '{"seq":"1"}'],
+      ['row', 1, 'r7 9 is a row here'],
+      ['o', 2, '{}'],
+      ['row', 2, ''],
+      ['row', 1, 'e1'],
+      ['e', 1, ''],
+      ['f', 3, '{"status":404}'],
+      ['c', 2, ''],
+    ]);
+    for (const sizes of [[1], [2], [3], [4], [5], [1, 2], [3, 1], [1, 4, 2]])
+      expect(read(sizes)).toEqual(whole);
   });
 });
