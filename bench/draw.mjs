@@ -2,11 +2,15 @@
  * Prints the tables of runs of one machine, and optionally draws a chart.
  *
  *   node bench/draw.mjs stub.json couchdb.json [--chart docs/performance.svg]
+ *   node bench/draw.mjs relay.json [--chart docs/relay.svg]
  */
 import { readFileSync, writeFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { chart } from './suite/chart.mjs';
+import { tableOf } from './suite/live-table.mjs';
 import { requireSameMachine } from './suite/machine.mjs';
+import { relayChart } from './suite/relay-chart.mjs';
+import { targetsOf, wideTable } from './suite/relay-table.mjs';
 import { tables } from './suite/tables.mjs';
 
 const { values: options, positionals: files } = parseArgs({
@@ -21,5 +25,8 @@ const run = {
   rounds: Math.min(...[first, ...others].map(({ rounds }) => rounds)),
   results: [first, ...others].flatMap(({ results }) => results),
 };
-console.log(tables(run));
-if (options.chart) writeFileSync(options.chart, chart(run));
+const isRelay = first.kind === 'relay';
+console.log(
+  isRelay ? `${wideTable(run.results)}\n\n${tableOf(targetsOf(run.results))}` : tables(run),
+);
+if (options.chart) writeFileSync(options.chart, isRelay ? relayChart(run) : chart(run));

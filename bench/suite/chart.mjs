@@ -1,6 +1,6 @@
 import { grouped } from './tables.mjs';
 
-const WIDTH = 760;
+export const WIDTH = 760;
 const LABEL = 200;
 const BAR = 16;
 const SHOWN = [
@@ -10,6 +10,13 @@ const SHOWN = [
   ['view, row by row', 'ms', 'less is better'],
   ['feed', 'changes/s', 'more is better'],
 ];
+
+/** The look of all charts, on light and dark pages. */
+export const style = `<style>
+text { font: 12px system-ui, sans-serif; fill: #333 } .title { font-weight: 600 } .note { fill: #777 }
+.ours { fill: #b4552d } .theirs { fill: #9aa5ad }
+@media (prefers-color-scheme: dark) { text { fill: #ddd } .note { fill: #999 } .ours { fill: #e08a5f } .theirs { fill: #66727a } }
+</style>`;
 
 /** Draws some figures of a run as a bar chart for light and dark pages. */
 export function chart({ results, machine, date, rounds }) {
@@ -46,16 +53,12 @@ export function chart({ results, machine, date, rounds }) {
   const node = `Node ${machine.node}, ${machine.cores} × ${machine.cpu}, ${date.slice(0, 10)}, medians of ${rounds} rounds`;
   text(0, y, node, 'class="note"');
   return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${y + 12}" role="img" aria-label="Corduroy beside other clients">
-<style>
-text { font: 12px system-ui, sans-serif; fill: #333 } .title { font-weight: 600 } .note { fill: #777 }
-.ours { fill: #b4552d } .theirs { fill: #9aa5ad }
-@media (prefers-color-scheme: dark) { text { fill: #ddd } .note { fill: #999 } .ours { fill: #e08a5f } .theirs { fill: #66727a } }
-</style>
+${style}
 ${parts.join('\n')}
 </svg>
 `;
 }
 
-function escaped(words) {
+export function escaped(words) {
   return words.replaceAll('&', '&amp;').replaceAll('<', '&lt;');
 }
