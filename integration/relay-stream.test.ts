@@ -169,6 +169,32 @@ describe('the feeds of a Couch with a relay', () => {
     ).toBe(true);
   });
 
+  it('continue on the relay that follows one which has ended', async () => {
+    let running: RunningRelay | null = await startRelay();
+    const address = await serve((request, response) => {
+      if (running === null) request.socket.destroy();
+      else running.relay(request, response);
+    });
+    cleanUps.push(address.close);
+    const couch = couchOf(address.url);
+    const names = await Promise.all(Array.from({ length: 20 }, () => createDatabase()));
+    // A heartbeat that is too long to find out by silence that the relay is gone.
+    const feeds = names.map((name) => follow(couch.use(name), { since: 0, heartbeat: 60_000 }));
+    for (const name of names) await put(name, 'first');
+    await Promise.all(feeds.map(({ has }) => has('first')));
+    const first = running;
+    running = null;
+    await first.close();
+    for (const { states } of feeds)
+      while (!states.some(({ status }) => status === 'waiting'))
+        await new Promise((resolve) => setImmediate(resolve));
+    for (const name of names) await put(name, 'second');
+    running = await startRelay();
+    cleanUps.push(running.close);
+    await Promise.all(feeds.map(({ has }) => has('second')));
+    for (const { ids } of feeds) expect([...new Set(ids)]).toEqual(['first', 'second']);
+  });
+
   it('reach different relays behind one address', async () => {
     const relays = [await startRelay(), await startRelay()];
     let count = 0;

@@ -13,6 +13,7 @@ export class SharedResponse {
   readonly path: string;
   readonly #subscriber: Subscriber<TransportResponse>;
   #body: Subscriber<Uint8Array> | null = null;
+  #hasHead = false;
 
   constructor(
     id: number,
@@ -34,6 +35,7 @@ export class SharedResponse {
 
   /** Emits the head. */
   start(status: number, headers: ResponseHeaders): void {
+    this.#hasHead = true;
     const body = new Observable<Uint8Array>((subscriber) => {
       this.#body = subscriber;
     });
@@ -45,6 +47,8 @@ export class SharedResponse {
   }
 
   end(): void {
+    // The relay ends while this feed begins.
+    if (!this.#hasHead) return this.fail(new Error('the stream of the relay ended'));
     this.#body?.complete();
     this.#subscriber.complete();
   }
