@@ -166,8 +166,13 @@ async function respondForItself(
       headers: {
         'content-type': 'application/json',
         'cache-control': 'no-store',
-        'access-control-allow-origin': '*',
+        'access-control-allow-origin': request.headers.origin ?? '*',
+        // A page may send its cookies with all requests.
+        'access-control-allow-credentials': 'true',
+        vary: 'Origin',
         'access-control-expose-headers': 'x-corduroy-relay',
+        // Browsers tell pages only then whether requests share a connection, as over HTTP/2.
+        'timing-allow-origin': '*',
         'x-corduroy-relay': '1',
       },
       text: `{"status":"${status}"}\n`,
