@@ -1,12 +1,15 @@
 import {
   Observable,
+  ReplaySubject,
   catchError,
   defer,
   from,
   map,
   mergeMap,
   of,
+  share,
   shareReplay,
+  tap,
   throwError,
 } from 'rxjs';
 import { isConnectionError, isTimeoutError } from '../errors/connection-error.ts';
@@ -84,21 +87,31 @@ export class ChangesServer {
     );
   }
 
-  /** Returns the budget of the platform's connections: the feeds of a relay need only one. */
+  /** Returns the budget of the platform's connections, in which the stream of a relay counts once. */
   budget(budget: ConnectionBudget | null): ConnectionBudget | null {
     if (budget === null) return null;
+    let joint: JointShare | null = null;
     return {
-      share: (_url, scheduler): ConnectionShare => {
-        const share = budget.share(this.url, scheduler);
+      share: (url, scheduler): ConnectionShare => {
+        // Reads go elsewhere. One connection is left to requests that change streams.
+        const more = new URL(url).origin === new URL(this.url).origin ? 0 : 2;
+        const own = budget.share(this.url, scheduler);
+        const stream = (joint ??= new JointShare(budget.share(this.url, scheduler, more)));
         return {
           reserve: () =>
             this.#stream$.pipe(
               // The request of the feed reports why the server cannot be reached.
               catchError(() => of(undefined)),
-              mergeMap((stream) => (stream === null ? share.reserve() : of(true))),
+              mergeMap((found) => {
+                if (found === undefined) return of(true);
+                return found === null ? own.reserve() : stream.reserve(own);
+              }),
             ),
-          takeTurn: (work) => share.takeTurn(work),
-          release: () => share.release(),
+          takeTurn: (work) => own.takeTurn(work),
+          release: () => {
+            own.release();
+            stream.release(own);
+          },
         };
       },
     };
@@ -132,6 +145,34 @@ export class ChangesServer {
       // Service workers may not import.
       catchError(() => of(null)),
     );
+  }
+}
+
+/** The connection of a stream, which is reserved as long as a feed needs it. */
+class JointShare {
+  readonly #holders = new Set<ConnectionShare>();
+  readonly #share: ConnectionShare;
+  readonly #reserved$: Observable<boolean>;
+
+  constructor(connection: ConnectionShare) {
+    this.#share = connection;
+    // Feeds that begin together must not reserve a connection each. A feed that hears the answer asks again
+    // at once, before the others have heard it.
+    this.#reserved$ = connection
+      .reserve()
+      .pipe(share({ connector: () => new ReplaySubject<boolean>(1) }));
+  }
+
+  reserve(holder: ConnectionShare): Observable<boolean> {
+    return this.#reserved$.pipe(
+      tap((isReserved) => {
+        if (isReserved) this.#holders.add(holder);
+      }),
+    );
+  }
+
+  release(holder: ConnectionShare): void {
+    if (this.#holders.delete(holder) && this.#holders.size === 0) this.#share.release();
   }
 }
 

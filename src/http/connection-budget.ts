@@ -16,8 +16,11 @@ import { after } from '../operators/time.ts';
  * HTTP/1.1, for all tabs together. Without a budget, feeds would occupy them all.
  */
 export interface ConnectionBudget {
-  /** Returns the part of one feed, which holds nothing at first. `url` is that of the server. */
-  readonly share: (url: string, scheduler: SchedulerLike) => ConnectionShare;
+  /**
+   * Returns the part of one feed, which holds nothing at first. `url` is that of the server. `more` is how many
+   * connections beyond the budget the feed may use, because other requests do not need them. Default: 0.
+   */
+  readonly share: (url: string, scheduler: SchedulerLike, more?: number) => ConnectionShare;
 }
 
 /** The part of one feed in a {@link ConnectionBudget}. */
@@ -127,16 +130,18 @@ export function connectionBudget(
         error instanceof LockDenied ? fallback(name, mode) : throwError(() => error),
       ),
     );
-  const reserveFrom = (n: number, origin: string): Observable<boolean> => {
-    if (n >= connections) return of(false);
+  const reserveFrom = (n: number, end: number, origin: string): Observable<boolean> => {
+    if (n >= end) return of(false);
     return lock(`corduroy connection ${n} ${origin}`, 'try').pipe(
-      mergeMap((isHeld) => (isHeld ? of(true) : reserveFrom(n + 1, origin))),
+      mergeMap((isHeld) => (isHeld ? of(true) : reserveFrom(n + 1, end, origin))),
     );
   };
   return {
-    share: (url, scheduler) => {
+    share: (url, scheduler, more = 0) => {
       const { origin } = new URL(url);
-      const free$ = defer(() => (isMultiplexed(origin) ? of(true) : reserveFrom(1, origin)));
+      const free$ = defer(() =>
+        isMultiplexed(origin) ? of(true) : reserveFrom(1, connections + more, origin),
+      );
       const turn = (n: number): Observable<boolean> => lock(`corduroy turn ${n} ${origin}`, 'wait');
       // The browser may have frozen the page that holds the first lock.
       const turn$ = turn(0).pipe(timeout({ first: PATIENCE, scheduler, with: () => turn(1) }));

@@ -33,7 +33,7 @@ export interface FetchTransportOptions {
    * How many connections the feeds of all tabs may hold to one server, from 1. Other feeds poll in turn
    * every two seconds, and `state$` shows their `pollInterval`. Without it, feeds could occupy the six
    * connections that browsers open over HTTP/1.1. It does not apply if the browser tells that the server
-   * uses HTTP/2 or HTTP/3.
+   * uses HTTP/2 or HTTP/3. A relay of another origin than CouchDB (`changesUrl`) may have two more.
    * @defaultValue 3 in pages and workers of browsers, else Infinity
    */
   readonly feedConnections?: number;
