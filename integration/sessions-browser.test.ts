@@ -4,11 +4,10 @@ import { build } from 'esbuild';
 import { fileURLToPath } from 'node:url';
 import type { Browser, Page } from 'playwright-core';
 import { hasChromium, launchChromium } from './helpers/chromium.ts';
-import { startEmbedded } from './helpers/embedded-server.ts';
 import { type FaultyProxy, startFaultyProxy } from './helpers/faulty-proxy.ts';
-import { basicAuth, type RunningServer } from './helpers/running-server.ts';
+import type { RunningServer } from './helpers/running-server.ts';
 import { server as shared } from './helpers/server.ts';
-import { startIsolatedServer } from './helpers/servers.ts';
+import { startServerForPages } from './helpers/servers.ts';
 import { type StubServer, startStub } from './helpers/stub-server.ts';
 
 // A page of one origin, a CouchDB of another, and a session with a cookie that scripts cannot read.
@@ -19,26 +18,6 @@ const entryPoint = fileURLToPath(new URL('../src/index.browser.ts', import.meta.
 
 /** The same page under a name that a browser takes for another site. */
 const ofOtherSite = (url: string): string => url.replace('127.0.0.1', 'localhost');
-
-async function startServer(origin: string): Promise<RunningServer> {
-  if (shared.kind === 'embedded') {
-    return startEmbedded({ admin: { username: 'admin', password: 'secret' }, cors: true });
-  }
-  const server = await startIsolatedServer('installed');
-  const set = async (key: string, value: string): Promise<void> => {
-    const authorization = basicAuth(server.username, server.password);
-    const url = `${server.url}/_node/_local/_config/${key}`;
-    const body = JSON.stringify(value);
-    const response = await fetch(url, { method: 'PUT', headers: { authorization }, body });
-    if (!response.ok) throw new Error(`Could not set ${key}`);
-  };
-  await set('cors/origins', `${origin},${ofOtherSite(origin)}`);
-  await set('cors/credentials', 'true');
-  await set('cors/methods', 'GET, PUT, POST, HEAD, DELETE');
-  await set('cors/headers', 'accept, content-type');
-  await set('chttpd/enable_cors', 'true');
-  return server;
-}
 
 const describeIf = hasChromium && shared.kind !== 'given' ? describe : describe.skip;
 
@@ -53,7 +32,7 @@ describeIf('a session of a page', () => {
     pages = await startStub((_request, response) => {
       response.setHeader('content-type', 'text/html').end('<!doctype html><title>page</title>');
     });
-    server = await startServer(pages.url);
+    server = await startServerForPages([pages.url, ofOtherSite(pages.url)]);
     proxy = await startFaultyProxy(server.url);
     browser = await launchChromium();
     const options = { bundle: true, write: false, format: 'iife', globalName: 'corduroy' } as const;

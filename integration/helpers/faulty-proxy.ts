@@ -72,6 +72,11 @@ export class FaultyProxy {
     return this.#sockets.size;
   }
 
+  /** Returns how many open connections have such a request in flight. */
+  inFlight(match: Match = all): number {
+    return [...this.#sockets.values()].filter((busy) => busy !== undefined && match(busy)).length;
+  }
+
   /** Accepts connections, after refuse() on the same port as before. */
   async accept(): Promise<void> {
     if (this.#listener) return;

@@ -6,6 +6,7 @@ import { Couch } from 'corduroy';
 import { relay } from 'corduroy/relay';
 import type { Relay, RelayOptions } from 'corduroy/relay';
 import { basicAuth } from './running-server.ts';
+import type { RunningServer } from './running-server.ts';
 import { server } from './server.ts';
 
 /** A relay with a server of its own. */
@@ -31,12 +32,13 @@ export async function serve(
   return { url: `http://127.0.0.1:${port}`, close };
 }
 
-/** Starts a relay in front of the server of this run, or of a proxy before it. */
+/** Starts a relay in front of the server of this run, of a proxy before it, or of another server. */
 export async function startRelay(
   options: RelayOptions = {},
   target: string = server.url,
+  { username, password }: Pick<RunningServer, 'username' | 'password'> = server,
 ): Promise<RunningRelay> {
-  const handler = relay(new Couch(target, { auth: [server.username, server.password] }), options);
+  const handler = relay(new Couch(target, { auth: [username, password] }), options);
   const served = await serve(handler);
   const close = async (): Promise<void> => {
     await handler.close();

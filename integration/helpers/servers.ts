@@ -30,6 +30,26 @@ export async function startIsolatedServer(kind?: ServerKind): Promise<RunningSer
   return startServer(chosen);
 }
 
+/** Starts a server for one test, which lets pages of other origins read its answers. */
+export async function startServerForPages(origins: readonly string[]): Promise<RunningServer> {
+  if (chosenKind() === 'embedded') return startEmbedded({ admin: freshAdmin(), cors: true });
+  const server = await startIsolatedServer();
+  const authorization = basicAuth(server.username, server.password);
+  for (const [key, value] of [
+    ['cors/origins', origins.join()],
+    ['cors/credentials', 'true'],
+    ['cors/methods', 'GET, PUT, POST, HEAD, DELETE'],
+    ['cors/headers', 'accept, authorization, content-type'],
+    ['chttpd/enable_cors', 'true'],
+  ] as const) {
+    const url = `${server.url}/_node/_local/_config/${key}`;
+    const body = JSON.stringify(value);
+    const response = await fetch(url, { method: 'PUT', headers: { authorization }, body });
+    if (!response.ok) throw new Error(`Could not set ${key}`);
+  }
+  return server;
+}
+
 /** Returns the kind of server that startServer() starts. */
 export function chosenKind(): ServerKind {
   const forced = process.env['CORDUROY_SERVER'];
