@@ -17,18 +17,18 @@ const core = 'core';
 
 /** Budgets in bytes, 2 % above the measured size; `without` matches paths that must not be bundled. */
 const imports = [
-  { name: 'everything', code: `export * from '${browser}'`, budget: 88_950 },
-  { name: 'Couch', code: `export { Couch } from '${browser}'`, budget: 81_870 },
+  { name: 'everything', code: `export * from '${browser}'`, budget: 89_150 },
+  { name: 'Couch', code: `export { Couch } from '${browser}'`, budget: 82_000 },
   {
     name: 'Couch of corduroy/core',
     code: `export { Couch } from '${core}'`,
-    budget: 47_330,
+    budget: 47_500,
     without: /^src.live|strategies|upsert|leaves|matcher|deploy|resharding|tab-/,
   },
   {
     name: 'a live document',
     code: `import { Database } from '${browser}'; new Database('a').doc$('b').subscribe()`,
-    budget: 71_300,
+    budget: 71_500,
   },
   {
     name: 'openTelemetry',
@@ -52,7 +52,7 @@ const imports = [
 /** The files that a page loads on demand: with `crossTab: true`, and with `changesUrl`. */
 const onDemand = [
   { name: 'crossTab, on demand', file: 'cross-tab', budget: 2_620 },
-  { name: 'changesUrl, on demand', file: 'feed-stream', budget: 1_610 },
+  { name: 'changesUrl, on demand', file: 'feed-stream', budget: 1_640 },
 ];
 
 /** Bundles a page's import of the package, or of the sources if `from` is theirs. */
