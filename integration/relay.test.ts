@@ -2,9 +2,10 @@ import { afterEach, describe, expect, it, jest } from '@jest/globals';
 import { Couch } from 'corduroy';
 import { relay } from 'corduroy/relay';
 import type { RelayOptions, RelayStats } from 'corduroy/relay';
-import { filter, firstValueFrom, timeout } from 'rxjs';
+import { request as forward } from 'node:http';
+import { Subject, filter, firstValueFrom, timeout } from 'rxjs';
 import { startFaultyProxy } from './helpers/faulty-proxy.ts';
-import { listen, startRelay } from './helpers/relay.ts';
+import { listen, serve, startRelay } from './helpers/relay.ts';
 import type { ListenOptions, RawListener, RunningRelay } from './helpers/relay.ts';
 import { createDatabase, rawFetch, server } from './helpers/server.ts';
 
@@ -242,6 +243,46 @@ describe('a shared feed', () => {
     await put(name, 'three');
     await third.has('two', 'three');
     expect(new Set(third.ids).size).toBe(third.ids.length);
+  });
+
+  it('has the rows that came while the server answered the own request of a listener', async () => {
+    const name = await createDatabase();
+    await put(name, 'old');
+    const answered = new Subject<void>();
+    const gate = new Subject<void>();
+    // The answer is complete before the next write, and reaches the relay after it.
+    const slow = await serve((incoming, outgoing) => {
+      const { method, headers, url = '' } = incoming;
+      const upstream = forward(new URL(url, server.url), { method, headers }, (answer) => {
+        outgoing.writeHead(answer.statusCode ?? 502, answer.headers);
+        if (!url.includes('limit=1000&') && !url.endsWith('limit=1000'))
+          return answer.pipe(outgoing);
+        const parts: Buffer[] = [];
+        answer.on('data', (part: Buffer) => parts.push(part));
+        return answer.once('end', () => {
+          gate.subscribe(() => outgoing.end(Buffer.concat(parts)));
+          answered.next();
+        });
+      });
+      upstream.once('error', () => outgoing.destroy());
+      outgoing.once('close', () => upstream.destroy());
+      incoming.pipe(upstream);
+    });
+    cleanUps.push(slow.close);
+    const running = await started({}, slow.url);
+    const path = `${running.url}/${name}/_changes?feed=continuous&heartbeat=1000&since=`;
+    const other = await open(`${path}now`);
+    const held = firstValueFrom(answered);
+    const opening = open(`${path}0`);
+    await held;
+    await put(name, 'new');
+    await other.has('new');
+    gate.next();
+    const listener = await opening;
+    await listener.has('old', 'new');
+    await put(name, 'last');
+    await listener.has('last');
+    expect(listener.ids).toEqual(['old', 'new', 'last']);
   });
 
   it('continues on another relay, and on the server, after the last row', async () => {
