@@ -97,7 +97,7 @@ describe('caches', () => {
     };
     const now = head('since=now');
     await writeThen(handler, name);
-    expect(await now).toEqual(['1', 'no-store', null]);
+    expect(await now).toEqual(['1', 'no-store', 'no']);
     const { last_seq: since } = (await (await rawFetch(`/${name}/_changes`)).json()) as Poll;
     expect(await head(`since=${since}&timeout=1`)).toEqual(['0', 'must-revalidate', 'no']);
     const beaten = fetch(`${url}/${name}/_changes?feed=longpoll&since=${since}&heartbeat=20`);

@@ -75,8 +75,9 @@ export class ResponseSink implements Sink {
   }
 
   open(): void {
-    // The head of a poll tells caches how long to keep it, which is known at its end.
-    if (this.#feed === 'longpoll') return;
+    // The head of a poll tells caches how long to keep it, which is known at its end. CouchDB sends it at once.
+    if (this.#feed === 'longpoll' && this.#maxAge > 0) return;
+    if (this.#feed === 'longpoll') return this.#flushPoll();
     this.#sendHead(UNBUFFERED);
     this.#response.flushHeaders();
   }
@@ -173,7 +174,11 @@ export class ResponseSink implements Sink {
   #flushPoll(): void {
     if (!this.isOpen) {
       // A poll that has rows, and that is too long to be kept, ends with rows: caches may keep it.
-      this.#sendHead(this.#isPublic ? { 'cache-control': this.#caching } : UNBUFFERED);
+      const caching = this.#isPublic || this.#maxAge === 0;
+      this.#sendHead({
+        ...(!this.#isPublic && UNBUFFERED),
+        ...(caching && { 'cache-control': this.#caching }),
+      });
       this.#response.write('{"results":[\n');
     }
     for (const part of this.#polled.splice(0)) this.#response.write(part);
