@@ -46,6 +46,25 @@ const UNBUFFERED = { 'x-accel-buffering': 'no' };
 /** How long a response may take to reach a client after its end, in milliseconds. */
 const LAST_DELIVERY = 10_000;
 
+/** Whether the client of a response does not take more at present. */
+export function isBlocked({ socket, writableNeedDrain }: ServerResponse): boolean {
+  return writableNeedDrain || (socket?.writableNeedDrain ?? false);
+}
+
+/** Resolves when a response takes more, or is closed. Leaves no listener of events behind. */
+export async function drained(response: ServerResponse): Promise<void> {
+  if (!isBlocked(response) || response.destroyed) return;
+  await new Promise<void>((resolve) => {
+    const settle = (): void => {
+      response.off('drain', settle);
+      response.off('close', settle);
+      resolve();
+    };
+    response.on('drain', settle);
+    response.on('close', settle);
+  });
+}
+
 /** Writes a feed to a separate response, in the form of CouchDB. */
 export class ResponseSink implements Sink {
   readonly #response: ServerResponse;
@@ -70,8 +89,7 @@ export class ResponseSink implements Sink {
   }
 
   get isBlocked(): boolean {
-    const { socket, writableNeedDrain } = this.#response;
-    return writableNeedDrain || (socket?.writableNeedDrain ?? false);
+    return isBlocked(this.#response);
   }
 
   open(): void {
@@ -112,18 +130,8 @@ export class ResponseSink implements Sink {
     else this.refuse(refusal(503, 'service_unavailable', 'The feed was interrupted: ask again'));
   }
 
-  async drained(): Promise<void> {
-    const response = this.#response;
-    if (!this.isBlocked || response.destroyed) return;
-    await new Promise<void>((resolve) => {
-      const settle = (): void => {
-        response.off('drain', settle);
-        response.off('close', settle);
-        resolve();
-      };
-      response.on('drain', settle);
-      response.on('close', settle);
-    });
+  drained(): Promise<void> {
+    return drained(this.#response);
   }
 
   refuse(answer: Refusal): void {

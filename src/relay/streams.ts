@@ -8,6 +8,7 @@ import { credentialsOf } from './origin.ts';
 import type { Credentials } from './origin.ts';
 import { refusal, toRefusal } from './refusal.ts';
 import type { Refusal } from './refusal.ts';
+import { drained } from './sink.ts';
 import type { Sink } from './sink.ts';
 
 /** A subscription that a client adds to its stream. */
@@ -41,6 +42,8 @@ class Stream {
   constructor(hub: Hub, response: ServerResponse) {
     this.#hub = hub;
     this.#response = response;
+    // Each subscription may wait for this response.
+    response.setMaxListeners(0);
     response.on('drain', () => {
       for (const listener of this.#listeners.values()) listener.pump();
     });
@@ -149,13 +152,8 @@ class StreamSink implements Sink {
     this.#end(`f${this.#id} ${JSON.stringify({ status, headers, text })}\n`);
   }
 
-  async drained(): Promise<void> {
-    const response = this.#response;
-    if (!response.writableNeedDrain || response.destroyed) return;
-    await new Promise<void>((resolve) => {
-      response.once('drain', resolve);
-      response.once('close', resolve);
-    });
+  drained(): Promise<void> {
+    return drained(this.#response);
   }
 
   #end(text: string): void {
