@@ -68,6 +68,44 @@ describe('npm run demo', () => {
     PATIENCE,
   );
 
+  it.each([
+    ['at CouchDB', []],
+    ['at the relay', ['--relay']],
+  ] as const)(
+    'measures listeners %s',
+    async (where, args) => {
+      const run = demo('--once', '--listeners', '20', ...args);
+      const code = await run.ended();
+      const cost = /^Cost: (.*)$/m.exec(run.output)?.[1] ?? run.output;
+      const cpu = String.raw`(?:\d+ % of a core|unknown)`;
+      const relay = where === 'at the relay' ? `, relay ${cpu}` : '';
+      expect(cost).toMatch(
+        new RegExp(
+          String.raw`^20 listeners ${where}; CPU: CouchDB ${cpu}${relay}; ` +
+            String.raw`lag: \d+ ms at the median, \d+ ms at 95 %$`,
+        ),
+      );
+      expect(run.output).toMatch(/; nothing lost: /);
+      expect(run.output).not.toMatch(/Warning/);
+      expect(code).toBe(0);
+      expect(readdirSync(temporary)).toEqual([]);
+    },
+    PATIENCE,
+  );
+
+  (process.platform === 'win32' ? it.skip : it)(
+    'says that a process may open too few files',
+    async () => {
+      const limited = 'ulimit -n 1000 && exec "$0" examples/dashboard/demo.mjs --listeners 900';
+      const run = new Demo('sh', ['-c', limited, process.execPath]);
+      expect(await run.ended()).toBe(2);
+      expect(run.output).toMatch(
+        /^--listeners 900 needs 1100 open files, and this system allows a process 1000: run .*\n$/,
+      );
+    },
+    PATIENCE,
+  );
+
   it.each(['SIGINT', 'SIGTERM'] as const)(
     'leaves nothing behind after %s',
     async (signal) => {
@@ -136,6 +174,9 @@ describe('npm run demo', () => {
     [['--port', 'x'], 2, /^--port must be a number from 0 to 65535.*\n$/],
     [['http://a:secret@b'], 2, /^An argument has no option before it.*\n$/],
     [['--url', 'ftp://a:secret@b'], 2, /^--url must be a server URL.*\n$/],
+    [['--listeners', 'many'], 2, /^--listeners must be a whole number from 1 to 20000.*\n$/],
+    [['--listeners', '0'], 2, /^--listeners must be a whole number from 1 to 20000.*\n$/],
+    [['--relay', '7'], 2, /^An argument has no option before it.*\n$/],
     [['--help'], 0, /^Usage: npm run demo/],
     [['--url', 'http://127.0.0.1:1'], 1, /^ConnectionError: .*ECONNREFUSED.*\n$/m],
   ])(
@@ -274,6 +315,7 @@ class Reader {
 function pageTest(
   title: string,
   use: (reader: Reader, url: string, errors: string[]) => Promise<void>,
+  args: readonly string[] = [],
 ): void {
   if (!hasChromium) {
     it.skip(`${title} (skipped: needs Chromium, which is not installed)`, () => {});
@@ -282,7 +324,7 @@ function pageTest(
   it(
     title,
     async () => {
-      const run = demo();
+      const run = demo(...args);
       const url = await run.page();
       await browse(url, async (page, errors) => use(new Reader(page), url, errors));
       run.child.kill('SIGINT');
@@ -326,6 +368,31 @@ describe('the page', () => {
       expect((await statsOf(url)).openFeeds).toBe(2);
       expect(errors).toEqual([]);
     },
+  );
+
+  pageTest(
+    'has its feed through a relay, and shows what listeners cost',
+    async (reader, url, errors) => {
+      await reader.badge('live');
+      expect(await waitFor(async () => (await reader.counters()).arrived > 20)).toBe(true);
+      const listeners = async (): Promise<boolean> =>
+        (await reader.text('listeners')) === '20 of 20';
+      expect(await waitFor(listeners, 15_000)).toBe(true);
+      const measured = async (): Promise<boolean> =>
+        /^\d+ ms, \d+ ms$/.test(await reader.text('lag')) &&
+        /^(\d+ % of a core|unknown)$/.test(await reader.text('relay-cpu'));
+      expect(await waitFor(measured, 15_000)).toBe(true);
+      expect(await reader.cutTexts('dt, dd, button, h2')).toEqual([]);
+      expect(await reader.wide()).toEqual([]);
+      expect(await statsOf(url)).toMatchObject({ openFeeds: 2 });
+      await reader.page.click('#cut');
+      await reader.badge('waiting');
+      await reader.badge('live');
+      expect((await reader.counters()).lost).toBe(0);
+      const logged = 'Failed to load resource: net::ERR_';
+      expect(errors.filter((line) => !line.startsWith(logged))).toEqual([]);
+    },
+    ['--relay', '--listeners', '20'],
   );
 
   pageTest('survives a cut, and receives every flight of it', async (reader, url, errors) => {

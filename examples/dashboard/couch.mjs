@@ -82,7 +82,7 @@ async function startEmbedded(quit) {
       quit.abort(1);
     });
     aborted.catch(() => {});
-    return { kind: 'embedded server', url, auth, stop };
+    return { kind: 'embedded server', url, auth, pid: child.pid, stop };
   } catch (error) {
     await stop();
     throw error;

@@ -10,7 +10,18 @@ the changes feed in this terminal and as a live map on a page.
   --port N     serve the page on this port (default: any free port)
   --once       load, follow the feed for 5 seconds with one cut of the connection, print a summary,
                and end with exit code 0 if no change was lost, and 1 otherwise
+  --listeners N  let N listeners follow the changes from another process, and show what they cost:
+               the CPU of CouchDB (if it runs on this machine, under Linux), and the lag of changes
+               from the acknowledgement of a write to a listener
+  --relay      put a relay between CouchDB and all that listen: compare --listeners 500 with
+               --relay --listeners 500
   --help       print this text`;
+
+/** The most listeners: each needs a port of this machine. */
+const MOST = 20_000;
+
+/** How many files a process opens beside the connections of listeners. */
+const OTHER_FILES = 200;
 
 /** Parses the command line. `error` describes a mistake in one line. */
 export function readOptions(args) {
@@ -22,6 +33,8 @@ export function readOptions(args) {
       options: {
         url: { type: 'string' },
         port: { type: 'string' },
+        listeners: { type: 'string' },
+        relay: { type: 'boolean', default: false },
         once: { type: 'boolean', default: false },
         help: { type: 'boolean', short: 'h', default: false },
       },
@@ -29,7 +42,7 @@ export function readOptions(args) {
   } catch (error) {
     return { error: error.message.split(/\. |\n/)[0].replace(/\.$/, '') };
   }
-  const { url, port = '0', once, help } = parsed.values;
+  const { url, port = '0', listeners = '', relay, once, help } = parsed.values;
   // The message does not repeat the argument: it may be a URL with a password.
   if (parsed.positionals.length > 0) return { error: 'An argument has no option before it' };
   if (!/^\d{1,5}$/.test(port) || Number(port) > 65_535) {
@@ -38,7 +51,23 @@ export function readOptions(args) {
   if (url !== undefined && !isServer(url)) {
     return { error: '--url must be a server URL, for example http://user:password@127.0.0.1:5984' };
   }
-  return { url, port: Number(port), once, help };
+  if (parsed.values.listeners !== undefined) {
+    const range = `--listeners must be a whole number from 1 to ${MOST}`;
+    if (!/^\d{1,5}$/.test(listeners)) return { error: range };
+    if (Number(listeners) < 1 || Number(listeners) > MOST) return { error: range };
+    const [needed, limit] = [Number(listeners) + OTHER_FILES, openFiles()];
+    if (limit < needed) {
+      const error = `--listeners ${listeners} needs ${needed} open files, and this system allows a process ${limit}`;
+      return { error: `${error}: run 'ulimit -n ${needed}' before, or choose fewer listeners` };
+    }
+  }
+  return { url, port: Number(port), listeners: Number(listeners), relay, once, help };
+}
+
+/** Returns how many files a process may open. */
+function openFiles() {
+  const { soft } = process.report.getReport().userLimits?.open_files ?? {};
+  return typeof soft === 'number' ? soft : Infinity;
 }
 
 function isServer(text) {

@@ -21,7 +21,10 @@ export class Proxy {
   #cutUntil = 0;
   #cuts = 0;
 
-  /** `upstream` is `{ url, auth, name }`: the server, its credentials, and the database. */
+  /**
+   * `upstream` is `{ url, auth, name, relayUrl }`: the server, its credentials, the database, and the URL of a
+   * relay or null.
+   */
   constructor(upstream) {
     this.#upstream = upstream;
     const { Agent } = upstream.url.startsWith('https:') ? https : http;
@@ -62,14 +65,30 @@ export class Proxy {
     if (request.method !== 'GET' && request.method !== 'HEAD') {
       return refuse(response, 405, 'method_not_allowed', 'The page can only read.');
     }
+    const isFeed = path === `${database}/_changes` && url.searchParams.get('feed') === 'continuous';
+    return this.#pass(request, response, `${server}${path}${url.search}`, isFeed);
+  }
+
+  /** Answers a request whose URL is `/relay/…`. The relay serves the database of the demo only. */
+  handleFeed(request, response, url) {
+    const { relayUrl } = this.#upstream;
+    const path = url.pathname.slice('/relay'.length);
+    if (relayUrl === null || !/^\/(_relay\/(up|streams)(\/|$)|[^/]+\/_changes$)/.test(path)) {
+      return refuse(response, 404, 'not_found', 'The demo relays feeds only.');
+    }
+    const isFeed = path === '/_relay/streams' || url.searchParams.get('feed') === 'continuous';
+    return this.#pass(request, response, `${relayUrl}${path}${url.search}`, isFeed);
+  }
+
+  #pass(request, response, target, isFeed) {
     if (Date.now() < this.#cutUntil) return request.socket.destroy();
     this.#responses.add(response);
     response.on('close', () => this.#responses.delete(response));
-    if (path === `${database}/_changes` && url.searchParams.get('feed') === 'continuous') {
+    if (isFeed) {
       this.#feeds.set(response, request.headers['x-demo-client']);
       response.on('close', () => this.#feeds.delete(response));
     }
-    return this.#forward(request, response, `${server}${path}${url.search}`);
+    return this.#forward(request, response, target);
   }
 
   #forward(request, response, target) {
@@ -89,7 +108,7 @@ export class Proxy {
     });
     // A client that disconnects must also end the request to the server.
     response.on('close', () => upstream.destroy());
-    upstream.end();
+    request.pipe(upstream);
   }
 
   #authorization() {

@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { Database, isCorduroyError } from 'corduroy';
+import { Couch, isCorduroyError } from 'corduroy';
 import { Subscription, firstValueFrom, fromEvent, lastValueFrom, takeUntil } from 'rxjs';
+import { Cost, startRelay } from './cost.mjs';
 import { openDatabase } from './couch.mjs';
 import { readAirports, readFlights } from './data.mjs';
 import { Flights } from './flights.mjs';
@@ -25,23 +26,32 @@ export async function run(options, quit) {
   }
 }
 
-async function runUntilQuit({ port, url, once }, quit, closers) {
+async function runUntilQuit({ port, url, listeners, relay: hasRelay, once }, quit, closers) {
   const quit$ = fromEvent(quit.signal, 'abort');
   const server = await startServer(port);
   closers.push(() => server.close());
   const couch = await openDatabase(url, quit, quit$);
   closers.push(() => couch.close());
   const written = { documents: 0, flights: 0 };
-  server.serve(couch, () => written.flights);
+  const relay = hasRelay ? await startRelay(couch, quit) : null;
+  const cost = hasRelay || listeners > 0 ? new Cost(couch, relay, listeners) : null;
+  closers.push(async () => cost?.close());
+  const relayUrl = relay?.url ?? null;
+  server.serve(
+    { ...couch, relayUrl },
+    () => written.flights,
+    () => cost?.figures ?? null,
+  );
   console.log(
     `Database  ${couch.url}/${couch.name} (${couch.kind} ${couch.version.replace(' (embedded)', '')})`,
   );
 
   // The terminal reads through the demo's own server, as the page does, so that a cut affects both.
-  const proxied = new Database(`${server.url}/couch/${couch.name}`, {
+  const proxied = new Couch(`${server.url}/couch`, {
     headers: { 'x-demo-client': 'terminal' },
+    ...(relay !== null && { changesUrl: `${server.url}/relay` }),
   });
-  const feed = proxied.changes$({
+  const feed = proxied.use(couch.name).changes$({
     since: 0,
     includeDocs: true,
     latency: 1000,
@@ -73,18 +83,27 @@ async function runUntilQuit({ port, url, once }, quit, closers) {
     next: (tick) => {
       written.documents += tick.documents;
       written.flights += tick.flights;
+      cost?.acknowledge(tick.rev, tick.at);
     },
     error: fail,
   });
   subscriptions.add(writing);
   console.log(`Page      ${paint('bold', `${server.url}/`)}`);
 
+  if (cost !== null) {
+    if (listeners > 0) say(`opening ${count(listeners, 'listener')}`);
+    await cost.open(couch, quit);
+    cost.reset();
+  }
   if (once) {
     await watchWithOneCut(server, quit);
+    cost?.measure();
     writing.unsubscribe();
     const lost = await countLost(couch.database, seen, loaded, quit);
+    if (cost !== null) console.log(`Cost: ${cost.text}`);
     return summarize({ lost, loaded, written, seen });
   }
+  cost?.watch(say);
   console.log(`          ${paint('dim', 'Ctrl-C to stop')}`);
   await firstValueFrom(quit$);
   const { changes, batches, reconnections: times } = seen;

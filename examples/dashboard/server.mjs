@@ -15,12 +15,14 @@ const SECURITY = {
 
 /**
  * Starts the demo's web server, on this machine only. It serves a database after
- * `serve(database, countFlights)`. `countFlights` returns the number of flights written so far.
+ * `serve(database, countFlights, readCost)`. `countFlights` returns the number of flights written so far,
+ * and `readCost` what the listeners cost, or null.
  */
 export async function startServer(port) {
   const files = await readPage();
   let proxy;
   let flightsWritten;
+  let cost;
   const server = createServer((request, response) => {
     // Another site must not reach this server through a host name that resolves to 127.0.0.1.
     const url = new URL(request.url, 'http://localhost');
@@ -29,6 +31,7 @@ export async function startServer(port) {
     }
     if (proxy === undefined) return send(response, 503, 'text/plain', 'The demo is starting.');
     if (url.pathname.startsWith('/couch/')) return proxy.handle(request, response, url);
+    if (url.pathname.startsWith('/relay/')) return proxy.handleFeed(request, response, url);
     if (url.pathname === '/cut' && request.method === 'POST') {
       proxy.cut(Number(url.searchParams.get('ms') ?? CUT));
       return send(response, 200, 'application/json', '{"ok":true}');
@@ -36,7 +39,7 @@ export async function startServer(port) {
     if (request.method !== 'GET') return send(response, 405, 'text/plain', 'Not allowed.');
     if (url.pathname === '/stats') {
       const stats = proxy.stats(url.searchParams.get('client'));
-      const body = JSON.stringify({ ...stats, flightsWritten: flightsWritten() });
+      const body = JSON.stringify({ ...stats, flightsWritten: flightsWritten(), cost: cost() });
       return send(response, 200, 'application/json', body);
     }
     const [type, content] = files[url.pathname] ?? [];
@@ -52,11 +55,17 @@ export async function startServer(port) {
   });
   return {
     url: `http://127.0.0.1:${server.address().port}`,
-    serve(database, countFlights) {
+    serve(database, countFlights, readCost) {
       flightsWritten = countFlights;
+      cost = readCost;
       proxy = new Proxy(database);
       const [type, html] = files['/'];
-      files['/'] = [type, html.replace('%database%', encodeURIComponent(database.name))];
+      files['/'] = [
+        type,
+        html
+          .replace('%database%', encodeURIComponent(database.name))
+          .replace('%relay%', String(database.relayUrl !== null)),
+      ];
     },
     async close() {
       proxy?.close();

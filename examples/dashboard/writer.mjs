@@ -37,7 +37,8 @@ export function load(db, documents) {
 
 /**
  * Replays the flights into the database until the subscriber unsubscribes. Emits
- * `{ documents, flights }` after each tick: how many of each it has written in that tick.
+ * `{ documents, flights, rev, at }` after each tick: how many of each it has written in that tick, one
+ * of the new revisions, and when the server acknowledged it, in milliseconds since 1970.
  *
  * `documents` is a Map of the last saved documents by id.
  */
@@ -52,8 +53,10 @@ export function write(db, documents, flights) {
         before = now;
         if (departed.length === 0) return EMPTY;
         return update(db, documents, updatesOf(departed)).pipe(
-          reduce((sum, saved) => sum + saved, 0),
-          map((saved) => ({ documents: saved, flights: departed.length })),
+          reduce((sum, { saved, rev, at }) => ({ documents: sum.documents + saved, rev, at }), {
+            documents: 0,
+          }),
+          map((tick) => ({ ...tick, flights: departed.length })),
         );
       }),
     );
@@ -77,7 +80,6 @@ function update(db, documents, updates) {
             }),
           ),
     ),
-    map(({ saved }) => saved),
   );
 }
 
@@ -88,7 +90,9 @@ function save(db, documents, updates) {
     map(({ resolved, pending }) => {
       for (const [id, document] of resolved) documents.set(id, document);
       const conflicts = new Map([...pending.keys()].map((id) => [id, updates.get(id)]));
-      return { saved: resolved.size, conflicts };
+      const at = performance.timeOrigin + performance.now();
+      const { _rev: rev } = resolved.values().next().value ?? {};
+      return { saved: resolved.size, conflicts, rev, at };
     }),
   );
 }

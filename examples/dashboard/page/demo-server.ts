@@ -13,6 +13,17 @@ import {
 import { fromFetch } from 'rxjs/fetch';
 import { client } from './feed.ts';
 
+/** What the listeners of the demo cost. CPU in per cent of a core, lags in milliseconds; null if unknown. */
+export interface Cost {
+  readonly open: number;
+  readonly wanted: number;
+  readonly hasRelay: boolean;
+  readonly couchCpu: number | null;
+  readonly relayCpu: number | null;
+  readonly lag: number | null;
+  readonly slowLag: number | null;
+}
+
 /** The report of the demo server. A cut of the connection to the database does not affect it. */
 export interface ServerStats {
   /** The open feeds of the page and the terminal together. */
@@ -23,6 +34,8 @@ export interface ServerStats {
   readonly cutLeft: number;
   /** How many flights the demo has written to the database so far. */
   readonly flightsWritten: number;
+  /** Null if the demo measures no listeners. */
+  readonly cost: Cost | null;
 }
 
 /** Skips errors: the changes feed reports a lost server already. */

@@ -10,6 +10,10 @@ const name = decodeURIComponent(document.documentElement.dataset['database'] ?? 
 /** The demo's server passes the requests for its database on to CouchDB. */
 const couch = new Couch(new URL('couch', location.href).href, {
   headers: { 'x-demo-client': client },
+  // Feeds go to the relay of the demo, if there is one.
+  ...(document.documentElement.dataset['relay'] === 'true' && {
+    changesUrl: new URL('relay', location.href),
+  }),
 });
 
 export const db = couch.use<DemoDocument>(name);

@@ -20,6 +20,7 @@ import {
 } from 'rxjs';
 import { Airports, describeMap } from './airports.ts';
 import { SECONDS, type Second, chartIn } from './chart.ts';
+import { showCost } from './cost.ts';
 import { cutEnds$, cutOnClick, ignoreErrors, stats$ } from './demo-server.ts';
 import { airportsOf, isAirport } from './documents.ts';
 import { dateOf, find, show } from './elements.ts';
@@ -140,3 +141,11 @@ feed
 // A second subscriber, and the connections that the demo's server counts.
 subscribeWhileOn(find('second'), slowFeed);
 stats$.subscribe(({ ownFeeds, openFeeds }) => showConnections(ownFeeds, openFeeds));
+
+// The listeners of another process.
+stats$
+  .pipe(
+    map(({ cost }) => cost),
+    filter((cost) => cost !== null),
+  )
+  .subscribe(showCost);
