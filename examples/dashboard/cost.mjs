@@ -12,7 +12,7 @@ const INTERVAL = 2_000;
 const TICKS = 100;
 
 /**
- * Starts a program of the demo in a process of its own, which ends with the demo, and sends it a message.
+ * Starts a program of the demo in a separate process, which ends with the demo, and sends it a message.
  * `failed` is called if it ends too soon.
  */
 function startChild(file, message, failed) {
@@ -32,7 +32,7 @@ function startChild(file, message, failed) {
   return { child, stop };
 }
 
-/** Ends the demo because a process of its own has ended. */
+/** Ends the demo because one of its processes has ended. */
 const quitWith = (quit) => (error) => {
   if (!quit.signal.aborted) console.error(`${error.message}.`);
   quit.abort(1);

@@ -1,4 +1,4 @@
-// The listeners of the demo, in a process of their own: raw sockets, so that a listener costs little here.
+// The listeners of the demo, in a separate process: raw sockets, so that a listener costs little here.
 // It ends with the demo.
 import { once } from 'node:events';
 import { connect as connectPlain } from 'node:net';

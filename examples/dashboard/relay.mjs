@@ -1,4 +1,4 @@
-// The relay of the demo, in a process of its own. It ends with the demo.
+// The relay of the demo, in a separate process. It ends with the demo.
 import { once } from 'node:events';
 import { createServer } from 'node:http';
 import { Couch } from 'corduroy';

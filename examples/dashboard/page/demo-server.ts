@@ -13,7 +13,7 @@ import {
 import { fromFetch } from 'rxjs/fetch';
 import { client } from './feed.ts';
 
-/** What the listeners of the demo cost. CPU in per cent of a core, lags in milliseconds; null if unknown. */
+/** The cost of the demo's listeners. CPU in per cent of a core, lags in milliseconds; null if unknown. */
 export interface Cost {
   readonly open: number;
   readonly wanted: number;
