@@ -57,7 +57,7 @@ export class SharedResponse {
     (this.#body ?? this.#subscriber).error(error);
   }
 
-  /** Passes the response to a separate request on. */
+  /** Passes on the response to a separate request. */
   follow(response$: Observable<TransportResponse>): void {
     this.#subscriber.add(response$.subscribe(this.#subscriber));
   }
@@ -66,7 +66,7 @@ export class SharedResponse {
 /** A line about a response: what has happened, its number, and more. */
 const LINE = /^([a-z])(\d+)(?: (.*))?$/s;
 
-/** The events in the lines of a relay. */
+/** Takes the lines of a relay. */
 export interface LineEvents {
   /** The stream is open. `name` identifies it. */
   readonly named: (name: string) => void;
