@@ -129,19 +129,24 @@ export class Cost {
     const percent = (value) => (value === null ? 'unknown' : `${Math.round(value)} % of a core`);
     const relay = this.#relay === null ? [] : [`relay ${percent(this.#cpu.relay)}`];
     const lost = ended === 0 ? '' : `, ${figure(ended)} refused or ended`;
-    const milliseconds = (value) => (value === null ? 'unknown' : `${Math.round(value)} ms`);
+    const delivered =
+      lag === null
+        ? 'no measured change has arrived yet'
+        : `${Math.round(lag)} ms at the median, ${Math.round(slowLag)} ms at 95 %`;
     return [
       `${count(open, 'listener')} ${this.#relay === null ? 'at CouchDB' : 'at the relay'}${lost}`,
       `CPU: CouchDB ${[percent(this.#cpu.couch), ...relay].join(', ')}`,
-      ...(this.#wanted === 0
-        ? []
-        : [`lag: ${milliseconds(lag)} at the median, ${milliseconds(slowLag)} at 95 %`]),
+      ...(this.#wanted === 0 ? [] : [`lag: ${delivered}`]),
     ].join('; ');
+  }
+
+  async endListeners() {
+    await this.#stop();
   }
 
   async close() {
     clearInterval(this.#timer);
-    await this.#stop();
+    await this.endListeners();
     await this.#relay?.stop();
   }
 

@@ -97,10 +97,14 @@ async function runUntilQuit({ port, url, listeners, relay: hasRelay, once }, qui
   }
   if (once) {
     await watchWithOneCut(server, quit);
-    cost?.measure();
+    if (cost !== null) {
+      cost.measure();
+      console.log(`Cost: ${cost.text}`);
+      // An overloaded CouchDB must answer the last reads.
+      await cost.endListeners();
+    }
     writing.unsubscribe();
     const lost = await countLost(couch.database, seen, loaded, quit);
-    if (cost !== null) console.log(`Cost: ${cost.text}`);
     return summarize({ lost, loaded, written, seen });
   }
   cost?.watch(say);
