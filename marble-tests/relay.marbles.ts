@@ -40,19 +40,18 @@ describe('the window of a relay', () => {
         }
         expect(window.end).toBe(all.length);
         expect(window.end - window.first).toBe(Math.min(all.length, most));
-        for (const [seq, count] of before) {
+        // One assertion for each step: there are hundreds of sequences.
+        const wrong = [...before].filter(([seq, count]) => {
           const position = window.positionOf(seq);
-          if (position === null) {
-            // Only sequences before the window, or of a feed that moved without rows, are forgotten.
-            if (seq.endsWith('-x')) expect(count).toBeLessThan(window.first);
-            continue;
-          }
-          expect(position).toBe(count);
+          // Only sequences before the window, or of a feed that moved without rows, are forgotten.
+          if (position === null) return seq.endsWith('-x') && count >= window.first;
           const rest: WindowRow[] = [];
           for (let at = position; at < window.end; at += 1) rest.push(window.at(at));
-          expect(rest).toEqual(all.slice(count));
-          expect(before.get(window.seqAt(position))).toBe(position);
-        }
+          const isRest =
+            rest.length === all.length - count && rest.every((row, n) => row === all[count + n]);
+          return position !== count || !isRest || before.get(window.seqAt(position)) !== position;
+        });
+        expect(wrong).toEqual([]);
       }
     }
   });
