@@ -103,6 +103,12 @@ describe('the command', () => {
     expect(await (await fetch(`${url}/_relay/up`)).json()).toEqual({ status: 'ok' });
     child.kill('SIGTERM');
     expect(await ended).toEqual([0, null]);
+    const taken = [command, 'relay', `http://127.0.0.1:${port}`, '--port', String(port)];
+    const failed = await run(process.execPath, taken).catch((error: unknown) => error);
+    expect(failed).toMatchObject({
+      code: 1,
+      stderr: expect.stringContaining(`port ${port} of 127.0.0.1 is in use`),
+    });
     upstream.closeAllConnections();
     upstream.close();
   });

@@ -39,7 +39,12 @@ async function serve({ url, auth, port, host, drain, relay: options }: CommandLi
   warnOfFiles(options.maxClients ?? 0);
   const handler = relay(couch, options);
   const server = createServer({ requestTimeout: 60_000 }, handler);
-  await listen(server, port, host);
+  try {
+    await listen(server, port, host);
+  } catch (error) {
+    await handler.close();
+    throw error;
+  }
   const { address, port: actual } = server.address() as AddressInfo;
   say(`corduroy: relay of ${couch.url} at http://${address}:${actual}`);
   const ended = ['SIGTERM', 'SIGINT'].map((signal) => once(process, signal));

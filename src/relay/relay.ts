@@ -25,7 +25,7 @@ export interface Relay {
   readonly stats$: Observable<RelayStats>;
   /**
    * Takes no more listeners, and ends the present feeds in good order, so that their clients continue
-   * elsewhere after the last row. Resolves when all have ended.
+   * elsewhere after the last row. Resolves when all have ended. Without it the process does not end.
    *
    * @param options - `over` is the time over which the ends are spread, in milliseconds. Default: 0.
    */
