@@ -59,6 +59,10 @@ export const layers = {
     'retry',
     'retry-transient',
   ]),
+  relay: [
+    ...files('relay', ['changes-query', 'command-line', 'row-filter', 'slices', 'window']),
+    ...files('http', ['shared-response']),
+  ],
 };
 
 /** Tests that need what the bundle has not: Angular's compiler, and the guide's programs. */
