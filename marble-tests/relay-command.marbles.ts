@@ -44,9 +44,24 @@ describe('the command line of a relay', () => {
     });
   });
 
+  it('takes the least and the largest values', () => {
+    expect(
+      read('relay', URL, '--port', '65535', '--recheck', '1000', '--max-backlog', '1'),
+    ).toMatchObject({
+      port: 65_535,
+      relay: { recheck: 1000, maxBacklog: 1 },
+    });
+    expect(read('relay', URL, '--public-stats')).toMatchObject({ relay: { publicStats: true } });
+    expect(read('--help')).toEqual({ text: HELP, isError: false });
+    expect(read()).toEqual({ text: HELP, isError: true });
+  });
+
   it('reads the credentials of the relay from the environment', () => {
     const env = { COUCHDB_USER: 'ada', COUCHDB_PASSWORD: 'secret' };
     expect(readCommandLine(['relay', URL], env)).toMatchObject({ auth: ['ada', 'secret'] });
+    expect(readCommandLine(['relay', URL], { COUCHDB_PASSWORD: 'x' })).toMatchObject({
+      isError: true,
+    });
     expect(readCommandLine(['relay', URL], { COUCHDB_USER: 'ada' })).toMatchObject({
       isError: true,
       text: expect.stringContaining('must be set together'),
@@ -65,6 +80,10 @@ describe('the command line of a relay', () => {
     [['relay', URL, '--port', '70000'], '--port must be a number from 0 to 65535'],
     [['relay', URL, '--recheck', '10'], '--recheck must be at least 1000 milliseconds'],
     [['relay', URL, '--max-clients', '0'], 'must be at least 1'],
+    [['relay', URL, '--max-backlog', '0'], 'must be at least 1'],
+    [['relay', URL, '--port', '1e3'], '--port must be a whole number'],
+    [['relay', URL, '--port', 'x1'], '--port must be a whole number'],
+    [['relay', 'httpsx://couch'], 'must begin with http:// or https://'],
     [['relay', URL, '--databases', 'a,,b'], '--databases must be names with commas between them'],
   ])('%j is a mistake', (args, message) => {
     const result = readCommandLine(args, {});

@@ -64,6 +64,21 @@ describe('the window of a relay', () => {
     ]);
   });
 
+  it('stays the same when it gives memory back', () => {
+    const window = new ChangesWindow('0', { rows: 50, bytes: Infinity });
+    const all = Array.from({ length: 5000 }, (_, n) => rowOf(n + 1));
+    for (let n = 0; n < all.length; n += 7) {
+      window.append(all.slice(n, n + 7));
+      const rows = Array.from({ length: window.end - window.first }, (_, i) =>
+        window.at(window.first + i),
+      );
+      expect(rows).toEqual(all.slice(Math.max(0, window.end - 50), window.end));
+      expect(window.seq).toBe(rows.at(-1)?.change.seq);
+      expect(window.seqAt(window.first + 1)).toBe(rows[0]?.change.seq);
+      expect(window.positionOf(rows[0]?.change.seq ?? '')).toBe(window.first + 1);
+    }
+  });
+
   it('is bounded in memory, and forgets the sequences of a feed that moves without rows', () => {
     const window = new ChangesWindow('0', { rows: 1000, bytes: 50_000 });
     for (let n = 1; n < 5000; n += 1) window.append([rowOf(n, { text: 'x'.repeat(n % 2000) })]);
@@ -101,6 +116,28 @@ describe('slices', () => {
     );
   });
 
+  it('follow the window, and have another form for each feed', () => {
+    const other = new ChangesWindow('0', { rows: 100, bytes: Infinity });
+    const slices = new Slices('key', other, acceptAll, 'eventsource', true);
+    expect([slices.key, slices.take(0, 5).rows]).toEqual(['key', 0]);
+    other.append([rowOf(1)]);
+    const { text } = rowOf(1);
+    expect(slices.take(0, 5).data.toString()).toBe(`data: ${text}\nid: "1-x"\n\n`);
+    other.append([rowOf(2)]);
+    expect(slices.take(0, 5).rows).toBe(2);
+    const polls = new Slices('', other, acceptAll, 'longpoll', true);
+    expect(polls.take(1, 5).data.toString()).toBe(`,\r\n${rowOf(2).text}`);
+    const docs = new Slices('', window, bySelector({ n: 4 }), 'continuous', true);
+    expect(docs.take(0, 5).data.toString()).toBe(`${rowOf(4, { n: 4 }).text}\n`);
+  });
+
+  it('have a limited size, so that a slow listener keeps little', () => {
+    const large = new ChangesWindow('0', { rows: 100, bytes: Infinity });
+    large.append(Array.from({ length: 50 }, (_, n) => rowOf(n + 1, { text: 'x'.repeat(10_000) })));
+    const slice = new Slices('', large, acceptAll, 'continuous', true).take(0, Infinity);
+    expect([slice.rows, slice.to]).toEqual([7, 7]);
+  });
+
   it('stop before a row about which only CouchDB can decide', () => {
     const other = new ChangesWindow('0', { rows: 100, bytes: Infinity });
     other.append([rowOf(1, { n: 1 }), rowOf(2, { name: 'b' }), rowOf(3, { n: 1 })]);
@@ -132,6 +169,10 @@ describe('a filter function is the same for all users', () => {
     'function (doc, req = {}) { return req.query; }',
     'function (doc, ...rest) { return rest[0].userCtx; }',
     'function (doc, req) { return req.queryUser; }',
+    'function (doc, req) { // req.query\n return req.query.x; }',
+    'function (doc, req) { /* a */ return req.query.x; }',
+    'function (doc, req, more) { return true; }',
+    'function (doc, req) { return true; }; function (doc, r) { return req; }',
     'function (doc, req) { return `${req.query.x}`; }',
     'function (doc, req) { return eval("re" + "q").userCtx; }',
     'function (doc, req) { return this.req; }',
@@ -194,6 +235,56 @@ describe('a request for changes', () => {
     expect(selected?.own.toString()).toBe('filter=_selector');
   });
 
+  it('has the parameters that CouchDB gets, and no others', () => {
+    const parametersOf = (query: string, body: object | null = null) =>
+      read(`feed=longpoll&${query}`, body)?.parameters;
+    expect(parametersOf('')).toEqual({});
+    expect(parametersOf('include_docs=false&conflicts=false')).toEqual({});
+    expect(parametersOf('conflicts=true')).toEqual({});
+    expect(parametersOf('include_docs=true')).toEqual({ includeDocs: true });
+    expect(parametersOf('style=main_only')).toEqual({});
+    expect(parametersOf('attachments=false&descending=false')).toEqual({});
+    expect(parametersOf('filter=d/f&view=v&doc_ids=a&x=1')).toEqual({
+      filter: 'd/f',
+      query: { x: '1' },
+    });
+    expect(parametersOf('filter=_selector&style=all_docs', { selector: { a: 1 } })).toEqual({
+      style: 'all_docs',
+      selector: { a: 1 },
+    });
+    expect(read('feed=longpoll')?.includeDocs).toBe(false);
+    expect(read('feed=longpoll&include_docs=true')?.includeDocs).toBe(true);
+    expect(read('feed=longpoll&heartbeat=false')?.heartbeat).toBe(null);
+    expect(read('feed=longpoll&since=%22a%22b')?.since).toBe('"a"b');
+    expect(read('feed=longpoll&since=a%22b%22')?.since).toBe('a"b"');
+  });
+
+  it('has a filter of the relay', () => {
+    const acceptsOf = (query: string, id: string, body: object | null = null) =>
+      read(`feed=longpoll&filter=${query}`, body)?.filter.accepts({
+        id,
+        seq: '1',
+        changes: [],
+      } as never);
+    expect([acceptsOf('_design', '_design/a'), acceptsOf('_design', 'a_design/')]).toEqual([
+      true,
+      false,
+    ]);
+    const ids = encodeURIComponent('["a","b"]');
+    expect([
+      acceptsOf(`_doc_ids&doc_ids=${ids}`, 'b'),
+      acceptsOf(`_doc_ids&doc_ids=${ids}`, 'c'),
+    ]).toEqual([true, false]);
+    expect(acceptsOf('_doc_ids', 'a', { doc_ids: ['a'] })).toBe(true);
+    const keyOf = (ids_: readonly string[]) =>
+      read('feed=longpoll&filter=_doc_ids', { doc_ids: ids_ })?.filter.key;
+    expect(keyOf(['a', 'b'])).toBe(keyOf(['b', 'a']));
+    expect(keyOf(['a', 'b'])).not.toBe(keyOf(['a']));
+    const selectorKey = (selector: object) =>
+      read('feed=longpoll&filter=_selector', { selector })?.filter.key;
+    expect(selectorKey({ a: 1 })).not.toBe(selectorKey({ a: 2 }));
+  });
+
   const LEFT = [
     'feed=normal',
     '',
@@ -212,6 +303,14 @@ describe('a request for changes', () => {
     'feed=longpoll&filter=_view',
     'feed=longpoll&filter=_doc_ids',
     'feed=longpoll&filter=_selector',
+    'feed=longpoll&filter=_view&view=v',
+    'feed=longpoll&filter=d/f/g',
+    'feed=longpoll&filter=/f',
+    'feed=longpoll&filter=d/',
+    'feed=longpoll&filter=_doc_ids&doc_ids=x',
+    'feed=longpoll&filter=_doc_ids&doc_ids=[1]',
+    'feed=longpoll&limit=5x',
+    'feed=longpoll&limit=x5',
   ];
   for (const query of LEFT)
     it(`is left to CouchDB: ${query}`, () => expect(read(query)).toBe(null));
@@ -220,7 +319,9 @@ describe('a request for changes', () => {
     const path = 'feed=longpoll&filter=';
     expect(read(`${path}_doc_ids`, { doc_ids: 'a' })).toBe(null);
     expect(read(`${path}_doc_ids`, { doc_ids: [1] })).toBe(null);
+    expect(read(`${path}_doc_ids`, { doc_ids: ['a', 1] })).toBe(null);
     expect(read(`${path}_selector`, { selector: [] })).toBe(null);
+    expect(read(`${path}_selector`, { selector: null })).toBe(null);
     expect(read(`${path}_selector`, { selector: {}, fields: ['a'] })).toBe(null);
   });
 });
