@@ -144,6 +144,51 @@ describe('a relay answers as the server does', () => {
   });
 });
 
+describe('a framework around a relay', () => {
+  /** Reads the body of a request, as a middleware does, before the relay gets it. */
+  async function behindParser(parse: (text: string) => unknown): Promise<string> {
+    const handler = relay(new Couch(server.url, { auth: [server.username, server.password] }), {
+      forward: true,
+    });
+    const served = await serve((request, response) => {
+      const parts: Buffer[] = [];
+      request.on('data', (part: Buffer) => parts.push(part));
+      request.once('end', () => {
+        const body = parse(Buffer.concat(parts).toString());
+        if (body !== undefined) Object.assign(request, { body });
+        setImmediate(() => handler(request, response));
+      });
+    });
+    cleanUps.push(() => handler.close(), served.close);
+    return served.url;
+  }
+
+  it('may have parsed the body', async () => {
+    const name = await createDatabase();
+    const url = await behindParser((text) => (text === '' ? undefined : JSON.parse(text)));
+    const couch = new Couch(url, { auth: [server.username, server.password] });
+    await firstValueFrom(couch.use(name).save([{ _id: 'a' }, { _id: 'b' }]));
+    const poll = await open(`${url}/${name}/_changes?feed=longpoll&filter=_doc_ids`, {
+      body: { doc_ids: ['b'] },
+    });
+    await poll.ended;
+    expect(poll.ids).toEqual(['b']);
+  });
+
+  it('that has dropped the body gets an error at once', async () => {
+    const name = await createDatabase();
+    const url = await behindParser(() => undefined);
+    const refused = await open(`${url}/${name}/_changes?feed=longpoll&filter=_doc_ids`, {
+      body: { doc_ids: ['b'] },
+    });
+    await refused.ended;
+    expect([refused.status, refused.text]).toEqual([
+      400,
+      expect.stringContaining('pass it on unread'),
+    ]);
+  });
+});
+
 describe('a shared feed', () => {
   for (const feed of FEEDS) {
     it(`brings each row to fifty listeners with one request to the server: ${feed}`, async () => {

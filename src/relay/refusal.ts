@@ -33,12 +33,15 @@ export function sendAnswer(response: ServerResponse, { status, headers, text }: 
 export const CLOSING = 'This relay is about to end.';
 export const LATER: Readonly<Record<string, string>> = { 'retry-after': '2', connection: 'close' };
 
-/** Refuses a body that is too long, or too slow. */
-export function tooMuch(status: 408 | 413): Refusal {
-  const [error, reason] =
-    status === 413
-      ? ['too_large', 'the request entity is too large']
-      : ['timeout', 'The body did not arrive in time.'];
+const BAD_BODIES = {
+  400: ['bad_request', 'The body was read before the relay got the request: pass it on unread.'],
+  408: ['timeout', 'The body did not arrive in time.'],
+  413: ['too_large', 'the request entity is too large'],
+} as const;
+
+/** Refuses a body that is too long, too slow, or gone. */
+export function badBody(status: keyof typeof BAD_BODIES): Refusal {
+  const [error, reason] = BAD_BODIES[status];
   return refusal(status, error, reason, { connection: 'close' });
 }
 

@@ -13,8 +13,8 @@ import { Streams } from './streams.ts';
 import type { RelayStats } from './stats.ts';
 
 /**
- * Answers a request. It is a handler of `node:http`, of Express, and of whatever passes on requests and
- * responses of Node.
+ * Answers a request. It is a handler of `node:http`, of Express, and of all that passes on requests and
+ * responses of Node, before their bodies are read: the guide has Fastify and Hono.
  */
 export interface Relay {
   (request: IncomingMessage, response: ServerResponse): void;

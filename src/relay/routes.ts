@@ -3,7 +3,7 @@ import { readChangesQuery } from './changes-query.ts';
 import type { Hub } from './hub.ts';
 import { corsHeaders, credentialsOf } from './origin.ts';
 import type { Credentials } from './origin.ts';
-import { CLOSING, LATER, refusal, sendAnswer, tooMuch } from './refusal.ts';
+import { CLOSING, LATER, refusal, sendAnswer, badBody } from './refusal.ts';
 import type { Refusal } from './refusal.ts';
 import { ResponseSink } from './sink.ts';
 import type { Streams } from './streams.ts';
@@ -63,7 +63,7 @@ async function respondWithChanges(
   if (busy !== null) return sendAnswer(response, refusal(503, 'service_unavailable', busy, LATER));
   const body = method === 'POST' ? await readBody(request) : null;
   if (response.destroyed) return undefined;
-  if (typeof body === 'number') return sendAnswer(response, tooMuch(body));
+  if (typeof body === 'number') return sendAnswer(response, badBody(body));
   const isJson =
     method === 'GET' || /^application\/json\b/i.test(request.headers['content-type'] ?? '');
   const lastEventId = request.headers['last-event-id'];
@@ -131,7 +131,7 @@ async function forward(
   const isAllowed = (name: string): boolean =>
     !name.startsWith('x-auth-couchdb') || credentialHeaders.includes(name);
   try {
-    await hub.origin.forward(request, response, isAllowed, body);
+    await hub.origin.forward(request, response, isAllowed, body ?? parsedBody(request));
   } catch (error) {
     if (response.headersSent || response.destroyed) response.destroy();
     else throw error;
@@ -218,7 +218,7 @@ async function respondWithStream(
     );
   if (hub.isClosed) return refuse(refusal(503, 'service_unavailable', CLOSING, LATER));
   const body = await readBody(request);
-  if (typeof body === 'number') return refuse(tooMuch(body));
+  if (typeof body === 'number') return refuse(badBody(body));
   if (response.destroyed) return undefined;
   const answer =
     name === '' ? streams.open(request, response, body, cors) : streams.change(request, name, body);
@@ -230,16 +230,22 @@ function isAdmin(session: string): boolean {
   return Array.isArray(userCtx?.roles) && userCtx.roles.includes('_admin');
 }
 
-/** Reads a body as text. Resolves with 413 or 408 for one that is too long or too slow. */
-function readBody(request: IncomingMessage): Promise<string | 408 | 413> {
-  // Express and others may have read it before.
+/** Returns the body that Express or another framework has read before; null if none has. */
+function parsedBody(request: IncomingMessage): string | null {
   const { body } = request as { body?: unknown };
-  if (body !== undefined && request.readableEnded)
-    return Promise.resolve(typeof body === 'string' ? body : JSON.stringify(body));
+  if (body === undefined || !request.readableEnded) return null;
+  return typeof body === 'string' ? body : JSON.stringify(body);
+}
+
+/** Reads a body as text. Resolves with the status of a refusal for one that is too long, too slow, or gone. */
+function readBody(request: IncomingMessage): Promise<string | 400 | 408 | 413> {
+  const parsed = parsedBody(request);
+  if (parsed !== null) return Promise.resolve(parsed);
+  if (request.readableEnded) return Promise.resolve(400);
   return new Promise((resolve) => {
     const parts: Buffer[] = [];
     let size = 0;
-    const settle = (result: string | 408 | 413): void => {
+    const settle = (result: string | 400 | 408 | 413): void => {
       clearTimeout(timer);
       if (typeof result === 'number') request.pause();
       resolve(result);
