@@ -238,7 +238,8 @@ describe('a request for changes', () => {
   it('has the parameters that CouchDB gets, and no others', () => {
     const parametersOf = (query: string, body: object | null = null) =>
       read(`feed=longpoll&${query}`, body)?.parameters;
-    expect(parametersOf('')).toEqual({});
+    expect(parametersOf('')).toStrictEqual({});
+    expect(parametersOf('filter=des/fil')).toEqual({ filter: 'des/fil', query: {} });
     expect(parametersOf('include_docs=false&conflicts=false')).toEqual({});
     expect(parametersOf('conflicts=true')).toEqual({});
     expect(parametersOf('include_docs=true')).toEqual({ includeDocs: true });
@@ -265,7 +266,7 @@ describe('a request for changes', () => {
         id,
         seq: '1',
         changes: [],
-      } as never);
+      });
     expect([acceptsOf('_design', '_design/a'), acceptsOf('_design', 'a_design/')]).toEqual([
       true,
       false,
@@ -322,6 +323,8 @@ describe('a request for changes', () => {
     expect(read(`${path}_doc_ids`, { doc_ids: ['a', 1] })).toBe(null);
     expect(read(`${path}_selector`, { selector: [] })).toBe(null);
     expect(read(`${path}_selector`, { selector: null })).toBe(null);
+    expect(read(`${path}_selector`, { selector: 'x' })).toBe(null);
+    expect(read(`${path}_selector`, { selector: 5 })).toBe(null);
     expect(read(`${path}_selector`, { selector: {}, fields: ['a'] })).toBe(null);
   });
 });
