@@ -156,7 +156,7 @@ export class Publisher extends Observable<ConsumeProgress> {
  *   `Couchdb-Id` (the id, percent-encoded) and `Couchdb-Rev` (the winning revision).
  * - **Delivery** is at least once. The checkpoint moves after JetStream has acknowledged. A message that is
  *   published again, after a crash or an outage, has the same `Nats-Msg-Id`: JetStream drops it within the
- *   `duplicate_window` of the stream, 2 minutes by default. Later, the stream has it twice.
+ *   `duplicate_window` of the stream, 2 minutes by default. A later one is in the stream twice.
  * - **Order.** The messages of one document are in order; those of two documents may not be.
  * - **Outages** of NATS are retried for `errorTolerance`, with `backoff`. All messages wait together, and an
  *   outage never counts against a message.
