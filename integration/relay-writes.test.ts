@@ -102,7 +102,7 @@ describe('the rows of a relay', () => {
     let text = '';
     response.setEncoding('utf8').on('data', (part: string) => (text += part.replaceAll('x', '')));
     response.resume();
-    await until(() => idsOf(text).length === ids.length);
+    await until(() => idsOf(text).length === ids.length && text.endsWith('\n'));
     expect(idsOf(text)).toEqual(ids);
     expect(await backlog()).toBe(0);
     for (const line of text.split('\n').filter(Boolean)) JSON.parse(line);
