@@ -217,6 +217,34 @@ describe('the feeds of a Couch with a relay', () => {
   });
 });
 
+describe('a stream of a relay', () => {
+  const post = (url: string, body: object): Promise<Response> =>
+    fetch(url, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify(body),
+    });
+
+  it('ends when it has no subscriptions, or none that the server grants', async () => {
+    const { running } = await relayed();
+    const name = await createDatabase();
+    await rawFetch(`/${name}/_security`, {
+      method: 'PUT',
+      body: { admins: { names: [], roles: [] }, members: { names: ['ada'], roles: [] } },
+    });
+    const streams = `${running.url}/_relay/streams`;
+    expect(await (await post(streams, {})).text()).toMatch(/^\{"stream":"\w{32}"\}\n$/);
+    const add = [1, 2].map((id) => ({ id, path: `/${name}/_changes?feed=continuous` }));
+    const lines = (await (await post(streams, { add })).text()).trim().split('\n');
+    expect(lines.slice(1).map((line) => line.slice(0, 16))).toEqual([
+      'f1 {"status":401',
+      'f2 {"status":401',
+    ]);
+    expect((await post(`${streams}/unknown`, {})).status).toBe(404);
+    expect((await post(streams, { add: [{ id: 'x' }] })).status).toBe(400);
+  });
+});
+
 describe('changesUrl', () => {
   it('sends feeds to a server that is no relay one by one, and all else to CouchDB', async () => {
     const [changes, other] = [

@@ -58,7 +58,17 @@ class Stream {
   }
 
   end(): void {
+    this.#isOver = true;
     this.#response.end();
+  }
+
+  get isOver(): boolean {
+    return this.#isOver;
+  }
+
+  /** Ends the stream if it has no subscription: it would occupy a connection that nothing counts. */
+  endIfEmpty(): void {
+    if (this.#wanted.size === 0 && !this.#isOver) this.end();
   }
 
   drop(ids: readonly number[]): void {
@@ -75,6 +85,8 @@ class Stream {
     const sink = new StreamSink(this.#response, id, () => {
       this.#wanted.delete(id);
       this.#listeners.delete(id);
+      // Other subscriptions of the same request may follow.
+      queueMicrotask(() => this.endIfEmpty());
     });
     if (this.#hub.size >= settings.maxClients || this.#listeners.size >= MOST)
       return sink.refuse(refusal(503, 'service_unavailable', 'There are too many listeners.'));
@@ -124,17 +136,17 @@ class StreamSink implements Sink {
 
   open(): void {
     this.isOpen = true;
-    this.#response.write(`o${this.#id} {"content-type":"application/json"}\n`);
+    this.#write(`o${this.#id} {"content-type":"application/json"}\n`);
   }
 
   write(data: Buffer, rows: number): void {
-    this.#response.write(`r${this.#id} ${rows}\n`);
-    this.#response.write(data);
+    this.#write(`r${this.#id} ${rows}\n`);
+    this.#write(data);
   }
 
   beat(): void {
     if (!this.isOpen) this.open();
-    this.#response.write(`r${this.#id} 0\n`);
+    this.#write(`r${this.#id} 0\n`);
   }
 
   finish(seq: Sequence, pending: number): void {
@@ -152,6 +164,11 @@ class StreamSink implements Sink {
     this.#end(`f${this.#id} ${JSON.stringify({ status, headers, text })}\n`);
   }
 
+  /** The stream may have ended while CouchDB was asked. */
+  #write(data: string | Buffer): void {
+    if (!this.#response.writableEnded) this.#response.write(data);
+  }
+
   drained(): Promise<void> {
     return drained(this.#response);
   }
@@ -159,7 +176,7 @@ class StreamSink implements Sink {
   #end(text: string): void {
     if (this.isOver) return;
     this.isOver = true;
-    this.#response.write(text);
+    this.#write(text);
     this.#ended();
   }
 }
@@ -208,7 +225,7 @@ export class Streams {
     const stream = this.#streams.get(name);
     const changed = readChanges(body);
     if (changed === null) return WRONG_BODY;
-    if (stream === undefined)
+    if (stream === undefined || stream.isOver)
       return refusal(404, 'not_found', 'This relay does not know the stream.');
     this.#apply(stream, changed, request);
     return { status: 200, headers: JSON_HEADERS, text: '{"ok":true}\n' };
@@ -223,6 +240,7 @@ export class Streams {
     const credentials = credentialsOf(request.headers, this.#hub.settings.credentialHeaders);
     stream.drop(drop);
     for (const added of add) void stream.add(added, credentials);
+    stream.endIfEmpty();
   }
 }
 
